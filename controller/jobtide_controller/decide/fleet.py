@@ -1,0 +1,45 @@
+"""What Kubernetes says about one pool's workers, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One worker pod, as the watch last showed it. Times are seconds since the epoch."""
+
+    uid: str
+    name: str
+    created_at: float
+    ready: bool = False
+    ready_at: float | None = None
+    terminating: bool = False
+    finished: bool = False              # phase Succeeded or Failed: its containers will not run again
+    evicted: bool = False               # lost through no fault of its jobs: returning them burns no attempt
+    deletion_cost: int = 0              # controller.kubernetes.io/pod-deletion-cost as it stands
+    problem: str | None = None          # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1", "Unschedulable: ..."
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One pool's Deployment and pods."""
+
+    want: int | None = None             # spec.replicas as it stands; None: there is no Deployment yet
+    pods: tuple[Pod, ...] = ()
+    busy_uids: frozenset[str] = field(default_factory=frozenset)    # pods that hold a processing row
+    start_seconds: float = 10.0         # median creation -> ready of the last 20 pods; 10 until known
+    budget: int | None = None           # workers that the database's connection budget allows this pool
+
+    @property
+    def ready(self) -> int:
+        return sum(pod.ready and not pod.terminating for pod in self.pods)
+
+    @property
+    def starting(self) -> tuple[Pod, ...]:
+        return tuple(pod for pod in self.pods if not (pod.ready or pod.terminating or pod.finished))
+
+    @property
+    def busy(self) -> int:
+        """Pods that must not be cut: they hold work and are not already on their way out."""
+        return sum(pod.uid in self.busy_uids and not pod.terminating for pod in self.pods)
