@@ -1,0 +1,182 @@
+"""An API server for tests: etcd and kube-apiserver on free loopback ports, gone with the process."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.cluster.components import (
+    Endpoints,
+    apiserver_arguments,
+    controller_manager_arguments,
+    etcd_arguments,
+    kubeconfig_text,
+)
+from dev.cluster.pki import Credentials, ensure_credentials
+from dev.cluster.probe import answers, wait_until
+from dev.errors import DevError
+from dev.shell import last_lines
+from dev.toolchain import ensure_tools
+
+STOP_WITHIN_SECONDS = 10.0
+# Below Linux's range of source ports, so that no outgoing connection takes a port while its server is down.
+PORTS = range(20_000, 32_000)
+
+# "Parent" in PR_SET_PDEATHSIG means the thread that started the child: this one lives as long as we do,
+# whatever thread a test calls from.
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-plane")
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """A running API server; `stop_apiserver` and `start_apiserver` make an outage on the same address."""
+
+    directory: Path
+    endpoints: Endpoints
+    credentials: Credentials
+    binaries: dict[str, Path]
+    controllers: bool
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    @property
+    def url(self) -> str:
+        return self.endpoints.url
+
+    @property
+    def token(self) -> str:
+        return self.credentials.token
+
+    @property
+    def authority(self) -> Path:
+        return self.credentials.authority
+
+    @property
+    def kubectl(self) -> Path:
+        return self.binaries["kubectl"]
+
+    def start_apiserver(self) -> None:
+        """Returns when it answers and the namespace `default` is there."""
+        admission = [] if self.controllers else ["--disable-admission-plugins=ServiceAccount"]
+        arguments = [
+            *apiserver_arguments(self.endpoints, self.credentials),
+            f"--bind-address={self.endpoints.address}",
+            "--endpoint-reconciler-type=none",  # a loopback address can't be an endpoint
+            *admission,
+        ]
+        self._start("kube-apiserver", arguments)
+        self._await("kube-apiserver", f"{self.url}/readyz")
+        self._await("kube-apiserver", f"{self.url}/api/v1/namespaces/default")
+
+    def stop_apiserver(self) -> None:
+        """At once, as in a crash: a graceful end would wait for the watches that a test wants to see cut."""
+        process = self._running.pop("kube-apiserver", None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def start(self) -> None:
+        self._start("etcd", etcd_arguments(self.directory / "etcd", self.endpoints))
+        self._await("etcd", f"{self.endpoints.etcd_url}/readyz")
+        self.start_apiserver()
+        text = kubeconfig_text(name="jobtide-test", url=self.url, credentials=self.credentials)
+        self.kubeconfig.write_text(text)
+        if self.controllers:
+            arguments = controller_manager_arguments(self.endpoints, self.credentials, self.kubeconfig)
+            self._start("kube-controller-manager", arguments)
+            default_account = "api/v1/namespaces/default/serviceaccounts/default"
+            self._await("kube-controller-manager", f"{self.url}/{default_account}")
+
+    def stop(self) -> None:
+        self.stop_apiserver()
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(STOP_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+        shutil.rmtree(self.directory / "etcd", ignore_errors=True)
+
+    def _start(self, name: str, arguments: Sequence[str]) -> None:
+        if name in self._running:
+            raise DevError(f"{name} is running already in {self.directory}: stop it before starting it again")
+        command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", "--", self.binaries[name], *arguments]
+        self._running[name] = _spawner.submit(self._spawn, name, command).result()
+
+    def _spawn(self, name: str, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+        with self._log(name).open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
+            )
+
+    def _await(self, name: str, url: str) -> None:
+        def ready() -> bool:
+            if self._running[name].poll() is not None:
+                raise DevError(f"{name} ended instead of starting: {self._last_words(name)}")
+            return answers(url, token=self.token, authority=self.authority)
+
+        wait_until(f"{name} answering at {url}", ready, reason=lambda: self._last_words(name))
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        return last_lines(self._log(name).read_text(errors="replace"))
+
+
+@contextlib.contextmanager
+def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
+    """A control plane in `directory`, alone on its ports, beside any other and beside a whole cluster.
+
+    With `controllers`, kube-controller-manager runs too: garbage collection, Deployments, namespaces.
+    Without them pods are accepted although nobody makes the service account `default`.
+    """
+    names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controllers else [])]
+    directory.mkdir(parents=True, exist_ok=True)
+    plane = ControlPlane(
+        directory=directory,
+        endpoints=_free_endpoints(),
+        credentials=ensure_credentials(
+            directory / "pki",
+            names=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"],
+        ),
+        binaries=ensure_tools(*names),
+        controllers=controllers,
+    )
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+def _free_endpoints() -> Endpoints:
+    ports = _free_ports(4)
+    return Endpoints("127.0.0.1", *ports)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Distinct ports of loopback that nobody listens on; each is held until all are found."""
+    with contextlib.ExitStack() as held:
+        found: list[int] = []
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(found) == count:
+                return found
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    raise DevError(f"no {count} free ports between {PORTS.start} and {PORTS.stop} on loopback")

@@ -1,0 +1,92 @@
+"""One `go build`, shown while it runs, its results put into place only when they are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cache import scratch_directory
+from dev.errors import DevError
+from dev.progress import Step, step
+from dev.shell import last_lines
+from dev.system import require_program
+
+NETWORK_TROUBLE = re.compile(
+    r"dial tcp|no such host|connection refused|i/o timeout|TLS handshake|server misbehaving|proxyconnect"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is built from one Go module, and where to."""
+
+    title: str
+    usual: str
+    module_directory: Path
+    packages: tuple[str, ...]
+    ldflags: str
+    destination: Path
+
+
+def build(request: Build) -> None:
+    """Interruptible anywhere: Go keeps what it compiled, and a program appears only when it is whole."""
+    require_program("go", "install Go 1.26 or newer from https://go.dev/dl/ and put it on the PATH")
+    with (
+        step(request.title, usual=request.usual, unit="packages") as current,
+        scratch_directory(request.destination) as scratch,
+    ):
+        current.total = _count_stale_packages(request, current)
+        arguments = ["go", "build", "-v", "-trimpath", "-ldflags", request.ldflags, "-o", f"{scratch}/"]
+        _run_go([*arguments, *request.packages], request, current)
+        for built in scratch.iterdir():
+            built.rename(request.destination / built.name)
+
+
+def _count_stale_packages(request: Build, current: Step) -> int:
+    """Also fetches the modules; what is stale is what the build will compile and name."""
+    current.unit = "modules fetched"
+    template = "{{if .Stale}}{{.ImportPath}}{{end}}"
+    arguments = ["go", "list", "-deps", "-trimpath", "-ldflags", request.ldflags, "-f", template]
+    output = _run_go([*arguments, *request.packages], request, current)
+    current.done, current.unit = 0, "packages"
+    return len(output.split())
+
+
+def _run_go(arguments: list[str], request: Build, current: Step) -> str:
+    """Standard output; every line on standard error is one module fetched or one package compiled."""
+    environ = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    with subprocess.Popen(
+        arguments,
+        cwd=request.module_directory,
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE if arguments[1] == "list" else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        output, words = _drain(process, current)
+    if process.returncode != 0:
+        raise DevError(_failure(request, words))
+    return output
+
+
+def _drain(process: subprocess.Popen[str], current: Step) -> tuple[str, list[str]]:
+    # `go list` writes its answer at the end and less than a pipe holds, so reading in turn can't block.
+    words = []
+    for line in process.stderr or ():
+        words.append(line)
+        current.advance()
+    return process.stdout.read() if process.stdout else "", words
+
+
+def _failure(request: Build, words: list[str]) -> str:
+    said = last_lines("".join(words))
+    if NETWORK_TROUBLE.search(said):
+        proxy = os.environ.get("GOPROXY", "the Go module proxy")
+        return (
+            f"{request.title} needs {proxy}, which can't be reached: "
+            f"connect this machine or set GOPROXY. {said}"
+        )
+    return f"{request.title} failed in {request.module_directory}: {said}"
