@@ -1,0 +1,28 @@
+"""The common ground of the resource's models: frozen, camelCase outside, snake_case inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """One object of the resource.
+
+    Unknown fields are ignored here: refusing them is the API server's part, and an object written by a newer
+    release must not stop the controller of an older one.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        json_schema_serialization_defaults_required=False,
+    )
+
+    def as_object(self) -> dict[str, Any]:
+        """What Kubernetes stores: camelCase, unset fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,121 @@
+"""What the controller reports: the status of a JobWorkerPool."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from jobtide_controller.api.base import Model
+
+DECISIONS_KEPT = 10
+TENANTS_SHOWN = 10
+
+
+class Display(Model):
+    """Text for the columns of `kubectl get`: a number that is not known shows as ?, never as 0."""
+
+    pending: str = Field(default="", description="Jobs that wait, short: 8,140, 12k, 95k+ (counting stopped), ?.")
+    oldest: str = Field(default="", description="How long the oldest due job has waited: 4m10s, - (none), ?.")
+    busy: str = Field(default="", description="Workers that run at least one job, or ?.")
+    processing: str = Field(default="", description="Jobs that run, or ?.")
+    tenants: str = Field(default="", description="Tenants with jobs that wait or run, or ?.")
+    limited_by: str = Field(default="", description="What limits the number of workers: names, or -.")
+
+
+class Learned(Model):
+    """What a restarted controller needs in order to know the type again."""
+
+    slot_seconds: float = Field(ge=0, description="Seconds of worker slots used by the jobs that were seen to end.")
+    jobs: float = Field(ge=0, description="Number of jobs that were seen to end; older ones count less.")
+
+
+class TypeStatus(Model):
+    type: str = Field(description="The value of job_queue.type.")
+    pending: int = Field(default=0, description="Jobs that wait, scheduled ones included.")
+    scheduled: int = Field(default=0, description="Jobs among them that may not start yet.")
+    processing: int = Field(default=0, description="Jobs that run.")
+    oldest_seconds: int = Field(default=0, description="Seconds that the oldest due job has waited.")
+    tenants: int = Field(default=0, description="Tenants with jobs of this type that wait or run.")
+    service_seconds: float = Field(default=0, description="Seconds that a job of this type takes, as learned.")
+    learned: Learned | None = Field(default=None, description="What serviceSeconds was learned from.")
+
+
+class TenantStatus(Model):
+    tenant: str = Field(description="Tenant id.")
+    pending: int = Field(default=0, description="Jobs that wait, scheduled ones included.")
+    processing: int = Field(default=0, description="Jobs that run.")
+    oldest_seconds: int = Field(default=0, description="Seconds that the tenant's oldest due job has waited.")
+    max_concurrent: int | None = Field(default=None, description="Jobs at once that the tenant may have, if limited.")
+
+
+class ClampStatus(Model):
+    name: str = Field(description="What limited the number of workers.")
+    before: int = Field(description="Workers before this limit.")
+    after: int = Field(description="Workers after it.")
+    limit: float | None = Field(default=None, description="The limit's own number, such as maxReplicas.")
+
+
+class DecisionStatus(Model):
+    """One change of the number of workers, with the numbers that explain it."""
+
+    time: datetime = Field(description="When it was decided.")
+    replicas_before: int = Field(description="Workers asked for before.")
+    replicas: int = Field(description="Workers asked for since.")
+    reason: str = Field(description="Why, in one word.")
+    message: str = Field(default="", description="Why, in one sentence with the numbers.")
+    limited_by: tuple[ClampStatus, ...] = Field(default=(), description="The limits that changed the result, in order.")
+    numbers: dict[str, float] = Field(default_factory=dict, description="The numbers that the decision follows from.")
+
+
+class Condition(Model):
+    """One condition as Kubernetes defines them."""
+
+    type: str = Field(description="What is judged.", max_length=316)
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was judged for.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    reason: str = Field(description="Why, in one word.", min_length=1, max_length=1024)
+    message: str = Field(default="", description="Why, in a sentence, and what to do.", max_length=32768)
+
+
+class JobWorkerPoolStatus(Model):
+    """How far behind the pool is, how many workers it has, and why."""
+
+    observed_generation: int = Field(default=0, description="metadata.generation that this status was made for.")
+    reason: str = Field(default="", description="The state of the pool in one word.")
+    message: str = Field(default="", description="The state of the pool in one sentence.")
+    pending: int | None = Field(default=None, description="Jobs that wait, scheduled ones included; unset: not known.")
+    scheduled: int | None = Field(default=None, description="Jobs among them that may not start yet.")
+    processing: int | None = Field(default=None, description="Jobs that run; unset: not known.")
+    oldest_seconds: int | None = Field(default=None, description="Seconds that the oldest due job has waited.")
+    replicas: int = Field(default=0, description="Worker pods that exist and are not on their way out.")
+    ready_replicas: int = Field(default=0, description="Worker pods that are ready.")
+    busy_replicas: int = Field(default=0, description="Worker pods that run at least one job.")
+    desired_replicas: int = Field(default=0, description="Worker pods that the controller asks for.")
+    selector: str = Field(default="", description="Label selector of the worker pods, for `kubectl scale`.")
+    limited_by: tuple[str, ...] = Field(default=(), description="What limits the number of workers now.")
+    tenants_total: int | None = Field(default=None, description="Tenants with jobs that wait or run.")
+    types: tuple[TypeStatus, ...] = Field(default=(), max_length=64, description="Depth of each type.")
+    tenants: tuple[TenantStatus, ...] = Field(
+        default=(),
+        max_length=TENANTS_SHOWN,
+        description=f"The {TENANTS_SHOWN} tenants with the most waiting jobs.",
+    )
+    decisions: tuple[DecisionStatus, ...] = Field(
+        default=(),
+        max_length=DECISIONS_KEPT,
+        description=f"The last {DECISIONS_KEPT} changes of the number of workers, newest first.",
+    )
+    last_read_time: datetime | None = Field(
+        default=None,
+        description="When the numbers shown here were read; a pool in which nothing changes is not written again.",
+    )
+    display: Display = Field(default=Display(), description="Text for the columns of `kubectl get`.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        description="Ready, DatabaseReachable, SchemaReady, ScalingActive, Progressing, Paused, Stalled.",
+    )

@@ -1,0 +1,64 @@
+"""jobtide.dev/v1alpha1: the JobWorkerPool, single source of the CRD, its documentation and its defaults."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from jobtide_controller.api.base import Model
+from jobtide_controller.api.spec import (
+    DatabaseSecret,
+    JobWorkerPoolSpec,
+    OnAllFailing,
+    Retry,
+    ScaleDown,
+    Tenants,
+)
+from jobtide_controller.api.status import JobWorkerPoolStatus
+
+GROUP = "jobtide.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "JobWorkerPool"
+PLURAL = "jobworkerpools"
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "VERSION",
+    "DatabaseSecret",
+    "JobWorkerPool",
+    "JobWorkerPoolSpec",
+    "JobWorkerPoolStatus",
+    "ObjectMeta",
+    "OnAllFailing",
+    "Retry",
+    "ScaleDown",
+    "Tenants",
+]
+
+
+class ObjectMeta(Model):
+    """What the controller uses of Kubernetes' own metadata."""
+
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class JobWorkerPool(Model):
+    """A group of worker pods that does the jobs of some types, as many as the promised waiting time needs."""
+
+    api_version: Literal["jobtide.dev/v1alpha1"] = "jobtide.dev/v1alpha1"
+    kind: Literal["JobWorkerPool"] = "JobWorkerPool"
+    metadata: ObjectMeta
+    spec: JobWorkerPoolSpec = Field(description="What the user asks for.")
+    status: JobWorkerPoolStatus | None = Field(default=None, description="What the controller reports.")

@@ -1,0 +1,17 @@
+"""Everything in the repository that is written by a program: what it is called and what makes it.
+
+A generator is a function without arguments that returns the whole text of its file. To add one, add a line to
+GENERATORS. The files are committed; `python -m dev.generate --check` fails when one of them is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dev.generate import crd, reference
+
+GENERATORS: Mapping[str, Callable[[], str]] = {
+    "crds/jobworkerpools.yaml": crd.manifest,
+    "charts/jobtide/templates/crd.yaml": crd.chart_template,
+    "docs/reference.md": reference.render,
+}

@@ -1,0 +1,38 @@
+"""The CRD as YAML: for `kubectl apply -f`, and as a template of the chart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from jobtide_controller.api.crd import crd
+
+_HEADER = "# Generated from controller/jobtide_controller/api by `make generate`. Do not edit.\n"
+
+
+def manifest() -> str:
+    return _HEADER + _yaml(crd())
+
+
+def chart_template() -> str:
+    """Kept on uninstall: deleting the CRD would delete every pool in the cluster."""
+    resource = crd()
+    resource["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    return f"{_HEADER}{{{{- if .Values.crds.enabled }}}}\n{_yaml(resource)}{{{{- end }}}}\n"
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors and aliases, which reviewers and some tools stumble over; lists indented."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002 - overrides PyYAML's
+        del indentless
+        super().increase_indent(flow, indentless=False)
+
+
+def _yaml(value: Any) -> str:
+    return yaml.dump(value, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
