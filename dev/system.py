@@ -67,9 +67,7 @@ def ensure_packages(programs: dict[str, str], runner: Runner = run) -> None:
             runner(["apt-get", "update", "-qq"], environ=environ)
             runner(install, environ=environ)
         except CommandError as error:
-            raise DevError(
-                f"apt could not install {names}; is the package mirror reachable? {error}"
-            ) from error
+            raise DevError(f"apt could not install {names}; is the package mirror reachable? {error}") from error
 
 
 def _present(program: str) -> bool:

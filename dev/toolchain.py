@@ -38,12 +38,8 @@ def _kubernetes(version: str) -> Module:
 KUBERNETES = _kubernetes("v1.37.2")
 ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", "v3.7.3", "", "40 s")
 COREDNS = Module("coredns", "github.com/coredns/coredns", "v1.15.0", "", "70 s")
-HELM = Module(
-    "helm", "helm.sh/helm/v4", "v4.3.1", "-X helm.sh/helm/v4/internal/version.version=v4.3.1", "80 s"
-)
-HELM3 = Module(
-    "helm3", "helm.sh/helm/v3", "v3.22.0", "-X helm.sh/helm/v3/internal/version.version=v3.22.0", "80 s"
-)
+HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", "-X helm.sh/helm/v4/internal/version.version=v4.3.1", "80 s")
+HELM3 = Module("helm3", "helm.sh/helm/v3", "v3.22.0", "-X helm.sh/helm/v3/internal/version.version=v3.22.0", "80 s")
 MODULES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3)
 
 

@@ -63,9 +63,7 @@ def apiserver_arguments(endpoints: Endpoints, credentials: Credentials) -> list[
     ]
 
 
-def controller_manager_arguments(
-    endpoints: Endpoints, credentials: Credentials, kubeconfig: Path
-) -> list[str]:
+def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials, kubeconfig: Path) -> list[str]:
     return [
         f"--kubeconfig={kubeconfig}",
         f"--secure-port={endpoints.controller_manager_port}",

@@ -118,9 +118,7 @@ class ControlPlane:
 
     def _spawn(self, name: str, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
         with self._log(name).open("ab") as log:
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
-            )
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
 
     def _await(self, name: str, url: str) -> None:
         def ready() -> bool:

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, made with openssl: the API server's certificate and the signing key."""
+"""A certificate authority of our own, made with openssl: server certificates, client keys, one token."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.shell import Runner, run
+from dev.shell import Argument, Runner, run
 from dev.system import ensure_packages
 
 VALID_DAYS = "3650"
+SELF_SIGNED = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", VALID_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class Credentials:
     @property
     def key(self) -> Path:
         return self.directory / "apiserver.key"
+
+    @property
+    def kubelet_client_certificate(self) -> Path:
+        return self.directory / "kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        return self.directory / "kubelet-client.key"
 
     @property
     def signing_key(self) -> Path:
@@ -52,12 +61,15 @@ def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner 
     ensure_packages({"openssl": "openssl"}, runner)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority_key = directory / "ca.key"
-    new_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", VALID_DAYS]
-    runner([*new_key, "-subj", "/CN=jobtide-dev-ca", "-keyout", authority_key, "-out", credentials.authority])
-    issued_by: list[str | Path] = ["-CA", credentials.authority, "-CAkey", authority_key]
-    named = ["-subj", "/CN=kube-apiserver", "-addext", f"subjectAltName={','.join(names)}"]
-    leaf = ["-addext", "basicConstraints=critical,CA:FALSE"]
-    runner([*new_key, *issued_by, *named, *leaf, "-keyout", credentials.key, "-out", credentials.certificate])
+    files: list[Argument] = ["-keyout", authority_key, "-out", credentials.authority]
+    runner([*SELF_SIGNED, "-subj", "/CN=jobtide-dev-ca", *files])
+    issued: list[Argument] = [*SELF_SIGNED, "-CA", credentials.authority, "-CAkey", authority_key]
+    issued += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    files = ["-keyout", credentials.key, "-out", credentials.certificate]
+    named = ["-addext", f"subjectAltName={','.join(names)}"]
+    runner([*issued, "-subj", "/CN=kube-apiserver", *named, *files])
+    files = ["-keyout", credentials.kubelet_client_key, "-out", credentials.kubelet_client_certificate]
+    runner([*issued, "-subj", "/O=system:masters/CN=kube-apiserver", *files])
     runner(["openssl", "genrsa", "-out", credentials.signing_key, "2048"])
     # Written last: its presence says that all the others are whole.
     unfinished = directory / "tokens.unfinished"

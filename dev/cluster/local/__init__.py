@@ -1,0 +1,7 @@
+"""A whole Kubernetes node out of host processes, for machines where no Docker engine answers."""
+
+from __future__ import annotations
+
+from dev.cluster.local.cluster import LocalCluster
+
+__all__ = ["LocalCluster"]

@@ -1,0 +1,175 @@
+"""The local cluster as one thing: up from any state it was left in, and down to nothing."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.cache import cache_directory, exclusive, scratch_directory
+from dev.cluster.components import FIRST_SERVICE_ADDRESS, kubeconfig_text
+from dev.cluster.local import components, machine, network, teardown
+from dev.cluster.local.components import Component
+from dev.cluster.local.configuration import write_configuration
+from dev.cluster.local.layout import CONTEXT, ENDPOINTS, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, Layout
+from dev.cluster.local.pause import write_pause_image
+from dev.cluster.pki import ensure_credentials
+from dev.cluster.probe import wait_until
+from dev.daemons import Daemons
+from dev.errors import DevError
+from dev.progress import step
+from dev.shell import Argument, last_lines, run, succeeds
+from dev.system import ensure_packages, require_disk, require_free_port, require_root
+from dev.toolchain import ensure_tools
+
+NODE_TOOLS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+    "coredns",
+)
+NODE_PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "containernetworking-plugins": "/usr/lib/cni/ptp",
+    "nftables": "nft",
+    "conntrack": "conntrack",
+    "iproute2": "ip",
+    "busybox-static": "busybox",
+    "mount": "mount",
+}
+CERTIFICATE_NAMES = (
+    "IP:127.0.0.1",
+    f"IP:{NODE_ADDRESS}",
+    f"IP:{FIRST_SERVICE_ADDRESS}",
+    "DNS:localhost",
+    "DNS:kubernetes",
+    "DNS:kubernetes.default",
+    "DNS:kubernetes.default.svc",
+    "DNS:kubernetes.default.svc.cluster.local",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """Host processes, one node, no registry; its images come from archives."""
+
+    layout: Layout = field(default_factory=Layout)
+    name: str = "local"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.layout.kubeconfig
+
+    @property
+    def daemons(self) -> Daemons:
+        return Daemons(self.layout.state)
+
+    def ensure(self) -> Path:
+        """The administrator's kubeconfig of a cluster whose node is ready; at once when it is already."""
+        require_root()
+        with exclusive("local-cluster"):
+            if not self._works():
+                tools = self._prepare()
+                with step("Starting the local cluster", usual="15 to 30 s"):
+                    self._start(tools)
+        return self.kubeconfig
+
+    def load_image(self, archive: Path) -> None:
+        run([*components.ctr(self.layout), "images", "import", archive])
+
+    def has_image(self, reference: str) -> bool:
+        names = run([*components.ctr(self.layout), "images", "list", "--quiet"]).split()
+        return reference in names
+
+    def down(self) -> None:
+        """Leaves nothing but the cache."""
+        require_root()
+        with exclusive("local-cluster"):
+            teardown.remove_everything(self.layout, self.daemons)
+
+    def _works(self) -> bool:
+        return (
+            self.kubeconfig.exists()
+            and all(self.daemons.running(name) for name in (*NODE_TOOLS[:6], "coredns", "containerd"))
+            and self._node_ready(ensure_tools("kubectl")["kubectl"])
+        )
+
+    def _prepare(self) -> dict[str, Path]:
+        require_disk(cache_directory())
+        require_disk(self.layout.state)
+        ensure_packages(NODE_PACKAGES)
+        tools = ensure_tools(*NODE_TOOLS)
+        if self.layout.state.exists() and not self.daemons.running():
+            # After a restart of the machine: containers and mounts are gone, what etcd says of them is not.
+            teardown.remove_everything(self.layout, self.daemons)
+        return tools
+
+    def _start(self, tools: dict[str, Path]) -> None:
+        layout = self.layout
+        for directory in (layout.state, layout.runtime):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        machine.remember(layout.machine_before)
+        _raise_file_limit()
+        network.ensure_network(layout)
+        credentials = ensure_credentials(layout.pki, names=CERTIFICATE_NAMES)
+        self._write_kubeconfig(kubeconfig_text(name=CONTEXT, url=ENDPOINTS.url, credentials=credentials))
+        write_configuration(layout)
+        self._ensure_running(components.containerd(layout))
+        self._load_pause_image()
+        for component in components.control_plane(layout, credentials, tools):
+            self._ensure_running(component)
+        for component in components.node(layout, tools):
+            self._ensure_running(component)
+        wait_until(
+            f"node {NODE_NAME} being ready",
+            lambda: self._node_ready(tools["kubectl"]),
+            reason=lambda: self._last_words("kubelet"),
+        )
+
+    def _ensure_running(self, component: Component) -> None:
+        if not self.daemons.running(component.name):
+            for address, port in component.ports:
+                require_free_port(address, port, component.name)
+            self.daemons.start(component.name, component.command)
+
+        def healthy() -> bool:
+            if not self.daemons.running(component.name):
+                raise DevError(f"{component.name} ended instead of starting: {self._last_words(component.name)}")
+            return component.healthy()
+
+        wait_until(f"{component.name} being healthy", healthy, reason=lambda: self._last_words(component.name))
+
+    def _load_pause_image(self) -> None:
+        if self.has_image(PAUSE_IMAGE):
+            return
+        with scratch_directory(self.layout.state) as scratch:
+            archive = scratch / "pause.tar"
+            write_pause_image(archive, PAUSE_IMAGE)
+            self.load_image(archive)
+
+    def _write_kubeconfig(self, text: str) -> None:
+        unfinished = self.kubeconfig.with_suffix(".unfinished")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(text)
+        unfinished.rename(self.kubeconfig)
+
+    def _node_ready(self, kubectl: Path) -> bool:
+        ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+        query: list[Argument] = [kubectl, "--kubeconfig", self.kubeconfig, "get", "node", NODE_NAME, "-o", ready]
+        return succeeds(run, query) and run(query).strip() == "True"
+
+    def _last_words(self, name: str) -> str:
+        log = self.daemons.log(name)
+        words = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+        return f"{words} (all of it: {log})"
+
+
+def _raise_file_limit() -> None:
+    """Daemons inherit it; a node has more open files than a shell's usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

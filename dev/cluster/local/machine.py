@@ -1,0 +1,63 @@
+"""What Kubernetes changes on the host outside our own folders: remembered before, put back after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+# Fixed in the sources of the kubelet, containerd and the CNI library; no flag moves them.
+SHARED_DIRECTORIES = (
+    "/var/lib/kubelet",  # device-plugins
+    "/var/lib/cni",  # results
+    "/var/log/containers",
+    "/var/log/pods",
+    "/run/containerd",  # the shims' sockets
+    "/etc/cni",
+    "/opt/containerd",
+    "/usr/libexec/kubernetes",
+)
+# The kubelet and the CNI plugins set these without asking.
+KERNEL_SETTINGS = (
+    "net/ipv4/ip_forward",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+    "net/netfilter/nf_conntrack_max",
+    "net/ipv4/conf/all/route_localnet",
+)
+
+
+def remember(record: Path, *, root: Path = Path("/")) -> None:
+    """Written once, before the first change; a second run must not take our own traces for the machine's."""
+    if record.exists():
+        return
+    settings = {name: _setting(root, name).read_text().strip() for name in _known_settings(root)}
+    absent = [name for name in SHARED_DIRECTORIES if not (root / name[1:]).exists()]
+    unfinished = record.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps({"settings": settings, "absent": absent}, indent=2))
+    unfinished.rename(record)
+
+
+def restore(record: Path, *, root: Path = Path("/")) -> None:
+    """Puts back settings that differ and removes shared folders that were not there."""
+    if not record.exists():
+        return
+    before = json.loads(record.read_text())
+    for name, value in before["settings"].items():
+        setting = _setting(root, name)
+        if setting.read_text().strip() != value:
+            setting.write_text(value)
+    for name in before["absent"]:
+        shutil.rmtree(root / name[1:], ignore_errors=True)
+
+
+def _known_settings(root: Path) -> list[str]:
+    return [name for name in KERNEL_SETTINGS if _setting(root, name).exists()]
+
+
+def _setting(root: Path, name: str) -> Path:
+    return root / "proc/sys" / name

@@ -1,0 +1,129 @@
+"""Takes the local cluster away: processes first, then what they mounted, linked, routed and wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+from dev.cluster.local import machine, network
+from dev.cluster.local.layout import Layout
+from dev.cluster.probe import wait_until
+from dev.daemons import Daemons, open_process
+from dev.progress import step
+from dev.shell import run
+
+CGROUPS = Path("/sys/fs/cgroup")
+POD_CGROUP = "kubepods"
+SHIM_SOCKETS = Path("/run/containerd/s")
+
+
+def remove_everything(layout: Layout, daemons: Daemons) -> None:
+    """Every part works on what it finds, so an interrupted run is finished by the next one."""
+    if not layout.state.exists() and not layout.runtime.exists() and not daemons.running():
+        return
+    with step("Taking the local cluster down", usual="2 to 5 s"):
+        daemons.kill("kubelet")  # or it would start again what is killed next
+        daemons.kill()
+        kill_containers()
+        unmount_under(layout.state, layout.runtime)
+        wait_until("the end of the pods' links", lambda: not network.pod_links_remain(), within_seconds=30)
+        network.remove_network()
+        remove_cgroups()
+        remove_dead_sockets()
+        remove_container_log_links(layout)
+        machine.restore(layout.machine_before)
+        shutil.rmtree(layout.runtime, ignore_errors=True)
+        # Last, because it holds the record of how the machine was.
+        wait_until(f"the removal of {layout.state}", lambda: _removed(layout.state), within_seconds=30)
+
+
+def kill_containers() -> None:
+    """Pods' processes carry no mark of ours, but they live in cgroups that only our kubelet makes."""
+
+    def none_left() -> bool:
+        living = {pid for cgroup in pod_cgroups() for pid in _members(cgroup)}
+        for pid in living:
+            with open_process(pid) as descriptor:
+                if descriptor is not None and _in_pod_cgroup(pid):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        return not living
+
+    wait_until("the end of the pods' processes", none_left, within_seconds=30)
+
+
+def pod_cgroups() -> list[Path]:
+    """Deepest first; one tree on cgroup v2, one for each controller on v1."""
+    roots = [path for path in (*CGROUPS.glob(f"*/{POD_CGROUP}"), CGROUPS / POD_CGROUP) if path.is_dir()]
+    found = [path for root in roots for path in (root, *root.rglob("*")) if path.is_dir()]
+    return sorted(found, key=lambda path: len(path.parts), reverse=True)
+
+
+def remove_cgroups() -> None:
+    def none_left() -> bool:
+        for cgroup in pod_cgroups():
+            with contextlib.suppress(OSError):  # busy until the kernel has reaped the last process
+                cgroup.rmdir()
+        return not pod_cgroups()
+
+    wait_until(f"the removal of the cgroups {POD_CGROUP}", none_left, within_seconds=30)
+
+
+def unmount_under(*directories: Path) -> None:
+    """Lazily, so that a mount somebody still looks into disappears from everyone else's view at once."""
+    for mount_point in mounts_under(*directories):
+        run(["umount", "--lazy", mount_point])
+
+
+def mounts_under(*directories: Path, table: Path = Path("/proc/self/mounts")) -> list[Path]:
+    """Innermost first, each as often as it is mounted."""
+    points = [Path(_unescape(line.split()[1])) for line in table.read_text().splitlines()]
+    ours = [point for point in points if any(point.is_relative_to(directory) for directory in directories)]
+    return ours[::-1]
+
+
+def remove_dead_sockets(directory: Path = SHIM_SOCKETS) -> None:
+    """A killed shim leaves its socket in a folder that any containerd of this machine shares."""
+    for path in directory.glob("*"):
+        if path.is_socket() and not _answered(path):
+            path.unlink(missing_ok=True)
+
+
+def remove_container_log_links(layout: Layout, directory: Path = Path("/var/log/containers")) -> None:
+    for link in directory.glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(layout.pod_logs):
+            link.unlink(missing_ok=True)
+
+
+def _members(cgroup: Path) -> list[int]:
+    try:
+        return [int(text) for text in (cgroup / "cgroup.procs").read_text().split()]
+    except OSError:  # it was removed while we looked
+        return []
+
+
+def _in_pod_cgroup(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return f"/{POD_CGROUP}/" in Path(f"/proc/{pid}/cgroup").read_text()
+    return False
+
+
+def _answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
+def _unescape(text: str) -> str:
+    return text.encode().decode("unicode_escape")
+
+
+def _removed(directory: Path) -> bool:
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
