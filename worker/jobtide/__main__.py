@@ -1,0 +1,61 @@
+"""`jobtide worker acme.jobs:tide`, `jobtide schema apply|print|check`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jobtide._version import __version__
+from jobtide.errors import JobtideError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 an error in one sentence on stderr, 2 wrong arguments."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except JobtideError as error:
+        print(f"jobtide: {error}", file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jobtide", description="One Postgres table as a multi-tenant work queue.")
+    parser.add_argument("--version", action="version", version=f"jobtide {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_worker(commands)
+    from jobtide.schema.cli import add_parser
+
+    add_parser(commands)
+    return parser
+
+
+def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from jobtide.settings import VARIABLES
+
+    width = max(map(len, VARIABLES)) + 2
+    table = "\n".join(
+        f"  {name:<{width}}{meaning}" + (f" (default {default})" if default else "")
+        for name, (default, meaning) in VARIABLES.items()
+    )
+    worker = commands.add_parser(
+        "worker",
+        help="claim and run jobs until SIGTERM",
+        description="Claims due jobs of the types that the application has handlers for, and runs them until SIGTERM.",
+        epilog=f"environment:\n{table}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    worker.add_argument("app", nargs="?", metavar="MODULE:ATTRIBUTE", help="a jobtide.Tide; default: JOBTIDE_APP")
+    worker.set_defaults(run=_run_worker)
+
+
+def _run_worker(parsed: argparse.Namespace) -> int:
+    from jobtide.app import run_worker
+    from jobtide.settings import from_environment
+
+    return run_worker(from_environment(app=parsed.app))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

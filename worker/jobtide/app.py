@@ -1,0 +1,93 @@
+"""Composition root of the worker: settings -> a running process. The only place that builds things."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+from queue import SimpleQueue
+
+from jobtide import events, logs
+from jobtide.events import Emit, to_all
+from jobtide.finisher import Finisher
+from jobtide.flights import Flights
+from jobtide.job import End
+from jobtide.job_queue import PostgresJobQueue
+from jobtide.loading import choose_types, load_tide
+from jobtide.metrics import Metrics
+from jobtide.ring import Ring
+from jobtide.runner import Runner
+from jobtide.session import Session, url_source
+from jobtide.settings import Settings
+from jobtide.table_check import require_usable_table
+from jobtide.tide import Tide
+from jobtide.worker import Mail, Worker
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
+    sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
+    tide = load_tide(settings.app)
+    types = choose_types(tide, settings.types)
+    logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
+    metrics = Metrics()
+    emit = to_all(metrics.on_event, logs.on_event)
+    worker, flights = _build(settings, tide, types, emit)
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    _serve_status(settings, worker, metrics, flights)
+    emit(events.Started(settings.app, types, settings.concurrency, settings.pod_uid))
+    return worker.run()
+
+
+def _build(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> tuple[Worker, Flights]:
+    flights = Flights(settings.lease_seconds)
+    mailbox: SimpleQueue[Mail] = SimpleQueue()
+    finisher = Finisher(_queue(settings, "finish"), flights, emit)
+
+    def on_end(end: End | None) -> None:
+        if end is not None:
+            finisher.put(end)
+        mailbox.put("freed")
+
+    runner = Runner(
+        tide.handlers,
+        flights,
+        settings.retry,
+        threads=settings.concurrency,
+        max_result_bytes=settings.max_result_bytes,
+        on_end=on_end,
+        emit=emit,
+    )
+    worker = Worker(
+        queue=_queue(settings, "claim"),
+        finisher=finisher,
+        flights=flights,
+        runner=runner,
+        # A fleet must not begin its rounds at the same tenant.
+        ring=Ring(types, random.randrange(len(types)), random.getrandbits(128)),  # noqa: S311
+        mailbox=mailbox,
+        slots=settings.concurrency + settings.prefetch,
+        poll_seconds=settings.poll_seconds,
+        drain_seconds=settings.drain_seconds,
+        emit=emit,
+    )
+    return worker, flights
+
+
+def _queue(settings: Settings, purpose: str) -> PostgresJobQueue:
+    url = url_source(settings.database_url, settings.database_url_file)
+    session = Session(url, on_connect=require_usable_table if purpose == "claim" else None)
+    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds)
+
+
+def _serve_status(settings: Settings, worker: Worker, metrics: Metrics, flights: Flights) -> None:
+    if not settings.http_port:
+        return
+    from jobtide.status_server import StatusServer
+
+    def render() -> str:
+        metrics.running = len(flights)
+        return metrics.render()
+
+    StatusServer(settings.http_port, worker.health, render).start()

@@ -1,0 +1,66 @@
+"""What handlers raise to say how a job ends, and what stops a worker from starting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class HandlerOutcome(Exception):  # noqa: N818 - these are outcomes, raised on purpose, not errors
+    """Base of what a handler raises to choose its job's end."""
+
+
+class Retry(HandlerOutcome):
+    """Try again: after `after` (seconds or timedelta), or after the usual backoff. Counts as an attempt."""
+
+    def __init__(
+        self, message: str = "the handler asked for a retry", *, after: float | timedelta | None = None
+    ) -> None:
+        super().__init__(message)
+        self.after_seconds = None if after is None else seconds_of(after)
+
+
+class Snooze(HandlerOutcome):
+    """Not now: run again after `after` (seconds or timedelta). Does not count as an attempt."""
+
+    def __init__(self, after: float | timedelta, message: str = "snoozed") -> None:
+        super().__init__(message)
+        self.after_seconds = seconds_of(after)
+
+
+class Fail(HandlerOutcome):
+    """Trying again is pointless: the job ends as failed, with this message."""
+
+
+class JobtideError(Exception):
+    """Base of the errors that stop a worker; the message says what was tried and what to do."""
+
+
+class SettingsError(JobtideError):
+    """A setting is missing or wrong."""
+
+
+class LoadError(JobtideError):
+    """The application, `module:attribute`, can't be used."""
+
+
+class ModuleMissing(LoadError):  # noqa: N818
+    """There is no such module."""
+
+
+class AttributeWrong(LoadError):  # noqa: N818
+    """The module has no such attribute, or it is not a Tide."""
+
+
+class NoHandlers(LoadError):  # noqa: N818
+    """The Tide has no handler for what it should do."""
+
+
+class TableUnusable(JobtideError):  # noqa: N818
+    """The table is missing, wrong, or hidden from this role."""
+
+
+def seconds_of(after: float | timedelta) -> float:
+    seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
+    if not 0 <= seconds < 10 * 365 * 86_400:
+        raise ValueError(f"after={after!r}: expected 0 seconds to ten years")
+    return seconds

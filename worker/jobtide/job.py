@@ -1,0 +1,41 @@
+"""A claimed job, and the end it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+Json = Any
+EndStatus = Literal["completed", "failed", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One claim of one row. `attempt` counts this claim; `token` is the fence of everything done to it."""
+
+    id: UUID
+    tenant_id: UUID
+    type: str
+    payload: Json
+    attempt: int
+    token: str
+    waited_seconds: float = 0.0  # from due to claimed, by the database's clock
+    result: Json = None  # what the row held at the claim: the last error or progress
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a claim ends: one row of sql/finish.sql."""
+
+    job: Job
+    status: EndStatus
+    result: str | None = None  # JSON text; None keeps what the row has
+    delay_seconds: float | None = None  # before a pending row is due again; None: at once
+    gives_back: bool = False  # the attempt is not counted
+    reason: str = ""  # one word for logs and metrics: completed, failed, retried, snoozed, returned
+
+
+def token_prefix(pod_uid: str) -> str:
+    """Everything that this pod claims begins so. The controller reads the pod's UID back out of it."""
+    return f"jobtide:{pod_uid}:"

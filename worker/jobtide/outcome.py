@@ -1,0 +1,133 @@
+"""What a handler returned or raised -> how its job ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jobtide.errors import Fail, Retry, Snooze
+from jobtide.job import End, Job, Json
+
+# jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_MAX_MESSAGE_CHARS = 4_000
+_MAX_TRACEBACK_CHARS = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Backoff is least(max_seconds, base_seconds * 2^(attempt-1)), half of it random."""
+
+    max_attempts: int = 5
+    base_seconds: float = 2.0
+    max_seconds: float = 3_600.0
+
+    def delay_seconds(self, attempt: int, dice: float) -> float:
+        """Worked: base 2, attempt 3 -> 8 s, of which 4 s are sure and dice (0 to 1) decides over the rest."""
+        # 2^60 already exceeds every cap; without the bound a huge attempt count would overflow the float.
+        full = min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
+        return full * (0.5 + dice / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What an outcome needs of the outside world: the time it happened, and a number between 0 and 1."""
+
+    at: datetime
+    dice: float
+
+
+def moment() -> Moment:
+    """Now, with a fresh throw. The one impure function here, kept beside its type."""
+    return Moment(datetime.now(UTC), random.random())  # noqa: S311 - jitter, not a secret
+
+
+def returned(job: Job, value: Json, max_result_bytes: int, moment: Moment) -> End:
+    """The handler returned: completed, unless the value can't be stored, which only a code change can mend."""
+    try:
+        text = encode(value, max_result_bytes)
+    except ValueError as unusable:
+        return _failed(job, error_object(job, "ResultNotStorable", str(unusable), moment))
+    return End(job, "completed", text, reason="completed")
+
+
+def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment) -> End:
+    """The handler raised: retried with backoff until the attempts are used up, unless it said otherwise."""
+    described = error_object(job, type(error).__name__, str(error), moment, trace=_trace_of(error))
+    if isinstance(error, Snooze):
+        return End(job, "pending", None, error.after_seconds, gives_back=True, reason="snoozed")
+    if isinstance(error, Fail) or job.attempt >= policy.max_attempts:
+        return _failed(job, described)
+    asked = error.after_seconds if isinstance(error, Retry) else None
+    delay = policy.delay_seconds(job.attempt, moment.dice) if asked is None else asked
+    return End(job, "pending", described, delay, reason="retried")
+
+
+def exhausted(job: Job, max_attempts: int, moment: Moment) -> End:
+    """The row came back from dead workers until its attempts were used up: it is not run once more."""
+    last = job.result.get("error") if isinstance(job.result, dict) else None
+    why = last.get("message") if isinstance(last, dict) else None
+    message = f"gave up after {max_attempts} attempts; the last one: {why or 'unknown'}"
+    described = error_object(job, "AttemptsExhausted", message, moment, attempt=job.attempt - 1)
+    return End(job, "failed", described, gives_back=True, reason="failed")
+
+
+def given_back(job: Job) -> End:
+    """The worker stops before the job is done: back to the queue, due at once, the attempt not counted."""
+    return End(job, "pending", None, None, gives_back=True, reason="returned")
+
+
+def encode(value: Json, max_bytes: int) -> str:
+    """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character, size."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as wrong:
+        raise ValueError(f"the result is not a JSON value: {wrong}") from None
+    if _NUL.search(text):
+        raise ValueError("the result holds the character U+0000, which PostgreSQL's jsonb can't store")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as wrong:
+        raise ValueError(f"the result holds half a surrogate pair, which is no character: {wrong.reason}") from None
+    if size > max_bytes:
+        raise ValueError(f"the result has {size} bytes of JSON; the limit is {max_bytes} (JOBTIDE_MAX_RESULT_BYTES)")
+    return text
+
+
+def error_object(
+    job: Job,
+    type_: str,
+    message: str,
+    moment: Moment,
+    *,
+    trace: str | None = None,
+    attempt: int | None = None,
+) -> str:
+    """`{"error": {type, message, traceback, attempt, at}}` as JSON text that can always be stored."""
+    error = {
+        "type": type_,
+        "message": _storable(message)[:_MAX_MESSAGE_CHARS],
+        "attempt": job.attempt if attempt is None else attempt,
+        "at": moment.at.isoformat(),
+    }
+    if trace:
+        error["traceback"] = _storable(trace)[-_MAX_TRACEBACK_CHARS:]
+    return json.dumps({"error": error}, ensure_ascii=False)
+
+
+def _failed(job: Job, described: str) -> End:
+    return End(job, "failed", described, reason="failed")
+
+
+def _trace_of(error: BaseException) -> str | None:
+    if isinstance(error, Fail | Retry | Snooze) or error.__traceback__ is None:
+        return None
+    return "".join(traceback.format_exception(error))
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()

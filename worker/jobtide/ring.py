@@ -1,0 +1,58 @@
+"""Where the next claim starts, so that every tenant with due work gets its turn.
+
+The ring is the set of keys (type, tenant), ordered by the worker's types and then by tenant. A claim walks one lap
+from the cursor; what it serves last moves the cursor. Values only: the walk itself is sql/claim.sql.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+_LAST = (1 << 128) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """Ranges of tenants to visit, in order; bounds are inclusive. Three lists of one length."""
+
+    types: list[str]
+    firsts: list[UUID]
+    lasts: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A cursor between two keys: the next lap starts at `tenant` (as an integer) of `types[at]`."""
+
+    types: tuple[str, ...]
+    at: int = 0
+    tenant: int = 0
+
+    def lap(self) -> Lap:
+        """One full round: the rest of this type, the other types whole, then the start of this type."""
+        others = self.types[self.at + 1 :] + self.types[: self.at]
+        ranges = [(self.types[self.at], self.tenant, _LAST), *((name, 0, _LAST) for name in others)]
+        if self.tenant > 0:
+            ranges.append((self.types[self.at], 0, self.tenant - 1))
+        return Lap(
+            [name for name, _, _ in ranges],
+            [UUID(int=first) for _, first, _ in ranges],
+            [UUID(int=last) for _, _, last in ranges],
+        )
+
+    def after(self, type_: str, tenant_id: UUID) -> Self:
+        """The cursor just behind the key that was served last."""
+        at = self.types.index(type_)
+        if tenant_id.int == _LAST:
+            return type(self)(self.types, (at + 1) % len(self.types), 0)
+        return type(self)(self.types, at, tenant_id.int + 1)
+
+
+def rows_per_key(wanted: int, keys_served: int) -> int:
+    """How many rows one key may give in the next claim, so that a batch is shared by those who wait.
+
+    Worked: 50 wanted and 25 tenants served last time: 2 each. One tenant alone: all 50.
+    """
+    return max(1, -(-wanted // max(1, keys_served)))

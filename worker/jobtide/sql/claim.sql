@@ -1,0 +1,88 @@
+-- Claims up to `wanted` due jobs, going round the tenants, and starts their lease.
+--
+-- The lap is a list of ranges of (type, tenant_id), in the order to be visited: it begins just after the key that
+-- was served last and ends just before it, so that every key is seen once. Each key gives at most `rows_per_key`.
+-- Everything is lazy: a claim of one job from a full queue touches one key and locks one row. A result shorter than
+-- `wanted` says that the whole lap was walked.
+--
+-- Parameters: types text[], firsts uuid[], lasts uuid[] (the lap, bounds inclusive), wanted int, rows_per_key int,
+--             token text, lease_seconds float8
+-- Index:      idx_job_queue_due, one probe a key and one a claimed row; job_queue_pkey for the update
+-- Locks:      at most `wanted` rows; those that somebody else holds are skipped
+WITH lap AS (
+    SELECT *
+    FROM unnest(%(types)s::text[], %(firsts)s::uuid[], %(lasts)s::uuid[])
+        WITH ORDINALITY AS lap (type, first_tenant, last_tenant, position)
+),
+candidate AS MATERIALIZED (
+    SELECT due_row.id, due_row.due_at, lap.position
+    FROM lap
+    CROSS JOIN LATERAL (
+        -- A loose scan: the first row of each tenant, which is also the one that falls due first.
+        WITH RECURSIVE walk AS (
+            (
+                SELECT
+                    q.tenant_id,
+                    coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+                FROM job_queue AS q
+                WHERE
+                    q.status = 'pending'
+                    AND q.type = lap.type
+                    AND q.tenant_id BETWEEN lap.first_tenant AND lap.last_tenant
+                ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT following.tenant_id, following.due_at
+            FROM walk
+            CROSS JOIN LATERAL (
+                SELECT
+                    q.tenant_id,
+                    coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+                FROM job_queue AS q
+                WHERE
+                    q.status = 'pending'
+                    AND q.type = lap.type
+                    AND q.tenant_id > walk.tenant_id
+                    AND q.tenant_id <= lap.last_tenant
+                ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+                LIMIT 1
+            ) AS following
+        )
+        SELECT walk.tenant_id FROM walk WHERE walk.due_at <= now()
+    ) AS tenant
+    CROSS JOIN LATERAL (
+        SELECT
+            q.id,
+            coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+        FROM job_queue AS q
+        WHERE
+            q.status = 'pending'
+            AND q.type = lap.type
+            AND q.tenant_id = tenant.tenant_id
+            AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
+        ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
+        LIMIT %(rows_per_key)s
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS due_row
+    LIMIT %(wanted)s
+)
+UPDATE job_queue AS claimed
+SET
+    status = 'processing',
+    worker_id = %(token)s,
+    attempts = claimed.attempts + 1,
+    next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
+FROM candidate
+WHERE claimed.id = candidate.id
+RETURNING
+    claimed.id,
+    claimed.tenant_id,
+    claimed.type,
+    claimed.payload,
+    claimed.attempts,
+    claimed.result,
+    -- -infinity (no created_at) has no age
+    CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
+        AS waited_seconds,
+    candidate.position

@@ -1,0 +1,31 @@
+-- Ends claims, a batch at a time: completed, failed, back to pending (retry, snooze, given back).
+--
+-- This is the fence: a row changes only if it is still processing under the very claim that is being ended. An id
+-- that does not come back was taken away (rescued, finished by somebody else, deleted with its tenant), and its
+-- outcome is not applied.
+--
+-- Parameters, all arrays of one length: ids uuid[], tokens text[], attempts int[], statuses text[],
+--             results text[] (JSON; NULL keeps what the row has), delays float8[] (seconds before a pending row is
+--             due; NULL: at once), gives_back bool[] (the attempt is not counted)
+-- Index:      job_queue_pkey, one probe a row
+-- Locks:      these rows. Nobody else waits for them: claims and rescues skip locked rows
+UPDATE job_queue AS ended
+SET
+    status = outcome.status::job_status,
+    result = coalesce(outcome.result::jsonb, ended.result),
+    attempts = ended.attempts - outcome.gives_back::int,
+    next_retry_at = CASE
+        WHEN outcome.status = 'pending' THEN now() + outcome.delay_seconds * interval '1 second'
+    END,
+    completed_at = CASE WHEN outcome.status IN ('completed', 'failed') THEN now() END
+FROM
+    unnest(
+        %(ids)s::uuid[], %(tokens)s::text[], %(attempts)s::int[], %(statuses)s::text[],
+        %(results)s::text[], %(delays)s::float8[], %(gives_back)s::bool[]
+    ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back)
+WHERE
+    ended.id = outcome.id
+    AND ended.status = 'processing'
+    AND ended.worker_id = outcome.token
+    AND ended.attempts = outcome.attempts
+RETURNING ended.id

@@ -1,0 +1,28 @@
+-- Returns what an earlier process of this very pod held when it died: its container was started again in the same
+-- pod, so the pod's UID is not gone and the lease would run on with nobody behind it.
+--
+-- Sent once, before the first claim. The attempt stays counted: the process died while the job ran.
+--
+-- Parameters: token_prefix text (`jobtide:<pod uid>:`)
+-- Index:      idx_job_queue_status_created_at over the processing rows
+WITH orphan AS MATERIALIZED (
+    SELECT q.id
+    FROM job_queue AS q
+    WHERE
+        q.status = 'processing'
+        AND starts_with(q.worker_id, %(token_prefix)s)
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE job_queue AS rescued
+SET
+    status = 'pending',
+    next_retry_at = NULL,
+    result = jsonb_build_object('error', jsonb_build_object(
+        'type', 'WorkerDied',
+        'message', 'the worker''s process ended while this job ran; its container was started again',
+        'attempt', rescued.attempts,
+        'at', now()
+    ))
+FROM orphan
+WHERE rescued.id = orphan.id
+RETURNING rescued.id, rescued.type, rescued.tenant_id, rescued.attempts

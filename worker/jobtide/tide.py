@@ -1,0 +1,92 @@
+"""The registry of handlers: what an application tells a worker it can do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jobtide.job import Json
+from jobtide.payload import Validator, validator_for
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One job type's function and its settings."""
+
+    type: str
+    function: Callable[..., Any]
+    is_async: bool
+    wants_context: bool
+    validate: Validator | None
+    max_attempts: int | None  # None: the pool decides
+    timeout_seconds: float | None  # None: as long as it takes
+
+    def arguments(self, payload: Json, context: object) -> tuple[Any, ...]:
+        """What the function is called with. A payload that doesn't fit raises Fail: no retry can mend it."""
+        value = payload if self.validate is None else self.validate(payload)
+        return (value, context) if self.wants_context else (value,)
+
+
+class Tide:
+    """A collection of job handlers: `tide = Tide()`, `@tide.job("video.ingest")`, `jobtide worker acme.jobs:tide`."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """By job type, in the order of registration."""
+        return dict(self._handlers)
+
+    def job(
+        self, type_: str, *, max_attempts: int | None = None, timeout_seconds: float | None = None
+    ) -> Callable[[Function], Function]:
+        """Registers a plain or async function, `(payload)` or `(payload, ctx)`, and returns it unchanged.
+
+        The payload's annotation decides its type: `dict`, `list`, `Any` or none gets the JSON value as it is,
+        anything else is validated by pydantic. Raises ValueError where it is registered, not when a job comes.
+        """
+        if not type_ or type_ != type_.strip():
+            raise ValueError(f"job type {type_!r}: job_queue.type is matched exactly; give it without outer spaces")
+        if type_ in self._handlers:
+            raise ValueError(f"job type {type_!r} has a handler already: {self._handlers[type_].function!r}")
+        if max_attempts is not None and max_attempts < 1:
+            raise ValueError(f"job type {type_!r}: max_attempts={max_attempts}; the first try is attempt 1")
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            raise ValueError(f"job type {type_!r}: timeout_seconds={timeout_seconds}; expected more than 0")
+
+        def register(function: Function) -> Function:
+            self._handlers[type_] = Handler(
+                type=type_,
+                function=function,
+                is_async=inspect.iscoroutinefunction(function),
+                wants_context=_wants_context(type_, function),
+                validate=validator_for(type_, function),
+                max_attempts=max_attempts,
+                timeout_seconds=timeout_seconds,
+            )
+            return function
+
+        return register
+
+    def __contains__(self, type_: str) -> bool:
+        return type_ in self._handlers
+
+
+def _wants_context(type_: str, function: Callable[..., Any]) -> bool:
+    """Two positional parameters ask for (payload, ctx), one for (payload)."""
+    signature = inspect.signature(function)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = sum(parameter.kind in kinds for parameter in signature.parameters.values())
+    try:
+        signature.bind(*range(min(positional, 2) or 1))
+    except TypeError as misfit:
+        raise ValueError(
+            f"job type {type_!r}: a handler takes (payload) or (payload, ctx), but "
+            f"{getattr(function, '__qualname__', function)} takes {signature}: {misfit}"
+        ) from None
+    return positional > 1
