@@ -1,0 +1,55 @@
+{{- define "jobtide.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "jobtide.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains (include "jobtide.name" .) .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "jobtide.name" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- /* Cluster-wide objects carry the namespace: two releases of one name must not fight over a ClusterRole. */ -}}
+{{- define "jobtide.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "jobtide.fullname" .) }}
+{{- end }}
+
+{{- define "jobtide.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "jobtide.fullname" .) }}
+{{- else }}
+{{- .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- define "jobtide.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{- define "jobtide.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "jobtide.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{- define "jobtide.labels" -}}
+{{ include "jobtide.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* settings.tickMinSeconds -> JOBTIDE_TICK_MIN_SECONDS. toJson, because Helm prints 1000000 as 1e+06. */ -}}
+{{- define "jobtide.settingsEnv" -}}
+{{- range $key, $value := .Values.settings }}
+- name: JOBTIDE_{{ $key | snakecase | upper }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
+{{- end }}

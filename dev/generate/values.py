@@ -1,0 +1,187 @@
+"""The chart's values as a model: the one source of charts/jobtide/values.schema.json."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+# A volume is called database-<name>, and a volume's name has at most 63 characters.
+DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0.05, le=3600)]
+StringMap = dict[str, str]
+KubernetesObject = dict[str, Any]
+
+
+class _Section(BaseModel):
+    """A typo is an error: every section refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True, frozen=True)
+
+
+class Image(_Section):
+    repository: str = Field("jobtide/controller", min_length=1, description="Image name without tag.")
+    tag: str = Field("", description="Tag; empty: the chart's appVersion.")
+    digest: str = Field(
+        "", pattern=r"^(sha256:[0-9a-f]{64})?$", description="sha256:...; when set it decides, not the tag."
+    )
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="Kubernetes' own.")
+
+
+class ImagePullSecret(_Section):
+    name: str = Field(min_length=1, description="Secret with registry credentials in the release's namespace.")
+
+
+class Database(_Section):
+    secret_name: str = Field(
+        min_length=1, max_length=253, description="Secret in the release's namespace; it may be made later."
+    )
+    key: SecretKey = Field("url", description="Key whose value is the connection URL.")
+    ca_key: SecretKey | None = Field(
+        None, description="Key with the server's CA certificate, mounted beside the URL as ca.crt."
+    )
+
+
+class Settings(_Section):
+    """Only what is set reaches the controller: its defaults exist once, in its code."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = Field(None, description="Least level logged.")
+    log_format: Literal["json", "text"] | None = Field(None, description="Form of a log line.")
+    tick_min_seconds: Seconds | None = Field(None, description="Shortest pause between two readings, in seconds.")
+    tick_max_seconds: Seconds | None = Field(None, description="Longest pause between two readings, in seconds.")
+    read_timeout_seconds: Seconds | None = Field(
+        None, description="Seconds after which a reading counts as unreadable, which holds the fleet."
+    )
+    resync_seconds: Seconds | None = Field(None, description="Seconds between two full lists.")
+    depth_cap: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
+        None, description="Rows counted per type and tenant."
+    )
+
+
+class Crds(_Section):
+    enabled: bool = Field(default=True, description="Install the CRD with the release; it is kept on uninstall.")
+
+
+class Rbac(_Section):
+    create: bool = Field(default=True, description="Make the roles that the controller needs.")
+    aggregate: bool = Field(default=True, description="Add pools to the cluster's view, edit and admin roles.")
+
+
+class ServiceAccount(_Section):
+    create: bool = Field(default=True, description="Make a ServiceAccount.")
+    name: str = Field("", max_length=253, description="Its name; empty: the release's full name.")
+    annotations: StringMap = Field({}, description="Its annotations.")
+
+
+class Resources(_Section):
+    requests: dict[str, str | int | float] = Field(
+        {"cpu": "50m", "memory": "128Mi"}, description="Kubernetes quantities."
+    )
+    limits: dict[str, str | int | float] = Field({"memory": "512Mi"}, description="Kubernetes quantities.")
+
+
+class PodDisruptionBudget(_Section):
+    enabled: bool = Field(default=True, description="Make one when there is more than one replica.")
+    max_unavailable: Annotated[int, Field(ge=1)] = Field(1, description="Pods that may be missing at once.")
+
+
+class MetricsService(_Section):
+    enabled: bool = Field(default=True, description="A Service for the HTTP port.")
+    annotations: StringMap = Field({}, description="Its annotations.")
+
+
+class Monitor(_Section):
+    enabled: bool = Field(default=False, description="Make it, where the Prometheus Operator's CRDs are installed.")
+    interval_seconds: Annotated[int, Field(ge=1)] = Field(30, description="Seconds between two scrapes.")
+    labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
+
+
+class Metrics(_Section):
+    service: MetricsService = Field(MetricsService(), description="Service for scraping.")
+    service_monitor: Monitor = Field(Monitor(), description="ServiceMonitor of the Prometheus Operator.")
+    pod_monitor: Monitor = Field(Monitor(), description="PodMonitor of the Prometheus Operator.")
+
+
+class NetworkPolicy(_Section):
+    enabled: bool = Field(default=False, description="Restrict the controller's traffic.")
+    api_server_ports: list[Port] = Field([443, 6443], description="Ports of the API server.")
+    database_ports: list[Port] = Field([5432, 6543], description="Ports of the databases.")
+    metrics_from: list[KubernetesObject] = Field([], description="NetworkPolicyPeers; empty: every pod.")
+
+
+class Notes(_Section):
+    image: str = Field("registry.example.com/acme/jobs:1.0", description="Image with your handlers.")
+    app: str = Field("acme.jobs:tide", pattern=r"^[\w.]+:\w+$", description="MODULE:ATTRIBUTE of your handlers.")
+    type: str = Field("thumbs", min_length=1, description="A job type that they handle.")
+
+
+class Values(_Section):
+    """Values of the Jobtide chart."""
+
+    replicas: Annotated[int, Field(ge=0, le=5)] = Field(1, description="Controllers; one acts, others wait.")
+    image: Image = Field(Image(), description="The controller's image.")
+    image_pull_secrets: list[ImagePullSecret] = Field([], description="Secrets for the image's registry.")
+    name_override: str = Field("", max_length=63, description="Replaces the chart's name.")
+    fullname_override: str = Field("", max_length=63, description="Replaces the full name of the made objects.")
+    databases: dict[DatabaseName, Database] = Field(
+        {"main": Database(secret_name="jobtide-db")},
+        min_length=1,
+        description="Databases by the name that pools give in spec.database.",
+    )
+    watch_namespaces: list[Namespace] = Field([], description="Namespaces to watch; empty: all.")
+    settings: Settings = Field(Settings(), description="The controller's settings.")
+    http_port: Annotated[int, Field(ge=1024, le=65535)] = Field(
+        8080, description="Port of /healthz, /readyz and /metrics."
+    )
+    crds: Crds = Field(Crds(), description="The CustomResourceDefinition.")
+    rbac: Rbac = Field(Rbac(), description="Roles.")
+    service_account: ServiceAccount = Field(ServiceAccount(), description="The controller's identity.")
+    resources: Resources = Field(Resources(), description="Resources of the controller's container.")
+    termination_grace_period_seconds: Annotated[int, Field(ge=5)] = Field(15, description="SIGTERM to SIGKILL.")
+    pod_annotations: StringMap = Field({}, description="Annotations of the controller's pods.")
+    pod_labels: StringMap = Field({}, description="Additional labels of the controller's pods.")
+    node_selector: StringMap = Field({}, description="Labels of the nodes to run on.")
+    tolerations: list[KubernetesObject] = Field([], description="Tolerations of the controller's pods.")
+    affinity: KubernetesObject = Field({}, description="Affinity of the controller's pods.")
+    topology_spread_constraints: list[KubernetesObject] = Field(
+        [], description="Empty with more than one replica: spread over nodes where possible."
+    )
+    priority_class_name: str = Field("", description="PriorityClass of the controller's pods.")
+    extra_env: list[KubernetesObject] = Field([], description="Additional environment variables.")
+    pod_disruption_budget: PodDisruptionBudget = Field(
+        PodDisruptionBudget(), description="Protects the standby during node drains."
+    )
+    metrics: Metrics = Field(Metrics(), description="How metrics are scraped.")
+    network_policy: NetworkPolicy = Field(NetworkPolicy(), description="A NetworkPolicy for the controller.")
+    notes: Notes = Field(Notes(), description="The example pool in NOTES.txt.")
+    # Helm puts this key into the values of every subchart.
+    global_: dict[str, Any] = Field({}, alias="global", description="Helm's own: shared with other charts.")
+
+
+def render() -> str:
+    """The text of values.schema.json."""
+    schema = _plain(Values.model_json_schema())
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
+
+
+def _plain(node: Any) -> Any:
+    """Pydantic's schema as Helm needs it: no titles, and `X or null` as X, since Helm drops nulls before the check."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if {"type": "null"} in node.get("anyOf", ()):
+        (wanted,) = (option for option in node["anyOf"] if option != {"type": "null"})
+        node = {**wanted, **node, "anyOf": None}
+    if "patternProperties" in node:
+        node = {**node, "additionalProperties": False}
+    return {
+        key: _plain(value)
+        for key, value in node.items()
+        if value is not None and not (key == "title" and isinstance(value, str))
+    }
