@@ -1,0 +1,183 @@
+"""Creates what is missing of the table, and nothing where that would contradict what is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import Connection, errors, sql
+
+from jobtide.errors import JobtideError
+from jobtide.schema.check import read_facts
+from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems
+from jobtide.schema.script import (
+    DEFAULT_LOCK_TIMEOUT_SECONDS,
+    INDEXES,
+    ROLES_FILE,
+    TABLE_FILES,
+    index_file,
+    index_statement,
+    script,
+    statement,
+)
+
+# 'jobtide' in ASCII: one apply at a time in a database.
+ADVISORY_LOCK = 0x6A6F6274696465
+ATTEMPTS = 5
+# Building concurrently waits, without blocking anybody, for every older transaction to end.
+INDEX_WAIT_SECONDS = 600.0
+
+# Two databases of one server share their roles, which no lock of ours covers.
+COLLISIONS = (
+    errors.UniqueViolation,
+    errors.DuplicateObject,
+    errors.DuplicateTable,
+    errors.DuplicateFunction,
+    errors.DuplicateSchema,
+    errors.DeadlockDetected,
+    errors.InternalError_,  # "tuple concurrently updated"
+)
+
+
+class SchemaError(JobtideError):
+    """The table was not changed, or not wholly; the message names what stands in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply found to do, in order, and what it left to a person."""
+
+    done: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def apply(
+    url: str,
+    *,
+    roles: bool = False,
+    lock_timeout_seconds: float = DEFAULT_LOCK_TIMEOUT_SECONDS,
+    wait_seconds: float = 60.0,
+    report: Callable[[str], None] = lambda _: None,
+) -> Applied:
+    """Create what is missing; safe to repeat and to run twice at once.
+
+    `url` must lead to the server itself, not to a pooler in transaction mode: an advisory lock is held
+    from the first look at the table to the last index. Another apply's end is awaited for `wait_seconds`.
+    """
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn, _alone(conn, wait_seconds):
+        _refuse_contradictions(read_facts(conn))
+        done = _retried(lambda: _apply_in_transaction(conn, roles=roles, lock_timeout_seconds=lock_timeout_seconds))
+        done += _apply_indexes(conn, report)
+        facts = read_facts(conn)
+        leftover = (*shape_problems(facts), *index_problems(facts["table"]))
+    return Applied(tuple(done), tuple(problem for problem in leftover if not problem.fatal))
+
+
+@contextmanager
+def _alone(conn: Connection[Any], wait_seconds: float) -> Iterator[None]:
+    """Polls: a session that blocks in pg_advisory_lock would be waited for by CREATE INDEX CONCURRENTLY."""
+    deadline = time.monotonic() + wait_seconds
+    while not _scalar(conn, sql.SQL("SELECT pg_try_advisory_lock({})").format(ADVISORY_LOCK)):
+        if time.monotonic() > deadline:
+            raise SchemaError(f"another jobtide schema apply has been running here for {wait_seconds:g} s: try later")
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute(sql.SQL("SELECT pg_advisory_unlock({})").format(ADVISORY_LOCK))
+
+
+def _refuse_contradictions(facts: Facts) -> None:
+    if facts["in_recovery"]:
+        raise SchemaError(f"the server of database {facts['database']} is a standby: apply on the primary")
+    fatal = [problem.message for problem in shape_problems(facts) if problem.fatal]
+    if fatal:
+        raise SchemaError("nothing was changed. " + "; ".join(fatal))
+
+
+def _retried(run: Callable[[], list[str]]) -> list[str]:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return run()
+        except COLLISIONS:
+            continue
+    return run()
+
+
+def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_seconds: float) -> list[str]:
+    """Whatever can be made at once; an empty table's indexes too, since nobody waits for them."""
+    milliseconds = round(lock_timeout_seconds * 1000)
+    new = read_facts(conn)["table"] is None
+    done = []
+    try:
+        with conn.transaction():
+            conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(milliseconds))
+            if new:
+                for name in TABLE_FILES:
+                    conn.execute(statement(name))
+                for name in INDEXES:
+                    conn.execute(index_file(name, concurrently=False))
+                done.append("created table job_queue with its indexes and policies")
+            if roles:
+                conn.execute(statement(ROLES_FILE))
+                done.append("granted jobtide_worker and jobtide_controller what they use")
+    except errors.InsufficientPrivilege as error:
+        raise SchemaError(_missing_right(conn, error, new=new, roles=roles)) from error
+    except errors.LockNotAvailable as error:
+        raise SchemaError(
+            f"nothing was changed: a lock was not to be had within {lock_timeout_seconds:g} s, because another "
+            f"transaction holds it ({_words(error)}). Run it again, or with a longer --lock-timeout-seconds"
+        ) from error
+    return done
+
+
+def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list[str]:
+    done = []
+    for name in INDEXES:
+        index = read_facts(conn)["table"]["indexes"].get(name)
+        if index is not None and index["valid"]:
+            continue
+        report(f"building index {name}: reads and writes go on; seconds for each million rows")
+        try:
+            conn.execute(sql.SQL("SET lock_timeout = {}").format(round(INDEX_WAIT_SECONDS * 1000)))
+            if index is not None:
+                conn.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+            conn.execute(index_file(name, concurrently=True))
+        except errors.InsufficientPrivilege as error:
+            raise SchemaError(
+                f"{_role(conn)} may not create index {name} ({_words(error)}). "
+                f"Have the table's owner run: {index_statement(name)}"
+            ) from error
+        except errors.LockNotAvailable as error:
+            raise SchemaError(
+                f"index {name} could not be built in {INDEX_WAIT_SECONDS:g} s, because an older transaction is still "
+                "open (see pg_stat_activity, oldest xact_start). End it and run jobtide schema apply again"
+            ) from error
+        done.append(f"{'rebuilt invalid' if index is not None else 'created'} index {name}")
+    return done
+
+
+def _missing_right(conn: Connection[Any], error: psycopg.Error, *, new: bool, roles: bool) -> str:
+    text = script(roles=roles) if new else statement(ROLES_FILE)
+    return (
+        f"nothing was changed: {_role(conn)} lacks a right ({_words(error)}). "
+        f"Have somebody who has it run this SQL (jobtide schema print{' --roles' if roles else ''}):\n{text}"
+    )
+
+
+def _role(conn: Connection[Any]) -> str:
+    return f"role {_scalar(conn, 'SELECT current_user')}"
+
+
+def _words(error: psycopg.Error) -> str:
+    return error.diag.message_primary or type(error).__name__
+
+
+def _scalar(conn: Connection[Any], query: psycopg.abc.QueryNoTemplate) -> Any:
+    row = conn.execute(query).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,139 @@
+"""`jobtide schema apply|print|check`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from jobtide.errors import JobtideError, SettingsError
+from jobtide.schema.apply import SchemaError, apply
+from jobtide.schema.check import check
+from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, script
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `schema`; each command sets `run`, which takes the parsed arguments and returns the exit code."""
+    schema = subparsers.add_parser("schema", help="create, show or check the table job_queue")
+    commands = schema.add_subparsers(dest="schema_command", required=True, metavar="COMMAND")
+    _add_apply(commands)
+    _add_print(commands)
+    _add_check(commands)
+
+
+def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "apply",
+        help="create what is missing; an existing table is verified and gets missing indexes only",
+    )
+    _add_url(parser)
+    _add_roles(parser)
+    parser.add_argument(
+        "--lock-timeout-seconds",
+        type=float,
+        default=DEFAULT_LOCK_TIMEOUT_SECONDS,
+        help="give up, with nothing changed, when a lock takes longer (default %(default)g)",
+    )
+    parser.set_defaults(run=_apply)
+
+
+def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("print", help="show the SQL of apply, for review and psql -f")
+    _add_roles(parser)
+    parser.add_argument(
+        "--in-transaction",
+        action="store_true",
+        help="for migration tools that wrap a file in a transaction: no CONCURRENTLY, no BEGIN",
+    )
+    parser.set_defaults(run=_print)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("check", help="say what keeps a role from working on the table")
+    _add_url(parser)
+    parser.add_argument("--part", choices=("worker", "controller"), default="worker", help="who the role is for")
+    parser.set_defaults(run=_check)
+
+
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="default: JOBTIDE_DATABASE_URL, or the file that JOBTIDE_DATABASE_URL_FILE names",
+    )
+
+
+def _add_roles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--roles", action="store_true", help="also the roles jobtide_worker and jobtide_controller")
+
+
+def _apply(parsed: argparse.Namespace) -> int:
+    with _plain_errors():
+        applied = apply(
+            _url(parsed),
+            roles=parsed.roles,
+            lock_timeout_seconds=parsed.lock_timeout_seconds,
+            report=_say,
+        )
+    for line in applied.done or ("nothing to do: job_queue is as it should be",):
+        _say(line)
+    for problem in applied.warnings:
+        _say(f"warning: {problem.message}")
+    return 0
+
+
+def _print(parsed: argparse.Namespace) -> int:
+    _say(script(roles=parsed.roles, in_transaction=parsed.in_transaction))
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    with _plain_errors(), psycopg.connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
+        problems = check(conn, parsed.part)
+    for problem in problems:
+        _say(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
+    if not problems:
+        _say("ok")
+    return 1 if any(problem.fatal for problem in problems) else 0
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """The server's own words in one line; of a URL that can't be read nothing, since it holds a password."""
+    try:
+        yield
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise SchemaError(f"the server refused: {error}") from error
+        raise JobtideError(
+            "the database URL can't be read: write postgresql://user:password@host:port/database"
+        ) from None
+    except psycopg.Error as error:
+        raise JobtideError(f"the database did not answer as it should: {str(error).strip()}") from error
+
+
+def _url(parsed: argparse.Namespace) -> str:
+    if parsed.database_url:
+        return str(parsed.database_url)
+    file = os.environ.get("JOBTIDE_DATABASE_URL_FILE")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"JOBTIDE_DATABASE_URL_FILE={file} can't be read: {error.strerror}") from error
+    url = os.environ.get("JOBTIDE_DATABASE_URL")
+    if not url:
+        raise SettingsError(
+            "no database: pass --database-url or set JOBTIDE_DATABASE_URL=postgresql://user:password@host:port/database"
+        )
+    return url
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,50 @@
+"""The contract in numbers and names: what the checks compare a table with."""
+
+from __future__ import annotations
+
+STATUS_VALUES = ("pending", "processing", "completed", "failed")
+
+COLUMNS = {
+    "id": "uuid",
+    "tenant_id": "uuid",
+    "type": "text",
+    "status": "job_status",
+    "payload": "jsonb",
+    "result": "jsonb",
+    "worker_id": "text",
+    "attempts": "integer",
+    "next_retry_at": "timestamp with time zone",
+    "created_at": "timestamp with time zone",
+    "completed_at": "timestamp with time zone",
+}
+
+# A plain INSERT of tenant_id, type and payload must make a job.
+NEEDED_DEFAULTS = {"id": "gen_random_uuid()", "status": "'pending'", "attempts": "0", "created_at": "now()"}
+
+PEOPLE_COLUMNS = {"tenants": {"id": "uuid"}, "users": {"id": "uuid", "tenant_id": "uuid"}}
+
+_CHANGED = ("status", "worker_id", "attempts", "next_retry_at", "result", "completed_at")
+_NOT_PAYLOAD = tuple(name for name in COLUMNS if name != "payload")
+
+# What each part really uses: 90_least_privilege.sql grants this, a test compares the two.
+GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "worker": {
+        "SELECT": tuple(COLUMNS),
+        "UPDATE": _CHANGED,
+        "INSERT": ("id", "tenant_id", "type", "payload", "next_retry_at"),
+    },
+    "controller": {"SELECT": _NOT_PAYLOAD, "UPDATE": _CHANGED},
+}
+
+# As pg_get_indexdef writes them, the same on 15 and 18.
+INDEX_KEYS = {
+    "idx_job_queue_tenant_id": ("tenant_id",),
+    "idx_job_queue_status_created_at": ("status", "created_at"),
+    "idx_job_queue_type": ("type",),
+    "idx_job_queue_due": (
+        "type",
+        "tenant_id",
+        "COALESCE(next_retry_at, created_at, '-infinity'::timestamp with time zone)",
+        "id",
+    ),
+}

@@ -1,0 +1,56 @@
+"""The SQL files in their order: what `apply` runs and `print` shows is the same text."""
+
+from __future__ import annotations
+
+import re
+from typing import LiteralString
+
+from jobtide.sql import load
+
+TABLE_FILES = ("10_roles", "20_auth", "30_tenants_users", "40_job_queue")
+ROLES_FILE = "90_least_privilege"
+INDEXES = ("idx_job_queue_tenant_id", "idx_job_queue_status_created_at", "idx_job_queue_type", "idx_job_queue_due")
+
+DEFAULT_LOCK_TIMEOUT_SECONDS = 5.0
+
+
+def statement(name: str) -> LiteralString:
+    """The text of `sql/<name>.sql`."""
+    return load("jobtide.schema", f"sql/{name}")
+
+
+def index_file(name: str, *, concurrently: bool) -> LiteralString:
+    """The text that creates one index; without CONCURRENTLY it may run in a transaction."""
+    text = statement(f"indexes/{name}")
+    if concurrently:
+        return text
+    text = text.replace(" CONCURRENTLY", "")
+    # The header's lock is that of the other form.
+    return text.replace("-- Lock: SHARE UPDATE EXCLUSIVE: reads and writes go on", "-- Lock: SHARE: writes wait")
+
+
+def index_statement(name: str) -> str:
+    """CREATE INDEX CONCURRENTLY on one line, for messages."""
+    lines = statement(f"indexes/{name}").splitlines()
+    return re.sub(r"\s+", " ", " ".join(line for line in lines if not line.startswith("--"))).strip()
+
+
+def script(*, roles: bool = False, in_transaction: bool = False) -> str:
+    """Everything in order for review and for `psql -f`; doing it twice does nothing the second time.
+
+    Indexes are built CONCURRENTLY after the commit. `in_transaction` is for migration tools that wrap a
+    file in a transaction of their own, where that can't be: writes wait for the indexes of a full table.
+    """
+    files = [statement(name) for name in TABLE_FILES]
+    least_privilege = [statement(ROLES_FILE)] if roles else []
+    indexes = [_guarded_index(name, concurrently=not in_transaction) for name in INDEXES]
+    timeout = f"SET LOCAL lock_timeout = '{DEFAULT_LOCK_TIMEOUT_SECONDS:g}s';\n"
+    if in_transaction:
+        return "\n".join([timeout, *files, *indexes, *least_privilege])
+    return "\n".join(["BEGIN;", timeout, *files, *least_privilege, "COMMIT;\n", *indexes])
+
+
+def _guarded_index(name: str, *, concurrently: bool) -> str:
+    """IF NOT EXISTS would take the invalid remains of an interrupted build for the index."""
+    form = "drop_invalid_concurrently" if concurrently else "drop_invalid"
+    return statement(form).replace("INDEX_NAME", name) + index_file(name, concurrently=concurrently)

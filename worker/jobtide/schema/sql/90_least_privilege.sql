@@ -1,0 +1,46 @@
+-- What: two group roles with exactly the rights used: jobtide_worker and jobtide_controller.
+-- Why:  nobody needs a superuser or service_role in a pod. Give a login to either:
+--         CREATE ROLE my_worker LOGIN PASSWORD '...' IN ROLE jobtide_worker;
+--       Neither can read users, create objects or delete jobs; the controller can't read payloads.
+--       Policies instead of BYPASSRLS: that attribute is not inherited and often can't be granted.
+-- Lock: ACCESS EXCLUSIVE on job_queue for the moment of each CREATE POLICY.
+DO $roles$
+DECLARE
+  job_queue_schema text := (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = to_regclass('job_queue'));
+BEGIN
+  IF to_regrole('jobtide_worker') IS NULL THEN
+    BEGIN CREATE ROLE jobtide_worker NOLOGIN;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+  END IF;
+  IF to_regrole('jobtide_controller') IS NULL THEN
+    BEGIN CREATE ROLE jobtide_controller NOLOGIN;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+  END IF;
+
+  IF NOT has_schema_privilege('jobtide_worker', job_queue_schema, 'USAGE')
+    OR NOT has_schema_privilege('jobtide_controller', job_queue_schema, 'USAGE') THEN
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO jobtide_worker, jobtide_controller', job_queue_schema);
+  END IF;
+
+  -- Claims, leases and ends; never whose job it is or what it asks for.
+  GRANT UPDATE (status, worker_id, attempts, next_retry_at, result, completed_at)
+    ON job_queue TO jobtide_worker, jobtide_controller;
+  -- Follow-up jobs and schedules are ordinary new jobs.
+  GRANT INSERT (id, tenant_id, type, payload, next_retry_at) ON job_queue TO jobtide_worker;
+  GRANT SELECT ON job_queue TO jobtide_worker;
+  GRANT SELECT (id, tenant_id, type, status, result, worker_id, attempts, next_retry_at, created_at, completed_at)
+    ON job_queue TO jobtide_controller;
+
+  IF NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_worker_policy'
+  ) THEN
+    CREATE POLICY jobtide_worker_policy ON job_queue FOR ALL TO jobtide_worker USING (true) WITH CHECK (true);
+  END IF;
+  IF NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_policy'
+  ) THEN
+    CREATE POLICY jobtide_controller_policy ON job_queue FOR ALL TO jobtide_controller
+      USING (true) WITH CHECK (true);
+  END IF;
+END
+$roles$;

@@ -1,0 +1,81 @@
+-- What: everything the checks need to know about the table, as one JSON value in one row.
+-- Reads: the catalogs alone, never a row of job_queue, and no object by a name that may be missing.
+WITH job_queue AS (
+  SELECT c.oid, c.relkind, c.relnamespace::regnamespace::text AS schema_name
+  FROM pg_class AS c WHERE c.oid = to_regclass('job_queue')
+),
+-- How each table's columns are, and what this role may do with them.
+columns AS (
+  SELECT a.attrelid, jsonb_object_agg(a.attname, jsonb_build_object(
+    'type', format_type(a.atttypid, a.atttypmod),
+    'not_null', a.attnotnull,
+    'has_default', a.atthasdef,
+    'grants', array_remove(ARRAY[
+      CASE WHEN has_column_privilege(a.attrelid, a.attnum, 'SELECT') THEN 'SELECT' END,
+      CASE WHEN has_column_privilege(a.attrelid, a.attnum, 'INSERT') THEN 'INSERT' END,
+      CASE WHEN has_column_privilege(a.attrelid, a.attnum, 'UPDATE') THEN 'UPDATE' END
+    ], NULL)
+  )) AS by_name
+  FROM pg_attribute AS a
+  WHERE a.attrelid IN (to_regclass('job_queue'), to_regclass('tenants'), to_regclass('users'))
+    AND a.attnum > 0 AND NOT a.attisdropped
+  GROUP BY a.attrelid
+),
+-- The enum of the status column; before there is a table, the one that it would get.
+status_type AS (
+  SELECT coalesce(
+    (SELECT a.atttypid FROM pg_attribute AS a
+      WHERE a.attrelid = to_regclass('job_queue') AND a.attname = 'status' AND NOT a.attisdropped),
+    to_regtype('job_status')::oid
+  ) AS oid
+),
+-- The policies that speak to this role. RLS hides nothing if one of them lets every row pass.
+policies AS (
+  SELECT p.polcmd, p.polpermissive,
+    pg_get_expr(p.polqual, p.polrelid) = 'true' AS sees_all,
+    coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid)) = 'true' AS writes_all
+  FROM pg_policy AS p
+  WHERE p.polrelid = to_regclass('job_queue')
+    AND EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE'))
+),
+visibility AS (
+  SELECT
+    coalesce(bool_or(polpermissive AND sees_all AND polcmd IN ('*', 'r')), false)
+    AND NOT coalesce(bool_or(NOT polpermissive AND NOT sees_all AND polcmd IN ('*', 'r')), false) AS can_see,
+    coalesce(bool_or(polpermissive AND sees_all AND writes_all AND polcmd IN ('*', 'w')), false)
+    AND NOT coalesce(bool_or(NOT polpermissive AND NOT (sees_all AND writes_all) AND polcmd IN ('*', 'w')), false)
+      AS can_change
+  FROM policies
+),
+indexes AS (
+  SELECT jsonb_object_agg(c.relname, jsonb_build_object(
+    'valid', i.indisvalid,
+    'unique', i.indisunique AND i.indpred IS NULL,
+    'keys', (SELECT jsonb_agg(pg_get_indexdef(i.indexrelid, k, true) ORDER BY k)
+             FROM generate_series(1, i.indnkeyatts) AS k),
+    'predicate', pg_get_expr(i.indpred, i.indrelid),
+    'definition', pg_get_indexdef(i.indexrelid)
+  )) AS by_name
+  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+  WHERE i.indrelid = to_regclass('job_queue')
+)
+SELECT jsonb_build_object(
+  'role', current_user,
+  'database', current_database(),
+  'search_path', current_setting('search_path'),
+  'in_recovery', pg_is_in_recovery(),
+  'table', (SELECT jsonb_build_object(
+      'schema', q.schema_name,
+      'kind', q.relkind,
+      'columns', (SELECT by_name FROM columns WHERE attrelid = q.oid),
+      'indexes', coalesce((SELECT by_name FROM indexes), '{}'),
+      'rls_active', row_security_active(q.oid),
+      'can_see', (SELECT can_see FROM visibility),
+      'can_change', (SELECT can_change FROM visibility)
+    ) FROM job_queue AS q),
+  'status_type', (SELECT format_type(oid, NULL) FROM status_type),
+  'status_values', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
+                    FROM pg_enum AS e WHERE e.enumtypid = (SELECT oid FROM status_type)),
+  'tenants', (SELECT by_name FROM columns WHERE attrelid = to_regclass('tenants')),
+  'users', (SELECT by_name FROM columns WHERE attrelid = to_regclass('users'))
+)

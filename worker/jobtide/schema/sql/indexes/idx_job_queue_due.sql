@@ -1,0 +1,9 @@
+-- What: the one addition to the seed's table: pending jobs by type, tenant and the moment they fall due.
+-- Why:  fair claims and the depth reading walk it from (type, tenant) to (type, tenant). The columns below
+--       the expression are included because the planner has no index-only scan for an expression alone.
+--       A job without created_at is due at once.
+-- Lock: SHARE UPDATE EXCLUSIVE: reads and writes go on while it is built.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_job_queue_due ON job_queue
+  (type, tenant_id, (coalesce(next_retry_at, created_at, '-infinity'::timestamptz)), id)
+  INCLUDE (next_retry_at, created_at)
+  WHERE status = 'pending';
