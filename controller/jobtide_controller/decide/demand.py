@@ -23,14 +23,14 @@ class Key(NamedTuple):
 class Depth:
     """How much one tenant waits for, and runs, of one type."""
 
-    due: int = 0                        # pending, and allowed to start now
-    later: int = 0                      # pending, scheduled or backing off
-    running: int = 0                    # processing
-    oldest_age_seconds: float = 0.0     # how long the oldest due row has been due; 0 where none is
-    mean_age_seconds: float = 0.0       # the same, averaged over the due rows that were counted
-    capped: bool = False                # counting stopped: due and later are at least this
-    next_due_at: float | None = None    # when the first `later` row falls due
-    arrivals: int = 0                   # rows created since the previous reading
+    due: int = 0  # pending, and allowed to start now
+    later: int = 0  # pending, scheduled or backing off
+    running: int = 0  # processing
+    oldest_age_seconds: float = 0.0  # how long the oldest due row has been due; 0 where none is
+    mean_age_seconds: float = 0.0  # the same, averaged over the due rows that were counted
+    capped: bool = False  # counting stopped: due and later are at least this
+    next_due_at: float | None = None  # when the first `later` row falls due
+    arrivals: int = 0  # rows created since the previous reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Reading:
 
     taken_at: float
     depths: Mapping[Key, Depth]
-    pods: Mapping[str, PodRun] = field(default_factory=dict)    # by pod UID
-    query_seconds: float = 0.0                                  # what the statement cost, by our clock
+    pods: Mapping[str, PodRun] = field(default_factory=dict)  # by pod UID
+    query_seconds: float = 0.0  # what the statement cost, by our clock
 
     def of_types(self, types: frozenset[str]) -> Reading:
         """The part of this reading that concerns one pool."""
@@ -61,9 +61,10 @@ class Reading:
 
 
 class Blindness(StrEnum):
-    """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
+    """Why a database could not be read; each is a reason of the condition DatabaseReachable or "
+    "SchemaReady."""
 
-    NOT_CONFIGURED = "DatabaseNotConfigured"    # no such name among the chart's databases
+    NOT_CONFIGURED = "DatabaseNotConfigured"  # no such name among the chart's databases
     UNREACHABLE = "Unreachable"
     AUTH_FAILED = "AuthFailed"
     TLS_FAILED = "TLSFailed"
@@ -83,8 +84,8 @@ class Unreadable:
     """No reading. It holds the fleet as it is: unknown is not zero."""
 
     reason: Blindness
-    message: str            # the server's own words, never a password
-    since: float            # when the first failure of this run of failures was seen, controller clock
+    message: str  # the server's own words, never a password
+    since: float  # when the first failure of this run of failures was seen, controller clock
 
 
 def _of_types(running: Mapping[Key, int], types: frozenset[str]) -> dict[Key, int]:

@@ -15,21 +15,21 @@ class Pod:
     ready: bool = False
     ready_at: float | None = None
     terminating: bool = False
-    finished: bool = False              # phase Succeeded or Failed: its containers will not run again
-    evicted: bool = False               # lost through no fault of its jobs: returning them burns no attempt
-    deletion_cost: int = 0              # controller.kubernetes.io/pod-deletion-cost as it stands
-    problem: str | None = None          # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1", "Unschedulable: ..."
+    finished: bool = False  # phase Succeeded or Failed: its containers will not run again
+    evicted: bool = False  # lost through no fault of its jobs: returning them burns no attempt
+    deletion_cost: int = 0  # controller.kubernetes.io/pod-deletion-cost as it stands
+    problem: str | None = None  # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """One pool's Deployment and pods."""
 
-    want: int | None = None             # spec.replicas as it stands; None: there is no Deployment yet
+    want: int | None = None  # spec.replicas as it stands; None: there is no Deployment yet
     pods: tuple[Pod, ...] = ()
-    busy_uids: frozenset[str] = field(default_factory=frozenset)    # pods that hold a processing row
-    start_seconds: float = 10.0         # median creation -> ready of the last 20 pods; 10 until known
-    budget: int | None = None           # workers that the database's connection budget allows this pool
+    busy_uids: frozenset[str] = field(default_factory=frozenset)  # pods that hold a processing row
+    start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known
+    budget: int | None = None  # workers that the database's connection budget allows this pool
 
     @property
     def ready(self) -> int:

@@ -1,0 +1,96 @@
+"""What comes in all the time, and the workers that it keeps busy."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.decide import flow
+from jobtide_controller.decide.arithmetic import ceil, clamp
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.situation import Situation, slots_cap
+
+SHORT_WORKERS = 0.25  # with short jobs, a quarter worker may be missing: the backlog term makes up for it
+BAND_WORKERS = 0.15  # the load must change by this much before a worker more or less follows
+HOLD_MIN_SECONDS, HOLD_MAX_SECONDS = 10.0, 60.0
+WARM_MIN_SECONDS = 30.0
+
+
+class Load(NamedTuple):
+    """What comes in all the time."""
+
+    slots: float  # in use on average, tenants with a cap up to it
+    rows_per_second: float
+    service_seconds: float  # Sm: of the jobs, by the slots they take; long ones weigh more
+    silence_seconds: float  # since the latest row
+
+
+NO_LOAD = Load(slots=0.0, rows_per_second=0.0, service_seconds=0.0, silence_seconds=math.inf)
+
+
+def lasting_load(situation: Situation) -> Load:
+    """Slots in use on average: rate times service time, by Little's law. 4 rows/s of 2 s: 8 slots.
+
+    A tenant with a cap never loads more than its cap: 16 slots, whatever it sends.
+    """
+    tenants, now = situation.policy.tenants, situation.reading.taken_at
+    slots: dict[str | None, float] = {}
+    rows_per_second = weighted = total = 0.0
+    for group, pieces in situation.history.flow.items():
+        service = situation.history.learned(group.type).service_seconds
+        rate = flow.rate(pieces, service_seconds=service, began_at=situation.history.began_at, now=now)
+        rows_per_second += rate
+        total += rate * service
+        weighted += rate * service * service
+        slots[group.tenant_id] = slots.get(group.tenant_id, 0.0) + rate * service
+    return Load(
+        slots=math.fsum(min(mine, slots_cap(tenants, tenant)) for tenant, mine in slots.items()),
+        rows_per_second=rows_per_second,
+        service_seconds=weighted / total if total > 0 else 0.0,
+        silence_seconds=min(
+            (flow.silence(pieces, now) for pieces in situation.history.flow.values()), default=math.inf
+        ),
+    )
+
+
+def hold(policy: JobWorkerPoolSpec, fleet: Fleet, load: Load) -> float:
+    """How long a lower number must do before workers go: twice what it takes to have one back.
+
+    Start 5.7 s, jobs of 1 s: 11.4 s. Jobs of 60 s: 30 s.
+    """
+    if policy.scale_down.stabilization_seconds is not None:
+        return float(policy.scale_down.stabilization_seconds)
+    learned = max(2.0 * fleet.start_seconds, load.service_seconds / 2.0)
+    return clamp(learned, HOLD_MIN_SECONDS, HOLD_MAX_SECONDS)
+
+
+def is_over(situation: Situation, load: Load, hold_seconds: float) -> bool:
+    """Nothing waits or runs, and the next row is not worth a warm worker.
+
+    With a hold of 12 s a worker stays warm for 36 s, and beyond that only for a row in less than 36 s.
+    """
+    if any(depth.due or depth.running for depth in situation.reading.depths.values()):
+        return False
+    warm_seconds = max(WARM_MIN_SECONDS, 3.0 * hold_seconds)
+    return load.silence_seconds > warm_seconds or load.rows_per_second * warm_seconds < 1.0
+
+
+def base(load_slots: float, service_seconds: float, promise: float) -> float:
+    """The load with headroom for its chance: only long jobs need it, short ones wait for the next free slot.
+
+    9 slots of 1 s at a promise of 30 s: 9 + 3 * 1/90 = 9.03. Of 60 s: 9 + 3 * 60/90 = 11.
+    """
+    return load_slots + math.sqrt(load_slots) * min(1.0, service_seconds / (3.0 * promise))
+
+
+def band(base_slots: float, service_seconds: float, promise: float, concurrency: int) -> tuple[int, int]:
+    """The workers that do for the base: fewer must grow to the first number, more may go down to the second.
+
+    9.03 slots of short jobs at 4 a worker: 2.26 - 0.24 = 2.02, so at least 3; 2.02 + 0.15, so at most 3.
+    """
+    if base_slots <= 0:
+        return 0, 0
+    tail = SHORT_WORKERS * (1.0 - min(1.0, service_seconds / promise))
+    workers = base_slots / concurrency - tail
+    return max(1, ceil(workers)), max(1, ceil(workers + BAND_WORKERS))

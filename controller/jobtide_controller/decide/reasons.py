@@ -1,0 +1,100 @@
+"""A decision in one word, and what else a user should know about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.decide import clamps
+from jobtide_controller.decide.backlog import PROMISE_USED, startable
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.situation import Situation
+from jobtide_controller.decide.want import Numbers
+
+
+class Reason(StrEnum):
+    """The decision in one word."""
+
+    UNREADABLE = "Unreadable"
+    PAUSED = "Paused"
+    PINNED = "Pinned"
+    SCALING_UP = "ScalingUp"
+    SCALING_DOWN = "ScalingDown"
+    CAPPED_BY_CONNECTIONS = "CappedByConnections"
+    CAPPED_BY_MAX = "CappedByMax"
+    CAPPED_BY_TENANT = "CappedByTenant"
+    ALL_FAILING = "AllFailing"
+    STABILIZING = "Stabilizing"
+    IDLE = "Idle"
+    STEADY = "Steady"
+
+
+class Note(StrEnum):
+    """What a user should know, though it changes nothing."""
+
+    PROMISE_BELOW_START = "PromiseBelowStart"
+    PROMISE_MISSED = "PromiseMissed"
+    ALL_FAILING = "AllFailing"
+
+
+def reason_of(situation: Situation, counted: Numbers, replicas: int, sized_by: tuple[Clamp, ...]) -> Reason:
+    users = users_reason(situation.policy, situation.now)
+    if users is not None:
+        return users
+    if replicas > max(counted.want_now, counted.ready):
+        return Reason.SCALING_UP
+    if replicas < counted.want_now:
+        return Reason.SCALING_DOWN
+    if replicas > counted.ready:
+        return Reason.SCALING_UP
+    return _settled_reason(
+        situation, counted, replicas, {clamp.name for clamp in sized_by if clamp.after < clamp.before}
+    )
+
+
+def _settled_reason(situation: Situation, counted: Numbers, replicas: int, lowered_by: set[ClampName]) -> Reason:
+    """Why the number stays as it is."""
+    for name, reason in _CAPPED:
+        if name in lowered_by:
+            return reason
+    if not (counted.due or counted.running) and replicas <= situation.policy.min_replicas:
+        return Reason.IDLE
+    if replicas > max(counted.raw, situation.policy.min_replicas):
+        return Reason.STABILIZING
+    if _is_capped_by_tenant(situation):
+        return Reason.CAPPED_BY_TENANT
+    return Reason.STEADY
+
+
+_CAPPED = (
+    (ClampName.MAX_REPLICAS, Reason.CAPPED_BY_MAX),
+    (ClampName.CONNECTION_BUDGET, Reason.CAPPED_BY_CONNECTIONS),
+    (ClampName.ALL_FAILING, Reason.ALL_FAILING),
+)
+
+
+def _is_capped_by_tenant(situation: Situation) -> bool:
+    """Rows wait that no worker may start, because their tenants run as much as they may."""
+    due = sum(depth.due for depth in situation.reading.depths.values())
+    return due > 0 and startable(situation) < due
+
+
+def users_reason(policy: JobWorkerPoolSpec, now: float) -> Reason | None:
+    if clamps.is_paused(policy, now):
+        return Reason.PAUSED
+    return Reason.PINNED if policy.replicas is not None else None
+
+
+def notes_of(situation: Situation, counted: Numbers) -> tuple[Note, ...]:
+    notes = promise_notes(situation.policy, counted)
+    return (*notes, Note.ALL_FAILING) if clamps.is_failing(situation) else notes
+
+
+def promise_notes(policy: JobWorkerPoolSpec, counted: Numbers) -> tuple[Note, ...]:
+    """A burst that meets no worker waits for one to start: a shorter promise needs minReplicas."""
+    if policy.jobs_per_worker is not None:
+        return ()
+    notes: tuple[Note, ...] = ()
+    if policy.min_replicas == 0 and PROMISE_USED * counted.promise_seconds <= counted.start_seconds:
+        notes = (Note.PROMISE_BELOW_START,)
+    return (*notes, Note.PROMISE_MISSED) if counted.oldest_seconds > counted.promise_seconds else notes

@@ -1,0 +1,156 @@
+"""The decision: how many workers one pool should have now, and why.
+
+Pure: the same arguments give the same decision, on any machine, at any time. docs/adr has the law and what
+was measured; `Numbers` and `limited_by` reproduce the result on paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.decide import clamps
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.demand import Reading, Unreadable
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.history import History, Want, remembered
+from jobtide_controller.decide.learn import learn
+from jobtide_controller.decide.load import NO_LOAD, hold
+from jobtide_controller.decide.reasons import Note, Reason, notes_of, promise_notes, reason_of, users_reason
+from jobtide_controller.decide.situation import Situation
+from jobtide_controller.decide.want import Numbers, numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many workers, why, and all that the next decision needs."""
+
+    replicas: int
+    reason: Reason
+    limited_by: tuple[Clamp, ...]
+    numbers: Numbers | None  # None: there was no reading to compute anything from
+    history: History
+    wake_at: float | None = None  # decide again by then, controller's clock; None: at the next tick
+    notes: tuple[Note, ...] = ()
+
+
+def decide(
+    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, history: History, now: float
+) -> Decision:
+    if isinstance(reading, Unreadable):
+        return _held(policy, fleet, history, now)
+    if _is_asleep(policy, reading, fleet, history):
+        return _asleep(policy, reading, fleet, history, now)
+    situation = Situation(policy, reading, fleet, learn(policy.tenants, reading, history), now)
+    return _decided(situation)
+
+
+def _held(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float) -> Decision:
+    """Unknown is not zero: the workers stay, and nothing is learned. Only what the user says counts."""
+    current = policy.min_replicas if fleet.want is None else fleet.want
+    user = clamps.override(policy, now, current)
+    held = Clamp(ClampName.UNREADABLE, current, current, current)
+    reason = users_reason(policy, now) or Reason.UNREADABLE
+    return Decision(user.replicas, reason, (held, *user.by), None, history, _pause_end(policy, now))
+
+
+def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History) -> bool:
+    """Nothing waits, runs or is remembered: most pools at most times, so it must cost next to nothing."""
+    return (
+        not reading.depths
+        and not history.flow
+        and not history.counts
+        and history.read_at is not None
+        and history.read_at <= reading.taken_at
+        and len(history.wants) == 1
+        and history.wants[0].replicas == policy.min_replicas == fleet.want
+        and not fleet.pods[policy.min_replicas :]
+        and fleet.budget is None
+        and policy.replicas is None
+        and not policy.paused
+        and history.failing_since is None
+    )
+
+
+def _asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Decision:
+    """What `_decided` would say, without its work."""
+    counted = _idle_numbers(
+        want_now=policy.min_replicas,
+        ready=fleet.ready if fleet.pods else 0,
+        concurrency=policy.concurrency,
+        promise_seconds=float(policy.wait_seconds),
+        start_seconds=fleet.start_seconds,
+        hold_seconds=hold(policy, fleet, NO_LOAD),
+        per_worker=policy.jobs_per_worker or 0,
+    )
+    return Decision(
+        replicas=policy.min_replicas,
+        reason=Reason.IDLE if counted.ready >= policy.min_replicas else Reason.SCALING_UP,
+        limited_by=_kept_at_min(policy.min_replicas) if policy.min_replicas else (),
+        numbers=counted,
+        history=History(
+            began_at=history.began_at,
+            read_at=reading.taken_at,
+            types=history.types,
+            wants=(Want(now, policy.min_replicas),),
+        ),
+        notes=promise_notes(policy, counted),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _idle_numbers(**known: float) -> Numbers:
+    return Numbers(**known)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _kept_at_min(replicas: int) -> tuple[Clamp, ...]:
+    return (Clamp(ClampName.MIN_REPLICAS, 0, replicas, replicas),)
+
+
+def _decided(situation: Situation) -> Decision:
+    policy, now = situation.policy, situation.now
+    counted = numbers(situation)
+    sized = clamps.size(situation, counted)
+    history = remembered(
+        situation.history,
+        now=now,
+        replicas=sized.replicas,
+        current=counted.want_now,
+        hold_seconds=counted.hold_seconds,
+    )
+    situation = replace(situation, history=history)
+    moved = clamps.move(situation, counted, sized.replicas)
+    user = clamps.override(policy, now, moved.replicas)
+    return Decision(
+        replicas=user.replicas,
+        reason=reason_of(situation, counted, user.replicas, sized.by),
+        limited_by=(*sized.by, *moved.by, *user.by),
+        numbers=counted,
+        history=history,
+        wake_at=_wake_at(situation),
+        notes=notes_of(situation, counted),
+    )
+
+
+def _wake_at(situation: Situation) -> float | None:
+    """The earliest moment after now at which the answer may change by itself.
+
+    Due in 300 s, workers start in 10 s: in 290 s.
+    """
+    taken_at, lead_seconds = situation.reading.taken_at, situation.fleet.start_seconds
+    delays = [
+        depth.next_due_at - taken_at - lead_seconds
+        for depth in situation.reading.depths.values()
+        if depth.next_due_at is not None
+    ]
+    moments = [situation.now + delay for delay in delays if delay > 0]
+    pause_end = _pause_end(situation.policy, situation.now)
+    return min(moments if pause_end is None else [*moments, pause_end], default=None)
+
+
+def _pause_end(policy: JobWorkerPoolSpec, now: float) -> float | None:
+    if policy.paused_until is None or not clamps.is_paused(policy, now):
+        return None
+    return policy.paused_until.timestamp()
