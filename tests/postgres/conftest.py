@@ -89,7 +89,7 @@ def own_database(own_server: Server) -> str:
 
 
 @pytest.fixture
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+def connect(database: str) -> Iterator[Connect]:
     with ExitStack() as opened:
 
         def opener(
@@ -99,7 +99,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
             claims: Mapping[str, Any] | None = None,
             autocommit: bool = True,
         ) -> psycopg.Connection[Any]:
-            conn = psycopg.connect(url or request.getfixturevalue("database"), autocommit=True)
+            conn = psycopg.connect(url or database, autocommit=True)
             opened.callback(conn.close)
             if claims is not None:
                 conn.execute("SELECT set_config('request.jwt.claims', %s, false)", [json.dumps(claims)])
