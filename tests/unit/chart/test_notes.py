@@ -1,0 +1,102 @@
+"""NOTES.txt is a shell script with this release's names in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+CRD = yaml.load((Path(__file__).parents[3] / "crds/jobworkerpools.yaml").read_text(), yaml.CSafeLoader)
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"
+(VERSION,) = CRD["spec"]["versions"]
+POOL_SCHEMA = VERSION["schema"]["openAPIV3Schema"]
+
+
+def test_the_notes_are_a_shell_script(rendering):
+    checked = subprocess.run(
+        [SHELLCHECK, "--shell=bash", "-"], input=rendering.notes, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_the_commands_are_these_four(helm):
+    assert _commands(helm.render({}).notes) == [
+        "kubectl rollout status deployment/tide-jobtide --namespace queue --timeout 120s",
+        "kubectl apply --namespace queue --filename - <<'POOL'",
+        "kubectl wait jobworkerpool/first-pool --namespace queue --for condition=Ready --timeout 120s",
+        "kubectl get jobworkerpools --namespace queue",
+    ]
+
+
+def test_the_pool_fits_the_crd(rendering):
+    pool = _pool(rendering.notes)
+    assert pool["apiVersion"] == f"{CRD['spec']['group']}/{VERSION['name']}"
+    assert pool["kind"] == CRD["spec"]["names"]["kind"]
+    jsonschema.validate(pool, POOL_SCHEMA)
+    assert _unknown_fields(pool["spec"], POOL_SCHEMA["properties"]["spec"]) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "database", "secret"),
+    [
+        pytest.param({}, "main", {"name": "jobtide-db", "key": "url"}, id="main"),
+        pytest.param(
+            {"databases": {"main": None, "b": {"secretName": "s", "key": "dsn"}}},
+            "b",
+            {"name": "s", "key": "dsn"},
+            id="another",
+        ),
+    ],
+)
+def test_the_pool_names_a_database_of_this_release(helm, values, database, secret):
+    spec = _pool(helm.render(values).notes)["spec"]
+    assert (spec["database"], spec["databaseSecret"]) == (database, secret)
+
+
+def test_the_pool_lands_where_the_controller_looks(helm):
+    notes = helm.render({"watchNamespaces": ["media", "crm"]}).notes
+    assert "kubectl apply --namespace media " in notes
+    assert "watches the pools of media, crm." in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "prometheus", "warning"),
+    [
+        pytest.param({"replicas": 1}, True, "WARNING: one controller", id="one replica"),
+        pytest.param({"crds.enabled": False}, True, "WARNING: crds.enabled=false", id="no CRD"),
+        pytest.param({"metrics.podMonitor.enabled": True}, False, "WARNING: a monitor is enabled", id="no Prometheus"),
+    ],
+)
+def test_the_notes_warn(helm, values, prometheus, warning):
+    assert warning in helm.render(values, prometheus=prometheus).notes
+
+
+def test_there_is_nothing_to_warn_of_with_two_replicas(helm):
+    assert "WARNING" not in helm.render({"replicas": 2}).notes
+
+
+def _commands(notes):
+    """The commands' first lines: all that is neither a comment nor a heredoc's content."""
+    script = re.sub(r"(<<'POOL'\n).*?\nPOOL\n", r"\1", notes, flags=re.DOTALL)
+    return [line for line in script.splitlines() if line and not line.startswith("#")]
+
+
+def _pool(notes):
+    (text,) = re.findall(r"<<'POOL'\n(.*?)\nPOOL\n", notes, flags=re.DOTALL)
+    return yaml.safe_load(text)
+
+
+def _unknown_fields(node, schema, path="spec"):
+    """Fields that the API server would refuse: JSON Schema alone lets them pass."""
+    if not isinstance(node, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
+        return []
+    known = schema.get("properties", {})
+    unknown = [f"{path}.{key}" for key in node if key not in known]
+    for key in node.keys() & known.keys():
+        unknown += _unknown_fields(node[key], known[key], f"{path}.{key}")
+    return unknown

@@ -1,0 +1,100 @@
+"""The controller may do exactly what it does: the table here is the whole of its rights."""
+
+from __future__ import annotations
+
+import pytest
+
+CONTROLLER = {
+    ("jobtide.dev", "jobworkerpools"): {"get", "list", "watch"},
+    ("jobtide.dev", "jobworkerpools/status"): {"patch"},
+    ("jobtide.dev", "jobworkerpools/finalizers"): {"update"},
+    ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
+    ("apps", "deployments/scale"): {"patch"},
+    ("", "pods"): {"get", "list", "watch", "patch"},
+    ("events.k8s.io", "events"): {"create", "patch"},
+}
+ELECTION = {("coordination.k8s.io", "leases"): {"create", "get", "update"}}
+VIEWER = {
+    ("jobtide.dev", resource): {"get", "list", "watch"}
+    for resource in ("jobworkerpools", "jobworkerpools/status", "jobworkerpools/scale")
+}
+EDITOR = {
+    ("jobtide.dev", "jobworkerpools"): {"create", "update", "patch", "delete", "deletecollection"},
+    ("jobtide.dev", "jobworkerpools/scale"): {"update", "patch"},
+}
+
+
+def test_cluster_wide_rights_are_exactly_the_verbs_used(helm):
+    rendering = helm.render({})
+    assert _granted(rendering, "ClusterRoleBinding") == {None: CONTROLLER}
+    assert _granted(rendering, "RoleBinding") == {"queue": ELECTION}
+
+
+def test_namespaced_rights_are_the_same_verbs_in_the_watched_namespaces(helm):
+    rendering = helm.render({"watchNamespaces": ["media", "crm"]})
+    assert _granted(rendering, "RoleBinding") == {"queue": ELECTION, "media": CONTROLLER, "crm": CONTROLLER}
+
+
+def test_watching_the_releases_own_namespace_adds_up(helm):
+    assert _granted(helm.render({"watchNamespaces": ["queue"]}), "RoleBinding") == {"queue": {**CONTROLLER, **ELECTION}}
+
+
+def test_namespaced_mode_needs_no_cluster_wide_right(helm):
+    assert not helm.render({"watchNamespaces": ["media"]}).of_kind("ClusterRole", "ClusterRoleBinding")
+
+
+def test_no_role_can_read_secrets(rendering):
+    for role in rendering.of_kind("Role", "ClusterRole"):
+        for rule in role["rules"]:
+            assert not {"secrets", "*"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+
+
+def test_leases_of_others_are_out_of_reach(helm):
+    (role,) = helm.render({}).of_kind("Role")
+    for rule in role["rules"]:
+        # RBAC knows no name at creation time, so `create` can't be narrowed.
+        assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["tide-jobtide"]
+
+
+def test_every_binding_names_the_account_that_the_pods_use(rendering):
+    account = rendering.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    for binding in rendering.of_kind("RoleBinding", "ClusterRoleBinding"):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "queue"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "rights", "roles"),
+    [
+        pytest.param("queue:tide-jobtide:view", VIEWER, {"view", "edit", "admin"}, id="view"),
+        pytest.param("queue:tide-jobtide:edit", EDITOR, {"edit", "admin"}, id="edit"),
+    ],
+)
+def test_the_clusters_own_roles_learn_about_pools(helm, name, rights, roles):
+    (role,) = (role for role in helm.render({}).of_kind("ClusterRole") if role["metadata"]["name"] == name)
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    assert _rights(role) == rights
+    assert {label.removeprefix(prefix) for label in role["metadata"]["labels"] if prefix in label} == roles
+
+
+def _granted(rendering, binding_kind):
+    """What the controller's account is granted through such bindings, by namespace."""
+    granted = {}
+    for binding in rendering.of_kind(binding_kind):
+        reference = binding["roleRef"]
+        namespace = binding["metadata"].get("namespace")
+        (role,) = (
+            role
+            for role in rendering.of_kind(reference["kind"])
+            if (role["metadata"]["name"], role["metadata"].get("namespace")) == (reference["name"], namespace)
+        )
+        granted.setdefault(namespace, {}).update(_rights(role))
+    return granted
+
+
+def _rights(role):
+    rights = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                rights.setdefault((group, resource), set()).update(rule["verbs"])
+    return rights
