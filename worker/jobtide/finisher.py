@@ -156,7 +156,7 @@ class Finisher:
         self._flights.extended([flight for flight in flights if flight.job.id in held], now)
         for flight in flights:
             if flight.job.id not in held and self._flights.take(flight.job) is not None:
-                flight.context.cancel()
+                flight.context.cancel("lease lost")
                 self._emit(LeaseLost(flight.job, "extend"))
 
     def _rescued(self, count: int) -> None:
@@ -170,7 +170,7 @@ class Finisher:
             frame = frames.get(flight.thread_id or 0)
             stack = "".join(traceback.format_stack(frame)) if frame else "on the event loop"
             self._emit(Overdue(flight.job, stack))
-            flight.context.cancel()
+            flight.context.cancel("timeout")
 
 
 def _key(end: End) -> tuple[UUID, str]:

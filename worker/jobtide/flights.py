@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from jobtide.job import Job, Json
+
+Cancellation = Literal["drain", "timeout", "lease lost"]
 
 
 class Context:
@@ -18,6 +21,7 @@ class Context:
         self.deadline = deadline  # time.monotonic(); None: no timeout
         self._cancelled = threading.Event()
         self.reported: Json = None  # the last progress, stored with each lease extension
+        self.cancelled_by: Cancellation | None = None
         self._on_cancel: Callable[[], object] | None = None
 
     @property
@@ -47,7 +51,8 @@ class Context:
         """How the runner stops this job where it can be stopped: the task of a coroutine."""
         self._on_cancel = call
 
-    def cancel(self) -> None:
+    def cancel(self, why: Cancellation) -> None:
+        self.cancelled_by = self.cancelled_by or why
         self._cancelled.set()
         if self._on_cancel is not None:
             self._on_cancel()

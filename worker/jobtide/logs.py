@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobtide import events
-from jobtide.job import Job
+from jobtide.job import End, Job
 
 _log = logging.getLogger("jobtide")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -51,10 +51,10 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
         case events.Claimed(jobs, seconds):
             _say("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
         case events.Handled(end, seconds) if end.reason == "failed":
-            _say("error", "job failed", seconds=round(seconds, 3), result=end.result, **_about(end.job))
+            _say("error", "job failed", seconds=round(seconds, 3), **_error(end), **_about(end.job))
         case events.Handled(end, seconds) if end.reason == "retried":
             _say("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
-                 result=end.result, **_about(end.job))  # fmt: skip
+                 **_error(end), **_about(end.job))  # fmt: skip
         case events.Handled(end, seconds):
             _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
         case events.Finished(count, seconds):
@@ -88,6 +88,10 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
 
 def _about(job: Job) -> dict[str, Any]:
     return {"job": str(job.id), "type": job.type, "tenant": str(job.tenant_id), "attempt": job.attempt}
+
+
+def _error(end: End) -> dict[str, Any]:
+    return json.loads(end.result) if end.result else {}
 
 
 def _say(level: str, message: str, **fields: Any) -> None:

@@ -12,7 +12,7 @@ from time import monotonic
 from jobtide import outcome
 from jobtide.events import Emit, Handled
 from jobtide.flights import Flight, Flights
-from jobtide.job import End, Job
+from jobtide.job import End, Job, Json
 from jobtide.outcome import RetryPolicy
 from jobtide.tide import Handler
 
@@ -83,13 +83,13 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, SystemExit too; all is an end
             self._ended(
                 flight,
-                outcome.raised(flight.job, error, self.policy_of(flight.job.type), outcome.moment()),
+                self._raised(flight, error),
                 started_at,
             )
         else:
             self._ended(
                 flight,
-                outcome.returned(flight.job, value, self._max_result_bytes, outcome.moment()),
+                self._returned(flight, value),
                 started_at,
             )
 
@@ -108,15 +108,31 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - as above; a cancelled task ends here too
             self._ended(
                 flight,
-                outcome.raised(flight.job, error, self.policy_of(flight.job.type), outcome.moment()),
+                self._raised(flight, error),
                 started_at,
             )
         else:
             self._ended(
                 flight,
-                outcome.returned(flight.job, value, self._max_result_bytes, outcome.moment()),
+                self._returned(flight, value),
                 started_at,
             )
+
+    def _returned(self, flight: Flight, value: Json) -> End:
+        return outcome.returned(flight.job, value, self._max_result_bytes, outcome.moment())
+
+    def _raised(self, flight: Flight, error: BaseException) -> End:
+        """An exception that follows from our own cancellation is judged by the cancellation."""
+        job = flight.job
+        match flight.context.cancelled_by:
+            case "drain":
+                return outcome.given_back(job)
+            case "timeout":
+                limit = self._handlers[job.type].timeout_seconds
+                error = TimeoutError(f"ran longer than its {limit:g} s and was cancelled ({type(error).__name__})")
+            case "lease lost" | None:
+                pass
+        return outcome.raised(job, error, self.policy_of(job.type), outcome.moment())
 
     def _ended(self, flight: Flight, end: End, started_at: float) -> None:
         """Whoever took the flight before (a drain, a lost lease) has decided its end: this one is dropped."""

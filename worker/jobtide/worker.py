@@ -171,7 +171,7 @@ class Worker:
         self._await_running(self._drain_seconds, stops_allowed=1)
         if self._flights.all():
             for flight in self._flights.all():
-                flight.context.cancel()
+                flight.context.cancel("drain")
             self._await_running(_CANCELLED_GRACE_SECONDS, stops_allowed=1)
         returned += self._give_back([flight for flight in self._flights.all() if self._flights.take(flight.job)])
         unwritten = self._finisher.stop(_FLUSH_SECONDS)

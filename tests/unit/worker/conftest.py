@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+
 from jobtide.job import Job
 from jobtide.outcome import Moment
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jobtide import Fail, Retry, Snooze, outcome
 from jobtide.outcome import RetryPolicy
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jobtide.ring import Lap, Ring, rows_per_key
 
 LAST = (1 << 128) - 1

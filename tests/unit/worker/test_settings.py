@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jobtide.errors import SettingsError
 from jobtide.settings import VARIABLES, from_environment
 

@@ -6,10 +6,11 @@ import sys
 import textwrap
 
 import pytest
+from pydantic import BaseModel
+
 from jobtide import Fail, Tide
 from jobtide.errors import AttributeWrong, LoadError, ModuleMissing, NoHandlers
 from jobtide.loading import choose_types, load_tide
-from pydantic import BaseModel
 
 
 class Mail(BaseModel):

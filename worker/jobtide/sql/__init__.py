@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
 def load(package: str, name: str) -> LiteralString:
     """The statement in `<package>/<name>.sql`.
 
-    Raises FileNotFoundError for a name that is no file. The cast is the one place that vouches for its
-    text: these files are ours and nothing is ever formatted into them.
+    Raises FileNotFoundError for a name that is no file. This is the one place that vouches for a statement's text:
+    the files are ours, and nothing is ever formatted into them.
     """
-    text = files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return cast("LiteralString", text)
+    return files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,38 @@
+"""`make bench`: every figure in one run, as a table and as build/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from dev.bench import claims, footprint
+from dev.bench.figures import Figure, table, write_json
+from dev.bench.table import Table, bench_table
+
+PARTS: dict[str, Callable[[Table], list[Figure]]] = {
+    "footprint": footprint.measure,
+    "claims": claims.measure,
+}
+RESULT = Path("build/bench.json")
+
+
+def main() -> int:
+    """0 when everything could be measured, whether or not the goals are met: the table says that."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part; may be repeated")
+    parser.add_argument("--version", type=int, default=18, choices=(15, 18), help="PostgreSQL's major version")
+    chosen = parser.parse_args()
+    figures: list[Figure] = []
+    with bench_table(chosen.version) as bench:
+        for name in chosen.only or PARTS:
+            print(f"measuring {name} ...", flush=True)
+            figures += PARTS[name](bench)
+    print(table(figures))
+    write_json(figures, RESULT)
+    print(f"\nwritten to {RESULT}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+"""What a benchmark yields, and how it is shown and kept."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value against its goal. A ratio compares two things run in the same minute."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    better: Literal["higher", "lower"]
+    how: str  # what was compared with what, at which settings
+    spread: str = ""  # minimum to maximum of the repetitions
+    met: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        met = self.value >= self.goal if self.better == "higher" else self.value <= self.goal
+        object.__setattr__(self, "met", met)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """A Markdown table, losses included."""
+    lines = ["| what | measured | spread | goal | met | how |", "|---|---|---|---|---|---|"]
+    for figure in figures:
+        sign = ">=" if figure.better == "higher" else "<="
+        lines.append(
+            f"| {figure.name} | {figure.value:.3g} {figure.unit} | {figure.spread} "
+            f"| {sign} {figure.goal:g} {figure.unit} | {'yes' if figure.met else '**no**'} | {figure.how} |"
+        )
+    return "\n".join(lines)
+
+
+def write_json(figures: Sequence[Figure], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    started = perf_counter()
+    call()
+    return perf_counter() - started
+
+
+def median_and_spread(values: Sequence[float]) -> tuple[float, str]:
+    return statistics.median(values), f"{min(values):.3g} to {max(values):.3g}"

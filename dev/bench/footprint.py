@@ -1,0 +1,73 @@
+"""What an idle worker costs: memory, and the time until its code is loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from dev.bench.figures import Figure, median_and_spread, seconds_of
+from dev.bench.table import Table
+
+REPETITIONS = 7
+
+
+def measure(table: Table) -> list[Figure]:
+    return [_import_ratio(), _idle_memory(table)]
+
+
+def _import_ratio() -> Figure:
+    """Starting Python and importing the worker, against starting Python and importing psycopg alone."""
+    ours, bare = [], []
+    for _ in range(REPETITIONS):
+        bare.append(seconds_of(lambda: _python("import psycopg")))
+        ours.append(seconds_of(lambda: _python("import jobtide.app")))
+    ratio, spread = median_and_spread([mine / theirs for mine, theirs in zip(ours, bare, strict=True)])
+    how = f"python -c 'import jobtide.app' over 'import psycopg'; median {median_and_spread(ours)[0] * 1e3:.0f} ms"
+    return Figure("worker import", ratio, "x psycopg's", 2.0, "lower", how, spread)
+
+
+def _idle_memory(table: Table) -> Figure:
+    with idle_worker(table.url) as process:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return Figure(
+        "worker resident memory, idle", kilobytes / 1024, "MB", 50, "lower",
+        "VmRSS of `jobtide worker` 3 s after its first empty poll, no pydantic",
+    )  # fmt: skip
+
+
+@contextmanager
+def idle_worker(url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker with one handler and nothing to do, after its first polls."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "acme.py").write_text(
+            textwrap.dedent("""
+            from jobtide import Tide
+            tide = Tide()
+            @tide.job("bench.idle")
+            def idle(payload): ...
+            """)
+        )
+        command = [sys.executable, "-m", "jobtide", "worker", "acme:tide"]
+        environment = {**os.environ, "JOBTIDE_DATABASE_URL": url, "JOBTIDE_HTTP_PORT": "0"}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+        try:
+            until = monotonic() + 3
+            while monotonic() < until and process.poll() is None:
+                sleep(0.1)
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,237 @@
+"""The loop claims what can start now, and drains without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from time import monotonic
+
+import pytest
+
+from jobtide import Tide
+from jobtide.errors import TableUnusable
+from jobtide.events import DatabaseBack, DatabaseLost, Drained, Handled
+from tests.unit.worker.scripted import Rig, ScriptedQueue, job_of
+
+WAIT_SECONDS = 10
+
+
+@pytest.fixture
+def gate():
+    """Holds handlers of type `gated` until it is set; released at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def tide(gate):
+    tide = Tide()
+
+    @tide.job("quick")
+    def quick(payload):
+        return {"done": payload}
+
+    @tide.job("gated")
+    def gated(payload, ctx):
+        while not (gate.wait(0.01) or ctx.cancelled):
+            pass
+        return "cancelled" if ctx.cancelled else "through"
+
+    @tide.job("stubborn")
+    def stubborn(payload):
+        gate.wait()
+
+    @tide.job("coroutine", timeout_seconds=30)
+    async def coroutine(payload):
+        await asyncio.sleep(payload or 0)
+        return "async"
+
+    @tide.job("broken", max_attempts=2)
+    def broken(payload):
+        raise ValueError("broken")
+
+    return tide
+
+
+def finish(rig: Rig) -> int:
+    """Runs the worker until the queue is empty and everything has ended, then stops it; its exit code."""
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(rig.worker.run()), daemon=True)
+    thread.start()
+    until = monotonic() + WAIT_SECONDS
+    while (rig.queue.due or rig.flights.all() or rig.runner.active) and monotonic() < until:
+        threading.Event().wait(0.005)
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    assert codes, "the worker did not stop"
+    return codes[0]
+
+
+def statuses(rig: Rig) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for end in rig.queue.ends.values():
+        found.setdefault(end.job.type, []).append(end.reason)
+    return found
+
+
+def test_every_job_is_run_and_ended(tide):
+    rig = Rig(tide, ScriptedQueue(*(job_of("quick") for _ in range(50)), *(job_of("coroutine") for _ in range(5))))
+    assert finish(rig) == 0
+    assert statuses(rig) == {"quick": ["completed"] * 50, "coroutine": ["completed"] * 5}
+
+
+def test_a_claim_asks_for_no_more_than_can_start(tide, gate):
+    rig = Rig(tide, ScriptedQueue(*(job_of("gated") for _ in range(9))), slots=3)
+    assert rig.worker.run_once(monotonic()) == 0
+    assert rig.worker.run_once(monotonic()) == math.inf
+    assert (rig.queue.asked, len(rig.flights)) == ([3], 3)
+
+
+def test_an_empty_queue_is_asked_more_and_more_seldom_and_a_find_starts_over(tide):
+    rig = Rig(tide, ScriptedQueue(), slots=1)
+    rig.worker._poll_seconds = 1.0
+    rests = [rig.worker.run_once(monotonic()) for _ in range(6)]
+    for rest, longest in zip(rests, [0.1, 0.2, 0.4, 0.8, 1, 1], strict=True):
+        assert longest / 2 <= rest <= longest
+    rig.queue.due.append(job_of("quick"))
+    rig.worker.run_once(monotonic())
+    rig.worker._next_mail(WAIT_SECONDS)
+    assert rig.worker.run_once(monotonic()) <= 0.1
+
+
+def test_a_job_that_came_back_too_often_is_not_run(tide):
+    spent = job_of("broken", attempt=3, result={"error": {"message": "killed"}})
+    rig = Rig(tide, ScriptedQueue(spent))
+    finish(rig)
+    assert (rig.queue.ends[spent.id].status, rig.queue.ends[spent.id].gives_back) == ("failed", True)
+    assert not rig.seen(Handled)
+
+
+def test_a_database_that_goes_away_is_waited_for_and_said_once(tide):
+    rig = Rig(tide, ScriptedQueue())
+    rig.worker.run_once(monotonic())
+    assert rig.worker.health.polled
+    rig.queue.away = True
+    now = monotonic()
+    for _ in range(5):
+        now += rig.worker.run_once(now)
+    assert not rig.worker.health.polled
+    rig.queue.away = False
+    rig.worker.run_once(now)
+    assert rig.worker.health.polled
+    assert [type(event) for event in rig.events] == [DatabaseLost, DatabaseBack]
+
+
+def test_a_table_that_cannot_be_used_stops_a_worker_that_has_never_worked(tide, monkeypatch):
+    rig = Rig(tide, ScriptedQueue())
+    monkeypatch.setattr(rig.queue, "claim", raising(TableUnusable("no table job_queue")))
+    with pytest.raises(TableUnusable, match="no table job_queue"):
+        rig.worker.run_once(monotonic())
+
+
+def test_a_table_that_vanishes_later_is_waited_for(tide, monkeypatch):
+    rig = Rig(tide, ScriptedQueue())
+    rig.worker.run_once(monotonic())
+    monkeypatch.setattr(rig.queue, "claim", raising(TableUnusable("no table job_queue")))
+    assert rig.worker.run_once(monotonic()) > 0
+    assert [event.message for event in rig.seen(DatabaseLost)] == ["no table job_queue"]
+
+
+def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate):
+    running, waiting = job_of("gated"), job_of("quick")
+    rig = Rig(tide, ScriptedQueue(running), slots=1)
+    thread = rig.run_in_thread()
+    wait_for(rig.flights.all)
+    rig.worker.stop()
+    rig.queue.due.append(waiting)
+    gate.set()
+    thread.join(WAIT_SECONDS)
+    assert rig.queue.ends[running.id].result == '"through"'
+    assert list(rig.queue.due) == [waiting]
+
+
+def test_what_outlives_the_drain_time_is_cancelled_and_may_still_end_by_itself(tide):
+    rig = Rig(tide, ScriptedQueue(job_of("gated")), slots=1, drain_seconds=0)
+    thread = rig.run_in_thread()
+    wait_for(rig.flights.all)
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    (end,) = rig.queue.ends.values()
+    assert (end.reason, end.result) == ("completed", '"cancelled"')
+
+
+def test_a_second_signal_gives_running_jobs_back_at_once_with_their_attempt(tide, gate):
+    held = job_of("stubborn")
+    rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=600)
+    thread = rig.run_in_thread()
+    wait_for(rig.flights.all)
+    rig.worker.stop()
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    end = rig.queue.ends[held.id]
+    assert (end.status, end.gives_back, end.reason) == ("pending", True, "returned")
+    assert rig.seen(Drained)[0].returned == 1
+
+
+def test_a_result_that_comes_after_its_job_was_given_back_is_dropped(tide, gate):
+    held = job_of("stubborn")
+    rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=0)
+    thread = rig.run_in_thread()
+    wait_for(rig.flights.all)
+    rig.worker.stop()
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    gate.set()
+    wait_for(lambda: rig.seen(Handled))
+    assert rig.queue.ends[held.id].status == "pending"
+
+
+def test_what_was_claimed_ahead_and_not_begun_is_given_back_before_the_drain(tide, gate):
+    jobs = [job_of("gated") for _ in range(4)]
+    rig = Rig(tide, ScriptedQueue(*jobs), slots=4)
+    rig.runner._threads = 1  # three of the four wait for the one thread
+    thread = rig.run_in_thread()
+    wait_for(lambda: len(rig.flights) == 4 and any(flight.started for flight in rig.flights.all()))
+    rig.worker.stop()
+    wait_for(lambda: len(rig.flights) == 1)
+    gate.set()
+    thread.join(WAIT_SECONDS)
+    assert sorted(end.reason for end in rig.queue.ends.values()) == ["completed", "returned", "returned", "returned"]
+
+
+def test_a_drain_gives_back_coroutines_that_outlive_it(tide):
+    rig = Rig(tide, ScriptedQueue(job_of("coroutine", payload=600)), slots=1, drain_seconds=0)
+    thread = rig.run_in_thread()
+    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    (end,) = rig.queue.ends.values()
+    assert (end.status, end.gives_back) == ("pending", True)
+
+
+def test_a_handler_that_is_cancelled_for_its_timeout_is_retried_and_told_why(tide):
+    endless = job_of("coroutine", payload=600)
+    rig = Rig(tide, ScriptedQueue(endless), slots=1)
+    thread = rig.run_in_thread()
+    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
+    rig.flights.all()[0].context.cancel("timeout")
+    rig.worker.stop()
+    thread.join(WAIT_SECONDS)
+    assert rig.queue.ends[endless.id].reason == "retried"
+    assert "TimeoutError" in rig.queue.ends[endless.id].result
+
+
+def raising(error):
+    def call(*_args):
+        raise error
+
+    return call
+
+
+def wait_for(condition) -> None:
+    until = monotonic() + WAIT_SECONDS
+    while not condition():
+        assert monotonic() < until, "waited in vain"
+        threading.Event().wait(0.005)
