@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 # A volume is called database-<name>, and a volume's name has at most 63 characters.
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0.05, le=3600)]
@@ -34,13 +35,11 @@ class Image(_Section):
 
 
 class ImagePullSecret(_Section):
-    name: str = Field(min_length=1, description="Secret with registry credentials in the release's namespace.")
+    name: SecretName = Field(description="Secret with registry credentials in the release's namespace.")
 
 
 class Database(_Section):
-    secret_name: str = Field(
-        min_length=1, max_length=253, description="Secret in the release's namespace; it may be made later."
-    )
+    secret_name: SecretName = Field(description="Secret in the release's namespace; it may be made later.")
     key: SecretKey = Field("url", description="Key whose value is the connection URL.")
     ca_key: SecretKey | None = Field(
         None, description="Key with the server's CA certificate, mounted beside the URL as ca.crt."
