@@ -1,7 +1,7 @@
 """What limits the number of workers: named rules in a fixed order, each with its own number.
 
 First the rules about how many there should be, then those about how to get there. A rule that changes the
-result is in the decision's `limited_by`, so that a user reads why the number is not the one that the promise needs.
+result is in the decision's `limited_by`, so that a user reads why it is not what the promise needs.
 """
 
 from __future__ import annotations

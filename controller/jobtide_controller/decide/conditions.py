@@ -1,0 +1,188 @@
+"""The conditions of a pool, and the one word that sums them up.
+
+| condition | True | False, by reason | Unknown |
+|---|---|---|---|
+| Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, or why the database can't be read | |
+| DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed, ReadingStale | |
+| SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
+| ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
+| Progressing | workers come or go (ScalingUp, ScalingDown, RollingOut) | they are as asked for (Settled) | |
+| Paused | the user paused it (Paused) | NotPaused | |
+| Stalled | it can't go on by itself: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
+
+Ready says whether Jobtide does its work; a limit that the user set is in ScalingActive, never in Ready, so
+that GitOps tools, which read Ready and Stalled (kstatus), show such a pool as healthy.
+"""  # noqa: E501 - the truth table
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.decide import explain
+from jobtide_controller.decide.clamps import is_paused
+from jobtide_controller.decide.context import Context
+from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.reasons import Reason
+from jobtide_controller.decide.scaling import Decision
+
+Status = Literal["True", "False", "Unknown"]
+
+SCHEMA_BLINDNESS = frozenset({Blindness.TABLE_MISSING, Blindness.GRANT_MISSING, Blindness.SCHEMA_WRONG})
+
+_LIMITING = {
+    Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
+    Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
+    Reason.CAPPED_BY_TENANT: "jobs wait whose tenants run as many at once as tenants.maxConcurrent allows",
+    Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
+    Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
+}
+
+_PROBLEMS = (
+    (("ImagePull", "ErrImage", "InvalidImageName"), "ImagePull"),
+    (("CrashLoop",), "CrashLoop"),
+    (("Unschedulable",), "Unschedulable"),
+    (("CreateContainer", "FailedMount"), "ConfigError"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One condition, before it has a time and a generation."""
+
+    type: str
+    status: Status
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a pool is judged by."""
+
+    spec: JobWorkerPoolSpec
+    reading: Reading | Unreadable
+    fleet: Fleet
+    decision: Decision
+    context: Context
+    now: float
+
+
+def judge(facts: Facts) -> tuple[Judgement, ...]:
+    return (
+        _ready(facts),
+        _database_reachable(facts.reading),
+        _schema_ready(facts),
+        _scaling_active(facts),
+        _progressing(facts),
+        _paused(facts),
+        _stalled(facts),
+    )
+
+
+def word(facts: Facts) -> str:
+    """The REASON column: what a user has to know first."""
+    ready, stalled = _ready(facts), _stalled(facts)
+    if ready.status != "True":
+        # "Unreachable" alone would leave open what can't be reached.
+        return "DatabaseUnreachable" if ready.reason == Blindness.UNREACHABLE else ready.reason
+    if stalled.status == "True":
+        return stalled.reason
+    if facts.context.overlaps and facts.decision.reason in (Reason.IDLE, Reason.STEADY, Reason.STABILIZING):
+        return "TypesOverlap"
+    return facts.decision.reason
+
+
+def _ready(facts: Facts) -> Judgement:
+    if facts.context.conflict is not None:
+        return Judgement("Ready", "False", "Conflict", facts.context.conflict)
+    if facts.context.apply_error is not None:
+        return Judgement("Ready", "False", "ApplyFailed", facts.context.apply_error)
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("Ready", "False", facts.reading.reason, explain.unreadable(facts.reading))
+    return Judgement("Ready", "True", "Applied", "the last decision came from a fresh reading and was applied")
+
+
+def _database_reachable(reading: Reading | Unreadable) -> Judgement:
+    if isinstance(reading, Unreadable) and reading.reason not in SCHEMA_BLINDNESS:
+        return Judgement("DatabaseReachable", "False", reading.reason, explain.unreadable(reading))
+    return Judgement("DatabaseReachable", "True", "Read", "the database answers")
+
+
+def _schema_ready(facts: Facts) -> Judgement:
+    reading, warnings = facts.reading, facts.context.schema_warnings
+    if isinstance(reading, Unreadable):
+        if reading.reason in SCHEMA_BLINDNESS:
+            return Judgement("SchemaReady", "False", reading.reason, reading.message)
+        return Judgement("SchemaReady", "Unknown", reading.reason, "the database can't be read")
+    if warnings:
+        return Judgement("SchemaReady", "False", "IndexMissing", "; ".join(warnings))
+    return Judgement("SchemaReady", "True", "Complete", "table, grants and index are there")
+
+
+def _scaling_active(facts: Facts) -> Judgement:
+    decision, context = facts.decision, facts.context
+    if is_paused(facts.spec, facts.now):
+        return Judgement("ScalingActive", "False", "Paused", _pause_message(facts.spec))
+    if decision.reason is Reason.PINNED:
+        return Judgement("ScalingActive", "False", decision.reason, _LIMITING[Reason.PINNED])
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("ScalingActive", "Unknown", facts.reading.reason, "held while the database can't be read")
+    if decision.reason in _LIMITING:
+        return Judgement("ScalingActive", "False", decision.reason, _LIMITING[decision.reason])
+    if context.overlaps:
+        return Judgement("ScalingActive", "False", "TypesOverlap", _overlap_message(context))
+    return Judgement("ScalingActive", "True", "Active", "the table alone decides")
+
+
+def _progressing(facts: Facts) -> Judgement:
+    wanted, ready = facts.decision.replicas, facts.fleet.ready
+    if ready < wanted:
+        return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {wanted} workers are ready")
+    if ready > wanted:
+        return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers on the way to {wanted}")
+    if not facts.context.rollout.settled:
+        return Judgement("Progressing", "True", "RollingOut", "workers are replaced by those of the new template")
+    return Judgement("Progressing", "False", "Settled", "the workers are as asked for")
+
+
+def _paused(facts: Facts) -> Judgement:
+    if is_paused(facts.spec, facts.now):
+        return Judgement("Paused", "True", "Paused", _pause_message(facts.spec))
+    return Judgement("Paused", "False", "NotPaused")
+
+
+def _stalled(facts: Facts) -> Judgement:
+    context, rollout = facts.context, facts.context.rollout
+    if context.conflict is not None:
+        return Judgement("Stalled", "True", "Conflict", context.conflict)
+    if facts.fleet.ready < facts.decision.replicas or not rollout.settled:
+        if rollout.replica_failure is not None:
+            return Judgement("Stalled", "True", "QuotaExceeded", rollout.replica_failure)
+        problem = next((pod.problem for pod in facts.fleet.pods if pod.problem and not pod.ready), None)
+        if problem is not None:
+            return Judgement("Stalled", "True", problem_reason(problem), problem)
+        if rollout.deadline_exceeded:
+            return Judgement("Stalled", "True", "RolloutBlocked", "the Deployment makes no progress; see its events")
+    return Judgement("Stalled", "False", "NotStalled")
+
+
+def problem_reason(problem: str) -> str:
+    """A pod's trouble in one word: ErrImagePull and ImagePullBackOff are the same to its owner."""
+    for prefixes, reason in _PROBLEMS:
+        if problem.startswith(prefixes):
+            return reason
+    return "PodProblem"
+
+
+def _pause_message(spec: JobWorkerPoolSpec) -> str:
+    if spec.paused_until is None:
+        return "paused until paused is false; jobs wait"
+    return f"paused until {spec.paused_until.isoformat()}; jobs wait"
+
+
+def _overlap_message(context: Context) -> str:
+    shared = [f"{overlap.type} is handled by {', '.join(overlap.pools)} too" for overlap in context.overlaps]
+    return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"

@@ -1,0 +1,39 @@
+"""Numbers as people read them in a column of `kubectl get`."""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "?"
+NONE = "-"
+
+_PLAIN_BELOW = 10_000
+_THOUSAND, _MILLION = 1_000, 1_000_000
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def count(number: int, *, capped: bool = False) -> str:
+    """8,140; 12k; 1.2M; with a plus where counting stopped."""
+    plus = "+" if capped else ""
+    if number < _PLAIN_BELOW:
+        return f"{number:,}{plus}"
+    if number < _MILLION:
+        return f"{number // _THOUSAND}k{plus}"
+    return f"{math.floor(number / _MILLION * 10) / 10:.1f}M{plus}"
+
+
+def age(seconds: float) -> str:
+    """41s; 4m10s; 2h4m; 3d4h."""
+    whole = int(seconds)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return _two(whole, _MINUTE, 1, "ms")
+    if whole < _DAY:
+        return _two(whole, _HOUR, _MINUTE, "hm")
+    return _two(whole, _DAY, _HOUR, "dh")
+
+
+def _two(seconds: int, large: int, small: int, units: str) -> str:
+    rest = seconds % large // small
+    return f"{seconds // large}{units[0]}" + (f"{rest}{units[1]}" if rest else "")
