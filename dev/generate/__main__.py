@@ -14,9 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; print differences and exit with 1"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; print differences and exit with 1")
     check = parser.parse_args().check
     stale = [path for path, render in GENERATORS.items() if not _settle(path, render(), check=check)]
     if check and stale:
@@ -33,9 +31,7 @@ def _settle(path: str, text: str, *, check: bool) -> bool:
         return True
     if check:
         sys.stdout.writelines(
-            difflib.unified_diff(
-                before.splitlines(keepends=True), text.splitlines(keepends=True), path, "generated"
-            )
+            difflib.unified_diff(before.splitlines(keepends=True), text.splitlines(keepends=True), path, "generated")
         )
     else:
         file.parent.mkdir(parents=True, exist_ok=True)
