@@ -4,24 +4,71 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
+from dev.cluster.choose import choose_cluster
+from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
 from dev.errors import DevError
+from dev.images import ensure_controller_image, ensure_worker_image
+from dev.progress import say
+from dev.toolchain import TOOLS, ensure_tools
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m dev", description=__doc__)
-    parser.add_argument("command", choices=["cluster-up", "cluster-down"])
-    command = parser.parse_args().command
+    arguments = _parser().parse_args()
+    command: Callable[[argparse.Namespace], None] = arguments.run
     try:
-        if command == "cluster-up":
-            print(LocalCluster().ensure())
-        else:
-            LocalCluster().down()
+        command(arguments)
     except DevError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("interrupted: run the same command again, it goes on from here")
+        return 130
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m dev", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], purpose: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.set_defaults(run=run)
+        return command
+
+    add("cluster-up", _cluster_up, "start a cluster, or find the one that is there; print its kubeconfig")
+    add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, with all its traces")
+    add("images", _images, "build both images and load them into the cluster; print their references")
+    tools = add("tools", _tools, "build these programs where they are missing; print their paths")
+    tools.add_argument("names", nargs="+", choices=sorted(TOOLS), metavar="NAME")
+    return parser
+
+
+def _cluster_up(_: argparse.Namespace) -> None:
+    print(choose_cluster().ensure())
+
+
+def _cluster_down(_: argparse.Namespace) -> None:
+    """Whatever CONTEXT and KUBECONFIG say now: what was made is what is removed."""
+    kind, local = KindCluster(), LocalCluster()
+    if kind.kubeconfig.exists():
+        kind.down()
+    if local.exists():
+        local.down()
+
+
+def _images(_: argparse.Namespace) -> None:
+    cluster = choose_cluster()
+    cluster.ensure()
+    for reference in (ensure_controller_image(cluster), ensure_worker_image(cluster)):
+        print(reference)
+
+
+def _tools(arguments: argparse.Namespace) -> None:
+    for path in ensure_tools(*arguments.names).values():
+        print(path)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", "v3.7.3", "", "40 s")
 COREDNS = Module("coredns", "github.com/coredns/coredns", "v1.15.0", "", "70 s")
 HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", "-X helm.sh/helm/v4/internal/version.version=v4.3.1", "80 s")
 HELM3 = Module("helm3", "helm.sh/helm/v3", "v3.22.0", "-X helm.sh/helm/v3/internal/version.version=v3.22.0", "80 s")
-MODULES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3)
+KIND = Module("kind", "sigs.k8s.io/kind", "v0.33.0", "", "30 s")
+# The default of this kind version, with its digest: a privileged container of it is tried before kind is.
+KIND_NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+MODULES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3, KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def _tools() -> Iterable[Tool]:
     yield Tool("coredns", COREDNS, COREDNS.path, "coredns")
     yield Tool("helm", HELM, f"{HELM.path}/cmd/helm", "helm")
     yield Tool("helm3", HELM3, f"{HELM3.path}/cmd/helm", "helm")
+    yield Tool("kind", KIND, KIND.path, "kind")
 
 
 TOOLS = {tool.name: tool for tool in _tools()}

@@ -16,6 +16,7 @@ from dev.cluster.local.pause import write_pause_image
 from dev.cluster.pki import ensure_credentials
 from dev.cluster.probe import wait_until
 from dev.daemons import Daemons
+from dev.engines import Buildah, Engine, saved
 from dev.errors import DevError
 from dev.progress import step
 from dev.shell import Argument, last_lines, run, succeeds
@@ -60,6 +61,7 @@ class LocalCluster:
 
     layout: Layout = field(default_factory=Layout)
     name: str = "local"
+    image_prefix: str = "localhost"
 
     @property
     def kubeconfig(self) -> Path:
@@ -79,12 +81,21 @@ class LocalCluster:
                     self._start(tools)
         return self.kubeconfig
 
-    def load_image(self, archive: Path) -> None:
-        run([*components.ctr(self.layout), "images", "import", archive])
+    @property
+    def engine(self) -> Engine:
+        return Buildah()
+
+    def load_image(self, reference: str, engine: Engine) -> None:
+        with saved(engine, reference) as archive:
+            self._import(archive)
 
     def has_image(self, reference: str) -> bool:
         names = run([*components.ctr(self.layout), "images", "list", "--quiet"]).split()
         return reference in names
+
+    def exists(self) -> bool:
+        """Whether there is anything to take down, be it half of a cluster."""
+        return self.layout.state.exists() or self.layout.runtime.exists()
 
     def down(self) -> None:
         """Leaves nothing but the cache."""
@@ -150,7 +161,10 @@ class LocalCluster:
         with scratch_directory(self.layout.state) as scratch:
             archive = scratch / "pause.tar"
             write_pause_image(archive, PAUSE_IMAGE)
-            self.load_image(archive)
+            self._import(archive)
+
+    def _import(self, archive: Path) -> None:
+        run([*components.ctr(self.layout), "images", "import", archive])
 
     def _write_kubeconfig(self, text: str) -> None:
         unfinished = self.kubeconfig.with_suffix(".unfinished")

@@ -137,7 +137,8 @@ def proxy_configuration(layout: Layout) -> dict[str, object]:
         "clusterCIDR": POD_RANGE,
         "hostnameOverride": local.NODE_NAME,
         "clientConnection": {"kubeconfig": str(layout.kubeconfig)},
-        "conntrack": {"maxPerCore": 0},
+        # Zero leaves the machine's own settings alone.
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "metricsBindAddress": f"127.0.0.1:{local.PROXY_METRICS_PORT}",
         "healthzBindAddress": f"127.0.0.1:{local.PROXY_HEALTH_PORT}",
         "nodePortAddresses": [f"{local.NODE_ADDRESS}/32"],

@@ -70,6 +70,8 @@ def write_pod_network(layout: Layout) -> None:
 
 
 def remove_network(runner: Runner = run) -> None:
+    for flow in (f"--orig-{side}={text}" for side in ("src", "dst") for text in OUR_RANGES):
+        succeeds(runner, ["conntrack", "--delete", flow])  # fails where there is none to delete
     for family, table in NFT_TABLES:
         if succeeds(runner, ["nft", "list", "table", family, table]):
             runner(["nft", "delete", "table", family, table])

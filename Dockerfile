@@ -1,0 +1,60 @@
+# syntax=docker/dockerfile:1
+# Two images from one wheel: `--target controller` and `--target worker`.
+# An application is `FROM <the worker image>`, its module copied into /app, and ENV JOBTIDE_APP=module:attribute.
+ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+
+FROM ${BASE_IMAGE} AS base
+ENV PATH=/opt/jobtide/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+# Some libraries ask who they are; the number alone is what Kubernetes checks.
+RUN echo 'jobtide:x:65532:65532:jobtide:/app:/usr/sbin/nologin' >> /etc/passwd && mkdir -p /app
+
+# The secret `ca` is the bundle of a machine behind a proxy that inspects TLS. It never enters a layer.
+FROM base AS wheel
+ARG PIP_INDEX_URL
+WORKDIR /build
+COPY requirements/build.txt requirements/
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    python3 -m venv /opt/build && \
+    /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY worker worker
+COPY controller controller
+RUN /opt/build/bin/python -m hatchling build --target wheel
+
+FROM base AS controller-packages
+ARG PIP_INDEX_URL
+COPY requirements/controller.txt /build/requirements.txt
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    python3 -m venv /opt/jobtide && \
+    pip install --no-cache-dir --require-hashes -r /build/requirements.txt
+COPY --from=wheel /build/dist /build/dist
+RUN pip install --no-cache-dir --no-index --no-deps /build/dist/*.whl && pip uninstall -y -q pip setuptools
+
+FROM base AS worker-packages
+ARG PIP_INDEX_URL
+COPY requirements/worker.txt /build/requirements.txt
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    python3 -m venv /opt/jobtide && \
+    pip install --no-cache-dir --require-hashes -r /build/requirements.txt
+COPY --from=wheel /build/dist /build/dist
+RUN pip install --no-cache-dir --no-index --no-deps /build/dist/*.whl && pip uninstall -y -q pip setuptools
+
+FROM base AS controller
+COPY --from=controller-packages /opt/jobtide /opt/jobtide
+WORKDIR /app
+USER 65532:65532
+ENTRYPOINT ["jobtide-controller"]
+
+FROM base AS worker
+COPY --from=worker-packages /opt/jobtide /opt/jobtide
+WORKDIR /app
+ENV PYTHONPATH=/app
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["jobtide"]
+CMD ["worker"]

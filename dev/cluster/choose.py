@@ -1,0 +1,43 @@
+"""Which cluster is meant: a given one always wins, then kind, then the one made of host processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dev.cluster.given import GivenCluster
+from dev.cluster.kind import CLUSTER_NAME, KindCluster, why_not_kind
+from dev.cluster.local import LocalCluster
+from dev.cluster.local.layout import CONTEXT as LOCAL_CONTEXT
+from dev.cluster.provider import Cluster
+from dev.progress import say
+from dev.shell import Runner, run
+from dev.system import require_root
+
+
+def choose_cluster(environ: Mapping[str, str] = os.environ, runner: Runner = run) -> Cluster:
+    """Reads CONTEXT, KUBECONFIG and REGISTRY; says in one sentence why it is not kind, where Docker is."""
+    if given := _given(environ, runner):
+        return given
+    local = LocalCluster()
+    if local.kubeconfig.exists():  # it was chosen before, and what was asked then need not be asked again
+        return local
+    reason = why_not_kind(runner)
+    if reason is None:
+        return KindCluster(runner=runner)
+    say(f"Using the local cluster, because {reason}.")
+    require_root()
+    return local
+
+
+def _given(environ: Mapping[str, str], runner: Runner) -> Cluster | None:
+    context, kubeconfig = environ.get("CONTEXT") or None, environ.get("KUBECONFIG") or None
+    local = LocalCluster()
+    if context == LOCAL_CONTEXT or (not context and kubeconfig and Path(kubeconfig) == local.kubeconfig):
+        return local
+    if context == f"kind-{CLUSTER_NAME}":
+        return KindCluster(runner=runner)
+    if context or kubeconfig:
+        return GivenCluster(context=context, registry=environ.get("REGISTRY"), runner=runner)
+    return None

@@ -1,0 +1,71 @@
+"""A cluster that is there already: Jobtide is installed into it, and nothing else of it is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cache import cache_directory
+from dev.engines import Engine, choose_engine
+from dev.errors import DevError
+from dev.shell import Argument, Runner, run
+from dev.toolchain import ensure_tools
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCluster:
+    """Named by CONTEXT, or by the current context of KUBECONFIG."""
+
+    context: str | None
+    registry: str | None  # REGISTRY: where images can be pushed, and the cluster pulls from
+    runner: Runner = run
+    program: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.context or "of KUBECONFIG"
+
+    @property
+    def engine(self) -> Engine:
+        return choose_engine(self.runner)
+
+    @property
+    def image_prefix(self) -> str:
+        return self._require_registry()
+
+    def ensure(self) -> Path:
+        """A copy with this one context, so that no later change of the current context can redirect us."""
+        text = self._kubectl("config", "view", "--minify", "--flatten", "--raw")
+        kubeconfig = cache_directory() / "given.kubeconfig"
+        kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(text)
+        self.runner([self._program(), "--kubeconfig", kubeconfig, "get", "--raw", "/readyz"])
+        return kubeconfig
+
+    def has_image(self, reference: str) -> bool:
+        """Unknown, so a push is tried: a registry takes only the layers it lacks."""
+        del reference
+        return False
+
+    def load_image(self, reference: str, engine: Engine) -> None:
+        self._require_registry()
+        engine.push(reference)
+
+    def down(self) -> None:
+        """It was there before; it stays."""
+
+    def _require_registry(self) -> str:
+        if not self.registry:
+            raise DevError(
+                f"cluster {self.name} takes images from a registry only: "
+                "set REGISTRY=... to one that this machine can push to and the cluster can pull from"
+            )
+        return self.registry
+
+    def _kubectl(self, *arguments: Argument) -> str:
+        context = ["--context", self.context] if self.context else []
+        return self.runner([self._program(), *context, *arguments])
+
+    def _program(self) -> Path:
+        return self.program or ensure_tools("kubectl")["kubectl"]

@@ -1,0 +1,34 @@
+"""What any cluster offers to tests and to the demo, wherever it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from dev.engines import Engine
+
+
+class Cluster(Protocol):
+    """A Kubernetes that is there, or that can be made."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def engine(self) -> Engine:
+        """What builds images for it."""
+
+    @property
+    def image_prefix(self) -> str:
+        """The part of an image's reference before its name: a registry, or localhost where there is none."""
+
+    def ensure(self) -> Path:
+        """A kubeconfig whose current context is this cluster, ready; at once when it is up already."""
+
+    def has_image(self, reference: str) -> bool:
+        """Whether its nodes can start the image without anything more being done."""
+
+    def load_image(self, reference: str, engine: Engine) -> None: ...
+
+    def down(self) -> None:
+        """Removes what `ensure` made, and nothing that was there before."""
