@@ -1,0 +1,65 @@
+"""One database as the tick sees it: a thread, a connection, and answers that always come in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
+from jobtide_controller.postgres.blindness import classify, words_of
+from jobtide_controller.postgres.readings import Limits, Reader
+from jobtide_controller.postgres.rescue import rescue
+from jobtide_controller.postgres.thread import BusyError, ConnectionThread
+from jobtide_controller.postgres.urls import DatabaseUrls
+
+# Over the server's own statement timeout: connecting and checking, or a server that answers nothing at all.
+GRACE_SECONDS = 6.0
+
+
+class RescueFailedError(Exception):
+    """The jobs stay where they are; the next reading finds them again."""
+
+
+class Database:
+    """Never raises for a database that is away, slow or wrong: that is what Unreadable says."""
+
+    def __init__(self, name: str, urls: DatabaseUrls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self.name = name
+        self._reader = Reader(name, urls, limits)
+        self._thread = ConnectionThread(f"postgres-{name}")
+        self._deadline_seconds = limits.statement_seconds + grace_seconds
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes this database slow, with what to do about it."""
+        return self._reader.warnings
+
+    async def read(self, types: Sequence[str]) -> Reading | Unreadable:
+        """One reading of these types, or why there is none."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._thread.call(lambda: self._reader.read(types))
+        except BusyError as busy:
+            return self._reader.unreadable(Blindness.TIMEOUT, str(busy))
+        except TimeoutError:
+            self._reader.session.abort()
+            return self._reader.unreadable(
+                Blindness.TIMEOUT, f"no answer within {self._deadline_seconds:g} s; the connection was cut"
+            )
+
+    async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
+        """Requeue the jobs of gone pods; the number for each. Raises RescueFailedError."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._thread.call(lambda: rescue(self._reader.session, gives_back))
+        except (psycopg.Error, OSError, LookupError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                self._reader.session.abort()
+            raise RescueFailedError(f"{classify(error)}: {words_of(error, None)}") from error
+
+    def close(self) -> None:
+        """End the connection, whatever it waits for."""
+        self._reader.session.abort()
+        self._thread.stop()

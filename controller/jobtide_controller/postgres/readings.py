@@ -1,0 +1,193 @@
+"""Reads one database: one statement a tick for all its pools, and every failure as a value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from jobtide.schema import Problem, ProblemKind, check
+from jobtide.sql import load
+from jobtide_controller.decide.demand import Blindness, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
+from jobtide_controller.postgres.blindness import checked_url, classify, words_of
+from jobtide_controller.postgres.session import Session
+from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
+
+SQL_PACKAGE = "jobtide_controller.postgres.sql"
+
+ARRIVALS_CAP = 10_000
+
+# The statement costs as much as the rows it counts: 100,000 index entries take 30 to 50 ms. A thousand tenants with
+# a deep queue each say as much about the workers that are needed when 100 rows of each are counted.
+COUNTED_ROWS = 100_000
+LEAST_DEPTH_CAP = 50
+
+# Rights and policies can change while a connection lives.
+CHECK_SECONDS = 30.0
+
+_BLINDNESS = {
+    ProblemKind.TABLE_MISSING: Blindness.TABLE_MISSING,
+    ProblemKind.COLUMN_WRONG: Blindness.SCHEMA_WRONG,
+    ProblemKind.ENUM_MISMATCH: Blindness.SCHEMA_WRONG,
+    ProblemKind.GRANT_MISSING: Blindness.GRANT_MISSING,
+    ProblemKind.INDEX_MISSING: Blindness.SCHEMA_WRONG,
+    ProblemKind.RLS_HIDES_ROWS: Blindness.RLS_HIDES_ROWS,
+    ProblemKind.STANDBY: Blindness.STANDBY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one reading may cost."""
+
+    statement_seconds: float = 5.0
+    depth_cap: int = 10_000
+
+
+class UnfitError(Exception):
+    """The connection works, but what it would read can't be trusted."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.reason = _BLINDNESS[problem.kind]
+
+
+class Reader:
+    """Belongs to the connection's thread. Remembers one reading, for the arrivals of the next."""
+
+    def __init__(
+        self,
+        name: str,
+        urls: DatabaseUrls,
+        limits: Limits,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.warnings: tuple[str, ...] = ()  # what makes the table slow, not blind
+        self._urls = urls
+        self._limits = limits
+        self._wall_clock = wall_clock
+        self._monotonic = monotonic
+        self._url: str | None = None
+        self.session = Session(self._fresh_url)
+        self._checked_at: float | None = None
+        self._arrivals = Arrivals()
+        self._read_at = 0.0
+        self._keys = 0
+        self._since: float | None = None
+
+    def read(self, types: Sequence[str]) -> Reading | Unreadable:
+        """What waits and runs of these types."""
+        try:
+            if not self.session.connected or self._url_changed():
+                self._checked_at = None
+                self.session.close()
+            self._check()
+            reading = self._read(types)
+        except UnfitError as unfit:
+            self.session.close()
+            return self.unreadable(unfit.reason, str(unfit))
+        except (psycopg.Error, OSError, NotConfiguredError, ValueError) as error:
+            self.session.close()
+            return self.unreadable(classify(error), words_of(error, self._url))
+        self._since = None
+        return reading
+
+    def unreadable(self, reason: Blindness, message: str) -> Unreadable:
+        """One more failure of this run of failures."""
+        if self._since is None:
+            self._since = self._wall_clock()
+        return Unreadable(reason, message, self._since)
+
+    def _check(self) -> None:
+        now = self._monotonic()
+        if self._checked_at is not None and now - self._checked_at < CHECK_SECONDS:
+            return
+        problems = check(self.session.connect(), "controller")
+        for problem in problems:
+            if problem.fatal:
+                raise UnfitError(problem)
+        self.warnings = tuple(problem.message for problem in problems)
+        self._checked_at = now
+
+    def _read(self, types: Sequence[str]) -> Reading:
+        started = self._monotonic()
+        rows = self.session.run(
+            load(SQL_PACKAGE, "readings"),
+            {
+                "types": list(types),
+                "depth_cap": self.depth_cap,
+                "arrivals_cap": ARRIVALS_CAP,
+                "overlap_seconds": OVERLAP_SECONDS,
+                "previous_at": self._arrivals.previous_at(started - self._read_at),
+            },
+            timeout_seconds=self._limits.statement_seconds,
+        )
+        cost = self._monotonic() - started
+        reading, self._arrivals = reading_of(rows, self._arrivals, depth_cap=self.depth_cap, query_seconds=cost)
+        self._read_at = started
+        self._keys = len(reading.depths)
+        return reading
+
+    @property
+    def depth_cap(self) -> int:
+        """Rows counted of one key; fewer where there are many keys."""
+        share = COUNTED_ROWS // max(1, self._keys)
+        return min(self._limits.depth_cap, max(LEAST_DEPTH_CAP, share))
+
+    def _fresh_url(self) -> str:
+        url = self._urls.url(self.name)
+        self._url = checked_url(url, f'the Secret of database "{self.name}"')
+        return url
+
+    def _url_changed(self) -> bool:
+        """A rotated password is used at once, not when the old connection happens to end."""
+        return self._url is not None and self._urls.url(self.name) != self._url
+
+
+def reading_of(
+    rows: Sequence[Mapping[str, Any]], before: Arrivals, *, depth_cap: int, query_seconds: float
+) -> tuple[Reading, Arrivals]:
+    """The statement's rows as a value, and what the next reading compares its arrivals with."""
+    taken_at = rows[0]["taken_at"]
+    depths: dict[Key, Depth] = {}
+    overlap: dict[Key, int] = {}
+    pods: dict[str, dict[Key, int]] = {}
+    for row in rows:
+        if row["type"] is None:
+            continue
+        key = Key(row["type"], row["tenant_id"])
+        depth = _depth(row, before.count(key, _seen(row)), depth_cap)
+        if depth.due or depth.later or depth.running or depth.arrivals:
+            depths[key] = depth
+        if row["arrivals_overlap"]:
+            overlap[key] = row["arrivals_overlap"]
+        for uid, running in (row["pods"] or {}).items():
+            pods.setdefault(uid, {})[key] = running
+    runs = {uid: PodRun(running) for uid, running in pods.items()}
+    return Reading(taken_at, depths, runs, query_seconds), Arrivals(taken_at, overlap)
+
+
+def _seen(row: Mapping[str, Any]) -> Seen:
+    return Seen(row["arrivals_new"], row["arrivals_again"], row["arrivals_overlap"])
+
+
+def _depth(row: Mapping[str, Any], arrivals: int, depth_cap: int) -> Depth:
+    next_due_at = row["next_due_at"]
+    return Depth(
+        due=row["due"],
+        later=row["later"],
+        running=row["running"],
+        oldest_age_seconds=row["oldest_age_seconds"],
+        mean_age_seconds=row["mean_age_seconds"],
+        capped=row["due"] >= depth_cap or row["later"] >= depth_cap,
+        # A row at `infinity` is scheduled for never.
+        next_due_at=None if next_due_at == float("inf") else next_due_at,
+        arrivals=arrivals,
+    )

@@ -1,0 +1,40 @@
+"""Returns the jobs of pods that are gone, and knows which tokens are never ours to touch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from jobtide.sql import load
+from jobtide_controller.postgres.readings import SQL_PACKAGE
+from jobtide_controller.postgres.session import Session
+
+# A worker outside Kubernetes calls itself local-<hex>: no cluster can say that it is gone, only its lease can.
+_POD_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+AT_MOST = 5_000
+TIMEOUT_SECONDS = 10.0
+
+
+def is_pod_uid(holder: str) -> bool:
+    """Whether the holder of a claim is a pod at all."""
+    return _POD_UID.fullmatch(holder) is not None
+
+
+def rescue(session: Session, gives_back: Mapping[str, bool]) -> dict[str, int]:
+    """Requeue what these gone pods hold, by pod UID; the number of jobs returned for each.
+
+    gives_back: whether the loss is no fault of the jobs, so that it burns no attempt.
+    """
+    uids = sorted(uid for uid in gives_back if is_pod_uid(uid))
+    if not uids:
+        return {}
+    rows = session.run(
+        load(SQL_PACKAGE, "rescue_pod"),
+        {"pod_uids": uids, "gives_back": [gives_back[uid] for uid in uids], "at_most": AT_MOST},
+        timeout_seconds=TIMEOUT_SECONDS,
+    )
+    returned: dict[str, int] = {}
+    for row in rows:
+        returned[row["pod_uid"]] = returned.get(row["pod_uid"], 0) + 1
+    return returned

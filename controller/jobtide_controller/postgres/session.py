@@ -1,0 +1,88 @@
+"""One connection to one database: statements with a timeout, behind any pooler, and a way to cut it off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+# Client-side options only: a pooler in transaction mode refuses startup parameters.
+_CLIENT_OPTIONS: dict[str, Any] = {
+    "application_name": "jobtide-controller",
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds
+}
+
+# For this transaction alone, so that nothing leaks through a pooler. Compiling a statement would take longer than
+# running it. Index scans only: under row level security the planner may not look at its statistics (comparing enums is
+# not leakproof), takes a third of the table to be pending, and would read all of it.
+BEFORE: LiteralString = """
+SELECT
+    set_config('statement_timeout', %(milliseconds)s, true),
+    set_config('jit', 'off', true),
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true)
+"""
+
+
+class Session:
+    """Belongs to one thread; only `abort` may be called from another."""
+
+    def __init__(self, url: Callable[[], str]) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[dict[str, Any]] | None = None
+
+    def run(
+        self, statement: LiteralString, parameters: Mapping[str, Any], *, timeout_seconds: float
+    ) -> list[dict[str, Any]]:
+        """The rows of one statement in a transaction of its own. Any error closes the connection."""
+        connection = self.connect()
+        try:
+            with connection.transaction():
+                connection.execute(BEFORE, {"milliseconds": str(int(timeout_seconds * 1000))})
+                return connection.execute(statement, parameters).fetchall()
+        except BaseException:
+            # A new connection finds the new primary, the rotated password, the granted right.
+            self.close()
+            raise
+
+    def connect(self) -> psycopg.Connection[dict[str, Any]]:
+        """The live connection, or a new one by the URL as it stands now."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url(),
+                autocommit=True,
+                row_factory=dict_row,
+                # Named statements break behind poolers; a generic plan would not know how few types there are.
+                prepare_threshold=None,
+                **_CLIENT_OPTIONS,
+            )
+        return self._connection
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    def abort(self) -> None:
+        """End what the session's thread waits for: a server that hangs does not answer a cancel either."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        with contextlib.suppress(OSError, psycopg.Error):
+            duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+            with duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

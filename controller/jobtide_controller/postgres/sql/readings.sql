@@ -1,0 +1,173 @@
+-- One reading of the whole table: what waits and runs per (type, tenant), for every pool of this database at once.
+--
+-- The waiting rows are counted by a loose scan: one index probe a type, one a tenant, then at most `depth_cap` rows
+-- of each key, twice (due, later). The arrivals are counted over the time since the previous reading plus an overlap,
+-- because a transaction that commits late leaves a created_at in the past: `arrivals_again` is what the previous
+-- window shows now, and `arrivals_overlap` what the next reading will compare that with.
+--
+-- Always returns at least one row, which carries the clock; type is NULL in it where nothing waits or runs.
+--
+-- Parameters: types text[], depth_cap int, arrivals_cap int (rows a status), overlap_seconds float8,
+--             previous_at float8 (epoch of the previous reading, NULL for the first)
+-- Index:      idx_job_queue_due, index-only; idx_job_queue_status_created_at for what runs and what arrived
+-- Bounds:     types in the table + keys * (2 + 2 * depth_cap) index entries; running rows; 4 * arrivals_cap rows
+WITH RECURSIVE clock AS MATERIALIZED (
+    SELECT
+        statement_timestamp() AS at,
+        statement_timestamp() - %(overlap_seconds)s::float8 * interval '1 second' AS overlap_from,
+        to_timestamp(%(previous_at)s::float8) AS previous_at,
+        to_timestamp(%(previous_at)s::float8) - %(overlap_seconds)s::float8 * interval '1 second' AS again_from
+),
+-- (type, tenant_id) in the ORDER BY, though one row is wanted: with type alone the planner walks idx_job_queue_type
+-- through every finished job.
+waiting_type AS (
+    (
+        SELECT q.type
+        FROM job_queue AS q
+        WHERE q.status = 'pending'
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.type
+    FROM waiting_type
+    CROSS JOIN LATERAL (
+        SELECT q.type
+        FROM job_queue AS q
+        WHERE q.status = 'pending' AND q.type > waiting_type.type
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS following
+),
+waiting_key AS (
+    SELECT waiting_type.type, first_of.tenant_id
+    FROM waiting_type
+    CROSS JOIN LATERAL (
+        SELECT q.tenant_id
+        FROM job_queue AS q
+        WHERE q.status = 'pending' AND q.type = waiting_type.type
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS first_of
+    WHERE waiting_type.type = ANY(%(types)s::text[])
+    UNION ALL
+    SELECT waiting_key.type, following.tenant_id
+    FROM waiting_key
+    CROSS JOIN LATERAL (
+        SELECT q.tenant_id
+        FROM job_queue AS q
+        WHERE q.status = 'pending' AND q.type = waiting_key.type AND q.tenant_id > waiting_key.tenant_id
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS following
+),
+waiting AS (
+    SELECT
+        waiting_key.type, waiting_key.tenant_id,
+        due_rows.due,
+        coalesce(date_part('epoch', clock.at) - date_part('epoch', due_rows.oldest_due_at), 0) AS oldest_age_seconds,
+        coalesce(date_part('epoch', clock.at) - due_rows.mean_due_at, 0) AS mean_age_seconds,
+        later_rows.later,
+        date_part('epoch', later_rows.next_due_at) AS next_due_at
+    FROM waiting_key
+    CROSS JOIN clock
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) AS due,
+            -- -infinity (no created_at) is due, and has no age. date_part, because extract is numeric and three
+            -- times as slow.
+            min(one.due_at) FILTER (WHERE one.due_at > '-infinity') AS oldest_due_at,
+            avg(date_part('epoch', one.due_at)) FILTER (WHERE one.due_at > '-infinity') AS mean_due_at
+        FROM (
+            SELECT coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+            FROM job_queue AS q
+            WHERE
+                q.status = 'pending' AND q.type = waiting_key.type AND q.tenant_id = waiting_key.tenant_id
+                AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= clock.at
+            ORDER BY coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+            LIMIT %(depth_cap)s
+        ) AS one
+    ) AS due_rows
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS later, min(one.due_at) AS next_due_at
+        FROM (
+            SELECT coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+            FROM job_queue AS q
+            WHERE
+                q.status = 'pending' AND q.type = waiting_key.type AND q.tenant_id = waiting_key.tenant_id
+                AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) > clock.at
+            ORDER BY coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+            LIMIT %(depth_cap)s
+        ) AS one
+    ) AS later_rows
+),
+-- The type is compared afterwards: here it would lead the planner to idx_job_queue_type and all finished jobs.
+processing AS MATERIALIZED (
+    SELECT q.type, q.tenant_id, q.worker_id
+    FROM job_queue AS q
+    WHERE q.status = 'processing'
+),
+-- Only claims of our own workers: a row that another consumer holds needs no worker of ours, also not when it is
+-- left there for ever.
+running_pod AS (
+    SELECT
+        processing.type, processing.tenant_id,
+        split_part(processing.worker_id, ':', 2) AS pod_uid,
+        count(*) AS running
+    FROM processing
+    WHERE
+        starts_with(processing.worker_id, 'jobtide:')
+        AND processing.type = ANY(%(types)s::text[])
+    GROUP BY processing.type, processing.tenant_id, pod_uid
+),
+running AS (
+    SELECT
+        running_pod.type, running_pod.tenant_id,
+        sum(running_pod.running)::bigint AS running,
+        jsonb_object_agg(running_pod.pod_uid, running_pod.running) AS pods
+    FROM running_pod
+    GROUP BY running_pod.type, running_pod.tenant_id
+),
+arrived AS (
+    SELECT
+        one.type, one.tenant_id,
+        count(*) FILTER (WHERE one.created_at > clock.previous_at) AS arrivals_new,
+        count(*) FILTER (WHERE one.created_at <= clock.previous_at) AS arrivals_again,
+        count(*) FILTER (WHERE one.created_at > clock.overlap_from) AS arrivals_overlap
+    FROM unnest(enum_range(NULL::job_status)) AS of_status (status)
+    CROSS JOIN clock
+    CROSS JOIN LATERAL (
+        SELECT q.type, q.tenant_id, q.created_at
+        FROM job_queue AS q
+        WHERE
+            q.status = of_status.status
+            AND q.created_at > coalesce(clock.again_from, clock.overlap_from)
+            AND q.created_at <= clock.at
+        ORDER BY q.status DESC, q.created_at DESC
+        LIMIT %(arrivals_cap)s
+    ) AS one
+    WHERE one.type = ANY(%(types)s::text[])
+    GROUP BY one.type, one.tenant_id
+)
+SELECT
+    date_part('epoch', clock.at) AS taken_at,
+    by_key.*
+FROM clock
+LEFT JOIN (
+    SELECT
+        type,
+        tenant_id::text AS tenant_id,
+        coalesce(waiting.due, 0) AS due,
+        coalesce(waiting.later, 0) AS later,
+        coalesce(running.running, 0) AS running,
+        coalesce(waiting.oldest_age_seconds, 0) AS oldest_age_seconds,
+        coalesce(waiting.mean_age_seconds, 0) AS mean_age_seconds,
+        waiting.next_due_at,
+        running.pods,
+        coalesce(arrived.arrivals_new, 0) AS arrivals_new,
+        coalesce(arrived.arrivals_again, 0) AS arrivals_again,
+        coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap
+    FROM waiting
+    FULL JOIN running USING (type, tenant_id)
+    FULL JOIN arrived USING (type, tenant_id)
+) AS by_key ON TRUE

@@ -1,0 +1,71 @@
+"""A thread for a connection: blocking calls, one at a time, awaited from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+_Call = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
+
+
+class BusyError(TimeoutError):
+    """The previous call has not come back yet."""
+
+
+class ConnectionThread:
+    """A daemon, unlike an executor's threads: a connect that hangs can't hold up the end of the process."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def call(self, work: Callable[[], Result]) -> Result:
+        """Run `work` in the thread. Cancelling stops the waiting, not the work."""
+        if self._running.is_set():
+            raise BusyError("the previous statement has not come back yet")
+        self._running.set()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._calls.put((loop, future, work))
+        return await future
+
+    def stop(self) -> None:
+        """End the thread after the call that runs."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            loop, future, work = call
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+                self._answer(loop, future, error=error)
+            else:
+                self._answer(loop, future, result=result)
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[Any],
+        *,
+        result: Any = None,
+        error: BaseException | None = None,
+    ) -> None:
+        def settle() -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._running.clear()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle)

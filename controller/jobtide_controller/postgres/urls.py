@@ -1,0 +1,42 @@
+"""Where the databases' URLs are: files of mounted Secrets, one folder per database, that change while we run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+URL_FILE = "url"
+
+
+class NotConfiguredError(LookupError):
+    """There is no URL for a database of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrls:
+    """`<folder>/<name>/url`. Kubernetes swaps the `..data` link below a folder when the Secret changes."""
+
+    folder: Path
+
+    def names(self) -> list[str]:
+        """Databases that have a URL now; a folder that does not exist holds none."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if (path / URL_FILE).is_file())
+
+    def url(self, name: str) -> str:
+        """The URL as it stands now. Raises NotConfiguredError."""
+        path = self.folder / name / URL_FILE
+        try:
+            url = path.read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            known = ", ".join(self.names()) or "none"
+            raise NotConfiguredError(
+                f'no database is called "{name}" (configured: {known}); add it to `databases` in the chart\'s '
+                f"values or correct spec.database"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotConfiguredError(f'the URL of database "{name}" can\'t be read from {path}: {error}') from None
+        if not url:
+            raise NotConfiguredError(f'the URL of database "{name}" is empty: put one into the Secret behind {path}')
+        return url

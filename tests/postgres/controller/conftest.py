@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobtide_controller.postgres.readings import Limits, Reader
+from jobtide_controller.postgres.urls import DatabaseUrls
+
+Insert = Callable[..., uuid.UUID]
+NewReader = Callable[..., Reader]
+
+
+@pytest.fixture
+def urls(tmp_path: Path) -> DatabaseUrls:
+    return DatabaseUrls(tmp_path / "databases")
+
+
+@pytest.fixture
+def configure(urls: DatabaseUrls) -> Callable[..., None]:
+    """configure(url, name="main"): what mounting the Secret does."""
+
+    def write(url: str, name: str = "main") -> None:
+        folder = urls.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "url").write_text(url + "\n")
+
+    return write
+
+
+@pytest.fixture
+def new_reader(urls: DatabaseUrls, configure: Callable[..., None]) -> Iterator[NewReader]:
+    readers = []
+
+    def new(url: str, **limits: Any) -> Reader:
+        configure(url)
+        readers.append(Reader("main", urls, Limits(**limits)))
+        return readers[-1]
+
+    yield new
+    for reader in readers:
+        reader.session.close()
+
+
+@pytest.fixture
+def reader(database: str, new_reader: NewReader) -> Reader:
+    return new_reader(database)
+
+
+@pytest.fixture
+def app(connect: Callable[..., psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
+    """The application's connection."""
+    return connect()
+
+
+@pytest.fixture
+def insert(app: psycopg.Connection[Any], tenant: Callable[..., uuid.UUID]) -> Insert:
+    """insert("type", tenant_id=..., status=..., age_seconds=...): one row; its id."""
+    somebody = tenant("somebody")
+
+    def one(
+        type_: str,
+        *,
+        tenant_id: uuid.UUID = somebody,
+        status: str = "pending",
+        age_seconds: float = 0.0,
+        retry_in_seconds: float | None = None,
+        worker_id: str | None = None,
+        attempts: int = 0,
+        result: str = "{}",
+    ) -> uuid.UUID:
+        row = app.execute(
+            """
+            INSERT INTO job_queue
+                (type, tenant_id, status, created_at, next_retry_at, worker_id, attempts, payload, result)
+            VALUES (%s, %s, %s::job_status, clock_timestamp() - %s * interval '1 second',
+                clock_timestamp() + %s * interval '1 second', %s, %s, '{}', %s::jsonb)
+            RETURNING id
+            """,
+            [type_, tenant_id, status, age_seconds, retry_in_seconds, worker_id, attempts, result],
+        ).fetchone()
+        assert row is not None
+        found: uuid.UUID = row[0]
+        return found
+
+    return one

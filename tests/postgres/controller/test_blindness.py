@@ -1,0 +1,213 @@
+"""Everything a real server can do to a reading: each is a value that names the cause, and each passes by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from dev.postgres import Server
+from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
+from jobtide_controller.postgres.database import Database
+from jobtide_controller.postgres.readings import Limits
+
+
+@pytest.fixture
+def login(app) -> Callable[..., str]:
+    """login(member_of=..., password=...): the name of a new role."""
+
+    def new(*, member_of: str | None = None, password: str | None = None, limit: int = -1) -> str:
+        name = f"role_{uuid.uuid4().hex}"
+        app.execute(
+            sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
+                sql.Identifier(name), sql.Literal(limit), sql.Literal(password)
+            )
+        )
+        if member_of:
+            app.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(member_of), sql.Identifier(name)))
+        return name
+
+    return new
+
+
+@pytest.fixture(scope="module")
+def locked_server(server: Server) -> Iterator[Server]:
+    with Server(version=server.version, password="right p@ss") as running:
+        yield running
+
+
+def as_role(url: str, role: str) -> str:
+    assert "postgres@" in url
+    return url.replace("postgres@", f"{role}@", 1)
+
+
+def blind(answer: object) -> Unreadable:
+    assert isinstance(answer, Unreadable), answer
+    return answer
+
+
+def test_a_database_without_a_url_names_those_that_have_one(new_reader, database, urls):
+    reader = new_reader(database)
+    (urls.folder / "main" / "url").rename(urls.folder / "main" / "elsewhere")
+    answer = blind(reader.read(["a"]))
+    assert answer.reason is Blindness.NOT_CONFIGURED
+    assert '"main"' in answer.message
+    assert "configured: none" in answer.message
+
+
+@pytest.mark.parametrize("url", ["", "postgresql://user:s3cret@[::1/db", "user s3cret host"], ids=repr)
+def test_a_secret_that_holds_no_url_is_said_without_repeating_it(new_reader, url):
+    answer = blind(new_reader(url).read(["a"]))
+    assert answer.reason is Blindness.NOT_CONFIGURED
+    assert "s3cret" not in answer.message
+
+
+def test_a_server_that_is_down_at_start_is_unreachable_until_it_is_up(new_reader, own_server, own_database):
+    own_server.stop()
+    reader = new_reader(own_database)
+    first = blind(reader.read(["a"]))
+    assert first.reason is Blindness.UNREACHABLE
+    assert "refused" in first.message
+    assert blind(reader.read(["a"])).since == first.since, "one outage has one beginning"
+    own_server.start()
+    assert isinstance(reader.read(["a"]), Reading)
+
+
+def test_a_server_that_crashes_in_mid_run_is_unreachable_until_it_is_back(new_reader, own_server, own_database):
+    reader = new_reader(own_database)
+    assert isinstance(reader.read(["a"]), Reading)
+    own_server.stop("immediate")
+    assert blind(reader.read(["a"])).reason is Blindness.UNREACHABLE
+    own_server.start()
+    assert isinstance(reader.read(["a"]), Reading)
+
+
+def test_a_wrong_password_is_an_auth_failure_without_the_password(new_reader, locked_server):
+    answer = blind(new_reader(locked_server.url(password="s3cret")).read(["a"]))
+    assert answer.reason is Blindness.AUTH_FAILED
+    assert "authentication failed" in answer.message
+    assert "s3cret" not in answer.message
+
+
+def test_a_rotated_password_is_used_at_once_without_a_restart(new_reader, locked_server, configure):
+    reader = new_reader(locked_server.url(password="wrong"))
+    assert blind(reader.read(["a"])).reason is Blindness.AUTH_FAILED
+    configure(locked_server.url())
+    assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING, "logged in, and looked for the table"
+
+
+def test_another_url_ends_the_connection_to_the_old_one(new_reader, database, own_database, configure):
+    reader = new_reader(database)
+    assert isinstance(reader.read(["a"]), Reading)
+    configure(own_database)
+    assert isinstance(reader.read(["a"]), Reading)
+    row = reader.session.connect().execute("SELECT current_database() AS name").fetchone()
+    assert row == {"name": "main"}
+
+
+def test_a_server_without_tls_is_a_tls_failure_where_the_url_demands_it(new_reader, database):
+    answer = blind(new_reader(f"{database}?sslmode=require").read(["a"]))
+    assert answer.reason is Blindness.TLS_FAILED
+    assert "SSL" in answer.message
+
+
+def test_a_role_that_has_all_its_connections_is_too_many(new_reader, database, login, connect):
+    url = as_role(database, login(member_of="jobtide_controller", limit=1))
+    with connect(url):
+        assert blind(new_reader(url).read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+
+
+def test_a_statement_that_waits_for_a_lock_ends_in_time(new_reader, database, connect):
+    reader = new_reader(database, statement_seconds=0.2)
+    assert isinstance(reader.read(["a"]), Reading)
+    blocker = connect(autocommit=False)
+    blocker.execute("LOCK TABLE job_queue IN ACCESS EXCLUSIVE MODE")
+    answer = blind(reader.read(["a"]))
+    assert answer.reason is Blindness.TIMEOUT
+    assert "statement timeout" in answer.message
+    blocker.rollback()
+    assert isinstance(reader.read(["a"]), Reading)
+
+
+def test_a_missing_table_says_what_to_run(new_reader, empty_database):
+    answer = blind(new_reader(empty_database).read(["a"]))
+    assert answer.reason is Blindness.TABLE_MISSING
+    assert "jobtide schema apply" in answer.message
+
+
+def test_a_table_that_is_dropped_in_mid_run_is_missing(reader, app):
+    assert isinstance(reader.read(["a"]), Reading)
+    app.execute("ALTER TABLE job_queue RENAME TO job_queue_old")
+    assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING
+
+
+def test_a_missing_grant_is_named(new_reader, database, login):
+    answer = blind(new_reader(as_role(database, login())).read(["a"]))
+    assert answer.reason is Blindness.GRANT_MISSING
+    assert "SELECT" in answer.message
+
+
+def test_a_role_that_sees_no_rows_is_blind_not_idle(new_reader, database, login, app, insert):
+    insert("a")
+    role = login()
+    app.execute(sql.SQL("GRANT SELECT, UPDATE ON job_queue TO {}").format(sql.Identifier(role)))
+    answer = blind(new_reader(as_role(database, role)).read(["a"]))
+    assert answer.reason is Blindness.RLS_HIDES_ROWS
+    assert role in answer.message
+
+
+def test_a_column_of_another_type_is_named(new_reader, empty_database, connect):
+    with connect(empty_database) as conn:
+        conn.execute("CREATE TABLE job_queue (id int PRIMARY KEY, type text, status text)")
+    answer = blind(new_reader(empty_database).read(["a"]))
+    assert answer.reason is Blindness.SCHEMA_WRONG
+    assert "job_queue" in answer.message
+
+
+def test_a_standby_is_refused_until_it_is_promoted(new_reader, own_server, own_database):
+    own_server.become_standby()
+    reader = new_reader(own_database)
+    assert blind(reader.read(["a"])).reason is Blindness.STANDBY
+    own_server.promote()
+    assert isinstance(reader.read(["a"]), Reading)
+
+
+def test_a_database_that_does_not_exist_is_said_in_the_servers_words(new_reader, server):
+    answer = blind(new_reader(server.url("nowhere")).read(["a"]))
+    assert answer.reason is Blindness.UNREACHABLE
+    assert 'database "nowhere" does not exist' in answer.message
+
+
+def test_a_missing_index_is_a_warning_with_the_statement_to_run(reader, app):
+    app.execute("DROP INDEX idx_job_queue_due")
+    assert isinstance(reader.read(["a"]), Reading)
+    assert "CREATE INDEX" in reader.warnings[0]
+
+
+async def test_a_server_that_hangs_is_cut_off_and_comes_back(urls, configure, own_server, own_database):
+    configure(own_database)
+    database = Database("main", urls, Limits(statement_seconds=0.2), grace_seconds=0.3)
+    assert isinstance(await database.read(["a"]), Reading)
+    with psycopg.connect(own_database) as admin:
+        (backend,) = admin.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'jobtide-controller'"
+        ).fetchone()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        answer = blind(await database.read(["a"]))
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert answer.reason is Blindness.TIMEOUT
+    for _ in range(1000):
+        if isinstance(await database.read(["a"]), Reading):
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("the database was not read again though it works")
+    database.close()

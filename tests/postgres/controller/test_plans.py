@@ -1,0 +1,140 @@
+"""The plans on a table that is large where it hurts: finished rows, and one noisy type among many."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from jobtide.sql import load
+from jobtide_controller.postgres.arrivals import Arrivals
+from jobtide_controller.postgres.readings import SQL_PACKAGE, reading_of
+from jobtide_controller.postgres.session import BEFORE
+
+FINISHED, PENDING, TYPES, TENANTS, RUNNING = 200_000, 50_000, 10, 20, 100
+CAP = 100
+POD = "11111111-2222-3333-4444-555555555555"
+
+FILL = f"""
+INSERT INTO tenants (name) SELECT 'tenant ' || i FROM generate_series(1, {TENANTS}) AS i;
+CREATE TEMPORARY TABLE numbered AS SELECT row_number() OVER () - 1 AS n, id FROM tenants;
+INSERT INTO job_queue (type, tenant_id, status, payload, created_at, completed_at)
+SELECT 't' || i % {TYPES}, id, 'completed', '{{}}', now() - interval '1 day', now()
+FROM generate_series(1, {FINISHED}) AS i INNER JOIN numbered ON n = i % {TENANTS};
+INSERT INTO job_queue (type, tenant_id, payload, created_at, next_retry_at)
+SELECT 't' || i % {TYPES}, id, '{{}}', now() - i * interval '10 ms', CASE WHEN i % 9 = 0 THEN now() + interval '1 h' END
+FROM generate_series(1, {PENDING}) AS i INNER JOIN numbered ON n = i / {TYPES} % {TENANTS};
+INSERT INTO job_queue (type, tenant_id, status, payload, worker_id, created_at)
+SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now() - interval '1 minute'
+FROM generate_series(1, {RUNNING}) AS i INNER JOIN numbered ON n = i % {TENANTS};
+"""
+
+
+@pytest.fixture(scope="module")
+def large(server) -> Iterator[psycopg.Connection[Any]]:
+    """As the controller's own role sees it."""
+    name = f"large_{uuid.uuid4().hex}"
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE jobtide_template")
+        with psycopg.connect(server.url(name), autocommit=True, row_factory=dict_row) as conn:
+            conn.prepare_threshold = None
+            conn.execute(FILL)
+            conn.execute("VACUUM ANALYZE job_queue")
+            conn.execute("SET ROLE jobtide_controller")
+            yield conn
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def parameters(**changed: Any) -> dict[str, Any]:
+    (types, previous_at) = ([f"t{number}" for number in range(TYPES)], None)
+    usual = {"types": types, "depth_cap": CAP, "arrivals_cap": 1000, "overlap_seconds": 1.0, "previous_at": previous_at}
+    return usual | changed
+
+
+def explain(conn: psycopg.Connection[Any], name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Run in a transaction that is rolled back: EXPLAIN ANALYZE does what the statement does."""
+    with conn.transaction(force_rollback=True):
+        conn.execute(BEFORE, {"milliseconds": "10000"})
+        statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load(SQL_PACKAGE, name)
+        row = conn.execute(statement, values).fetchone()
+    found = row["QUERY PLAN"]
+    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+def tables_scanned(plan: dict[str, Any]) -> set[tuple[str, str | None]]:
+    return {
+        (node["Node Type"], node.get("Index Name"))
+        for node in nodes(plan)
+        if "job_queue" in str(node.get("Relation Name"))
+    }
+
+
+def test_a_reading_reads_two_indexes_and_no_table(large):
+    plan = explain(large, "readings", parameters())
+    assert tables_scanned(plan) <= {
+        ("Index Only Scan", "idx_job_queue_due"),
+        ("Index Scan", "idx_job_queue_status_created_at"),
+        ("Index Scan Backward", "idx_job_queue_status_created_at"),
+    }
+    assert buffers(plan) < 6 * TYPES * TENANTS * 2 + RUNNING + 100
+
+
+def test_a_reading_costs_the_keys_and_the_cap_not_the_queue(large):
+    due = [node for node in nodes(explain(large, "readings", parameters())) if node["Node Type"] == "Index Only Scan"]
+    counted = sum(node["Actual Rows"] * node["Actual Loops"] for node in due)
+    assert counted <= TYPES + TYPES * TENANTS * (1 + 2 * CAP)
+    assert counted < PENDING
+    assert all(node["Heap Fetches"] == 0 for node in due)
+
+
+def test_a_reading_of_one_type_costs_one_types_keys(large):
+    plan = explain(large, "readings", parameters(types=["t3"]))
+    assert buffers(plan) < 6 * TENANTS * 2 + 4 * TYPES + RUNNING + 100
+
+
+def test_a_reading_of_ten_thousand_idle_types_costs_no_probe_for_each(large):
+    plan = explain(large, "readings", parameters(types=[f"idle{number}" for number in range(10_000)]))
+    assert buffers(plan) < 4 * TYPES + RUNNING + 100
+
+
+def test_arrivals_of_a_long_gap_are_bounded_by_their_cap(large):
+    now = large.execute("SELECT extract(epoch FROM now())::float8 AS now").fetchone()["now"]
+    plan = explain(large, "readings", parameters(previous_at=now - 3600, types=["t1"]))
+    scanned = [node for node in nodes(plan) if node.get("Index Name") == "idx_job_queue_status_created_at"]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scanned) <= 4 * 1000 + RUNNING
+
+
+def test_the_reading_of_a_large_table_is_right(large):
+    rows = large.execute(load(SQL_PACKAGE, "readings"), parameters(depth_cap=1_000_000)).fetchall()
+    reading, _ = reading_of(rows, Arrivals(), depth_cap=1_000_000, query_seconds=0.0)
+    expected = large.execute(
+        "SELECT count(*) FILTER (WHERE next_retry_at IS NULL) AS due, count(next_retry_at) AS later "
+        "FROM job_queue WHERE status = 'pending'"
+    ).fetchone()
+    depths = reading.depths.values()
+    assert {"due": sum(d.due for d in depths), "later": sum(d.later for d in depths)} == expected
+    assert sum(d.running for d in depths) == RUNNING
+    assert reading.pods[POD].jobs == RUNNING
+
+
+def test_a_rescue_looks_at_the_running_rows_only(large):
+    plan = explain(large, "rescue_pod", {"pod_uids": [POD], "gives_back": [True], "at_most": 10})
+    assert ("Seq Scan", None) not in tables_scanned(plan)
+    locked = [node for node in nodes(plan) if node["Node Type"] == "LockRows"]
+    assert locked[0]["Actual Rows"] == 10
+    assert buffers(plan) < 20 * RUNNING + 200
