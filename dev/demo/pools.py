@@ -1,0 +1,84 @@
+"""What kubectl shows of the pools and their workers at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dev.demo.kubectl import Kubectl
+
+POOL_LABEL = "jobtide.dev/pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    status: str
+    reason: str
+    message: str
+    observed_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    name: str
+    shown: tuple[str, ...]  # the columns of `kubectl get`, but for the age
+    desired: int
+    workers: int  # pods that are not on their way out
+    conditions: Mapping[str, Condition]
+
+    def is_(self, condition: str, status: str) -> bool:
+        return condition in self.conditions and self.conditions[condition].status == status
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    pools: tuple[Pool, ...]
+    workers: int  # pods that exist, those on their way out included
+    ready: int
+
+    @property
+    def shown(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(pool.shown for pool in self.pools)
+
+
+def look(kubectl: Kubectl, namespace: str) -> Snapshot:
+    listed = kubectl.json("get", "jobworkerpools,pods", "--namespace", namespace)
+    return read(listed["items"])
+
+
+def read(items: list[Mapping[str, Any]]) -> Snapshot:
+    pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
+    alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
+    pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]
+    return Snapshot(tuple(pools), workers=len(alive), ready=sum(map(_is_ready, alive)))
+
+
+def _pool(item: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> Pool:
+    status = item.get("status", {})
+    name = item["metadata"]["name"]
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    display = status.get("display", {})
+    desired, ready = status.get("desiredReplicas", 0), status.get("readyReplicas", 0)
+    columns = (display.get("pending"), display.get("oldest"), display.get("busy"), desired, ready, status.get("reason"))
+    return Pool(
+        name=name,
+        shown=(name, *map(str, columns)),
+        desired=desired,
+        workers=sum(pod["metadata"]["labels"][POOL_LABEL] == name for pod in staying),
+        conditions={condition["type"]: _condition(condition) for condition in status.get("conditions", [])},
+    )
+
+
+def _condition(condition: Mapping[str, Any]) -> Condition:
+    return Condition(
+        status=condition["status"],
+        reason=condition["reason"],
+        message=condition.get("message", ""),
+        observed_generation=condition.get("observedGeneration", 0),
+    )
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,80 @@
+"""The account at the end: a table per type and per tenant, and one line for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from uuid import UUID
+
+from dev.demo.verify import Row, Verdict
+from dev.demo.workload import DemoJob
+
+SHOWN_FINDINGS = 10
+HEADINGS = ("jobs", "completed", "failed", "wait p50", "wait p99")
+
+
+def account(jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], names: Mapping[UUID, str]) -> str:
+    """Two tables; a wait is from the insert to the first claim."""
+    by_type = _lines(jobs, rows, lambda job: job.type)
+    by_tenant = _lines(jobs, rows, lambda job: names[job.tenant_id])
+    return "\n".join([*table((("type", *HEADINGS), *by_type)), "", *table((("tenant", *HEADINGS), *by_tenant))])
+
+
+def findings(verdict: Verdict) -> list[str]:
+    """What is wrong, the first few of each in words."""
+    lines = [f"job {found.job.id} ({found.job.type}): {found.why}" for found in verdict.findings[:SHOWN_FINDINGS]]
+    more = len(verdict.findings) - SHOWN_FINDINGS
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def last_line(verdict: Verdict, *, max_workers: int, zero_after_seconds: float) -> str:
+    return (
+        f"demo: jobs={verdict.jobs} completed={verdict.completed} failed={verdict.failed} lost={verdict.lost} "
+        f"duplicates={verdict.duplicates} max_workers={max_workers} zero_after_s={zero_after_seconds:.1f}"
+    )
+
+
+def table(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as they must be, the first to the left and numbers to the right."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def percentile(values: Iterable[float], percent: float) -> float | None:
+    """The nearest rank: of 1 to 200, the 99th percentile is 198. None of nothing."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)] if ranked else None
+
+
+def _lines(
+    jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], group_of: Callable[[DemoJob], str]
+) -> list[tuple[str, ...]]:
+    groups: dict[str, list[DemoJob]] = {}
+    for job in jobs:
+        groups.setdefault(group_of(job), []).append(job)
+    return [
+        _line(name, [rows[job.id] for job in group if job.id in rows], len(group)) for name, group in groups.items()
+    ]
+
+
+def _line(name: str, rows: Sequence[Row], jobs: int) -> tuple[str, ...]:
+    waits = [row.wait_seconds for row in rows if row.wait_seconds is not None]
+    count = {status: sum(row.status == status for row in rows) for status in ("completed", "failed")}
+    return (
+        name,
+        str(jobs),
+        str(count["completed"]),
+        str(count["failed"]),
+        _seconds(percentile(waits, 50)),
+        _seconds(percentile(waits, 99)),
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"

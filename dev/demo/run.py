@@ -1,0 +1,158 @@
+"""The demo itself: from empty pools over many workers to none, and what is true at the end."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from dev.demo import report
+from dev.demo.answers import Answers
+from dev.demo.corpus import read_corpus
+from dev.demo.job_table import JobTable
+from dev.demo.outage import Outage
+from dev.demo.pools import Snapshot, look
+from dev.demo.settings import Settings
+from dev.demo.stage import DEMO_NAMESPACE, Stage, set_stage
+from dev.demo.verify import judge
+from dev.demo.workload import DemoJob, make_jobs
+from dev.errors import DevError
+from dev.progress import say, step
+
+LOOK_EVERY_SECONDS = 0.5
+STALLED_AFTER_SECONDS = 180.0
+ZERO_WITHIN_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Course:
+    """What was seen between the insert and the last worker's end."""
+
+    most_workers: int = 0
+    zero_after_seconds: float = 0.0
+    last: Snapshot | None = field(default=None, repr=False)
+
+
+def run_demo(settings: Settings) -> bool:
+    """Whether all that the demo claims did hold."""
+    stage = set_stage()
+    try:
+        return _act(stage, settings)
+    finally:
+        stage.postgres.close()
+
+
+def _act(stage: Stage, settings: Settings) -> bool:
+    table = JobTable(stage.postgres)
+    _empty_pools(stage, table)
+    corpus = read_corpus(stage.kubectl, stage.images.application, DEMO_NAMESPACE)
+    names = table.add_tenants(f"{number:02}" for number in range(1, settings.tenants + 1))
+    sizes = {name: len(content) for name, content in corpus.items()}
+    jobs = make_jobs(settings.jobs, list(names), sizes, random.Random())
+    answers = _answers(jobs, corpus)
+    outage = _outage(stage, settings)
+    say(f"Inserting {len(jobs)} jobs of {len(names)} tenants, 90 % of them from the first.")
+    table.insert(jobs)
+    course = _follow(stage, table, names, outage)
+    with step("Comparing every stored result with an independent computation", usual="1 s"):
+        rows = table.rows(names)
+        verdict = judge(jobs, rows, answers)
+    print(f"\n{report.account(jobs, rows, names)}\n")
+    faults = [*report.findings(verdict), *(outage.verdict() if outage else [])]
+    for fault in faults:
+        print(f"WRONG: {fault}")
+    print(report.last_line(verdict, max_workers=course.most_workers, zero_after_seconds=course.zero_after_seconds))
+    return verdict.holds and not faults
+
+
+def _empty_pools(stage: Stage, table: JobTable) -> None:
+    """Pools without workers and without jobs, whatever an earlier run left."""
+    stage.make_namespace(DEMO_NAMESPACE)
+    table.clear()
+    if look(stage.kubectl, DEMO_NAMESPACE).workers:
+        with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
+            options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade", "foreground", "--timeout", "120s")
+            stage.kubectl("delete", "jobworkerpools", *options)
+            _wait_for_no_workers(stage, within_seconds=120)
+    stage.kubectl.apply(stage.example_pools(), namespace=DEMO_NAMESPACE)
+    ready = ("--for", "condition=Ready", "--timeout", "60s")
+    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", DEMO_NAMESPACE, *ready)
+
+
+def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
+    """Now, because the workers will want both cores."""
+    answers = Answers(corpus)
+    with step("Computing what every result must be", usual="5 s"):
+        for job in jobs:
+            if job.malformed is None:
+                answers.of(job)
+    return answers
+
+
+def _outage(stage: Stage, settings: Settings) -> Outage | None:
+    seconds = settings.postgres_down_seconds
+    if not seconds:
+        return None
+
+    def kill() -> None:
+        say(f"Killing PostgreSQL; it stays down for {seconds} s.")
+        stage.postgres.kill(down_seconds=seconds)
+
+    return Outage(kill, tuple(stage.postgres.passwords.values()))
+
+
+def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
+    """Shows the pools whenever they change, until every job has ended and the last worker has gone."""
+    course = Course()
+    left, moved_at = None, time.monotonic()
+    while left != 0 or (outage and not outage.over):
+        snapshot = _see(stage, course)
+        if outage:
+            outage.watch(snapshot)
+        now_left = table.unfinished(tenants)
+        if now_left is not None and now_left != left:
+            left, moved_at = now_left, time.monotonic()
+        if time.monotonic() - moved_at > STALLED_AFTER_SECONDS:
+            raise DevError(_stalled(stage, left))
+        time.sleep(LOOK_EVERY_SECONDS)
+    ended_at = time.monotonic()
+    while _see(stage, course).workers:
+        if time.monotonic() - ended_at > ZERO_WITHIN_SECONDS:
+            raise DevError(f"workers are left {ZERO_WITHIN_SECONDS:.0f} s after the last job\n{_state(stage)}")
+        time.sleep(LOOK_EVERY_SECONDS)
+    course.zero_after_seconds = time.monotonic() - ended_at
+    return course
+
+
+def _see(stage: Stage, course: Course) -> Snapshot:
+    snapshot = look(stage.kubectl, DEMO_NAMESPACE)
+    course.most_workers = max(course.most_workers, snapshot.workers)
+    if course.last is None or course.last.shown != snapshot.shown:
+        print(stage.kubectl("get", "jwp", "--namespace", DEMO_NAMESPACE), flush=True)
+    course.last = snapshot
+    return snapshot
+
+
+def _wait_for_no_workers(stage: Stage, *, within_seconds: float) -> None:
+    deadline = time.monotonic() + within_seconds
+    while look(stage.kubectl, DEMO_NAMESPACE).workers:
+        if time.monotonic() > deadline:
+            raise DevError(f"workers of an earlier run are there after {within_seconds:.0f} s\n{_state(stage)}")
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _stalled(stage: Stage, left: int | None) -> str:
+    count = "an unknown number of" if left is None else left
+    return f"no job has ended for {STALLED_AFTER_SECONDS:.0f} s, {count} are left\n{_state(stage)}"
+
+
+def _state(stage: Stage) -> str:
+    """What a person would look at next."""
+    place = ("--namespace", DEMO_NAMESPACE)
+    return "\n".join(
+        (
+            stage.kubectl("get", "jwp,deployments,pods", *place, "-o", "wide"),
+            stage.kubectl("get", "events", *place, "--sort-by", ".lastTimestamp")[-3000:],
+        )
+    )

@@ -1,0 +1,75 @@
+"""A way from this process to a Service in the cluster, wherever that runs: `kubectl port-forward`, kept alive."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import IO
+
+from dev.demo.kubectl import Kubectl
+from dev.shell import CommandError, last_lines
+
+_FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+_OPENS_WITHIN_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """Ends with the process of kubectl; `port()` starts another one where that happened."""
+
+    kubectl: Kubectl
+    target: str  # service/pg
+    remote_port: int
+    namespace: str = "default"
+    _process: subprocess.Popen[str] | None = field(init=False, default=None, repr=False)
+    _port: int = field(init=False, default=0)
+
+    def port(self) -> int:
+        """A port on loopback that leads to the target; raises CommandError while nothing is there to lead to."""
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._open()
+        return self._port
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def _open(self) -> None:
+        arguments = self.kubectl.command(
+            "port-forward", "--namespace", self.namespace, self.target, f":{self.remote_port}"
+        )
+        command = [str(argument) for argument in arguments]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._process.stdout is not None
+        said: list[str] = []
+        found = _first_match(self._process.stdout, said)
+        if found is None:
+            self.close()
+            raise CommandError(f"no way to {self.target} in namespace {self.namespace}: {last_lines(''.join(said))}")
+        self._port = int(found)
+
+
+def _first_match(output: IO[str], said: list[str]) -> str | None:
+    """The port that kubectl names. The rest of what it says is read too, or it would stop at a full pipe."""
+    answers: SimpleQueue[str | None] = SimpleQueue()
+
+    def read() -> None:
+        for line in output:
+            said.append(line)
+            if match := _FORWARDING.search(line):
+                answers.put(match[1])
+        answers.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        return answers.get(timeout=_OPENS_WITHIN_SECONDS)
+    except Empty:
+        return None

@@ -1,0 +1,88 @@
+"""What the demo asks for: real work for many tenants, one of whom sends most of it, and a few jobs that are wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+INDEX, ARCHIVE = "doc.index", "archive.compress"
+
+LOUD_SHARE = 0.9  # of all jobs are the first tenant's
+ARCHIVE_SHARE = 0.01
+ARCHIVE_BYTES = 12_000_000  # before compression: a second or two of CPU
+DIFFERENT_ARCHIVES = 4  # the demo computes each of them itself
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A payload that nobody can work on, and what the failed row must say."""
+
+    type: str
+    payload: Any
+    says: str
+
+
+MALFORMED = (
+    Malformed(INDEX, {}, "expected text"),
+    Malformed(INDEX, {"document": 7}, "file name 7: expected text"),
+    Malformed(INDEX, {"document": "no/such/file.py"}, "there is no file 'no/such/file.py'"),
+    Malformed(INDEX, {"document": "../../../etc/passwd"}, "leads out of the library"),
+    Malformed(INDEX, "json/decoder.py", "payload is not valid: expected an object"),
+    Malformed(ARCHIVE, {"files": []}, '"files" is []'),
+    Malformed(ARCHIVE, {"files": ["abc.py", None]}, "file name None"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoJob:
+    """One row to insert. `malformed` is what it must fail with; None: it must complete."""
+
+    id: UUID
+    tenant_id: UUID
+    type: str
+    payload: Any
+    malformed: str | None = None
+
+
+def make_jobs(jobs: int, tenants: Sequence[UUID], files: Mapping[str, int], dice: random.Random) -> list[DemoJob]:
+    """Exactly `jobs` of them in the order of insertion, the loud tenant's first: what the others then wait shows.
+
+    `files` are names and sizes in bytes of what the workers can read.
+    """
+    names = sorted(files)
+    archives = [_some_files(files, dice) for _ in range(DIFFERENT_ARCHIVES)]
+    payloads: list[tuple[str, Any, str | None]] = [(bad.type, bad.payload, bad.says) for bad in MALFORMED]
+    heavy = max(DIFFERENT_ARCHIVES, round(jobs * ARCHIVE_SHARE))
+    payloads += [(ARCHIVE, {"files": archives[number % DIFFERENT_ARCHIVES]}, None) for number in range(heavy)]
+    short = jobs - len(payloads)
+    payloads += [(INDEX, {"document": dice.choice(names)}, None) for _ in range(short)]
+    dice.shuffle(payloads)
+    senders = _senders(jobs, tenants)
+    return [
+        DemoJob(UUID(int=dice.getrandbits(128), version=4), sender, type_, payload, says)
+        for sender, (type_, payload, says) in zip(senders, payloads, strict=True)
+    ]
+
+
+def _senders(jobs: int, tenants: Sequence[UUID]) -> list[UUID]:
+    """Worked: 3,000 jobs, 20 tenants -> 2,700 of the first, then 300 round the other 19."""
+    loud, *others = tenants
+    if not others:
+        return [loud] * jobs
+    by_loud = round(jobs * LOUD_SHARE)
+    return [loud] * by_loud + [others[number % len(others)] for number in range(jobs - by_loud)]
+
+
+def _some_files(files: Mapping[str, int], dice: random.Random) -> list[str]:
+    names = sorted(files)
+    dice.shuffle(names)
+    chosen, total_bytes = [], 0
+    for name in names:
+        if total_bytes >= ARCHIVE_BYTES:
+            break
+        chosen.append(name)
+        total_bytes += files[name]
+    return chosen
