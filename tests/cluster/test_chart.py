@@ -1,0 +1,110 @@
+"""The chart on a real API server: admission, authorization and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dev.cluster.control_plane import control_plane
+from dev.toolchain import ensure_tools
+
+CHART = Path(__file__).parents[2] / "charts/jobtide"
+PREPARATION = (
+    "create namespace media",
+    "create namespace queue",
+    "label namespace queue pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted",
+)
+ACCOUNT = "--as=system:serviceaccount:queue:tide-jobtide"
+
+RIGHTS = {
+    "watch jobworkerpools --all-namespaces": True,
+    "patch jobworkerpools --subresource=status --namespace=media": True,
+    "patch deployments --subresource=scale --namespace=media": True,
+    "update leases/tide-jobtide --namespace=queue": True,
+    "patch jobworkerpools --namespace=media": False,
+    "delete deployments --namespace=media": False,
+    "delete pods --namespace=media": False,
+    "get secrets --namespace=queue": False,
+    "update leases/other --namespace=queue": False,
+    "create leases --namespace=media": False,
+}
+
+
+class Release:
+    """A release `tide` in namespace `queue`, by one of the Helms."""
+
+    def __init__(self, helm, environment):
+        self._helm = helm
+        self._environment = environment
+
+    def helm(self, *arguments):
+        return self.run(self._helm, *arguments, "--namespace=queue")
+
+    def upgrade(self, *arguments):
+        return self.helm("upgrade", "--install", "tide", CHART, *arguments)
+
+    def apply_pool_of_notes(self):
+        notes = self.helm("get", "notes", "tide").stdout
+        (apply,) = re.findall(r"^kubectl apply .*?^POOL$", notes, flags=re.DOTALL | re.MULTILINE)
+        return self.run("bash", "-c", apply)
+
+    def run(self, *command):
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def may(self, *question):
+        """Whether the controller's account may do this, as the API server judges it."""
+        command = ["kubectl", "auth", "can-i", *question, ACCOUNT]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        return done.stdout.strip() == "yes"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """An API server of this module's own: Helm refuses a CRD that somebody else has put on a shared one."""
+    with control_plane(tmp_path_factory.mktemp("chart")) as server:
+        path = f"{server.kubectl.parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PATH": path}
+        for command in PREPARATION:
+            subprocess.run(["kubectl", *command.split()], env=environment, check=True)
+        yield environment
+
+
+@pytest.fixture(params=["helm", "helm3"])
+def release(environment, request):
+    release = Release(ensure_tools(request.param)[request.param], environment)
+    release.upgrade()
+    yield release
+    release.helm("uninstall", "tide", "--ignore-not-found")
+
+
+def test_a_restricted_namespace_takes_the_release_without_a_warning(release):
+    assert "PodSecurity" not in release.upgrade("--set=replicas=2").stderr
+
+
+def test_the_pool_in_the_notes_is_accepted_word_for_word(release):
+    assert "jobworkerpool.jobtide.dev/first-pool" in release.apply_pool_of_notes().stdout
+
+
+def test_the_api_server_grants_what_is_used_and_nothing_near_it(release):
+    assert {question: release.may(*question.split()) for question in RIGHTS} == RIGHTS
+
+
+def test_namespaced_mode_takes_every_right_elsewhere_away(release):
+    release.upgrade("--set=watchNamespaces={media}")
+    assert release.may("list", "pods", "--namespace=media")
+    assert not release.may("list", "pods", "--namespace=queue")
+    assert not release.may("list", "pods", "--all-namespaces")
+
+
+def test_an_uninstall_keeps_the_pools_and_a_later_install_finds_them(release):
+    release.apply_pool_of_notes()
+    release.helm("uninstall", "tide")
+    pools = release.run("kubectl", "get", "jobworkerpools", "--namespace=queue", "--output=name").stdout
+    assert pools == "jobworkerpool.jobtide.dev/first-pool\n"
+    release.upgrade()
