@@ -125,7 +125,7 @@ def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_se
                 done.append("created table job_queue with its indexes and policies")
             if roles:
                 conn.execute(statement(ROLES_FILE))
-                done.append("granted jobtide_worker and jobtide_controller what they use")
+                done.append("jobtide_worker and jobtide_controller have the rights they use")
     except errors.InsufficientPrivilege as error:
         raise SchemaError(_missing_right(conn, error, new=new, roles=roles)) from error
     except errors.LockNotAvailable as error:

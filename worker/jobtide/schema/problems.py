@@ -100,19 +100,30 @@ def _standby(facts: Facts) -> Iterator[Problem]:
 
 
 def _shape(facts: Facts) -> Iterator[Problem]:
-    values = facts["status_values"]
-    if facts["status_type"] is not None:
-        missing = [value for value in STATUS_VALUES if value not in (values or ())]
-        if values is not None and missing:
-            yield Problem(
-                ProblemKind.ENUM_MISMATCH,
-                f"enum {facts['status_type']} has no {', '.join(missing)} (it has: {', '.join(values)}): "
-                + " ".join(f"ALTER TYPE {facts['status_type']} ADD VALUE '{value}';" for value in missing),
-            )
+    yield from _status_values(facts)
     if facts["table"] is None:
         yield from _people(facts)
+        yield from _hidden_people(facts)
     else:
-        yield from _columns(facts["table"], is_enum=values is not None)
+        yield from _columns(facts["table"], is_enum=facts["status_values"] is not None)
+
+
+def _status_values(facts: Facts) -> Iterator[Problem]:
+    name, values = facts["status_type"], facts["status_values"]
+    if name is None:
+        return
+    if values is None and facts["table"] is None:
+        yield Problem(
+            ProblemKind.ENUM_MISMATCH,
+            f"type {name} is there and no enum: rename it, or put another schema first in search_path",
+        )
+    missing = [value for value in STATUS_VALUES if values is not None and value not in values]
+    if missing:
+        yield Problem(
+            ProblemKind.ENUM_MISMATCH,
+            f"enum {name} has no {', '.join(missing)} (it has: {', '.join(values)}): "
+            + " ".join(f"ALTER TYPE {name} ADD VALUE '{value}';" for value in missing),
+        )
 
 
 def _people(facts: Facts) -> Iterator[Problem]:
@@ -127,6 +138,26 @@ def _people(facts: Facts) -> Iterator[Problem]:
                     f"column {table}.{name} is {actual}, and job_queue's keys and policies need {wanted}: "
                     f"add or change the column, or put another schema with its own {table} first in search_path",
                 )
+
+
+def _hidden_people(facts: Facts) -> Iterator[Problem]:
+    """The policies learn a person's tenant with the rights of whoever applies."""
+    users = facts["users"]
+    if users is None:
+        return
+    unreadable = [n for n in PEOPLE_COLUMNS["users"] if n in users and "SELECT" not in users[n]["grants"]]
+    if unreadable:
+        yield Problem(
+            ProblemKind.GRANT_MISSING,
+            f"role {facts['role']} can't read {', '.join(unreadable)} of users, so the policies could not either: "
+            "apply as the owner of users",
+        )
+    elif facts["users_hidden"]:
+        yield Problem(
+            ProblemKind.RLS_HIDES_ROWS,
+            f"row level security hides rows of users from role {facts['role']}, so the policies would find no tenant: "
+            "apply as the owner of users",
+        )
 
 
 def _columns(table: Facts, *, is_enum: bool) -> Iterator[Problem]:

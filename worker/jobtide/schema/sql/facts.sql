@@ -77,5 +77,6 @@ SELECT jsonb_build_object(
   'status_values', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
                     FROM pg_enum AS e WHERE e.enumtypid = (SELECT oid FROM status_type)),
   'tenants', (SELECT by_name FROM columns WHERE attrelid = to_regclass('tenants')),
-  'users', (SELECT by_name FROM columns WHERE attrelid = to_regclass('users'))
+  'users', (SELECT by_name FROM columns WHERE attrelid = to_regclass('users')),
+  'users_hidden', row_security_active(to_regclass('users')::oid)
 )
