@@ -1,0 +1,171 @@
+"""A claim takes due rows only, each once, and goes round the tenants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from jobtide.ring import Ring
+from jobtide.session import DatabaseAway
+
+HOUR = timedelta(hours=1)
+RING = Ring(("a",))
+
+
+def claim_ids(queue, wanted=10, ring=RING, per_key=10):
+    return {job.id for job in queue.claim(ring, wanted, per_key).jobs}
+
+
+def test_a_claim_starts_the_lease_and_counts_the_attempt(queue, enqueue, tenant, row):
+    id_ = enqueue("a", tenant(), {"n": 1})
+    before = datetime.now(UTC)
+    (job,) = queue("pod-9", lease_seconds=60).claim(RING, 5, 5).jobs
+    claimed = row(id_)
+    assert (job.id, job.payload, job.attempt, job.token) == (id_, {"n": 1}, 1, claimed["worker_id"])
+    assert claimed["worker_id"].startswith("jobtide:pod-9:")
+    assert (claimed["status"], claimed["attempts"]) == ("processing", 1)
+    assert timedelta(seconds=55) < claimed["next_retry_at"] - before < timedelta(seconds=65)
+
+
+def test_every_claim_has_a_token_of_its_own(queue, enqueue, tenant):
+    enqueue("a", owner := tenant())
+    enqueue("a", owner)
+    one = queue()
+    tokens = [job.token for _ in range(2) for job in one.claim(RING, 1, 1).jobs]
+    assert len(set(tokens)) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_due"),
+    [
+        pytest.param({}, True, id="a plain insert"),
+        pytest.param({"next_retry_at": datetime.now(UTC) - HOUR}, True, id="its time has come"),
+        pytest.param({"next_retry_at": datetime.now(UTC) + HOUR}, False, id="scheduled"),
+        pytest.param({"created_at": None}, True, id="no created_at"),
+        pytest.param({"created_at": datetime.now(UTC) + HOUR}, False, id="created in the future"),
+        pytest.param({"status": "completed"}, False, id="completed"),
+        pytest.param({"status": "failed"}, False, id="failed"),
+        pytest.param({"status": "processing", "worker_id": "somebody"}, False, id="somebody else's"),
+        pytest.param({"type": "b"}, False, id="another type"),
+    ],
+)
+def test_only_due_rows_of_its_types_are_claimed(queue, enqueue, tenant, columns, is_due):
+    id_ = enqueue(**{"type_": "a", "tenant_id": tenant(), **renamed(columns)})
+    assert claim_ids(queue()) == ({id_} if is_due else set())
+
+
+def renamed(columns):
+    return {{"type": "type_"}.get(name, name): value for name, value in columns.items()}
+
+
+def test_a_tenant_with_a_thousand_rows_delays_another_by_one_round(queue, enqueue, tenant, connect):
+    noisy, quiet = tenant(), tenant()
+    connect().execute("INSERT INTO job_queue (tenant_id, type) SELECT %s, 'a' FROM generate_series(1, 1000)", [noisy])
+    enqueue("a", quiet)
+    one, ring, served = queue(), RING, []
+    for _ in range(2):
+        claim = one.claim(ring, 1, 1)
+        ring = claim.ring
+        served += [job.tenant_id for job in claim.jobs]
+    assert set(served) == {noisy, quiet}
+
+
+def test_a_batch_is_shared_between_tenants(queue, tenant, connect):
+    owners = [tenant() for _ in range(5)]
+    connect().execute(
+        """INSERT INTO job_queue (tenant_id, type)
+           SELECT owner, 'a' FROM unnest(%s::uuid[]) AS owner, generate_series(1, 40)""",
+        [owners],
+    )
+    jobs = queue().claim(RING, 50, 10).jobs
+    assert Counter(job.tenant_id for job in jobs) == dict.fromkeys(owners, 10)
+
+
+def test_types_take_turns_too(queue, enqueue, tenant):
+    owner = tenant()
+    for type_ in ("a", "b", "c"):
+        for _ in range(3):
+            enqueue(type_, owner)
+    one, ring, served = queue(), Ring(("a", "b", "c")), []
+    for _ in range(9):
+        claim = one.claim(ring, 1, 1)
+        ring = claim.ring
+        served += [job.type for job in claim.jobs]
+    assert served == ["a", "b", "c"] * 3
+
+
+def test_a_tenants_jobs_come_in_the_order_they_fell_due(queue, enqueue, tenant):
+    owner, now = tenant(), datetime.now(UTC)
+    late = enqueue("a", owner, created_at=now - HOUR)
+    retried = enqueue("a", owner, created_at=now - 3 * HOUR, next_retry_at=now - timedelta(minutes=1))
+    early = enqueue("a", owner, created_at=now - 2 * HOUR)
+    one = queue()
+    assert [job.id for _ in range(3) for job in one.claim(RING, 1, 1).jobs] == [early, late, retried]
+
+
+def test_a_claim_that_could_have_brought_more_says_so(queue, enqueue, tenant):
+    owner = tenant()
+    for _ in range(3):
+        enqueue("a", owner)
+    one = queue()
+    assert not one.claim(RING, 4, 2).drained  # two of four, but the key may have had more than two to give
+    assert one.claim(RING, 4, 4).drained
+    assert one.claim(RING, 4, 4).drained
+
+
+def test_the_extreme_tenants_of_the_uuid_range_are_served(queue, enqueue, connect):
+    ends = [UUID(int=0), UUID(int=(1 << 128) - 1)]
+    with connect() as connection, connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO tenants (id) VALUES (%s)", [(end,) for end in ends])
+    for end in ends:
+        enqueue("a", end)
+    one, ring, served = queue(), RING, []
+    for _ in range(2):
+        claim = one.claim(ring, 1, 1)
+        ring = claim.ring
+        served += [job.tenant_id for job in claim.jobs]
+    assert sorted(served) == ends
+
+
+def test_racing_workers_claim_every_job_exactly_once(queue, tenant, connect):
+    owners = [tenant() for _ in range(7)]
+    connect().execute(
+        """INSERT INTO job_queue (tenant_id, type)
+           SELECT owner, 'a' FROM unnest(%s::uuid[]) AS owner, generate_series(1, 200)""",
+        [owners],
+    )
+
+    def take_all(number):
+        one, ring, per_key, mine = queue(f"pod-{number}"), Ring(("a",), 0, number << 124), 3, []
+        while jobs := (claim := one.claim(ring, 7, per_key)).jobs:
+            ring, per_key = claim.ring, claim.rows_per_key
+            mine += [job.id for job in jobs]
+        return mine
+
+    with ThreadPoolExecutor(12) as pool:
+        claimed = [id_ for mine in pool.map(take_all, range(12)) for id_ in mine]
+    assert len(claimed) == len(set(claimed)) == 1400
+
+
+def test_a_row_that_somebody_holds_is_skipped_and_not_waited_for(queue, enqueue, tenant, connect):
+    owner = tenant()
+    held, free = enqueue("a", owner), enqueue("a", owner)
+    other = connect(autocommit=False)
+    other.execute("SELECT FROM job_queue WHERE id = %s FOR UPDATE", [held])
+    assert claim_ids(queue()) == {free}
+    other.rollback()
+
+
+def test_a_broken_connection_is_one_kind_of_error_and_heals(queue, enqueue, tenant, connect):
+    one = queue()
+    assert claim_ids(one) == set()
+    connect().execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                      " AND datname = current_database() AND state = 'idle' AND query LIKE '%%lap%%'")  # fmt: skip
+    with pytest.raises(DatabaseAway, match="terminating connection"):
+        claim_ids(one)
+    id_ = enqueue("a", tenant())
+    assert claim_ids(one) == {id_}
