@@ -1,0 +1,101 @@
+"""What each statement may touch on a large table: bounded by what it does, not by what waits.
+
+Every .sql file of the worker must be named here, so a new statement comes with its bound.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from jobtide.ring import Ring
+from jobtide.schema import apply
+from jobtide.sql import load
+
+PENDING, COMPLETED, TENANTS = 60_000, 30_000, 500
+LAP = Ring(("common",)).lap()
+RARE = Ring(("rare", "absent")).lap()
+ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
+
+
+def lap(of, wanted):
+    return {
+        "types": of.types, "firsts": of.firsts, "lasts": of.lasts, "wanted": wanted, "rows_per_key": wanted,
+        "token": "t", "lease_seconds": 60.0,
+    }  # fmt: skip
+
+
+# statement, parameters, shared buffers that it may touch: measured, and doubled.
+CASES = [
+    pytest.param("claim", lap(LAP, 1), 70, id="claim one of many"),
+    pytest.param("claim", lap(LAP, 50), 2_300, id="claim fifty of many"),
+    pytest.param("claim", lap(RARE, 50), 15, id="claim of types that nobody sends"),
+    pytest.param(
+        "finish",
+        {**ONE, "statuses": ["completed"], "results": ["{}"], "delays": [None], "gives_back": [False]},
+        6,
+        id="finish one",
+    ),
+    pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 6, id="confirm one"),
+    pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 6, id="extend one"),
+    pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
+    pytest.param("rescue_own_pod", {"token_prefix": "jobtide:p:"}, 10, id="rescue of one pod among 50 running jobs"),
+]
+
+
+@pytest.fixture(scope="module")
+def large(server):
+    """A connection to a large table: many tenants, many finished rows, 50 jobs running."""
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE plans TEMPLATE template0")
+        try:
+            apply(server.url("plans"))
+            with psycopg.connect(server.url("plans")) as connection:
+                fill(connection)
+                yield connection
+        finally:
+            admin.execute("DROP DATABASE plans WITH (FORCE)")
+
+
+def fill(connection):
+    connection.execute(
+        "INSERT INTO tenants SELECT lpad(to_hex(n), 32, '0')::uuid FROM generate_series(1, %s) n", [TENANTS]
+    )
+    for status, type_, rows in (
+        ("pending", "common", PENDING), ("completed", "common", COMPLETED), ("processing", "common", 50),
+    ):  # fmt: skip
+        connection.execute(
+            """INSERT INTO job_queue (tenant_id, type, status, worker_id)
+               SELECT lpad(to_hex(1 + n %% %s), 32, '0')::uuid, %s, %s::job_status, 'worker'
+               FROM generate_series(1, %s) n""",
+            [TENANTS, type_, status, rows],
+        )
+    connection.commit()
+    connection.autocommit = True
+    connection.execute("VACUUM ANALYZE job_queue")
+    connection.autocommit = False
+
+
+@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES)
+@pytest.mark.parametrize("plan_cache_mode", ["force_custom_plan", "force_generic_plan"])
+def test_a_statement_touches_what_it_works_on_and_no_more(large, name, parameters, most_buffers, plan_cache_mode):
+    large.execute(f"SET LOCAL plan_cache_mode = {plan_cache_mode}")
+    with large.cursor() as cursor:
+        rows = cursor.execute(
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load("jobtide.sql", name), parameters, prepare=True
+        ).fetchall()
+    large.rollback()
+    plan = rows[0][0][0]["Plan"]
+    text = str(plan)
+    assert "'Seq Scan'" not in text, text
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
+
+
+def test_every_statement_has_its_bound():
+    statements = {
+        file.name.removesuffix(".sql") for file in files("jobtide.sql").iterdir() if file.name.endswith(".sql")
+    }
+    assert statements == {case.values[0] for case in CASES}
