@@ -11,47 +11,59 @@ ENV PATH=/opt/jobtide/bin:/usr/local/bin:/usr/bin:/bin \
 RUN echo 'jobtide:x:65532:65532:jobtide:/app:/usr/sbin/nologin' >> /etc/passwd && mkdir -p /app
 
 # The secret `ca` is the bundle of a machine behind a proxy that inspects TLS. It never enters a layer.
-FROM base AS wheel
+FROM base AS build
 ARG PIP_INDEX_URL
-WORKDIR /build
-COPY requirements/build.txt requirements/
+COPY requirements/build.txt /build/requirements/
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     python3 -m venv /opt/build && \
-    /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
+    /opt/build/bin/pip install --no-cache-dir --require-hashes -r /build/requirements/build.txt
+
+FROM build AS wheel
+WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY worker worker
 COPY controller controller
 RUN /opt/build/bin/python -m hatchling build --target wheel
 
-FROM base AS controller-packages
-ARG PIP_INDEX_URL
+FROM build AS controller-packages
 COPY requirements/controller.txt /build/requirements.txt
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    python3 -m venv /opt/jobtide && \
-    pip install --no-cache-dir --require-hashes -r /build/requirements.txt
-COPY --from=wheel /build/dist /build/dist
-RUN pip install --no-cache-dir --no-index --no-deps /build/dist/*.whl && pip uninstall -y -q pip setuptools
+    python3 -m venv --without-pip /opt/jobtide && \
+    /opt/build/bin/pip --python /opt/jobtide/bin/python install --no-cache-dir --require-hashes \
+      -r /build/requirements.txt
 
-FROM base AS worker-packages
-ARG PIP_INDEX_URL
+FROM controller-packages AS controller-wheel
+COPY --from=wheel /build/dist /build/dist
+RUN /opt/build/bin/pip --python /opt/jobtide/bin/python install --no-cache-dir --no-index --no-deps \
+      --root /wheel /build/dist/*.whl
+
+FROM build AS worker-packages
 COPY requirements/worker.txt /build/requirements.txt
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    python3 -m venv /opt/jobtide && \
-    pip install --no-cache-dir --require-hashes -r /build/requirements.txt
+    python3 -m venv --without-pip /opt/jobtide && \
+    /opt/build/bin/pip --python /opt/jobtide/bin/python install --no-cache-dir --require-hashes \
+      -r /build/requirements.txt
+
+FROM worker-packages AS worker-wheel
 COPY --from=wheel /build/dist /build/dist
-RUN pip install --no-cache-dir --no-index --no-deps /build/dist/*.whl && pip uninstall -y -q pip setuptools
+RUN /opt/build/bin/pip --python /opt/jobtide/bin/python install --no-cache-dir --no-index --no-deps \
+      --root /wheel /build/dist/*.whl
 
 FROM base AS controller
+# The libraries change seldom and make a layer that every version shares.
 COPY --from=controller-packages /opt/jobtide /opt/jobtide
+COPY --from=controller-wheel /wheel /
 WORKDIR /app
 USER 65532:65532
 ENTRYPOINT ["jobtide-controller"]
 
 FROM base AS worker
+# The libraries change seldom and make a layer that every version shares.
 COPY --from=worker-packages /opt/jobtide /opt/jobtide
+COPY --from=worker-wheel /wheel /
 WORKDIR /app
 ENV PYTHONPATH=/app
 USER 65532:65532

@@ -26,7 +26,7 @@ def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
     require_disk(cache_directory())
     ensure_packages({"debootstrap": "/usr/sbin/debootstrap", "buildah": "buildah"}, runner)
     with (
-        step(f"Making the base image from Debian {RELEASE}", usual="60 s"),
+        step(f"Making the base image from Debian {RELEASE}", usual="60 to 100 s"),
         scratch_directory(cache_directory() / "images") as scratch,
     ):
         root = scratch / "root"

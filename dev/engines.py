@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,8 @@ from dev.system import ensure_packages
 
 # Where Debian keeps the authorities a machine trusts, those of a proxy that inspects TLS among them.
 CERTIFICATE_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+KEPT_VERSIONS = 3  # someone else may be about to build on the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Engine(Protocol):
     def build(self, recipe: Recipe) -> None: ...
     def save(self, reference: str, archive: Path) -> None: ...
     def push(self, reference: str) -> None: ...
+    def forget_old(self, reference: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,12 @@ class Docker:
     def push(self, reference: str) -> None:
         self.runner(["docker", "push", reference])
 
+    def forget_old(self, reference: str) -> None:
+        name = reference.rpartition(":")[0]
+        listed = self.runner(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name])
+        for old in older(listed.split(), reference):
+            succeeds(self.runner, ["docker", "image", "rm", old])
+
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
@@ -96,6 +105,7 @@ class Buildah:
         return {"BASE_IMAGE": ensure_base_image(self._buildah(), self.runner)}
 
     def build(self, recipe: Recipe) -> None:
+        self.runner(self._buildah("rm", "--all"))  # what an interrupted build left mounted
         isolation: list[Argument] = ["--isolation", "chroot", "--network", "host", "--pull-never", "--layers"]
         self.runner(self._buildah("build", *isolation, *recipe.options(), recipe.context))
 
@@ -105,10 +115,24 @@ class Buildah:
     def push(self, reference: str) -> None:
         self.runner(self._buildah("push", reference))
 
+    def forget_old(self, reference: str) -> None:
+        listed = self.runner(self._buildah("images", "--format", "{{.Name}}:{{.Tag}}"))
+        for old in older(listed.split(), reference):
+            succeeds(self.runner, self._buildah("rmi", old))
+
     def _buildah(self, *arguments: Argument) -> list[Argument]:
         storage = cache_directory() / "images"
         places: list[Argument] = ["--root", storage / "storage", "--runroot", storage / "run"]
-        return ["buildah", *places, "--storage-driver", "overlay", *arguments]
+        # Without the second option each call leaves a bind mount on the storage behind.
+        driver = ["--storage-driver", "overlay", "--storage-opt", "overlay.skip_mount_home=true"]
+        return ["buildah", *places, *driver, *arguments]
+
+
+def older(listed: Sequence[str], reference: str) -> list[str]:
+    """The versions of one image (newest first, as engines list them) that are not worth their disk."""
+    name = reference.rpartition(":")[0]
+    versions = [entry for entry in listed if entry.rpartition(":")[0] == name and entry != reference]
+    return versions[KEPT_VERSIONS - 1 :]
 
 
 def choose_engine(runner: Runner = run) -> Engine:

@@ -56,6 +56,7 @@ def ensure_image(
             with step(f"Building image {name}", usual=usual), scratch_directory(_builds()) as context:
                 copy_context(context_root, paths, context)
                 engine.build(Recipe(reference, dockerfile, context, target, {**_environment_args(), **arguments}))
+            engine.forget_old(reference)
         _load(cluster, engine, reference)
     return reference
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,9 @@ __all__ = ["VERSIONS", "Server", "ServerError"]
 
 SUPERUSER = "postgres"
 
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
+
 # Losing a test's data in a power cut is fine; waiting for a disk in every test is not.
 VOLATILE = {"fsync": "off", "full_page_writes": "off"}
 DEFAULTS = {
@@ -44,7 +48,10 @@ GUARD = 'cat >/dev/null; "$1" -D "$2/data" -m immediate stop >/dev/null 2>&1; rm
 
 @dataclass(slots=True, kw_only=True)
 class Server:
-    """One PostgreSQL server on loopback TCP and a socket; `trust` unless a password is given."""
+    """One PostgreSQL server on loopback TCP and a socket; `trust` unless a password is given.
+
+    Its files are lost in a power cut, and in memory where there is room, unless it is `durable`.
+    """
 
     version: int = 18
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +76,7 @@ class Server:
 
     def create(self) -> None:
         """initdb; `start()` follows."""
-        self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-", dir=self._parent()))
         self.port = self.port or _free_port(self.host)
         if os.geteuid() == 0:
             owner = account()
@@ -144,6 +151,11 @@ class Server:
     def pid(self) -> int:
         """The postmaster's; FileNotFoundError when it does not run."""
         return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def _parent(self) -> Path | None:
+        """Memory where there is plenty: a database is cloned there in 15 ms, on a busy disk in 300 ms."""
+        roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+        return MEMORY if roomy and not self.durable else None
 
     def _initdb(self) -> None:
         command: list[str | Path] = [

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-# Fixed in the sources of the kubelet, containerd and the CNI library; no flag moves them.
+# Fixed in the sources of the kubelet, containerd, the CNI library and buildah; no flag moves them.
 SHARED_DIRECTORIES = (
     "/var/lib/kubelet",  # device-plugins
     "/var/lib/cni",  # results
@@ -15,6 +15,8 @@ SHARED_DIRECTORIES = (
     "/run/containerd",  # the shims' sockets
     "/etc/cni",
     "/opt/containerd",
+    "/run/containers",
+    "/var/lib/containers",  # a cache of layer digests
     "/usr/libexec/kubernetes",
 )
 # The kubelet and the CNI plugins set these without asking.
