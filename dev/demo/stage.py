@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 @dataclass(frozen=True, slots=True)
 class Images:
     controller: str
+    worker: str
     application: str
     postgres: str
 
@@ -42,6 +44,20 @@ class Stage:
         url = self.postgres.service_url(database, WORKER)
         self.kubectl.apply_secret(name, WORKER_SECRET, {"url": url})
 
+    def install(self, more_databases: Mapping[str, str] | None = None) -> None:
+        """The chart, told of the two databases, and of more by name and URL."""
+        self.kubectl.apply_namespace(SYSTEM_NAMESPACE, RESTRICTED)
+        urls = {database: self.postgres.service_url(database, CONTROLLER) for database in DATABASES}
+        urls |= more_databases or {}
+        for database, url in urls.items():
+            self.kubectl.apply_secret(SYSTEM_NAMESPACE, f"jobtide-{database}", {"url": url})
+        repository, _, tag = self.images.controller.rpartition(":")
+        values = {
+            "image": {"repository": repository, "tag": tag},
+            "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in urls},
+        }
+        self.helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)
+
     def example_pools(self) -> str:
         """The example's manifest with the image that was built of it."""
         return (EXAMPLE / "pools.yaml").read_text().replace(IMAGE_IN_EXAMPLE, self.images.application)
@@ -54,18 +70,19 @@ def set_stage() -> Stage:
     tools = ensure_tools("kubectl", "helm")
     kubectl, helm = Kubectl(tools["kubectl"], kubeconfig), Helm(tools["helm"], kubeconfig)
     images = _ensure_images(cluster)
-    postgres = ClusterPostgres(kubectl)
+    stage = Stage(kubectl, helm, ClusterPostgres(kubectl), images)
     with step("Starting PostgreSQL in the cluster, and its tables", usual="5 to 15 s"):
-        postgres.ensure(images.postgres)
+        stage.postgres.ensure(images.postgres)
     with step("Installing Jobtide with its chart", usual="3 to 15 s"):
-        _install(kubectl, helm, postgres, images.controller)
-    return Stage(kubectl, helm, postgres, images)
+        stage.install()
+    return stage
 
 
 def _ensure_images(cluster: Cluster) -> Images:
     worker = ensure_worker_image(cluster)
     return Images(
         controller=ensure_controller_image(cluster),
+        worker=worker,
         application=ensure_image(
             cluster,
             "jobtide-first-pool",
@@ -82,17 +99,3 @@ def _ensure_images(cluster: Cluster) -> Images:
             context_paths=["dev/demo/postgres-requirements.txt", "dev/demo/postgres-entrypoint.sh"],
         ),
     )
-
-
-def _install(kubectl: Kubectl, helm: Helm, postgres: ClusterPostgres, image: str) -> None:
-    kubectl.apply_namespace(SYSTEM_NAMESPACE, RESTRICTED)
-    for database in DATABASES:
-        kubectl.apply_secret(
-            SYSTEM_NAMESPACE, f"jobtide-{database}", {"url": postgres.service_url(database, CONTROLLER)}
-        )
-    repository, _, tag = image.rpartition(":")
-    values = {
-        "image": {"repository": repository, "tag": tag},
-        "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in DATABASES},
-    }
-    helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)

@@ -1,0 +1,25 @@
+"""Jobs that last exactly as long as a test needs. Each test has types of its own, so that pools never share any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobtide import Context, Snooze, Tide
+
+TESTS = ("crash", "delete", "evict", "pool", "namespace", "edit", "shared", "notes", "held", "faults")
+
+tide = Tide()
+
+
+def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
+    """Runs for `seconds`, the first attempt for `first_seconds` where that is given."""
+    seconds = payload["seconds"]
+    if ctx.attempt == 1:
+        seconds = payload.get("first_seconds", seconds)
+    if ctx.wait_cancelled(seconds):
+        raise Snooze(0)
+    return {"held_seconds": seconds}
+
+
+for name in TESTS:
+    tide.job(f"{name}.hold")(hold)

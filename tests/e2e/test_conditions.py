@@ -1,0 +1,77 @@
+"""What a pool says of itself when something about it is wrong, and after an edit."""
+
+from __future__ import annotations
+
+import pytest
+
+from dev.demo.postgres import CONTROLLER
+from tests.e2e.conftest import WRONG_PASSWORD
+from tests.e2e.work import Work, wait_for
+
+WRONG = (
+    ("not-configured", "nowhere", "DatabaseReachable", "DatabaseNotConfigured", "nowhere"),
+    ("wrong-password", "wrong-password", "DatabaseReachable", "AuthFailed", "password authentication failed"),
+    ("nobody-there", "nobody-there", "DatabaseReachable", "Unreachable", "refused"),
+    ("blind", "blind", "DatabaseReachable", "RLSHidesRows", "job_queue"),
+    ("no-table", "no-table", "SchemaReady", "TableMissing", "job_queue"),
+)
+
+
+def test_each_wrong_database_is_named_in_its_own_words_and_starts_no_worker(work: Work) -> None:
+    for name, database, *_ in WRONG:
+        work.apply_pool(name, ["faults.hold"], database=database)
+
+    for name, _, condition, reason, words in WRONG:
+        said = work.wait_condition(name, condition, "False", reason)
+        assert words in said.message
+        assert work.pool(name).is_("Ready", "False")
+    shown = work.kubectl("get", "jwp", "-o", "yaml") + work.kubectl("get", "events", "-o", "yaml")
+    assert WRONG_PASSWORD not in shown
+    assert work.stage.postgres.passwords[CONTROLLER] not in shown
+    assert work.pods() == []
+
+
+def test_two_pools_for_one_type_say_so_both(work: Work) -> None:
+    work.apply_pool("one", ["shared.hold"])
+    work.apply_pool("other", ["shared.hold"])
+
+    for name, peer in [("one", "other"), ("other", "one")]:
+        said = work.wait_condition(name, "ScalingActive", "False", "TypesOverlap")
+        assert "shared.hold" in said.message
+        assert peer in said.message
+
+
+def test_waiting_for_ready_after_an_edit_waits_for_the_edit(work: Work) -> None:
+    work.apply_pool("edited", ["edit.hold"], maxReplicas=3)
+    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=30s")
+
+    work.apply_pool("edited", ["edit.hold"], maxReplicas=4)
+    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=30s")
+
+    pool = work.kubectl_json("get", "jwp", "edited")
+    judged = {condition["type"]: condition for condition in pool["status"]["conditions"]}
+    assert pool["metadata"]["generation"] == 2
+    assert judged["Ready"]["observedGeneration"] == 2
+
+
+@pytest.mark.timeout(180)
+def test_depth_is_shown_per_type_and_tenant_and_columns_are_filled(work: Work) -> None:
+    work.apply_pool("held", ["held.hold"], paused=True)
+    work.insert("held.hold", {"seconds": 0}, count=7)
+
+    def counted() -> bool:
+        status = work.kubectl_json("get", "jwp", "held").get("status", {})
+        return bool(status.get("pending") == 7 and status["types"] and status["tenants"])
+
+    wait_for("the depth being shown", counted)
+    status = work.kubectl_json("get", "jwp", "held")["status"]
+    assert [(entry["type"], entry["pending"]) for entry in status["types"]] == [("held.hold", 7)]
+    assert [(entry["tenant"], entry["pending"]) for entry in status["tenants"]] == [(str(work.tenant), 7)]
+    headings, row = work.kubectl("get", "jwp", "held", "-o", "wide").splitlines()
+    assert headings.split() == [
+        "NAME", "PENDING", "OLDEST", "BUSY", "DESIRED", "READY", "REASON",
+        "MIN", "MAX", "PROCESSING", "TENANTS", "LIMITED-BY", "AGE",
+    ]  # fmt: skip
+    assert row.split()[:2] == ["held", "7"]
+    assert row.split()[6] == "Paused"
+    assert len(row.split()) == len(headings.split())

@@ -1,0 +1,33 @@
+"""What the chart says after an installation, run word for word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE
+from dev.images import ROOT
+from tests.e2e.work import Work
+
+
+def test_the_notes_are_a_script_that_works(work: Work) -> None:
+    helm, kubectl = work.stage.helm, work.stage.kubectl
+    chosen = {"notes.image": work.image, "notes.type": "notes.hold", "notes.app": "handlers:tide"}
+    values = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+    place = ("--namespace", SYSTEM_NAMESPACE)
+    helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, "--reuse-values", *values, "--wait")
+    notes = helm("get", "notes", RELEASE, *place).removeprefix("NOTES:\n")
+    path = f"{kubectl.program.parent}:{os.environ['PATH']}"
+    environ = {**os.environ, "PATH": path, "KUBECONFIG": str(kubectl.kubeconfig)}
+
+    try:
+        script = ["bash", "-euo", "pipefail"]
+        done = subprocess.run(script, input=notes, env=environ, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert "jobworkerpool.jobtide.dev/first-pool condition met" in done.stdout
+        headings, row = done.stdout.rstrip().splitlines()[-2:]
+        assert headings.split()[:3] == ["NAME", "PENDING", "OLDEST"]
+        assert row.split()[:2] == ["first-pool", "0"]
+    finally:
+        kubectl("delete", "jwp", "first-pool", *place, "--ignore-not-found")

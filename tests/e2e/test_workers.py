@@ -1,0 +1,88 @@
+"""Workers that die, are deleted or lose their pool in mid-job: every job ends exactly once."""
+
+from __future__ import annotations
+
+import pytest
+
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE
+from tests.e2e.work import Work, wait_for
+
+# The first process of a container can't be killed from inside, so these pods share one process namespace.
+CAN_BE_KILLED = {"shareProcessNamespace": True}
+KILL_WORKER = """
+import os, pathlib, signal
+for entry in pathlib.Path("/proc").glob("[0-9]*"):
+    if b"jobtide\\0worker" in (entry / "cmdline").read_bytes():
+        os.kill(int(entry.name), signal.SIGKILL)
+"""
+
+
+def with_pod(work: Work, **pod: object) -> dict[str, object]:
+    return {"template": {"spec": {"containers": [{"name": "worker", "image": work.image}], **pod}}}
+
+
+def test_a_worker_killed_in_mid_job_is_followed_by_another_attempt(work: Work) -> None:
+    work.apply_pool("crash", ["crash.hold"], **with_pod(work, **CAN_BE_KILLED))
+    (job,) = work.insert("crash.hold", {"first_seconds": 600, "seconds": 1})
+    pod = work.wait_processing(job)
+
+    work.kubectl("exec", pod, "--", "python3", "-c", KILL_WORKER)
+
+    (row,) = work.wait_completed(job)
+    assert row.attempts == 2  # a crash counts, or a job that kills its worker would do so for ever
+    assert row.result == {"held_seconds": 1}
+
+
+def test_a_deleted_pod_finishes_its_job_first(work: Work) -> None:
+    work.apply_pool("delete", ["delete.hold"])
+    (job,) = work.insert("delete.hold", {"seconds": 8})
+    pod = work.wait_processing(job)
+
+    work.kubectl("delete", "pod", pod, "--wait=false")
+
+    (row,) = work.wait_completed(job)
+    assert row.attempts == 1
+
+
+def test_jobs_of_a_pod_that_vanished_are_back_within_seconds(work: Work) -> None:
+    work.apply_pool("evict", ["evict.hold"])
+    (job,) = work.insert("evict.hold", {"first_seconds": 600, "seconds": 600})
+    pod = work.wait_processing(job)
+    with work.stage.postgres.connect("main") as conn:
+
+        def claim() -> tuple[str, str]:
+            ((status, token),) = conn.execute("SELECT status, worker_id FROM job_queue WHERE id = %s", [job]).fetchall()
+            return status, token
+
+        before = claim()
+        work.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+
+        wait_for("the job leaving the pod that is gone", lambda: claim() != before, seconds=20)
+
+
+def test_deleting_a_pool_takes_its_workers_and_loses_no_job(work: Work) -> None:
+    work.apply_pool("pool", ["pool.hold"])
+    (job,) = work.insert("pool.hold", {"seconds": 8})
+    work.wait_processing(job)
+
+    work.kubectl("delete", "jwp", "pool", "--timeout=30s")
+
+    wait_for("the Deployment going", lambda: not work.kubectl_json("get", "deployments")["items"])
+    wait_for("the workers going", lambda: not work.pods())
+    (row,) = work.wait_completed(job)
+    assert row.attempts == 1
+
+
+@pytest.mark.timeout(180)
+def test_a_namespace_goes_in_under_a_minute_with_no_controller_there(work: Work) -> None:
+    work.apply_pool("namespace", ["namespace.hold"])
+    (job,) = work.insert("namespace.hold", {"seconds": 2}, count=1)
+    work.wait_processing(job)
+    scale = ("scale", f"deployment/{RELEASE}", "--namespace", SYSTEM_NAMESPACE)
+    work.stage.kubectl(*scale, "--replicas", "0")
+    try:
+        work.stage.kubectl("delete", "namespace", work.namespace, "--timeout", "60s")
+    finally:
+        work.stage.kubectl(*scale, "--replicas", "1")
+        rollout = ("rollout", "status", f"deployment/{RELEASE}", "--namespace", SYSTEM_NAMESPACE)
+        work.stage.kubectl(*rollout, "--timeout", "60s")
