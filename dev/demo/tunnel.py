@@ -15,6 +15,9 @@ from dev.shell import CommandError, last_lines
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _OPENS_WITHIN_SECONDS = 20.0
 
+# Closing its standard input, also by dying, is how this process lets go of the program.
+_GUARDED = 'exec 3<&0; "$@" </dev/null & child=$!; (cat <&3; kill "$child") >/dev/null 2>&1 & wait "$child"'
+
 
 @dataclass(slots=True)
 class Tunnel:
@@ -36,7 +39,8 @@ class Tunnel:
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             self._process.wait()
             self._process = None
 
@@ -44,9 +48,9 @@ class Tunnel:
         arguments = self.kubectl.command(
             "port-forward", "--namespace", self.namespace, self.target, f":{self.remote_port}"
         )
-        command = [str(argument) for argument in arguments]
+        command = ["sh", "-c", _GUARDED, "guard", *map(str, arguments)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert self._process.stdout is not None
         said: list[str] = []
@@ -62,10 +66,11 @@ def _first_match(output: IO[str], said: list[str]) -> str | None:
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def read() -> None:
-        for line in output:
-            said.append(line)
-            if match := _FORWARDING.search(line):
-                answers.put(match[1])
+        with output:
+            for line in output:
+                said.append(line)
+                if match := _FORWARDING.search(line):
+                    answers.put(match[1])
         answers.put(None)
 
     threading.Thread(target=read, daemon=True).start()

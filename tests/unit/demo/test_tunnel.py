@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.demo.kubectl import Kubectl
+from dev.demo.tunnel import Tunnel
+from dev.shell import CommandError
+
+FORWARDS = """#!/bin/sh
+echo $$ >> "$2"
+echo "Forwarding from 127.0.0.1:$((40000 + $(wc -l < "$2"))) -> 5432"
+exec sleep 600
+"""
+REFUSES = """#!/bin/sh
+echo "error: unable to forward port because pod is not running"
+exit 1
+"""
+
+
+@pytest.fixture
+def tunnel_of(tmp_path: Path) -> Iterator[Callable[[str], Tunnel]]:
+    """A tunnel through a program that writes its process id where a kubeconfig would be."""
+    made: list[Tunnel] = []
+
+    def make(script: str) -> Tunnel:
+        program = tmp_path / "kubectl"
+        program.write_text(script)
+        program.chmod(0o755)
+        made.append(Tunnel(Kubectl(program, tmp_path / "pids"), "service/pg", 5432))
+        return made[-1]
+
+    yield make
+    for tunnel in made:
+        tunnel.close()
+
+
+def pids(tmp_path: Path) -> list[int]:
+    return [int(line) for line in (tmp_path / "pids").read_text().split()]
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.01)
+
+
+def test_one_program_serves_as_long_as_it_lives(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+    tunnel = tunnel_of(FORWARDS)
+
+    assert (tunnel.port(), tunnel.port()) == (40001, 40001)
+    assert len(pids(tmp_path)) == 1
+
+
+def test_a_program_that_ended_is_followed_by_another(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+    tunnel = tunnel_of(FORWARDS)
+    tunnel.port()
+    (pid,) = pids(tmp_path)
+
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pid)
+
+    deadline = time.monotonic() + 10
+    while tunnel.port() == 40001:  # the guard takes a moment to follow it
+        assert time.monotonic() < deadline
+    assert tunnel.port() == 40002
+
+
+def test_closing_ends_the_program(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+    tunnel = tunnel_of(FORWARDS)
+    tunnel.port()
+
+    tunnel.close()
+
+    wait_until_gone(pids(tmp_path)[0])
+
+
+def test_a_refusal_is_told_in_the_programs_own_words(tunnel_of: Callable[[str], Tunnel]) -> None:
+    with pytest.raises(CommandError, match=r"no way to service/pg in namespace default.*pod is not running"):
+        tunnel_of(REFUSES).port()
