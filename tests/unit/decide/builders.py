@@ -1,0 +1,138 @@
+"""Pools, readings and fleets for tests: the ordinary ones by name, all others by hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
+from jobtide_controller.decide.demand import Depth, Key, Reading
+from jobtide_controller.decide.fleet import Fleet, Pod
+from jobtide_controller.decide.history import History
+from jobtide_controller.decide.scaling import Decision, decide
+
+NOW = 1_800_000_000.0
+TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}]}}
+A, B = Key("a", "t1"), Key("b", "t2")
+
+
+def spec(**fields: Any) -> JobWorkerPoolSpec:
+    return JobWorkerPoolSpec.model_validate({"types": ["a", "b"], "template": TEMPLATE, **fields})
+
+
+def pool(name: str = "thumbs", *, generation: int = 3, **fields: Any) -> JobWorkerPool:
+    return JobWorkerPool.model_validate(
+        {
+            "apiVersion": "jobtide.dev/v1alpha1",
+            "kind": "JobWorkerPool",
+            "metadata": {"name": name, "namespace": "media", "uid": "uid-of-pool", "generation": generation},
+            "spec": {"types": ["a", "b"], "template": TEMPLATE, **fields},
+        }
+    )
+
+
+def fleet(ready: int = 0, *, busy: int = 0, starting: int = 0, want: int | None = -1, **other: Any) -> Fleet:
+    """`want` is what the pods add up to, unless it is said."""
+    pods = [
+        Pod(f"uid-{number}", f"pod-{number}", NOW - 600 + number, ready=True, ready_at=NOW - 590)
+        for number in range(ready)
+    ]
+    pods += [Pod(f"new-{number}", f"new-{number}", NOW - 1) for number in range(starting)]
+    return Fleet(
+        want=ready + starting if want == -1 else want,
+        pods=tuple(pods),
+        busy_uids=frozenset(f"uid-{number}" for number in range(busy)),
+        **other,
+    )
+
+
+def replay(policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, history: History) -> Decision:
+    """One decision for each reading, each applied at once; the last of them."""
+    decision = None
+    for reading in readings:
+        decision = decide(policy, reading, workers, history, reading.taken_at)
+        history, workers = decision.history, replace(workers, want=decision.replicas)
+    assert decision is not None
+    return decision
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that one decision is made from."""
+
+    policy: JobWorkerPoolSpec
+    reading: Reading
+    fleet: Fleet
+    history: History
+    now: float
+
+    def decide(self) -> Decision:
+        return decide(self.policy, self.reading, self.fleet, self.history, self.now)
+
+
+@st.composite
+def depths(draw: st.DrawFn, taken_at: float = NOW) -> Depth:
+    oldest = draw(st.integers(0, 2_000)) / 2
+    later = draw(st.integers(0, 500))
+    return Depth(
+        due=draw(st.integers(0, 20_000)),
+        later=later,
+        running=draw(st.integers(0, 200)),
+        oldest_age_seconds=oldest,
+        mean_age_seconds=oldest * draw(st.integers(0, 4)) / 4,
+        capped=draw(st.booleans()),
+        next_due_at=taken_at + draw(st.integers(1, 5_000)) / 4 if later else None,
+        arrivals=draw(st.integers(0, 5_000)),
+    )
+
+
+@st.composite
+def readings(draw: st.DrawFn, taken_at: float = NOW) -> Reading:
+    keys = st.builds(Key, st.sampled_from(["a", "b"]), st.sampled_from(["t1", "t2", "t3"]))
+    return Reading(taken_at, draw(st.dictionaries(keys, depths(taken_at), max_size=3)))
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> JobWorkerPoolSpec:
+    least = draw(st.integers(0, 5))
+    optional: dict[str, Any] = {}
+    if draw(st.booleans()):
+        optional["tenants"] = {"maxConcurrent": draw(st.none() | st.integers(1, 50)), "overrides": {"t1": 7}}
+    if draw(st.booleans()):
+        optional["scaleDown"] = {"stabilizationSeconds": draw(st.integers(0, 120))}
+    if draw(st.integers(0, 4)) == 0:
+        optional["jobsPerWorker"] = draw(st.integers(1, 500))
+    else:
+        optional["maxWaitSeconds"] = draw(st.integers(1, 3_600))
+    return spec(
+        minReplicas=least,
+        maxReplicas=draw(st.integers(max(1, least), 60)),
+        concurrency=draw(st.integers(1, 32)),
+        onAllFailing=draw(st.sampled_from(["Scale", "Hold"])),
+        **optional,
+    )
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> Fleet:
+    ready = draw(st.integers(0, 30))
+    return replace(
+        fleet(ready, busy=draw(st.integers(0, ready)), starting=draw(st.integers(0, 5))),
+        want=draw(st.none() | st.integers(0, 70)),
+        start_seconds=draw(st.sampled_from([0.5, 2.0, 5.7, 10.0, 60.0])),
+        budget=draw(st.none() | st.integers(1, 80)),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A pool with a past: its history is one that a few earlier readings left."""
+    policy, workers = draw(policies()), draw(fleets())
+    gaps = draw(st.lists(st.sampled_from([0.2, 1.0, 5.0, 19.0, 60.0, 700.0, 0.0, -3.0, -90.0]), max_size=2))
+    history, now = History(), NOW
+    for gap in gaps:
+        history = decide(policy, draw(readings(now)), workers, history, now).history
+        now += gap
+    return World(policy, draw(readings(now)), workers, history, now)

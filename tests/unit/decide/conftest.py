@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# Derandomized: a red run is red for everybody. Few examples, for the whole level takes seconds.
+settings.register_profile(
+    "unit",
+    max_examples=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("unit")

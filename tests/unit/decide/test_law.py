@@ -1,0 +1,202 @@
+"""The law's properties, each for any pool, reading, fleet and past."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobtide_controller.decide.backlog import need
+from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.learn import learn
+from jobtide_controller.decide.load import lasting_load
+from jobtide_controller.decide.scaling import decide
+from jobtide_controller.decide.situation import Situation
+from jobtide_controller.decide.want import numbers
+from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, spec, worlds
+
+
+def _situation(world: World, **changed: object) -> Situation:
+    """With what was learned as it is, so that only what is changed can change the result."""
+    history = replace(learn(world.policy.tenants, world.reading, world.history), counts={})
+    situation = Situation(world.policy, world.reading, world.fleet, history, world.now)
+    return replace(situation, **changed)  # type: ignore[arg-type]
+
+
+def _with(reading: Reading, key: Key, depth: Depth) -> Reading:
+    return replace(reading, depths={**reading.depths, key: depth})
+
+
+def _promised(world: World) -> World:
+    policy = world.policy.model_copy(update={"jobs_per_worker": None})
+    return replace(world, policy=policy)
+
+
+@given(worlds())
+def test_want_stays_between_minimum_and_the_greater_of_maximum_and_busy(world):
+    decision = world.decide()
+    busy = min(world.fleet.busy, world.fleet.want or 0)
+    assert world.policy.min_replicas <= decision.replicas <= max(world.policy.max_replicas, busy)
+
+
+@given(worlds(), st.sampled_from(Blindness), st.integers(1, 5))
+def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, times):
+    history, blind = world.history, Unreadable(blindness, "gone", NOW)
+    for tick in range(times):
+        decision = decide(world.policy, blind, world.fleet, history, world.now + tick)
+        history = decision.history
+        expected = world.policy.min_replicas if world.fleet.want is None else world.fleet.want
+        assert decision.replicas == expected
+    assert history is world.history
+
+
+@given(worlds(), st.integers(1, 50))
+def test_anything_due_has_a_worker_in_that_decision(world, due):
+    waiting = replace(world, reading=_with(world.reading, A, Depth(due=due)))
+    assert waiting.decide().replicas >= 1
+
+
+@given(worlds())
+def test_from_zero_the_first_step_is_the_whole_step(world):
+    asleep = replace(world, fleet=replace(fleet(0), budget=world.fleet.budget))
+    decision = asleep.decide()
+    sized = [c.after for c in decision.limited_by if c.name not in ("Stabilization", "BusyWorkers")]
+    assert decision.numbers is not None
+    assert decision.replicas == (sized[-1] if sized else decision.numbers.raw)
+
+
+@given(worlds())
+def test_lowering_never_goes_below_busy(world):
+    decision, want = world.decide(), world.fleet.want or 0
+    if decision.replicas < want:
+        assert decision.replicas >= min(world.fleet.busy, want)
+
+
+@given(worlds(), depths(), st.integers(1, 10_000))
+def test_raw_never_falls_when_more_is_due(world, depth, more):
+    before = _situation(world, reading=_with(world.reading, A, depth))
+    after = replace(before, reading=_with(world.reading, A, replace(depth, due=depth.due + more)))
+    assert numbers(after).raw >= numbers(before).raw
+
+
+@given(worlds(), depths(), st.integers(1, 500))
+def test_raw_never_falls_when_an_uncapped_tenant_runs_more(world, depth, more):
+    policy = world.policy.model_copy(update={"tenants": spec().tenants})
+    before = _situation(replace(world, policy=policy), reading=_with(world.reading, A, depth))
+    after = replace(before, reading=_with(world.reading, A, replace(depth, running=depth.running + more)))
+    assert numbers(after).raw >= numbers(before).raw
+
+
+@given(worlds(), st.integers(1, 5_000))
+def test_longer_promise_never_needs_more_workers(world, longer):
+    world = _promised(world)
+    policy = world.policy.model_copy(update={"max_wait_seconds": world.policy.wait_seconds + longer})
+    short = _situation(world)
+    assert numbers(replace(short, policy=policy)).raw <= numbers(short).raw
+
+
+@given(worlds())
+def test_every_number_is_finite_and_none_is_negative(world):
+    decision = world.decide()
+    assert decision.numbers is not None
+    assert all(math.isfinite(value) and value >= 0 for value in asdict(decision.numbers).values())
+    for learned in decision.history.types.values():
+        assert math.isfinite(learned.service_seconds)
+        assert learned.service_seconds > 0
+    assert all(math.isfinite(c.estimate) and c.estimate >= 0 for c in decision.history.counts.values())
+
+
+@given(worlds())
+def test_order_of_types_and_tenants_changes_nothing(world):
+    turned = replace(world.reading, depths=dict(reversed(world.reading.depths.items())))
+    here, there = world.decide(), replace(world, reading=turned).decide()
+    assert (here.replicas, here.limited_by) == (there.replicas, there.limited_by)
+
+
+@given(worlds(), depths())
+def test_two_halves_of_a_tenant_need_what_the_whole_needs(world, depth):
+    policy = world.policy.model_copy(update={"tenants": spec().tenants})
+    even = replace(depth, due=depth.due // 2 * 2, running=depth.running // 2 * 2, capped=False)
+    half = replace(even, due=even.due // 2, running=even.running // 2)
+    whole = _situation(replace(world, policy=policy), reading=Reading(world.now, {A: even}))
+    halves = {Key("a", "left"): half, Key("a", "right"): half}
+    split = replace(whole, reading=Reading(world.now, halves))
+    # Long jobs take a slot each, short ones share: only the sum may round differently.
+    assert math.isclose(need(whole, 0.0).slots, need(split, 0.0).slots, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@given(worlds())
+def test_same_inputs_give_the_same_decision(world):
+    assert world.decide() == world.decide()
+
+
+@given(worlds())
+def test_numbers_and_clamps_reproduce_the_result(world):
+    decision = world.decide()
+    assert decision.numbers is not None
+    replicas = decision.numbers.recomputed()
+    for clamp in decision.limited_by:
+        assert clamp.before == replicas
+        replicas = clamp.after
+    assert replicas == decision.replicas
+
+
+@given(worlds(), depths(), st.integers(1, 40))
+def test_capped_tenant_never_queues_beyond_its_cap(world, depth, cap):
+    policy = world.policy.model_copy(update={"tenants": spec(tenants={"maxConcurrent": cap}).tenants})
+    situation = _situation(replace(world, policy=policy), reading=Reading(world.now, {A: depth}))
+    assert need(situation, 0.0).queue_slots <= max(0, cap - depth.running)
+
+
+@given(worlds(), st.integers(1, 40))
+def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
+    policy = world.policy.model_copy(update={"tenants": spec(tenants={"maxConcurrent": cap}).tenants})
+    capped = replace(world, policy=policy, history=replace(world.history, flow={}))
+    situation = _situation(capped)
+    tenants = {group.tenant_id for group in situation.history.flow}
+    assert None not in tenants
+    assert lasting_load(situation).slots <= cap * len(tenants) + 1e-6
+
+
+@given(policies(), fleets(), st.integers(0, 50))
+def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
+    workers = replace(workers, want=min(workers.want or 0, policy.max_replicas), budget=None)
+    first = decide(policy, Reading(NOW, {}), workers, History(), NOW)
+    assert first.numbers is not None
+    assert first.replicas >= workers.want
+    later = decide(policy, Reading(NOW + seconds, {}), workers, first.history, NOW + seconds)
+    if seconds <= first.numbers.hold_seconds:
+        assert later.replicas >= workers.want
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.floats(0.2, 19))
+def test_failing_attempts_leave_the_service_time_as_it_is(running, failed, seconds):
+    learned = Learned(slot_seconds=50, jobs=10, ran_seconds=100)
+    before = Depth(due=10, running=running)
+    after = Depth(due=10, running=running, later=failed)
+    failed_at_once = Depth(due=10, running=max(0, running - failed), later=failed)
+    for now in (after, failed_at_once):
+        history = learn(spec().tenants, Reading(NOW, {A: before}), History(types={"a": learned}))
+        history = learn(spec().tenants, Reading(NOW + seconds, {A: now}), history)
+        assert history.learned("a").service_seconds == learned.service_seconds
+
+
+@given(st.floats(0.5, 60), st.floats(0.01, 5_000))
+def test_scheduled_row_wants_a_worker_one_start_before_it_falls_due_and_none_earlier(start, ahead):
+    workers = replace(fleet(0), start_seconds=start)
+    row = Depth(later=1, next_due_at=NOW + ahead)
+    decision = decide(spec(), Reading(NOW, {A: row}), workers, History(), NOW)
+    assert decision.replicas == (1 if NOW + ahead <= NOW + start + 1 else 0)
+
+
+@given(st.floats(0.5, 60), st.floats(2, 5_000))
+def test_wake_up_for_a_scheduled_row_is_asked_for_in_time(start, ahead):
+    workers = replace(fleet(0), start_seconds=start)
+    row = Depth(later=1, next_due_at=NOW + start + ahead)
+    asleep = decide(spec(), Reading(NOW, {A: row}), workers, History(), NOW)
+    assert asleep.wake_at is not None
+    awake = decide(spec(), Reading(asleep.wake_at, {A: row}), workers, asleep.history, asleep.wake_at)
+    assert (asleep.replicas, awake.replicas) == (0, 1)
