@@ -35,6 +35,20 @@ def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once() -> None:
 
 
 @pytest.mark.timeout(300)
+def test_a_run_that_was_killed_can_simply_be_run_again() -> None:
+    command = [sys.executable, "-m", "dev.demo", "--jobs", "400"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as killed:
+        assert killed.stderr is not None
+        assert any(line.startswith("Inserting") for line in killed.stderr)
+        killed.kill()
+
+    done, account = run_demo("--jobs", "60")
+
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert (account["jobs"], account["lost"], account["duplicates"]) == (60, 0, 0)
+
+
+@pytest.mark.timeout(300)
 def test_half_a_minute_without_postgres_holds_the_fleet_and_loses_nothing() -> None:
     done, account = run_demo("--jobs", "400", "--chaos-postgres", "30")
 
