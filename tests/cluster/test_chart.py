@@ -23,7 +23,8 @@ ACCOUNT = "--as=system:serviceaccount:queue:tide-jobtide"
 RIGHTS = {
     "watch jobworkerpools --all-namespaces": True,
     "patch jobworkerpools --subresource=status --namespace=media": True,
-    "patch deployments --subresource=scale --namespace=media": True,
+    "create deployments --namespace=media": True,
+    "patch pods --namespace=media": True,
     "update leases/tide-jobtide --namespace=queue": True,
     "patch jobworkerpools --namespace=media": False,
     "delete deployments --namespace=media": False,

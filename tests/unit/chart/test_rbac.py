@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 CONTROLLER = {
-    ("jobtide.dev", "jobworkerpools"): {"get", "list", "watch"},
+    ("jobtide.dev", "jobworkerpools"): {"list", "watch"},
     ("jobtide.dev", "jobworkerpools/status"): {"patch"},
     ("jobtide.dev", "jobworkerpools/finalizers"): {"update"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
-    ("apps", "deployments/scale"): {"patch"},
-    ("", "pods"): {"get", "list", "watch", "patch"},
-    ("events.k8s.io", "events"): {"create", "patch"},
+    ("", "pods"): {"list", "watch", "patch"},
+    ("events.k8s.io", "events"): {"create"},
 }
 ELECTION = {("coordination.k8s.io", "leases"): {"create", "get", "update"}}
 VIEWER = {
