@@ -14,7 +14,6 @@ Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(ge=0.05, le=3600)]
 StringMap = dict[str, str]
 KubernetesObject = dict[str, Any]
 
@@ -51,15 +50,17 @@ class Settings(_Section):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = Field(None, description="Least level logged.")
     log_format: Literal["json", "text"] | None = Field(None, description="Form of a log line.")
-    tick_min_seconds: Seconds | None = Field(None, description="Shortest pause between two readings, in seconds.")
-    tick_max_seconds: Seconds | None = Field(None, description="Longest pause between two readings, in seconds.")
-    read_timeout_seconds: Seconds | None = Field(
-        None, description="Seconds after which a reading counts as unreadable, which holds the fleet."
+    tick_min_seconds: float | None = Field(
+        None, ge=0.05, le=60, description="Shortest pause between two readings, in seconds."
     )
-    resync_seconds: Seconds | None = Field(None, description="Seconds between two full lists.")
-    depth_cap: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
-        None, description="Rows counted per type and tenant."
+    tick_max_seconds: float | None = Field(
+        None, ge=0.05, le=600, description="Longest pause between two readings, in seconds; at least tickMinSeconds."
     )
+    read_timeout_seconds: float | None = Field(
+        None, ge=0.1, le=60, description="Seconds after which a reading counts as failed, which holds the fleet."
+    )
+    resync_seconds: float | None = Field(None, ge=1, le=86_400, description="Seconds between two full lists.")
+    depth_cap: int | None = Field(None, ge=50, le=10_000_000, description="Rows counted per type and tenant.")
 
 
 class Crds(_Section):

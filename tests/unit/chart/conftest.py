@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,20 @@ def values_name(request: pytest.FixtureRequest) -> str:
 def rendering(helm: Helm, values_name: str) -> Rendering:
     """The chart with each of the sets in values/."""
     return helm.render(values_name)
+
+
+@pytest.fixture
+def key_paths() -> Callable[[Mapping[str, Any]], set[str]]:
+    """`image.tag` and the like; an empty map counts as a value."""
+    return lambda values: set(_key_paths(values))
+
+
+def _key_paths(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _key_paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _arguments(values: Mapping[str, Any] | str, *, prometheus: bool) -> tuple[str, ...]:
