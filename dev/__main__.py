@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dev.cluster.choose import choose_cluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
+from dev.environment import Environment
 from dev.errors import DevError
 from dev.images import ensure_controller_image, ensure_worker_image
 from dev.progress import say
@@ -38,12 +39,17 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
+    add("environment", _environment, "make .venv from the pinned requirements where they changed")
     add("cluster-up", _cluster_up, "start a cluster, or find the one that is there; print its kubeconfig")
     add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, with all its traces")
     add("images", _images, "build both images and load them into the cluster; print their references")
     tools = add("tools", _tools, "build these programs where they are missing; print their paths")
     tools.add_argument("names", nargs="+", choices=sorted(TOOLS), metavar="NAME")
     return parser
+
+
+def _environment(_: argparse.Namespace) -> None:
+    Environment().ensure()
 
 
 def _cluster_up(_: argparse.Namespace) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dev.cache import cache_directory, scratch_directory
+from dev.errors import DevError
 from dev.progress import step
-from dev.shell import Argument, Runner, run, succeeds
+from dev.shell import Argument, CommandError, Runner, run, succeeds
 from dev.system import ensure_packages, require_disk, require_root
 
 RELEASE = "bookworm"
@@ -30,8 +31,7 @@ def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
         scratch_directory(cache_directory() / "images") as scratch,
     ):
         root = scratch / "root"
-        packages = f"--include={','.join(INCLUDED)}"
-        runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, debian_mirror(runner)])
+        _unpack_debian(root, runner)
         for directory in NEEDED_BY_NOBODY:
             shutil.rmtree(root / directory, ignore_errors=True)
         _commit(root, buildah, runner)
@@ -44,6 +44,17 @@ def debian_mirror(runner: Runner = run) -> str:
     targets = runner(query).splitlines() if succeeds(runner, query) else []
     sites = [target.split()[0] for target in targets if target.split()[1:] == [RELEASE]]
     return sites[0] if sites else DEFAULT_MIRROR
+
+
+def _unpack_debian(root: Path, runner: Runner) -> None:
+    mirror = debian_mirror(runner)
+    packages = f"--include={','.join(INCLUDED)}"
+    try:
+        runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, mirror])
+    except CommandError as error:
+        raise DevError(
+            f"Debian {RELEASE} could not be fetched from {mirror}; is that mirror reachable? {error}"
+        ) from error
 
 
 def _commit(root: Path, buildah: Sequence[Argument], runner: Runner) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,7 @@ from dev.cache import scratch_directory
 from dev.errors import DevError
 from dev.progress import Step, step
 from dev.shell import last_lines
-from dev.system import require_program
-
-NETWORK_TROUBLE = re.compile(
-    r"dial tcp|no such host|connection refused|i/o timeout|TLS handshake|server misbehaving|proxyconnect"
-)
+from dev.system import network_trouble, require_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def _drain(process: subprocess.Popen[str], current: Step) -> tuple[str, list[str
 
 def _failure(request: Build, words: list[str]) -> str:
     said = last_lines("".join(words))
-    if NETWORK_TROUBLE.search(said):
+    if network_trouble(said):
         proxy = os.environ.get("GOPROXY", "the Go module proxy")
         return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {said}"
     return f"{request.title} failed in {request.module_directory}: {said}"

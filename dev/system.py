@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -12,6 +13,12 @@ from dev.progress import step
 from dev.shell import CommandError, Runner, run, succeeds
 
 DISK_NEEDED_BYTES = 6 * 1024**3
+NETWORK_TROUBLE = re.compile(
+    r"dial tcp|no such host|connection refused|timed? ?out|tls handshake|server misbehaving|proxyconnect|"
+    r"name or service not known|temporary failure|could not resolve|failed to fetch|max retries|newconnectionerror|"
+    r"dns error|error sending request|client error \(connect\)|couldn't download",
+    re.IGNORECASE,
+)
 
 
 def require_program(name: str, remedy: str) -> Path:
@@ -30,6 +37,11 @@ def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None
             f"{existing} has {free_bytes / 1024**3:.1f} GB free and this needs about "
             f"{needed_bytes / 1024**3:.0f} GB: free some, or set JOBTIDE_CACHE to a folder on a larger disk"
         )
+
+
+def network_trouble(words: str) -> bool:
+    """Whether a program's last words say that it could not reach something."""
+    return NETWORK_TROUBLE.search(words) is not None
 
 
 def require_root() -> None:

@@ -1,0 +1,97 @@
+# Everything a person or a CI machine runs. Each target installs what it needs and is quick when that is there.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.NOTPARALLEL:
+
+SYSTEM_PYTHON ?= python3
+DEV := $(SYSTEM_PYTHON) -m dev
+PYTHON := .venv/bin/python
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-annotate --constraints requirements/constraints.txt
+YAML := charts/jobtide/Chart.yaml charts/jobtide/values.yaml crds examples .pre-commit-config.yaml
+YAML_RULES := {extends: relaxed, rules: {line-length: disable, document-start: disable}}
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## Make .venv from the hash-pinned requirements
+	@$(DEV) environment
+
+.PHONY: demo
+demo: dev ## The main job on a real cluster, from nothing: JOBS=3000 TENANTS=20 CONTEXT=...
+	@$(PYTHON) -m dev.demo
+
+.PHONY: test
+test: test-unit test-postgres test-cluster test-e2e ## All tests, from nothing, the fast ones first
+
+.PHONY: test-fast
+test-fast: dev ## Pure code only, for the inner loop
+	@$(PYTHON) -m pytest tests/unit -q --ignore=tests/unit/chart --deselect tests/unit/decide/test_closed_loop.py
+
+.PHONY: test-unit
+test-unit: dev ## Pure code and the rendered chart
+	@$(DEV) tools helm helm3 > /dev/null
+	@$(PYTHON) -m pytest tests/unit
+
+.PHONY: test-postgres
+test-postgres: dev ## Real PostgreSQL 15 and 18
+	@$(PYTHON) -m pytest tests/postgres
+
+.PHONY: test-cluster
+test-cluster: dev ## A real API server
+	@$(DEV) tools etcd kube-apiserver kube-controller-manager kubectl helm helm3 > /dev/null
+	@$(PYTHON) -m pytest tests/cluster
+
+.PHONY: test-e2e
+test-e2e: dev images ## Real pods, images and Helm: CONTEXT=... for a cluster that is there
+	@$(DEV) tools kubectl helm helm3 > /dev/null
+	@$(PYTHON) -m pytest tests/e2e
+
+.PHONY: check
+check: dev ## Format, lint, types, import contracts, generated files, chart
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(PYTHON) -m dev.generate --check
+	@git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+	@$(BIN)/yamllint --strict -d '$(YAML_RULES)' $(wildcard $(YAML))
+	@for helm in $$($(DEV) tools helm helm3); do $$helm lint --strict --quiet charts/jobtide; done
+
+.PHONY: format
+format: dev ## Format the code, and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: dev ## Write the CRD, the chart's schema and the reference from the models
+	@$(PYTHON) -m dev.generate
+
+.PHONY: requirements
+requirements: dev ## Pin all dependencies by hash again, after a change in pyproject.toml
+	@$(UV_COMPILE) --extra binary pyproject.toml --output-file requirements/worker.txt
+	@$(UV_COMPILE) --extra controller pyproject.toml --output-file requirements/controller.txt
+	@$(UV_COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	@$(UV_COMPILE) requirements/build.in --output-file requirements/build.txt
+	@$(UV_COMPILE) requirements/uv.in --output-file requirements/uv.txt
+
+.PHONY: bench
+bench: dev ## Measure every figure of docs/benchmarks.md on this machine
+	@$(PYTHON) -m dev.bench
+
+.PHONY: images
+images: cluster-up ## Build both images and load them into the cluster
+	@$(DEV) images
+
+.PHONY: cluster-up
+cluster-up: ## Start a cluster, or find the one that is there; print its kubeconfig
+	@$(DEV) cluster-up
+
+.PHONY: cluster-down
+cluster-down: ## Remove that cluster with all its traces
+	@$(DEV) cluster-down
