@@ -70,6 +70,13 @@ def empty_database(server: Server, names: Iterator[str]) -> Iterator[str]:
 
 
 @pytest.fixture
+def second_empty_database(server: Server, names: Iterator[str]) -> Iterator[str]:
+    """A second empty one, to compare with."""
+    with _temporary_database(server, next(names), template="template0") as url:
+        yield url
+
+
+@pytest.fixture
 def database(server: Server, names: Iterator[str]) -> Iterator[str]:
     with _temporary_database(server, next(names), template=TEMPLATE) as url:
         yield url

@@ -81,7 +81,9 @@ def populate(url: str) -> People:
     with psycopg.connect(url) as conn:
         mine, other = (_one(conn, "INSERT INTO tenants DEFAULT VALUES RETURNING id") for _ in range(2))
         insert_job = "INSERT INTO job_queue (tenant_id, type) VALUES (%s, 't') RETURNING id"
-        insert_user = "INSERT INTO users (id, tenant_id, is_super_admin) VALUES (gen_random_uuid(), %s, %s) RETURNING id"
+        insert_user = (
+            "INSERT INTO users (id, tenant_id, is_super_admin) VALUES (gen_random_uuid(), %s, %s) RETURNING id"
+        )
         return People(
             mine=mine,
             other=other,
