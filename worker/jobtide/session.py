@@ -68,10 +68,11 @@ class Session:
                 self._database_url(),
                 autocommit=True,
                 row_factory=dict_row,
-                # Named statements break behind poolers, and generic plans walk the whole queue for a rare type.
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
+            if _is_direct(connection):
+                connection.prepare_threshold = 0
         except (psycopg.Error, OSError) as refused:
             raise DatabaseAway(one_line(refused)) from None
         if self._on_connect is not None:
@@ -84,6 +85,16 @@ class Session:
                 connection.close()
                 raise
         return connection
+
+
+def _is_direct(connection: Connection) -> bool:
+    """Whether the server we talk to is the one that answered the door.
+
+    A pooler makes up the process ID it announces, so it differs from the server's own. Behind a pooler statements are
+    never prepared: in transaction mode their names live on some other client's server connection.
+    """
+    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    return row is not None and row["pid"] == connection.info.backend_pid
 
 
 def url_source(url: str | None, file: Path | None) -> Callable[[], str]:

@@ -5,11 +5,13 @@ Every .sql file of the worker must be named here, so a new statement comes with 
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from jobtide.ring import Ring
 from jobtide.schema import apply
@@ -82,16 +84,31 @@ def fill(connection):
 @pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES)
 @pytest.mark.parametrize("plan_cache_mode", ["force_custom_plan", "force_generic_plan"])
 def test_a_statement_touches_what_it_works_on_and_no_more(large, name, parameters, most_buffers, plan_cache_mode):
-    large.execute(f"SET LOCAL plan_cache_mode = {plan_cache_mode}")
-    with large.cursor() as cursor:
-        rows = cursor.execute(
-            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load("jobtide.sql", name), parameters, prepare=True
-        ).fetchall()
-    large.rollback()
-    plan = rows[0][0][0]["Plan"]
-    text = str(plan)
-    assert "'Seq Scan'" not in text, text
+    plan = explain(large, name, parameters, plan_cache_mode)
+    assert "'Seq Scan'" not in str(plan), plan
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
+
+
+@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[:4])
+def test_the_plan_does_not_depend_on_the_parameters(large, name, parameters, most_buffers):
+    """Only so does PostgreSQL keep one plan for a prepared statement, instead of planning every claim anew."""
+    custom, generic = (explain(large, name, parameters, f"force_{kind}_plan") for kind in ("custom", "generic"))
+    assert custom["Total Cost"] == pytest.approx(generic["Total Cost"], rel=0.02)
+
+
+def explain(connection, name, parameters, plan_cache_mode):
+    """The plan that a prepared statement gets under this mode, and what it touched; nothing is kept."""
+    names = list(parameters)
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", load("jobtide.sql", name))
+    arguments = sql.SQL(", ").join(map(sql.Literal, parameters.values()))
+    connection.execute(f"SET LOCAL plan_cache_mode = {plan_cache_mode}")
+    connection.execute(f"PREPARE explained AS {numbered}")
+    explained = connection.execute(
+        sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ({})").format(arguments)
+    ).fetchone()
+    connection.execute("DEALLOCATE explained")
+    connection.rollback()
+    return explained[0][0]["Plan"]
 
 
 def test_every_statement_has_its_bound():

@@ -4,6 +4,8 @@
 -- that does not come back was taken away (rescued, finished by somebody else, deleted with its tenant), and its
 -- outcome is not applied.
 --
+-- Parameters stand in sub-selects, so that one plan serves every batch (see claim.sql).
+--
 -- Parameters, all arrays of one length: ids uuid[], tokens text[], attempts int[], statuses text[],
 --             results text[] (JSON; NULL keeps what the row has), delays float8[] (seconds before a pending row is
 --             due; NULL: at once), gives_back bool[] (the attempt is not counted)
@@ -20,8 +22,9 @@ SET
     completed_at = CASE WHEN outcome.status IN ('completed', 'failed') THEN now() END
 FROM
     unnest(
-        %(ids)s::uuid[], %(tokens)s::text[], %(attempts)s::int[], %(statuses)s::text[],
-        %(results)s::text[], %(delays)s::float8[], %(gives_back)s::bool[]
+        (SELECT %(ids)s::uuid[]), (SELECT %(tokens)s::text[]), (SELECT %(attempts)s::int[]),
+        (SELECT %(statuses)s::text[]), (SELECT %(results)s::text[]), (SELECT %(delays)s::float8[]),
+        (SELECT %(gives_back)s::bool[])
     ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back)
 WHERE
     ended.id = outcome.id
