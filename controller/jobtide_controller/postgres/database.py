@@ -59,6 +59,11 @@ class Database:
                 self._reader.session.abort()
             raise RescueFailedError(f"{classify(error)}: {words_of(error, None)}") from error
 
+    async def rest(self) -> None:
+        """Give the connection back while nobody needs it; the next reading makes a new one."""
+        if self._reader.session.connected and not self._thread.busy:
+            await self._thread.call(self._reader.session.close)
+
     def close(self) -> None:
         """End the connection, whatever it waits for."""
         self._reader.session.abort()

@@ -36,6 +36,10 @@ class ConnectionThread:
         self._calls.put((loop, future, work))
         return await future
 
+    @property
+    def busy(self) -> bool:
+        return self._running.is_set()
+
     def stop(self) -> None:
         """End the thread after the call that runs."""
         self._calls.put(None)

@@ -1,0 +1,59 @@
+"""/healthz, /readyz and /metrics: whether the loops turn, not whether the world is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+# Longer than any loop may rest or wait for a server that hangs; a restart helps against nothing but a stuck loop.
+STUCK_SECONDS = 60.0
+
+
+class Health:
+    """Loops say by name when they last turned, by the monotonic clock."""
+
+    def __init__(
+        self,
+        beats: Callable[[], Mapping[str, float]],
+        is_filled: Callable[[], bool],
+        registry: CollectorRegistry,
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._beats = beats
+        self._is_filled = is_filled
+        self._registry = registry
+        self._monotonic = monotonic
+
+    async def serve(self, port: int) -> web.AppRunner:
+        """Listens until `cleanup()` of what is returned."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, port=port).start()
+        return runner
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        now = self._monotonic()
+        ages = {name: now - beat for name, beat in self._beats().items()}
+        stuck = {name: age for name, age in ages.items() if age > STUCK_SECONDS}
+        if stuck:
+            words = ", ".join(f"{name} for {age:.0f} s" for name, age in sorted(stuck.items()))
+            return web.Response(status=500, text=f"stuck: {words}\n")
+        return web.Response(text="".join(f"{name} turned {age:.1f} s ago\n" for name, age in sorted(ages.items())))
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        """A follower is ready too: it knows the cluster and could take over."""
+        if self._is_filled():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="the first lists of pools, Deployments and pods are not read yet\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,148 @@
+"""Follows pools, their Deployments and pods: each event goes into the inventory, nothing is decided here.
+
+kopf has a thread and an event loop of its own. Its operator() takes over the signals of the main thread and, as it
+ends, waits for and cancels every task that was made while it ran; neither may happen to the pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from jobtide_controller.instrument import Emit, Failed
+from jobtide_controller.kube.client import DEPLOYMENTS, PODS, POOLS, load_configuration
+from jobtide_controller.kube.inventory import Inventory
+from jobtide_controller.kube.relist import WORKER_SELECTOR
+
+# A service account's token is replaced well before its hour is over; kopf asks again when this has passed.
+LOGIN_SECONDS = 600
+
+_LABELS = dict(pair.split("=") for pair in WORKER_SELECTOR.split(","))
+
+Raw = dict[str, Any]
+Deliver = Callable[[Callable[[Raw], object], Raw], None]
+
+
+class WatchEndedError(RuntimeError):
+    """What kopf watched would be stale from here on: the process must not outlive it."""
+
+
+class Watch:
+    """`run()` returns only by cancellation or WatchEndedError."""
+
+    def __init__(self, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
+        self._inventory = inventory
+        self._namespaces = namespaces
+        self._emit = emit
+        self._stop = threading.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[str] = loop.create_future()
+
+        def deliver(handle: Callable[[Raw], object], raw: Raw) -> None:
+            loop.call_soon_threadsafe(self._handle, handle, raw)
+
+        def work() -> None:
+            why = _operate(registry(self._inventory, deliver), self._namespaces, self._stop)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, ended, why)
+
+        threading.Thread(target=work, name="kopf", daemon=True).start()
+        try:
+            raise WatchEndedError(f"the watch ended: {await ended}")
+        finally:
+            self._stop.set()
+
+    def _handle(self, handle: Callable[[Raw], object], raw: Raw) -> None:
+        try:
+            handle(raw)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._emit(Failed(f"an event of {raw.get('kind')}", traceback.format_exc()))
+
+
+def _settle(ended: asyncio.Future[str], why: str) -> None:
+    if not ended.done():
+        ended.set_result(why)
+
+
+def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
+    """`on.event` alone: anything more of kopf would write annotations or finalizers on users' objects."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.event(POOLS.group, POOLS.version, POOLS.plural, registry=made)
+    async def pool(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_pool if is_gone else inventory.upsert_pool, event["object"])
+
+    @kopf.on.event(DEPLOYMENTS.group, DEPLOYMENTS.version, DEPLOYMENTS.plural, labels=_LABELS, registry=made)
+    async def deployment(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_deployment if is_gone else inventory.upsert_deployment, event["object"])
+
+    @kopf.on.event(PODS.version, PODS.plural, labels=_LABELS, registry=made)
+    async def pod(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_pod if is_gone else inventory.upsert_pod, event["object"])
+
+    @kopf.on.login(registry=made)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection_info(await load_configuration())
+
+    return made
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # kopf's own Events
+    settings.scanning.disabled = True  # needs rights on CRDs and namespaces that we don't use
+    settings.peering.standalone = True  # our Lease decides who acts
+    settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.watching.server_timeout = 300
+    settings.watching.inactivity_timeout = 70
+    settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
+    settings.watching.label_selectors["", PODS.plural] = WORKER_SELECTOR
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The same way to the API server as our own client's, to be asked for again before a token runs out."""
+    token = configuration.api_key.get("BearerToken") or ""
+    scheme, _, secret = token.rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=secret or None,
+        scheme=scheme or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        expiration=datetime.now(UTC) + timedelta(seconds=LOGIN_SECONDS),
+    )
+
+
+def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
+    """kopf until it ends; why it did."""
+    try:
+        asyncio.run(
+            kopf.operator(
+                registry=made,
+                settings=operator_settings(),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=list(namespaces),
+                stop_flag=stop,
+            )
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process with these words
+        return f"{type(error).__name__}: {error}"
+    return "kopf returned"
