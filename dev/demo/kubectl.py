@@ -73,6 +73,7 @@ class Helm:
 
     def _clear_interrupted(self, release: str, namespace: str) -> None:
         """Helm refuses to touch a release whose last installation was interrupted. The CRD, and pools, are kept."""
-        listed = json.loads(self("list", "--all", "--namespace", namespace, "--filter", f"^{release}$", "-o", "json"))
-        if any(entry["status"].startswith(("pending", "uninstalling")) for entry in listed):
-            self("uninstall", release, "--namespace", namespace, "--wait", "--timeout", "60s")
+        place: list[Argument] = ["--namespace", namespace]
+        listed = self("list", *place, "--filter", f"^{release}$", "--pending", "--uninstalling", "--short")
+        if listed.strip():
+            self("uninstall", release, *place, "--wait", "--timeout", "60s")
