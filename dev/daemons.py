@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class Daemons:
             )
         # The kernel reports a started program a moment before it shows the environment.
         wait_until(f"the start of {name}", lambda: process.poll() is not None or self._owns(process.pid, name))
+        # It may end before we do, and an unreaped process would keep its id.
+        threading.Thread(target=process.wait, daemon=True).start()
 
     def running(self, name: str | None = None) -> set[int]:
         """The live processes of this group, or those of them that were started as `name`."""

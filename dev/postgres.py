@@ -63,8 +63,8 @@ class Server:
     _guard: subprocess.Popen[bytes] | None = field(init=False, default=None, repr=False)
 
     def __enter__(self) -> Self:
-        self.create()
         try:
+            self.create()
             self.start()
         except BaseException:
             self.destroy()
@@ -76,12 +76,13 @@ class Server:
 
     def create(self) -> None:
         """initdb; `start()` follows."""
+        pg_ctl = self.bin / "pg_ctl"  # first: it may have to be installed, or be nowhere
         self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-", dir=self._parent()))
         self.port = self.port or _free_port(self.host)
         if os.geteuid() == 0:
             owner = account()
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
-        self._guard = popen_as_owner(["sh", "-c", GUARD, "guard", str(self.bin / "pg_ctl"), str(self.directory)])
+        self._guard = popen_as_owner(["sh", "-c", GUARD, "guard", str(pg_ctl), str(self.directory)])
         self._initdb()
         self._configure()
 

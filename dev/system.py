@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from dev.errors import DevError
@@ -44,8 +45,8 @@ def network_trouble(words: str) -> bool:
     return NETWORK_TROUBLE.search(words) is not None
 
 
-def require_root() -> None:
-    if os.geteuid() != 0:
+def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
+    if user_id() != 0:
         raise DevError(
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
             "or name a cluster that is there with CONTEXT=..."
@@ -64,13 +65,13 @@ def require_free_port(address: str, port: int, purpose: str, runner: Runner = ru
             ) from None
 
 
-def ensure_packages(programs: dict[str, str], runner: Runner = run) -> None:
+def ensure_packages(programs: dict[str, str], runner: Runner = run, user_id: Callable[[], int] = os.geteuid) -> None:
     """Installs the Debian packages whose programs (package -> a file or command it brings) are missing."""
     missing = sorted(package for package, program in programs.items() if not _present(program))
     if not missing:
         return
     names = " ".join(missing)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if user_id() != 0 or shutil.which("apt-get") is None:
         raise DevError(f"these Debian packages are missing: {names}; run `apt-get install {names}` as root")
     environ = {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]

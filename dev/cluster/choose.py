@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dev.cluster.given import GivenCluster
@@ -16,24 +16,29 @@ from dev.shell import Runner, run
 from dev.system import require_root
 
 
-def choose_cluster(environ: Mapping[str, str] = os.environ, runner: Runner = run) -> Cluster:
-    """Reads CONTEXT, KUBECONFIG and REGISTRY; says in one sentence why it is not kind, where Docker is."""
-    if given := _given(environ, runner):
+def choose_cluster(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    runner: Runner = run,
+    local: LocalCluster | None = None,
+    user_id: Callable[[], int] = os.geteuid,
+) -> Cluster:
+    """Reads CONTEXT, KUBECONFIG and REGISTRY; says in one sentence why it is not kind."""
+    local = local or LocalCluster()
+    if given := _given(environ, runner, local):
         return given
-    local = LocalCluster()
-    if local.kubeconfig.exists():  # it was chosen before, and what was asked then need not be asked again
+    if local.kubeconfig.exists():  # chosen before: what was found out then need not be found out again
         return local
     reason = why_not_kind(runner)
     if reason is None:
         return KindCluster(runner=runner)
+    require_root(user_id)
     say(f"Using the local cluster, because {reason}.")
-    require_root()
     return local
 
 
-def _given(environ: Mapping[str, str], runner: Runner) -> Cluster | None:
+def _given(environ: Mapping[str, str], runner: Runner, local: LocalCluster) -> Cluster | None:
     context, kubeconfig = environ.get("CONTEXT") or None, environ.get("KUBECONFIG") or None
-    local = LocalCluster()
     if context == LOCAL_CONTEXT or (not context and kubeconfig and Path(kubeconfig) == local.kubeconfig):
         return local
     if context == f"kind-{CLUSTER_NAME}":

@@ -1,0 +1,73 @@
+"""Real processes, found by their mark and by nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from dev.daemons import GROUP_VARIABLE, Daemons
+
+FOREVER = ["sleep", "600"]
+
+
+@pytest.fixture
+def daemons(tmp_path):
+    group = Daemons(tmp_path)
+    yield group
+    group.kill()
+
+
+def test_a_started_process_is_found_by_its_name_at_once(daemons):
+    daemons.start("etcd", FOREVER)
+
+    assert len(daemons.running("etcd")) == 1
+    assert daemons.running("kubelet") == set()
+
+
+def test_a_later_command_finds_and_ends_what_an_earlier_one_started(daemons, tmp_path):
+    daemons.start("etcd", FOREVER)
+    later = Daemons(tmp_path)
+
+    later.kill("etcd")
+
+    assert daemons.running() == set()
+
+
+def test_children_are_found_too(daemons):
+    daemons.start("shim", ["sh", "-c", "sleep 600 & echo started; wait"])
+    while "started" not in daemons.log("shim").read_text():
+        assert daemons.running("shim")
+
+    assert len(daemons.running()) == 2
+
+
+def test_a_stranger_is_never_touched(daemons, tmp_path):
+    elsewhere = {**os.environ, GROUP_VARIABLE: f"{tmp_path}-another"}
+    with (
+        subprocess.Popen(FOREVER) as unmarked,
+        subprocess.Popen(FOREVER, env=elsewhere) as of_another_group,
+    ):
+        daemons.start("etcd", FOREVER)
+        daemons.kill()
+        assert unmarked.poll() is None
+        assert of_another_group.poll() is None
+        unmarked.kill()
+        of_another_group.kill()
+
+
+def test_a_process_that_ends_at_once_is_not_running_and_leaves_its_words(daemons):
+    daemons.start("etcd", ["sh", "-c", "echo no such flag >&2; exit 1"])
+    while "no such flag" not in daemons.log("etcd").read_text():
+        continue
+    daemons.kill("etcd")
+
+    assert daemons.running("etcd") == set()
+
+
+def test_it_outlives_the_terminal(daemons):
+    daemons.start("etcd", FOREVER)
+    (pid,) = daemons.running("etcd")
+
+    assert os.getsid(pid) == pid

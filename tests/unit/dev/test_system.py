@@ -1,0 +1,128 @@
+"""What a machine may lack, said in one sentence each."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+
+import pytest
+
+from dev.errors import DevError
+from dev.gobuild import Build, build
+from dev.system import (
+    ensure_packages,
+    network_trouble,
+    require_disk,
+    require_free_port,
+    require_program,
+    require_root,
+)
+
+
+def test_too_little_disk_says_how_much_is_free_and_how_much_is_needed(tmp_path):
+    with pytest.raises(
+        DevError, match=r"has \d+\.\d GB free and this needs about 1000000 GB: free some, or set JOBTIDE_CACHE"
+    ):
+        require_disk(tmp_path / "not" / "yet" / "there", needed_bytes=1_000_000 * 1024**3)
+
+
+def test_enough_disk_says_nothing(tmp_path):
+    require_disk(tmp_path, needed_bytes=1)
+
+
+def test_no_root_names_the_ways_out():
+    with pytest.raises(DevError, match="needs root, and no Docker engine answers"):
+        require_root(lambda: 1000)
+
+
+def test_a_port_in_use_is_named_with_the_program_that_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(
+            DevError, match=rf"port {port} on 127.0.0.1, which etcd needs, is in use by .*{os.getpid()}"
+        ):
+            require_free_port("127.0.0.1", port, "etcd")
+
+
+def test_a_port_in_use_is_named_even_where_nobody_knows_by_whom(recorder):
+    recorder.failures["ss "] = "not installed"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(DevError, match="is in use by another program: stop that program"):
+            require_free_port("127.0.0.1", port, "etcd", recorder)
+
+
+def test_a_free_port_says_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    require_free_port("127.0.0.1", port, "etcd")
+
+
+def test_a_missing_program_comes_with_its_remedy():
+    with pytest.raises(DevError, match="`no-such-program` was not found on the PATH: install it from there"):
+        require_program("no-such-program", "install it from there")
+
+
+def test_present_packages_are_not_touched(recorder):
+    ensure_packages({"bash": "bash", "base-files": "/etc/passwd"}, recorder)
+
+    assert recorder.commands == []
+
+
+def test_missing_packages_are_installed_together(recorder):
+    ensure_packages({"bash": "bash", "zeta": "no-zeta", "alpha": "/no/alpha"}, recorder, lambda: 0)
+
+    assert recorder.commands == [
+        "apt-get update -qq",
+        "apt-get install -y -qq --no-install-recommends alpha zeta",
+    ]
+
+
+def test_missing_packages_without_root_are_named(recorder):
+    with pytest.raises(DevError, match="missing: zeta; run `apt-get install zeta` as root"):
+        ensure_packages({"zeta": "no-zeta"}, recorder, lambda: 1000)
+
+
+def test_an_unreachable_package_mirror_is_named_as_the_question(recorder):
+    recorder.failures["apt-get update"] = "Temporary failure resolving 'mirror.example'"
+
+    with pytest.raises(DevError, match="could not install zeta; is the package mirror reachable"):
+        ensure_packages({"zeta": "no-zeta"}, recorder, lambda: 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param('Get "https://x": dial tcp: lookup x on 1.1.1.1:53: no such host', id="go-dns"),
+        pytest.param('Get "https://x": dial tcp 1.2.3.4:443: connect: connection refused', id="go-refused"),
+        pytest.param("NewConnectionError: Failed to establish a new connection: [Errno -2] Name or service", id="pip"),
+        pytest.param("error: Failed to fetch: `https://x/simple/uv/`", id="uv"),
+        pytest.param("E: Couldn't download packages: adduser apt", id="debootstrap"),
+    ],
+)
+def test_words_of_an_unreachable_network_are_understood(words):
+    assert network_trouble(words)
+
+
+@pytest.mark.parametrize("words", ["main.go:3:1: syntax error", "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"])
+def test_other_words_are_not_blamed_on_the_network(words):
+    assert not network_trouble(words)
+
+
+def test_an_unreachable_module_proxy_is_one_sentence(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("GOPROXY", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
+    monkeypatch.setenv("GOFLAGS", "-modcacherw -mod=mod")
+    monkeypatch.setenv("GONOSUMDB", "*")
+    (tmp_path / "go.mod").write_text("module probe\n\ngo 1.21\n\nrequire example.com/tool v1.0.0\n")
+    request = Build("Building tool v1", "1 s", tmp_path, ("example.com/tool",), "-s", tmp_path / "out")
+
+    sentence = (
+        rf"Building tool v1 needs http://127.0.0.1:{port}, which can't be reached: connect this machine or set GOPROXY"
+    )
+    with pytest.raises(DevError, match=re.escape(sentence)):
+        build(request)
+    assert list((tmp_path / "out").iterdir()) == []
