@@ -100,7 +100,7 @@ def test_a_role_that_rls_blinds_is_detected(blinded, policy):
 
 
 @pytest.mark.parametrize(
-    "policy, attributes",
+    ("policy", "attributes"),
     [
         pytest.param("CREATE POLICY p ON job_queue TO {role} USING (true)", "", id="policy of its own"),
         pytest.param("CREATE POLICY p ON job_queue USING (true)", "", id="policy for everybody"),

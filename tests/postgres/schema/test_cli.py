@@ -62,7 +62,7 @@ def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect
 
 
 @pytest.mark.parametrize(
-    "url, words",
+    ("url", "words"),
     [
         pytest.param("", "no database: pass --database-url", id="none"),
         pytest.param("s3cret", "the database URL can't be read", id="no URL"),

@@ -77,7 +77,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("ddl, words", WRONG)
+@pytest.mark.parametrize(("ddl", "words"), WRONG)
 def test_a_contradiction_is_named_and_nothing_is_changed(empty_database, connect, schema_of, ddl, words):
     connect(empty_database).execute(ddl)
     before = schema_of(empty_database)
@@ -87,7 +87,7 @@ def test_a_contradiction_is_named_and_nothing_is_changed(empty_database, connect
     assert schema_of(empty_database) == before
 
 
-@pytest.mark.parametrize("ddl, words", [case for case in WRONG if "job_queue (" in case.values[0]])
+@pytest.mark.parametrize(("ddl", "words"), [case for case in WRONG if "job_queue (" in case.values[0]])
 def test_check_names_the_same_contradiction_and_calls_it_fatal(empty_database, connect, ddl, words):
     conn = connect(empty_database)
     conn.execute(ddl)

@@ -12,7 +12,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form, options", FORMS)
+@pytest.mark.parametrize(("form", "options"), FORMS)
 @pytest.mark.parametrize("roles", [pytest.param(False, id="table"), pytest.param(True, id="with roles")])
 def test_the_printed_sql_makes_what_apply_makes(
     empty_database, second_empty_database, psql, schema_of, form, options, roles
@@ -22,14 +22,14 @@ def test_the_printed_sql_makes_what_apply_makes(
     assert schema_of(empty_database) == schema_of(second_empty_database)
 
 
-@pytest.mark.parametrize("form, options", FORMS)
+@pytest.mark.parametrize(("form", "options"), FORMS)
 def test_running_it_again_changes_nothing(database, psql, schema_of, form, options):
     before = schema_of(database)
     psql(database, script(roles=True, **form), *options)
     assert schema_of(database) == before
 
 
-@pytest.mark.parametrize("form, options", FORMS)
+@pytest.mark.parametrize(("form", "options"), FORMS)
 def test_it_rebuilds_the_invalid_remains_of_an_interrupted_build(database, connect, psql, form, options):
     conn = connect()
     # What an interrupted CREATE INDEX CONCURRENTLY leaves; how it comes about is test_apply's matter.

@@ -34,7 +34,7 @@ MATRIX = [
 ]
 
 
-@pytest.mark.parametrize("role, claims, whose, statement, expected", MATRIX)
+@pytest.mark.parametrize(("role", "claims", "whose", "statement", "expected"), MATRIX)
 def test_a_role_reaches_exactly_the_jobs_it_may(connect, people, role, claims, whose, statement, expected):
     job, tenant_id = (people.my_job, people.mine) if whose == "mine" else (people.other_job, people.other)
     conn = connect(role=role, claims=claims and {"sub": str(getattr(people, claims))})

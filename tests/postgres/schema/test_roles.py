@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import psycopg
 import pytest
 
+import jobtide
+import jobtide_controller
 from jobtide.schema import apply, check
 from jobtide.schema.expected import COLUMNS, GRANTS
 
 DENIED = psycopg.errors.InsufficientPrivilege
+SENT_BY_WORKERS = sorted(Path(jobtide.__file__).parent.glob("sql/*.sql"))
+SENT_BY_CONTROLLERS = sorted(Path(jobtide_controller.__file__).parent.glob("postgres/sql/*.sql"))
 ROLES = ["jobtide_worker", "jobtide_controller"]
 
 CLAIM = """
@@ -62,6 +69,20 @@ def test_the_controller_reads_the_depth_and_rescues_for_all_tenants(login):
     conn = login("jobtide_controller")
     assert conn.execute(RESCUE).rowcount == 2
     assert len(conn.execute(DEPTH).fetchall()) == 2
+
+
+@pytest.mark.parametrize(
+    ("role", "file"),
+    [
+        *[pytest.param("jobtide_worker", file, id=f"worker-{file.stem}") for file in SENT_BY_WORKERS],
+        *[pytest.param("jobtide_controller", file, id=f"controller-{file.stem}") for file in SENT_BY_CONTROLLERS],
+    ],
+)
+def test_every_statement_that_a_part_sends_is_granted(login, role, file):
+    """EXPLAIN checks the privileges of the whole statement, whatever rows it would find."""
+    text = file.read_text()
+    parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", text))
+    assert login(role).execute(f"EXPLAIN {text}", parameters).fetchall()
 
 
 @pytest.mark.parametrize("role", ROLES)

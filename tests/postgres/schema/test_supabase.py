@@ -86,7 +86,7 @@ def test_the_apps_people_decide_who_sees_what(supabase, empty_database, connect)
 
 
 @pytest.mark.parametrize(
-    "role, statement", [("anon", "SELECT FROM job_queue"), ("authenticated", "TRUNCATE job_queue")]
+    ("role", "statement"), [("anon", "SELECT FROM job_queue"), ("authenticated", "TRUNCATE job_queue")]
 )
 def test_default_privileges_of_the_schema_give_nothing_away(supabase, empty_database, connect, role, statement):
     apply(supabase())
@@ -95,7 +95,7 @@ def test_default_privileges_of_the_schema_give_nothing_away(supabase, empty_data
 
 
 @pytest.mark.parametrize(
-    "claims, jobs",
+    ("claims", "jobs"),
     [
         pytest.param({"app_metadata": {"is_super_admin": True}}, 2, id="said by the auth server"),
         pytest.param({"app_metadata": {"is_super_admin": False}}, 1, id="denied by the auth server"),

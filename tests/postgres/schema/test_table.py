@@ -52,7 +52,7 @@ def test_id_is_the_primary_key(connect):
 
 
 @pytest.mark.parametrize(
-    "name, columns",
+    ("name", "columns"),
     [
         pytest.param("idx_job_queue_tenant_id", "(tenant_id)", id="tenant"),
         pytest.param("idx_job_queue_status_created_at", "(status, created_at)", id="polling"),
