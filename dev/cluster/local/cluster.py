@@ -12,7 +12,7 @@ from dev.cluster.local import components, machine, network, teardown
 from dev.cluster.local.components import Component
 from dev.cluster.local.configuration import write_configuration
 from dev.cluster.local.layout import CONTEXT, ENDPOINTS, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, Layout
-from dev.cluster.local.pause import write_pause_image
+from dev.cluster.local.pause import ensure_busybox, write_pause_image
 from dev.cluster.pki import ensure_credentials
 from dev.cluster.probe import wait_until
 from dev.daemons import Daemons
@@ -40,7 +40,6 @@ NODE_PACKAGES = {
     "nftables": "nft",
     "conntrack": "conntrack",
     "iproute2": "ip",
-    "busybox-static": "busybox",
     "mount": "mount",
 }
 CERTIFICATE_NAMES = (
@@ -115,6 +114,7 @@ class LocalCluster:
         require_disk(self.layout.state)
         ensure_packages(NODE_PACKAGES)
         tools = ensure_tools(*NODE_TOOLS)
+        ensure_busybox()
         if self.layout.state.exists() and not self.daemons.running():
             # After a restart of the machine: containers and mounts are gone, what etcd says of them is not.
             teardown.remove_everything(self.layout, self.daemons)
@@ -158,9 +158,10 @@ class LocalCluster:
     def _load_pause_image(self) -> None:
         if self.has_image(PAUSE_IMAGE):
             return
+        busybox = ensure_busybox()
         with scratch_directory(self.layout.state) as scratch:
             archive = scratch / "pause.tar"
-            write_pause_image(archive, PAUSE_IMAGE)
+            write_pause_image(archive, PAUSE_IMAGE, busybox)
             self._import(archive)
 
     def _import(self, archive: Path) -> None:

@@ -5,17 +5,43 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from pathlib import Path
 
-BUSYBOX = Path("/bin/busybox")
+from dev.cache import cache_directory, scratch_directory
+from dev.errors import DevError
+from dev.progress import step
+from dev.shell import CommandError, Runner, run
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+PACKAGE = "busybox-static"
+DOWNLOAD = f'cd "$1" && apt-get update -qq && apt-get download -qq {PACKAGE} && dpkg-deb --extract *.deb .'
 
 
-def write_pause_image(archive: Path, name: str, busybox: Path = BUSYBOX) -> None:
+def ensure_busybox(runner: Runner = run) -> Path:
+    """Unpacked into the cache, not installed: the package would replace a machine's own busybox."""
+    busybox = cache_directory() / "tools" / PACKAGE / "busybox"
+    if busybox.exists():
+        return busybox
+    with (
+        step(f"Fetching {PACKAGE}", usual="5 to 20 s"),
+        scratch_directory(busybox.parent) as scratch,
+    ):
+        scratch.chmod(0o755)  # apt fetches as a user of its own
+        try:
+            runner(["sh", "-c", DOWNLOAD, "sh", scratch])
+        except CommandError as error:
+            raise DevError(f"{PACKAGE} could not be fetched; is the package mirror reachable? {error}") from error
+        (scratch / "bin" / "busybox").rename(busybox)
+    return busybox
+
+
+def write_pause_image(archive: Path, name: str, busybox: Path) -> None:
     """An archive as `docker save` writes it: one layer with one program that sleeps for ever."""
     layer = _tar({"bin/busybox": busybox.read_bytes()})
     configuration = {
-        "architecture": "amd64",
+        "architecture": ARCHITECTURES[platform.machine()],
         "os": "linux",
         "config": {"Entrypoint": ["/bin/busybox", "sleep", "infinity"], "User": "65534:65534"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
