@@ -19,14 +19,14 @@ _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def rule(expression: str, says: str, *values: str) -> dict[str, str]:
-    """One CEL rule; `values` are the CEL expressions that fill the %d and %s of its message.
+    """One CEL rule; `values` are CEL expressions that fill the %d and %s of its message, all in parentheses.
 
     format() and not string concatenation: the API server estimates the latter's cost from the longest strings
     that it can imagine, and refuses the CRD.
     """
     if not values:
         return {"rule": expression, "message": says}
-    plain = re.sub(r" \(%[ds]\)| '%s'", "", says)  # what is shown should the values not be at hand
+    plain = re.sub(r" \([^()]*%[ds][^()]*\)", "", says)  # what is shown should the values not be at hand
     return {
         "rule": expression,
         "message": plain,
@@ -41,7 +41,8 @@ def validations(*rules: dict[str, str]) -> dict[str, Any]:
 POOL = validations(
     rule(
         f"size(self.metadata.name) <= {NAME_MAX_LENGTH}",
-        f"metadata.name '%s' has %d characters; use at most {NAME_MAX_LENGTH}, so that the names of its pods fit",
+        "metadata.name ('%s', %d characters) is too long; "
+        f"use at most {NAME_MAX_LENGTH}, so that the names of its pods fit",
         "self.metadata.name",
         "size(self.metadata.name)",
     ),
@@ -91,7 +92,7 @@ SPEC = validations(
 JOB_TYPE = validations(
     rule(
         "self == self.trim()",
-        "types: '%s' begins or ends with a space; job_queue.type is matched exactly: write '%s'",
+        "types ('%s') must not begin or end with a space; job_queue.type is matched exactly (write '%s')",
         "self",
         "self.trim()",
     ),
@@ -110,7 +111,7 @@ DATABASE = validations(
 TENANT_OVERRIDES = validations(
     rule(
         f"self.all(tenant, tenant.matches('{_UUID}'))",
-        "tenants.overrides: '%s' is no tenant id; keys are lower-case UUIDs as job_queue.tenant_id prints them",
+        "tenants.overrides ('%s') must have tenant ids as keys: lower-case UUIDs, as job_queue prints them",
         f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{_UUID}'))[0]",
     ),
 )
@@ -128,7 +129,7 @@ POD_SPEC = validations(
     ),
     rule(
         "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
-        "template.spec.restartPolicy '%s' must be Always; leave it out",
+        "template.spec.restartPolicy ('%s') must be Always; leave it out",
         "self.restartPolicy",
     ),
 )

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 # Derandomized: a red run is red for everybody. Few examples, for the whole level takes seconds.
 settings.register_profile(
     "unit",
-    max_examples=40,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,

@@ -1,0 +1,204 @@
+"""Each limit by name: when it bites, with which number, and what people read about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.demand import Blindness, Depth, Reading, Unreadable
+from jobtide_controller.decide.explain import clamped, sentence
+from jobtide_controller.decide.history import History, Learned, Want
+from jobtide_controller.decide.reasons import Note, Reason
+from jobtide_controller.decide.scaling import decide
+from tests.unit.decide.builders import NOW, A, fleet, replay, spec
+
+KNOWN = History(types={"a": Learned(slot_seconds=1_000, jobs=1_000, ran_seconds=900)})
+BURST = {A: Depth(due=3_000)}
+BLIND = Unreadable(Blindness.UNREACHABLE, "connection refused", NOW)
+SOON = (datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5)).isoformat()
+PAST = (datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5)).isoformat()
+
+
+def _decide(depths, *, workers=None, history=KNOWN, **fields):
+    policy = spec(**{"maxWaitSeconds": 30, "maxReplicas": 100, **fields})
+    return decide(policy, Reading(NOW, depths), workers or fleet(0), history, NOW)
+
+
+def _held_at(replicas: int, seconds_ago: float = 5) -> History:
+    return replace(KNOWN, wants=(Want(NOW - seconds_ago, replicas),))
+
+
+@pytest.mark.parametrize(
+    ("decision", "clamp"),
+    [
+        pytest.param(
+            _decide(BURST, history=History(), maxReplicas=40), Clamp(ClampName.COLD_START, 54, 10, 10), id="cold"
+        ),
+        pytest.param(
+            _decide({A: Depth(due=20)}, history=History()), Clamp(ClampName.COLD_START, 1, 5, 25), id="cold-raises"
+        ),
+        pytest.param(
+            _decide(BURST, workers=fleet(0, budget=9)), Clamp(ClampName.CONNECTION_BUDGET, 54, 9, 9), id="budget"
+        ),
+        pytest.param(_decide(BURST, maxReplicas=7), Clamp(ClampName.MAX_REPLICAS, 54, 7, 7), id="max"),
+        pytest.param(_decide({}, minReplicas=2), Clamp(ClampName.MIN_REPLICAS, 0, 2, 2), id="min"),
+        pytest.param(
+            _decide({}, workers=fleet(8), history=_held_at(5)), Clamp(ClampName.STABILIZATION, 0, 5, 20), id="hold"
+        ),
+        pytest.param(
+            _decide({}, workers=fleet(8, busy=3), history=_held_at(0, 99)),
+            Clamp(ClampName.BUSY_WORKERS, 0, 3, 3),
+            id="busy",
+        ),
+        pytest.param(_decide(BURST, replicas=3), Clamp(ClampName.PINNED, 54, 3, 3), id="pinned"),
+        pytest.param(_decide(BURST, paused=True), Clamp(ClampName.PAUSED, 54, 0, 0), id="paused"),
+    ],
+)
+def test_limit_that_bites_is_named_with_its_number(decision, clamp):
+    assert decision.limited_by[-1] == clamp
+    assert decision.replicas == clamp.after
+
+
+def test_limits_are_reported_in_the_order_in_which_they_apply():
+    decision = _decide(BURST, workers=fleet(0, budget=50), maxReplicas=40, replicas=3, history=History())
+    assert [clamp.name for clamp in decision.limited_by] == ["ColdStart", "Pinned"]
+    known = _decide(BURST, workers=fleet(0, budget=50), maxReplicas=40, replicas=3)
+    assert [clamp.name for clamp in known.limited_by] == ["ConnectionBudget", "MaxReplicas", "Pinned"]
+
+
+def test_limit_that_changes_nothing_is_not_reported():
+    assert _decide({A: Depth(due=100)}, maxReplicas=50).limited_by == ()
+
+
+def test_cold_start_ends_when_jobs_have_run_for_a_while():
+    ran = History(types={"a": Learned(ran_seconds=5)})
+    assert all(clamp.name != ClampName.COLD_START for clamp in _decide(BURST, history=ran).limited_by)
+
+
+def test_hold_does_not_keep_more_than_a_lowered_maximum():
+    assert _decide({}, workers=fleet(8), history=_held_at(8), maxReplicas=6).replicas == 6
+
+
+def test_hold_ends():
+    assert _decide({}, workers=fleet(8), history=_held_at(8, seconds_ago=21)).replicas == 0
+
+
+def test_unreadable_names_itself_and_keeps_the_workers():
+    decision = decide(spec(), BLIND, fleet(7), KNOWN, NOW)
+    assert (decision.replicas, decision.reason, decision.numbers) == (7, Reason.UNREADABLE, None)
+    assert [clamp.name for clamp in decision.limited_by] == [ClampName.UNREADABLE]
+
+
+def test_unreadable_before_the_first_worker_begins_with_the_minimum():
+    assert decide(spec(minReplicas=2), BLIND, fleet(want=None), KNOWN, NOW).replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "replicas"),
+    [
+        pytest.param({"replicas": 3}, 3, id="pin"),
+        pytest.param({"paused": True}, 0, id="pause"),
+        pytest.param({"paused": True, "pausedUntil": PAST}, 7, id="pause-that-is-over"),
+    ],
+)
+def test_what_the_user_says_needs_no_reading(fields, replicas):
+    assert decide(spec(**fields), BLIND, fleet(7), KNOWN, NOW).replicas == replicas
+
+
+def test_pause_that_ends_by_itself_wakes_the_decision_then():
+    decision = _decide(BURST, paused=True, pausedUntil=SOON)
+    assert (decision.replicas, decision.wake_at) == (0, NOW + 300)
+
+
+@pytest.mark.parametrize(
+    ("on_all_failing", "expected"), [pytest.param("Hold", 2, id="hold"), pytest.param("Scale", 54, id="scale")]
+)
+def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expected):
+    failing = replace(KNOWN, failing_since=NOW - 60, read_at=NOW - 1, counts={})
+    policy = {"workers": fleet(2), "history": failing, "onAllFailing": on_all_failing}
+    decision = _decide(BURST, **policy)
+    assert decision.replicas == expected
+    assert Note.ALL_FAILING in decision.notes
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason"),
+    [
+        pytest.param(_decide({}), Reason.IDLE, id="idle"),
+        pytest.param(_decide(BURST), Reason.SCALING_UP, id="up"),
+        pytest.param(_decide({}, workers=fleet(8), history=_held_at(0, 99)), Reason.SCALING_DOWN, id="down"),
+        pytest.param(_decide({}, workers=fleet(8), history=_held_at(8)), Reason.STABILIZING, id="held"),
+        pytest.param(_decide({A: Depth(running=8)}, workers=fleet(2)), Reason.STEADY, id="steady"),
+        pytest.param(_decide(BURST, workers=fleet(7), maxReplicas=7), Reason.CAPPED_BY_MAX, id="max"),
+        pytest.param(_decide(BURST, workers=fleet(7, budget=7)), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
+        pytest.param(
+            _decide({A: Depth(due=99, running=4)}, workers=fleet(1), tenants={"maxConcurrent": 4}),
+            Reason.CAPPED_BY_TENANT,
+            id="tenant",
+        ),
+        pytest.param(_decide(BURST, replicas=3), Reason.PINNED, id="pinned"),
+        pytest.param(_decide(BURST, replicas=3, paused=True), Reason.PAUSED, id="paused-wins-over-pinned"),
+        pytest.param(_decide({A: Depth(running=8)}, workers=fleet(1, want=2)), Reason.SCALING_UP, id="starting"),
+    ],
+)
+def test_decision_has_its_word(decision, reason):
+    assert decision.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("decision", "notes"),
+    [
+        pytest.param(
+            _decide({}, workers=fleet(start_seconds=60.0)), (Note.PROMISE_BELOW_START,), id="promise-below-start"
+        ),
+        pytest.param(_decide({}, workers=fleet(1, start_seconds=60.0), minReplicas=1), (), id="not-with-a-minimum"),
+        pytest.param(_decide({A: Depth(due=1, oldest_age_seconds=31)}), (Note.PROMISE_MISSED,), id="missed"),
+        pytest.param(_decide({A: Depth(due=1, oldest_age_seconds=29)}), (), id="kept"),
+    ],
+)
+def test_notes_say_what_changes_nothing(decision, notes):
+    assert decision.notes == notes
+
+
+@pytest.mark.parametrize("minimum", [0, 2])
+@pytest.mark.parametrize("start_seconds", [5.0, 60.0])
+def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seconds):
+    policy = spec(minReplicas=minimum)
+    workers = fleet(minimum, start_seconds=start_seconds)
+    quiet = [Reading(NOW + tick, {}) for tick in range(3)]
+    fast = replay(policy, quiet, workers, KNOWN)
+    slow = replay(policy, quiet, replace(workers, budget=1_000), KNOWN)
+    assert fast == slow
+
+
+@pytest.mark.parametrize(
+    ("decision", "text"),
+    [
+        pytest.param(_decide({}), "nothing to do", id="idle"),
+        pytest.param(
+            _decide({A: Depth(due=8_140, running=92, oldest_age_seconds=192)}, maxReplicas=40),
+            "8,140 due, oldest 3m12s, 92 running, promise 30 s: 147 workers; 147 -> 40 limited by maxReplicas (40)",
+            id="limited",
+        ),
+        pytest.param(
+            _decide({A: Depth(later=1, next_due_at=NOW + 5)}),
+            "nothing waits, a scheduled job falls due: 1 worker",
+            id="woken",
+        ),
+        pytest.param(
+            _decide({A: Depth(due=900, running=100)}, maxWaitSeconds=None, jobsPerWorker=200),
+            "900 due, oldest 0s, 100 running, 200 a worker: 5 workers",
+            id="jobs-per-worker",
+        ),
+    ],
+)
+def test_decision_explains_itself_in_a_sentence(decision, text):
+    assert sentence(decision) == text
+
+
+@pytest.mark.parametrize("name", ClampName)
+def test_every_limit_has_words(name):
+    assert clamped(Clamp(name, 9, 4, 4))

@@ -1,0 +1,134 @@
+"""What one more reading teaches, and what it must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jobtide_controller.api.status import JobWorkerPoolStatus, Learned, TypeStatus
+from jobtide_controller.decide.demand import Depth, Key, Reading
+from jobtide_controller.decide.history import Group, History, Want, remembered, restored
+from jobtide_controller.decide.history import Learned as LearnedType
+from jobtide_controller.decide.learn import estimated_due, group_of, learn
+from tests.unit.decide.builders import NOW, A, B, spec
+
+NO_CAPS = spec().tenants
+
+
+def _after(*steps: tuple[float, dict[Key, Depth]], history: History | None = None, tenants=NO_CAPS) -> History:
+    history = history or History()
+    for at, depths in steps:
+        history = learn(tenants, Reading(NOW + at, depths), history)
+    return history
+
+
+def test_service_time_is_slot_seconds_by_jobs_ended():
+    steady = [(t, {A: Depth(due=0, running=12, arrivals=4)}) for t in range(300)]
+    assert _after(*steady).learned("a").service_seconds == pytest.approx(3.0, rel=0.05)
+
+
+def test_service_time_is_learned_for_each_type_by_itself():
+    steady = [(t, {A: Depth(running=10, arrivals=10), B: Depth(running=10, arrivals=1)}) for t in range(300)]
+    history = _after(*steady)
+    assert history.learned("a").service_seconds == pytest.approx(1.0, rel=0.05)
+    assert history.learned("b").service_seconds == pytest.approx(10.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds"),
+    [
+        pytest.param(Depth(due=9, running=4, capped=True), Depth(due=5, running=4), 1, id="counting-stopped-before"),
+        pytest.param(Depth(due=9, running=4), Depth(due=5, running=4, capped=True), 1, id="counting-stopped-now"),
+        pytest.param(Depth(due=9, running=4), Depth(due=5, running=4), 21, id="gap-between-readings"),
+        pytest.param(Depth(due=9, running=4), Depth(due=9, running=0, later=4), 1, id="every-attempt-failed"),
+        pytest.param(Depth(due=9), Depth(due=9), 1, id="nothing-ran-and-nothing-ended"),
+        pytest.param(Depth(due=9, running=4), Depth(due=5, running=4), 0, id="the-same-moment"),
+        pytest.param(Depth(due=9, running=4), Depth(due=5, running=4), -5, id="a-clock-that-steps-back"),
+    ],
+)
+def test_sample_that_can_mislead_is_not_taken(before, after, seconds):
+    known = LearnedType(slot_seconds=30, jobs=10, ran_seconds=60)
+    history = _after((0, {A: before}), (seconds, {A: after}), history=History(types={"a": known}))
+    assert history.learned("a").service_seconds == known.service_seconds
+
+
+def test_clock_put_right_by_more_than_a_minute_begins_anew_with_what_was_learned():
+    known = LearnedType(slot_seconds=30, jobs=10)
+    history = _after((0, {A: Depth(due=1)}), (1, {A: Depth(due=5, arrivals=4)}), history=History(types={"a": known}))
+    back = learn(NO_CAPS, Reading(NOW - 3_600, {A: Depth(due=5)}), history)
+    assert (back.read_at, dict(back.flow)) == (NOW - 3_600, {})
+    assert back.learned("a").jobs > 0
+
+
+def test_scheduled_rows_are_no_load_until_they_fall_due():
+    scheduled = _after((0, {}), (1, {A: Depth(later=300, arrivals=300)}))
+    due = learn(NO_CAPS, Reading(NOW + 2, {A: Depth(due=300)}), scheduled)
+    assert dict(scheduled.flow) == {}
+    assert sum(piece.rows for piece in due.flow[Group("a", None)]) == 300
+
+
+def test_tenant_with_a_cap_is_counted_by_itself():
+    tenants = spec(tenants={"overrides": {"t1": 5}}).tenants
+    assert group_of(tenants, A) == Group("a", "t1")
+    assert group_of(tenants, B) == Group("b", None)
+
+
+def test_depth_beyond_the_count_is_reckoned_from_arrivals_and_slots():
+    history = _after((0, {A: Depth(due=1_000)}), (2, {A: Depth(due=1_000, capped=True, arrivals=4_000)}))
+    assert history.counts[A].estimate == 5_000
+    later = learn(NO_CAPS, Reading(NOW + 4, {A: Depth(due=1_000, capped=True, arrivals=200, running=40)}), history)
+    assert later.counts[A].estimate == 5_000 + 200 - 80
+
+
+def test_reckoned_depth_is_never_below_what_was_counted():
+    assert estimated_due(A, Depth(due=700, capped=True), History()) == 700
+
+
+def test_key_that_is_gone_leaves_nothing_behind():
+    history = _after((0, {A: Depth(due=3, running=1)}), (1, {}))
+    assert dict(history.counts) == {}
+
+
+def test_failing_is_seen_when_attempts_end_and_no_job_does():
+    history = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, running=0, later=4)}))
+    assert history.failing_since == NOW + 1
+
+
+def test_new_rows_for_later_are_not_failures():
+    history = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, running=4, later=9, arrivals=9)}))
+    assert history.failing_since is None
+
+
+def test_one_job_that_ends_clears_the_failing():
+    failing = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, later=4)}))
+    cleared = learn(NO_CAPS, Reading(NOW + 2, {A: Depth(due=4, later=4)}), failing)
+    assert cleared.failing_since is None
+
+
+def test_restarted_controller_knows_what_the_status_kept():
+    kept = TypeStatus(type="a", learned=Learned(slot_seconds=120, jobs=40))
+    history = restored(JobWorkerPoolStatus(types=(kept, TypeStatus(type="b"))))
+    assert history.learned("a").service_seconds == pytest.approx(122 / 42)
+    assert (history.learned("b").service_seconds, history.wants) == (1.0, ())
+
+
+def test_new_pool_has_learned_nothing():
+    assert restored(None) == History()
+
+
+@pytest.mark.parametrize(
+    ("wants", "replicas", "expected"),
+    [
+        pytest.param((), 2, [7, 2], id="starts-with-what-runs-now"),
+        pytest.param(((0, 3), (5, 2)), 5, [5], id="higher-number-makes-the-others-useless"),
+        pytest.param(((0, 5), (5, 3)), 2, [5, 3, 2], id="falling-numbers-are-all-kept"),
+        pytest.param(((-30, 5), (5, 3)), 2, [3, 2], id="what-is-older-than-the-hold-goes"),
+        pytest.param(((5_000, 5),), 2, [5, 2], id="clock-set-back-counts-as-now"),
+    ],
+)
+def test_record_of_wants_keeps_only_what_can_still_be_the_highest(wants, replicas, expected):
+    history = replace(History(), wants=tuple(Want(NOW + at, number) for at, number in wants))
+    after = remembered(history, now=NOW + 10, replicas=replicas, current=7, hold_seconds=20)
+    assert [want.replicas for want in after.wants] == expected
+    assert all(want.at <= NOW + 10 for want in after.wants)
