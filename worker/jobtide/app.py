@@ -69,6 +69,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -
         mailbox=mailbox,
         slots=settings.concurrency + settings.prefetch,
         poll_seconds=settings.poll_seconds,
+        polls_at_each_end=bool(settings.caps),
         drain_seconds=settings.drain_seconds,
         emit=emit,
     )
@@ -78,7 +79,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -
 def _queue(settings: Settings, purpose: str) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
     session = Session(url, on_connect=require_usable_table if purpose == "claim" else None)
-    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds)
+    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
 
 
 def _serve_status(settings: Settings, worker: Worker, metrics: Metrics, flights: Flights) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from jobtide.caps import NO_CAPS, TenantCaps
 from jobtide.flights import Flight
 from jobtide.job import End, Job, token_prefix
-from jobtide.ring import Ring, rows_per_key
+from jobtide.ring import Lap, Ring, rows_per_key
 from jobtide.session import Session
 from jobtide.sql import load
 
@@ -57,29 +58,24 @@ class PostgresJobQueue:
         *,
         pod_uid: str,
         lease_seconds: float,
+        caps: TenantCaps = NO_CAPS,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
+        self._caps = caps
         self._nonce = nonce
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
         token = self._prefix + self._nonce()
-        lap = ring.lap()
-        rows = self._session.execute(
-            load("jobtide.sql", "claim"),
-            {
-                "types": lap.types,
-                "firsts": lap.firsts,
-                "lasts": lap.lasts,
-                "wanted": wanted,
-                "rows_per_key": per_key,
-                "token": token,
-                "lease_seconds": self._lease_seconds,
-            },
-        )
+        rows = self._claim_rows(ring.lap(), {
+            "wanted": wanted,
+            "rows_per_key": per_key,
+            "token": token,
+            "lease_seconds": self._lease_seconds,
+        })  # fmt: skip
         if not rows:
             return Claim([], ring, wanted, drained=True)
         last = max(rows, key=lambda row: (row["position"], row["tenant_id"].int))
@@ -90,6 +86,23 @@ class PostgresJobQueue:
             rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
         )
+
+    def _claim_rows(self, lap: Lap, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        where = {"types": lap.types, "firsts": lap.firsts, "lasts": lap.lasts}
+        if not self._caps:
+            return self._session.execute(load("jobtide.sql", "claim"), {**where, **parameters})
+        with self._session.transaction() as execute:
+            look = {**where, **self._caps.parameters, "wanted": parameters["wanted"]}
+            keys = execute(load("jobtide.sql", "lock_tenants"), look)
+            if not keys:
+                return []
+            chosen = {
+                "types": list(dict.fromkeys(lap.types)),
+                "key_types": [key["type"] for key in keys],
+                "key_tenants": [key["tenant_id"] for key in keys],
+                "key_positions": [key["position"] for key in keys],
+            }
+            return execute(load("jobtide.sql", "claim_capped"), {**chosen, **self._caps.parameters, **parameters})
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
         """Ends claims through the fence; the ids that it let pass. The others are lost leases."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jobtide.errors import Fail, Retry, Snooze
 from jobtide.job import End, Job, Json
+from jobtide.payload import json_text
 
-# jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_MESSAGE_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 16_000
 
@@ -82,17 +80,9 @@ def given_back(job: Job) -> End:
 
 
 def encode(value: Json, max_bytes: int) -> str:
-    """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character, size."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as wrong:
-        raise ValueError(f"the result is not a JSON value: {wrong}") from None
-    if _NUL.search(text):
-        raise ValueError("the result holds the character U+0000, which PostgreSQL's jsonb can't store")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as wrong:
-        raise ValueError(f"the result holds half a surrogate pair, which is no character: {wrong.reason}") from None
+    """JSON that jsonb takes. Raises ValueError with what is wrong with the value, or its size."""
+    text = json_text(value, "the result")
+    size = len(text.encode())
     if size > max_bytes:
         raise ValueError(f"the result has {size} bytes of JSON; the limit is {max_bytes} (JOBTIDE_MAX_RESULT_BYTES)")
     return text

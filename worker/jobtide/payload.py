@@ -1,8 +1,13 @@
-"""Typed payloads: the handler's annotation decides, pydantic does the work, and only where it is asked for."""
+"""Payloads: checked before they are stored, and typed by the handler's annotation when they come back.
+
+Typing is pydantic's work, and only where it is asked for.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import typing
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,7 +16,29 @@ from jobtide.errors import Fail
 from jobtide.job import Json
 
 Validator = Callable[[Json], Any]
+# jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty, dict[str, Any], list[Any])
+
+
+def json_text(value: Json, what: str) -> str:
+    """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as wrong:
+        raise ValueError(f"{what} is not a JSON value: {wrong}") from None
+    if _NUL.search(text):
+        raise ValueError(f"{what} holds the character U+0000, which PostgreSQL's jsonb can't store")
+    try:
+        text.encode()
+    except UnicodeEncodeError as wrong:
+        raise ValueError(f"{what} holds half a surrogate pair, which is no character: {wrong.reason}") from None
+    return text
+
+
+def json_value(payload: Any) -> Json:
+    """A pydantic model as the JSON value that its handler will get; anything else as it is."""
+    return payload.model_dump(mode="json") if hasattr(payload, "model_dump") else payload
 
 
 def validator_for(type_: str, function: Callable[..., Any]) -> Validator | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -10,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 Connection = psycopg.Connection[dict[str, Any]]
+Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
 
 # Client-side options only: a pooler in transaction mode refuses startup parameters. A peer that vanished without a
 # word is noticed in about 25 seconds.
@@ -41,15 +43,16 @@ class Session:
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows that the statement returns. Raises DatabaseAway or BadData."""
-        connection = self.connection()
-        try:
-            return connection.execute(statement, parameters).fetchall()
-        except psycopg.DataError as refused:
-            raise BadData(one_line(refused)) from None
-        except psycopg.Error as broken:
-            # Even where the connection survives, a new one finds the new primary or the rotated password.
-            self.close()
-            raise DatabaseAway(one_line(broken)) from None
+        with self._errors_in_our_words():
+            return self.connection().execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Execute]:
+        """Several statements in one transaction; each sees what others have committed before it began."""
+        with self._errors_in_our_words():
+            connection = self.connection()
+            with connection.transaction():
+                yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
 
     def connection(self) -> Connection:
         """The live connection, made anew where there is none. Raises DatabaseAway, or what on_connect raises."""
@@ -61,6 +64,17 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @contextmanager
+    def _errors_in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.DataError as refused:
+            raise BadData(one_line(refused)) from None
+        except psycopg.Error as broken:
+            # Even where the connection survives, a new one finds the new primary or the rotated password.
+            self.close()
+            raise DatabaseAway(one_line(broken)) from None
 
     def _connect(self) -> Connection:
         try:

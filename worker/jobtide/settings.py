@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
+from jobtide.caps import TenantCaps
 from jobtide.errors import SettingsError
 from jobtide.outcome import RetryPolicy
 
@@ -30,6 +32,7 @@ class Settings:
     lease_seconds: float
     drain_seconds: float
     retry: RetryPolicy
+    caps: TenantCaps
     max_result_bytes: int
     poll_seconds: float
     http_port: int
@@ -64,6 +67,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_RETRY_BASE_SECONDS": ("2", "backoff before the second try; it doubles with each"),
     "JOBTIDE_RETRY_MAX_SECONDS": ("3600", "the longest backoff"),
+    "JOBTIDE_TENANT_MAX_CONCURRENT": (
+        "",
+        "jobs of one tenant at once, over all workers of these types; empty: no limit",
+    ),
+    "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two looks at an empty queue"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
@@ -106,6 +114,10 @@ def from_environment(environment: Mapping[str, str] = os.environ, *, app: str | 
             base_seconds=base_seconds,
             max_seconds=read.number("JOBTIDE_RETRY_MAX_SECONDS", at_least=base_seconds),
         ),
+        caps=TenantCaps(
+            read.optional_whole("JOBTIDE_TENANT_MAX_CONCURRENT", at_least=0),
+            read.overrides("JOBTIDE_TENANT_OVERRIDES"),
+        ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
@@ -126,6 +138,9 @@ class _Reader:
     def whole(self, name: str, *, at_least: int) -> int:
         return self._parsed(name, int, f"a whole number of at least {at_least}", lambda value: value >= at_least)
 
+    def optional_whole(self, name: str, *, at_least: int) -> int | None:
+        return self.whole(name, at_least=at_least) if self.text(name) else None
+
     def number(self, name: str, *, at_least: float) -> float:
         return self._parsed(
             name, float, f"a number from {at_least:g} to {_MOST:g}", lambda value: at_least <= value <= _MOST
@@ -145,6 +160,18 @@ class _Reader:
             return tuple(dict.fromkeys(value))
 
         return self._parsed(name, parse, 'a JSON array of job types, as in ["a", "b"]', bool)
+
+    def overrides(self, name: str) -> dict[UUID, int]:
+        if not self.text(name):
+            return {}
+
+        def parse(text: str) -> dict[UUID, int]:
+            value = json.loads(text)
+            if not isinstance(value, dict) or not all(type(limit) is int and limit >= 0 for limit in value.values()):
+                raise ValueError
+            return {UUID(tenant): limit for tenant, limit in value.items()}
+
+        return self._parsed(name, parse, 'a JSON object of tenant UUID to a whole number, as in {"<uuid>": 64}', bool)
 
     def pod_uid(self, name: str) -> str:
         # `local-` marks a process that is no pod: the controller must not take its silence for a death.

@@ -54,6 +54,7 @@ class Worker:
         poll_seconds: float,
         drain_seconds: float,
         emit: Emit,
+        polls_at_each_end: bool = False,
     ) -> None:
         self._queue = queue
         self._finisher = finisher
@@ -66,6 +67,7 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
         self._emit = emit
+        self._polls_at_each_end = polls_at_each_end  # under tenant caps an end here makes room for the next
         self._idle_seconds = _FIRST_IDLE_SECONDS
         self._backoff = Backoff()
         self._own_pod_rescued = False
@@ -145,11 +147,11 @@ class Worker:
             self._emit(DatabaseBack("claim"))
 
     def _rest(self, seconds: float) -> None:
-        """Waits for `seconds`, a signal, or, where there was no free slot (inf), the first one to come free."""
+        """Waits for `seconds`, a signal, or, where an end can make work startable, the first end."""
         until = monotonic() + min(seconds, _TURN_SECONDS)
         while not self.stops:
             mail = self._next_mail(until - monotonic())
-            if mail is None or (mail == "freed" and seconds == math.inf):
+            if mail is None or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end)):
                 break
         while self._next_mail(0) is not None:  # take what else has come: one claim then fills all free slots
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from jobtide_controller.api.spec import Tenants
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 DATABASE_VOLUME = "jobtide-database"
@@ -46,12 +47,22 @@ def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
         "JOBTIDE_RETRY_BASE_SECONDS": str(spec.retry.base_seconds),
         "JOBTIDE_RETRY_MAX_SECONDS": str(spec.retry.max_seconds),
         PORT_ENV: str(HTTP_PORT),
+        **_caps(spec.tenants),
     }
     return [
         *({"name": name, "value": value} for name, value in values.items()),
         _from_field("JOBTIDE_POD_UID", "metadata.uid"),
         _from_field("JOBTIDE_POD_NAME", "metadata.name"),
     ]
+
+
+def _caps(tenants: Tenants) -> dict[str, str]:
+    caps = {}
+    if tenants.max_concurrent is not None:
+        caps["JOBTIDE_TENANT_MAX_CONCURRENT"] = str(tenants.max_concurrent)
+    if tenants.overrides:
+        caps["JOBTIDE_TENANT_OVERRIDES"] = json.dumps(dict(sorted(tenants.overrides.items())))
+    return caps
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:

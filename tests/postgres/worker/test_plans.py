@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -30,11 +30,28 @@ def lap(of, wanted):
     }  # fmt: skip
 
 
+CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
+
+
+def look(of, wanted):
+    return {"types": of.types, "firsts": of.firsts, "lasts": of.lasts, "wanted": wanted, **CAPS}
+
+
+def capped(keys):
+    tenants = [UUID(int=number) for number in range(1, keys + 1)]
+    return {
+        "types": ["common"], "key_types": ["common"] * keys, "key_tenants": tenants, "key_positions": [1] * keys,
+        "wanted": keys, "rows_per_key": 1, "token": "t", "lease_seconds": 60.0, **CAPS,
+    }  # fmt: skip
+
+
 # statement, parameters, shared buffers that it may touch: measured, and doubled.
 CASES = [
     pytest.param("claim", lap(LAP, 1), 70, id="claim one of many"),
     pytest.param("claim", lap(LAP, 50), 2_300, id="claim fifty of many"),
     pytest.param("claim", lap(RARE, 50), 15, id="claim of types that nobody sends"),
+    pytest.param("lock_tenants", look(LAP, 50), 800, id="look at fifty tenants under a cap"),
+    pytest.param("claim_capped", capped(50), 2_300, id="claim fifty under a cap"),
     pytest.param(
         "finish",
         {**ONE, "statuses": ["completed"], "results": ["{}"], "delays": [None], "gives_back": [False]},
@@ -89,7 +106,7 @@ def test_a_statement_touches_what_it_works_on_and_no_more(large, name, parameter
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
 
 
-@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[:4])
+@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[:3])
 def test_the_plan_does_not_depend_on_the_parameters(large, name, parameters, most_buffers):
     """Only so does PostgreSQL keep one plan for a prepared statement, instead of planning every claim anew."""
     custom, generic = (explain(large, name, parameters, f"force_{kind}_plan") for kind in ("custom", "generic"))

@@ -118,6 +118,13 @@ def test_worker_gets_the_contract_of_its_environment():
     }
 
 
+def test_worker_is_told_the_limits_of_tenants_where_there_are_any():
+    owner = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    env = _env(_worker(tenants={"maxConcurrent": 16, "overrides": {owner: 64}}))
+    assert env["JOBTIDE_TENANT_MAX_CONCURRENT"] == "16"
+    assert env["JOBTIDE_TENANT_OVERRIDES"] == f'{{"{owner}": 64}}'
+
+
 def test_database_secret_is_a_file():
     pod = _pod(databaseSecret={"name": "pg", "key": "dsn"})["spec"]
     (volume,) = pod["volumes"]

@@ -46,6 +46,9 @@ def test_a_process_that_is_no_pod_gets_a_uid_of_its_own():
         ("JOBTIDE_TYPES", "[1]", "a JSON array of job types"),
         ("JOBTIDE_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("JOBTIDE_POD_UID", "a:b", "no colon"),
+        ("JOBTIDE_TENANT_MAX_CONCURRENT", "-1", "a whole number of at least 0"),
+        ("JOBTIDE_TENANT_OVERRIDES", '{"acme": 3}', "a JSON object of tenant UUID"),
+        ("JOBTIDE_TENANT_OVERRIDES", "[3]", "a JSON object of tenant UUID"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_expected(name, value, said):

@@ -1,0 +1,80 @@
+-- Second half of a claim under tenant caps: counts what each locked tenant runs, and claims up to its cap.
+--
+-- Runs in the transaction that holds the tenants' locks (lock_tenants.sql), after that statement, so that its snapshot
+-- sees every claim that was committed before the lock was got: the cap is exact.
+--
+-- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
+--             key_positions int[] (the keys to take from), wanted int, rows_per_key int, cap int,
+--             override_tenants uuid[], override_caps int[], token text, lease_seconds float8
+-- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_status_created_at over the processing rows;
+--             job_queue_pkey for the update
+-- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are let go at commit
+WITH key AS (
+    SELECT *
+    FROM unnest((SELECT %(key_types)s::text[]), (SELECT %(key_tenants)s::uuid[]), (SELECT %(key_positions)s::int[]))
+        AS key (type, tenant_id, position)
+),
+override AS MATERIALIZED (
+    SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
+),
+running AS MATERIALIZED (
+    SELECT q.tenant_id, count(*) AS jobs
+    FROM job_queue AS q
+    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
+    GROUP BY q.tenant_id
+),
+room AS MATERIALIZED (
+    SELECT
+        tenant.tenant_id,
+        greatest(0, coalesce(override.cap, (SELECT %(cap)s::int)) - coalesce(running.jobs, 0)) AS places
+    FROM (SELECT DISTINCT key.tenant_id FROM key) AS tenant
+    LEFT JOIN override ON tenant.tenant_id = override.tenant_id
+    LEFT JOIN running ON tenant.tenant_id = running.tenant_id
+),
+due AS MATERIALIZED (
+    SELECT due_row.id, due_row.due_at, key.position, key.tenant_id
+    FROM key
+    INNER JOIN room ON key.tenant_id = room.tenant_id
+    CROSS JOIN LATERAL (
+        SELECT
+            q.id,
+            coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+        FROM job_queue AS q
+        WHERE
+            q.status = 'pending'
+            AND q.type = key.type
+            AND q.tenant_id = key.tenant_id
+            AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
+        ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
+        LIMIT least((SELECT %(rows_per_key)s::int), room.places)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS due_row
+),
+candidate AS MATERIALIZED (
+    SELECT due.id, due.due_at, due.position
+    FROM (
+        SELECT due.*, row_number() OVER (PARTITION BY due.tenant_id ORDER BY due.due_at, due.id) AS place
+        FROM due
+    ) AS due
+    INNER JOIN room ON due.tenant_id = room.tenant_id
+    WHERE due.place <= room.places
+    ORDER BY due.place, due.position
+    LIMIT (SELECT %(wanted)s::int)
+),
+claimed AS (
+    UPDATE job_queue AS q
+    SET
+        status = 'processing',
+        worker_id = %(token)s,
+        attempts = q.attempts + 1,
+        next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
+    WHERE q.id = ANY(ARRAY(SELECT candidate.id FROM candidate))
+    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, q.result
+)
+SELECT
+    claimed.*,
+    CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
+        AS waited_seconds,
+    candidate.position
+FROM claimed
+INNER JOIN candidate ON claimed.id = candidate.id

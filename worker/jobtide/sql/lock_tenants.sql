@@ -1,0 +1,71 @@
+-- First half of a claim under tenant caps: chooses the keys that may give rows, and locks their tenants.
+--
+-- Counting and claiming in one statement would let two claims see the same free place. So a transaction first takes
+-- an advisory lock for each tenant, and its second statement (claim_capped.sql), with a snapshot of its own, counts
+-- and claims under these locks. A tenant that somebody else holds just now is passed over, never waited for. The
+-- locks are the transaction's, so no session state is left behind and a pooler does no harm.
+--
+-- Tenants that look full are left out here, so that they can't crowd out others; claim_capped.sql counts again.
+--
+-- Parameters: types text[], firsts uuid[], lasts uuid[] (the lap, see claim.sql), wanted int,
+--             cap int (of tenants without an override), override_tenants uuid[], override_caps int[]
+-- Index:      idx_job_queue_due, one probe a key; idx_job_queue_status_created_at over the processing rows
+-- Locks:      advisory ones, of at most `wanted` tenants
+WITH lap AS (
+    SELECT *
+    FROM unnest((SELECT %(types)s::text[]), (SELECT %(firsts)s::uuid[]), (SELECT %(lasts)s::uuid[]))
+        WITH ORDINALITY AS lap (type, first_tenant, last_tenant, position)
+),
+override AS MATERIALIZED (
+    SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
+),
+running AS MATERIALIZED (
+    SELECT q.tenant_id, count(*) AS jobs
+    FROM job_queue AS q
+    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
+    GROUP BY q.tenant_id
+)
+SELECT lap.type, tenant.tenant_id, lap.position
+FROM lap
+CROSS JOIN LATERAL (
+    WITH RECURSIVE walk AS (
+        (
+            SELECT q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+            FROM job_queue AS q
+            WHERE
+                q.status = 'pending'
+                AND q.type = lap.type
+                AND q.tenant_id BETWEEN lap.first_tenant AND lap.last_tenant
+            ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT following.tenant_id, following.due_at
+        FROM walk
+        CROSS JOIN LATERAL (
+            SELECT q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+            FROM job_queue AS q
+            WHERE
+                q.status = 'pending'
+                AND q.type = lap.type
+                AND q.tenant_id > walk.tenant_id
+                AND q.tenant_id <= lap.last_tenant
+            ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+            LIMIT 1
+        ) AS following
+    )
+    SELECT walk.tenant_id FROM walk WHERE walk.due_at <= now()
+) AS tenant
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        (SELECT override.cap FROM override WHERE override.tenant_id = tenant.tenant_id), (SELECT %(cap)s::int)
+    ) > coalesce((SELECT running.jobs FROM running WHERE running.tenant_id = tenant.tenant_id), 0) AS has_room
+    OFFSET 0
+) AS look
+CROSS JOIN LATERAL (
+    -- OFFSET 0 keeps this call behind the look above: only tenants with room are locked.
+    SELECT look.has_room AND pg_try_advisory_xact_lock(hashtextextended('jobtide ' || tenant.tenant_id, 0)) AS locked
+    OFFSET 0
+) AS gate
+WHERE gate.locked
+LIMIT (SELECT %(wanted)s::int)
