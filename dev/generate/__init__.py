@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dev.generate import crd, reference
+from dev.generate import crd, reference, values
 
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "crds/jobworkerpools.yaml": crd.manifest,
     "charts/jobtide/templates/crd.yaml": crd.chart_template,
+    "charts/jobtide/values.schema.json": values.render,
     "docs/reference.md": reference.render,
 }
