@@ -27,14 +27,15 @@ Pieces = tuple[Piece, ...]
 def added(pieces: Pieces, *, start: float, end: float, rows: float) -> Pieces:
     """The pieces with what fell due between two readings, without what is too old.
 
-    12 rows in 20 s become four pieces of 3 rows, 5 s apart.
+    12 rows in 20 s become four pieces of 3 rows, 5 s apart. Of a gap of hours only the last ten minutes count.
     """
     kept = recent(pieces, end)
     if rows <= 0:
         return kept
     parts = max(1, math.ceil((end - start) / PIECE_SECONDS))
     step = (end - start) / parts
-    fresh = [Piece(start + step * (index + 1), rows / parts) for index in range(parts)]
+    first = max(0, parts - math.ceil(KEPT_SECONDS / PIECE_SECONDS))
+    fresh = [Piece(start + step * (index + 1), rows / parts) for index in range(first, parts)]
     if kept and parts == 1 and math.floor(kept[-1].at) == math.floor(end):
         return (*kept[:-1], Piece(end, kept[-1].rows + rows))
     joined = (*kept, *fresh)

@@ -53,6 +53,12 @@ def test_rows_of_a_long_gap_are_spread_over_it():
     assert pieces == tuple(Piece(NOW - 15 + 5 * index, 3.0) for index in range(4))
 
 
+def test_gap_of_hours_leaves_no_more_than_ten_minutes_of_pieces():
+    pieces = flow.added((), start=NOW - 36_000, end=NOW, rows=36_000)
+    assert sum(piece.rows for piece in pieces) == pytest.approx(600)
+    assert NOW - pieces[0].at <= flow.KEPT_SECONDS
+
+
 def test_rows_of_one_second_are_one_piece():
     pieces: flow.Pieces = ()
     for tenth in range(5):
