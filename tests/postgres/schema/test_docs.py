@@ -1,0 +1,36 @@
+"""docs/schema.md says what is so: its kinds, its commands and its SQL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobtide.__main__ import main
+from jobtide.schema import ProblemKind
+
+PAGE = (Path(__file__).parents[3] / "docs" / "schema.md").read_text()
+
+
+def test_every_kind_of_problem_is_explained_once():
+    table = PAGE.partition("## What check finds")[2]
+    assert sorted(re.findall(r"^\| (\w+) \| (?:yes|no)", table, re.MULTILINE)) == sorted(ProblemKind)
+
+
+@pytest.mark.parametrize("command", ["apply", "print", "check"])
+def test_every_option_of_a_command_is_on_the_page(command, capsys):
+    with pytest.raises(SystemExit):
+        main(["schema", command, "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert options
+    assert options <= set(re.findall(r"--[a-z-]+", PAGE))
+
+
+def test_the_pages_sql_shows_a_person_the_own_tenants_jobs(connect, database, people, names):
+    logins, claims = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    admin = connect(autocommit=False)
+    admin.execute(logins)
+    admin.execute(claims.replace("<users.id>", str(people.my_user)))
+    assert admin.execute("SELECT id FROM job_queue").fetchall() == [(people.my_job,)]
+    admin.rollback()
