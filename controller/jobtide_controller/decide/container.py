@@ -66,7 +66,9 @@ def _caps(tenants: Tenants) -> dict[str, str]:
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:
-    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+    # With the version that the API server would fill in: a fieldRef is compared as a whole, and one that differs
+    # from what is stored is a conflict between our two managers.
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
 def _port(container: dict[str, Any]) -> int:

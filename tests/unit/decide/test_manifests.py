@@ -113,8 +113,8 @@ def test_worker_gets_the_contract_of_its_environment():
         "JOBTIDE_RETRY_BASE_SECONDS": "1",
         "JOBTIDE_RETRY_MAX_SECONDS": "9",
         "JOBTIDE_HTTP_PORT": "8080",
-        "JOBTIDE_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
-        "JOBTIDE_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "JOBTIDE_POD_UID": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}},
+        "JOBTIDE_POD_NAME": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
     }
 
 

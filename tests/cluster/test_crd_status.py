@@ -1,0 +1,75 @@
+"""What the controller computes, through a real API server and back: accepted whole, and stable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide import manifests, status
+from jobtide_controller.decide.context import Context
+from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.scaling import decide
+
+NOW = 1_800_000_000.0
+BUSY = Reading(
+    NOW,
+    {
+        Key("thumbs", "0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10"): Depth(
+            due=8_140, running=92, oldest_age_seconds=192.5, mean_age_seconds=90, capped=True
+        )
+    },
+)
+LEARNED = History(types={"thumbs": Learned(slot_seconds=1_234.5, jobs=999.9, ran_seconds=99)})
+
+
+def _render(stored: dict[str, Any], reading: Reading | Unreadable, now: float) -> dict[str, Any]:
+    pool = JobWorkerPool.model_validate(stored)
+    fleet = Fleet(want=3)
+    decision = decide(pool.spec, reading, fleet, LEARNED, now)
+    return status.render(pool, reading, fleet, decision, Context(), stored.get("status"), now)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        pytest.param(BUSY, id="busy"),
+        pytest.param(Reading(NOW, {}), id="idle"),
+        pytest.param(Unreadable(Blindness.TIMEOUT, "canceling statement due to statement timeout", NOW), id="blind"),
+    ],
+)
+def test_status_comes_back_as_it_was_written_and_is_not_written_again(kubectl, pool, reading):
+    kubectl.apply(pool())
+    written = _render(kubectl.get("jwp", "thumbs"), reading, NOW)
+    patch = json.dumps({"status": written})
+    kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", patch)
+    stored = kubectl.get("jwp", "thumbs")
+    assert stored["status"] == written
+    assert _render(stored, reading, NOW + 60) == written
+
+
+def test_condition_can_be_waited_for(kubectl, pool):
+    kubectl.apply(pool())
+    written = _render(kubectl.get("jwp", "thumbs"), Reading(NOW, {}), NOW)
+    kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", json.dumps({"status": written}))
+    kubectl("wait", "jwp/thumbs", "--for=condition=Ready", "--timeout=5s")
+    kubectl("wait", "jwp/thumbs", "--for=jsonpath={.status.pending}=0", "--timeout=5s")
+
+
+def test_deployment_of_a_pool_is_accepted_and_template_and_number_have_their_own_managers(kubectl, pool):
+    kubectl.apply(pool())
+    mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+
+    def apply(manager: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=json.dumps(manifest))
+        return kubectl.get("deployment", "thumbs-worker")
+
+    apply("jobtide-scale", manifests.deployment_first_apply(mine, 3))
+    first = apply("jobtide-template", manifests.deployment_template_apply(mine))
+    again = apply("jobtide-template", manifests.deployment_template_apply(mine))
+    assert first["spec"]["replicas"] == 3
+    assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
