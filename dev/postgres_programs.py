@@ -13,10 +13,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dev.errors import DevError
+from dev.system import ensure_packages
+
 VERSIONS = (15, 18)
 
 
-class ServerError(RuntimeError):
+class ServerError(DevError):
     """A PostgreSQL program failed; the message holds its own words."""
 
 
@@ -34,8 +37,8 @@ def binaries(version: int) -> Path:
 def _debian_binaries() -> Path:
     folder = Path("/usr/lib/postgresql/15/bin")
     if not (folder / "initdb").exists():
-        with _no_main_cluster():
-            run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql-15"], as_owner=False)
+        with _no_main_cluster() if os.geteuid() == 0 else contextlib.nullcontext():
+            ensure_packages({"postgresql-15": str(folder / "initdb")})
     return folder
 
 
@@ -95,7 +98,7 @@ def _credentials() -> dict[str, object]:
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": ()}
 
 
-def run(command: Sequence[str | Path], *, as_owner: bool = True, log: Path | None = None) -> None:
+def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
     # A file, not a pipe: the server that pg_ctl leaves behind would hold a pipe open for ever.
     with tempfile.TemporaryFile() as output:
         result = subprocess.run(
@@ -106,7 +109,7 @@ def run(command: Sequence[str | Path], *, as_owner: bool = True, log: Path | Non
             cwd="/",
             env=_environment(),
             check=False,
-            **(_credentials() if as_owner else {}),  # type: ignore[call-overload]
+            **_credentials(),  # type: ignore[call-overload]
         )
         output.seek(0)
         words = output.read().decode(errors="replace")
@@ -136,5 +139,4 @@ def _environment() -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
-        "DEBIAN_FRONTEND": "noninteractive",
     }
