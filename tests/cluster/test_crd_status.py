@@ -73,3 +73,15 @@ def test_deployment_of_a_pool_is_accepted_and_template_and_number_have_their_own
     again = apply("jobtide-template", manifests.deployment_template_apply(mine))
     assert first["spec"]["replicas"] == 3
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+def test_pod_of_a_silent_template_passes_the_restricted_standard(kubectl, pool):
+    kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kubectl.apply(pool())
+    mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    template = manifests.deployment_template_apply(mine)["spec"]["template"]
+    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": mine.spec.template["spec"]}
+    ours = {**given, "metadata": {**template["metadata"], "name": "one"}, "spec": template["spec"]}
+    refused = kubectl.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(given))
+    assert 'violates PodSecurity "restricted' in refused.stderr
+    kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(ours))
