@@ -9,6 +9,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from kubernetes.aio.config import ConfigException
+
 from jobtide import __version__
 from jobtide_controller import logs
 from jobtide_controller.health import Health
@@ -46,7 +48,11 @@ def main() -> int:
         print(f"jobtide-controller: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
     logs.configure(settings.log_level, settings.log_format)
-    return asyncio.run(run(settings))
+    try:
+        return asyncio.run(run(settings))
+    except ConfigException as error:
+        print(f"jobtide-controller: no way to the API server: {error}", file=sys.stderr)  # noqa: T201 - for a person
+        return 2
 
 
 async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
@@ -123,7 +129,7 @@ def build(settings: Settings, api: Api) -> Controller:
     inventory = Inventory(emit)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
     writer = Writer(api, emit, leading=elector.held, pace=Pace())
-    subscribers.append(EventRecorder(writer, instance=settings.pod_name))
+    subscribers.append(EventRecorder(writer, emit, instance=settings.pod_name))
     applier = Applier(inventory, writer)
     queue = WriteQueue(emit)
     reporter = Reporter(StatusWriter(inventory, writer, queue), emit)

@@ -141,6 +141,14 @@ class WriteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRefused:
+    """A Kubernetes Event was not taken; nothing depends on it."""
+
+    pool: PoolRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rescued:
     """Jobs of a gone pod are back in the queue."""
 
@@ -187,6 +195,7 @@ Event = (
     | ReasonChanged
     | Wrote
     | WriteFailed
+    | EventRefused
     | Rescued
     | RescueFailed
     | ForeignWorker

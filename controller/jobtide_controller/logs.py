@@ -24,6 +24,8 @@ def configure(level: str, log_format: LogFormat) -> None:
     root.setLevel(level)
     # A line for each object and event there is.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # It says at each start that it leaves the signals to us.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     for chatty in ("kopf", "aiohttp.access", "asyncio", "psycopg"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
@@ -77,6 +79,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
         case events.WriteFailed(pool, what, message, retry_seconds):
             _say(logging.WARNING, f"{pool}: {what} failed, next try in {retry_seconds:.1f} s: {message}",
                  pool=str(pool))  # fmt: skip
+        case events.EventRefused(pool, message):
+            _say(logging.WARNING, f"{pool}: an Event was not taken: {message}", pool=str(pool))
         case events.Rescued(database, pod_uid, jobs, gave_back):
             how = "given back" if gave_back else "returned, the attempt counted"
             _say(logging.INFO, f"{jobs} jobs of gone pod {pod_uid} {how}", database=database, jobs=jobs)

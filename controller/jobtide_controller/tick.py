@@ -160,8 +160,8 @@ class DatabaseLoop:
             self._pipeline.rested(uid, self._previous_taken_at)
         try:
             progress = self._pipeline.advance(entry, reading, warnings=self._source.warnings, now=self._wall_clock())
-        except Exception:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other pool
-            self._tell_bug(entry, traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
+            self._tell_bug(entry, error)
             return
         self._bugs.pop(uid, None)
         if progress.settled:
@@ -173,11 +173,11 @@ class DatabaseLoop:
         else:
             self._wake_at[uid] = progress.wake_at
 
-    def _tell_bug(self, entry: PoolEntry, words: str) -> None:
+    def _tell_bug(self, entry: PoolEntry, error: Exception) -> None:
         """The same bug of the same pool once, not five times a second."""
-        if self._bugs.get(entry.uid) != words:
-            self._bugs[entry.uid] = words
-            self._emit(Failed(f"pool {entry.ref}", words))
+        if self._bugs.get(entry.uid) != repr(error):
+            self._bugs[entry.uid] = repr(error)
+            self._emit(Failed(f"pool {entry.ref}", "".join(traceback.format_exception(error))))
 
     def _note(self, reading: Reading | Unreadable) -> None:
         """The database was read or lost; when that changes, every pool hears of it."""

@@ -70,7 +70,8 @@ async def load_configuration() -> Configuration:
     if os.environ.get(IN_CLUSTER) and not os.environ.get("KUBECONFIG"):
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        file = os.environ.get("KUBECONFIG")  # the library would take its value from when it was imported
+        await config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.retries = False
     return configuration
 

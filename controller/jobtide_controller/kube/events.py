@@ -31,19 +31,20 @@ class EventRecorder:
     def __init__(
         self,
         writer: EventWriter,
+        emit: instrument.Emit,
         *,
         instance: str,
         monotonic: Callable[[], float] = time.monotonic,
         spawn: Callable[[Coroutine[Any, Any, None]], object] = asyncio.create_task,
     ) -> None:
         self._writer = writer
+        self._emit = emit
         self._instance = instance
         self._monotonic = monotonic
         self._spawn = spawn
         self._pace = Pace(per_second=5.0, burst=25.0, monotonic=monotonic)
         self._said: dict[tuple[str, str, str], float] = {}
         self._tasks: set[object] = set()
-        self.left_out = 0
 
     def __call__(self, event: instrument.Event, /) -> None:
         match event:
@@ -62,10 +63,9 @@ class EventRecorder:
         if once and self._is_repeated((uid, reason, note)):
             return
         if not self._pace.try_take():
-            self.left_out += 1
             return
         body = _event(pool, uid, reason, note, is_warning=is_warning, instance=self._instance)
-        task = self._spawn(self._send(EVENTS.path(pool.namespace), body))
+        task = self._spawn(self._send(pool, body))
         self._tasks.add(task)
         if isinstance(task, asyncio.Task):
             task.add_done_callback(self._tasks.discard)
@@ -80,18 +80,20 @@ class EventRecorder:
         self._said[key] = now
         return False
 
-    async def _send(self, path: str, body: Json) -> None:
+    async def _send(self, pool: PoolRef, body: Json) -> None:
         try:
-            await self._writer.create("event", path, body)
-        except (ApiError, NotLeadingError):
-            self.left_out += 1
+            await self._writer.create("event", EVENTS.path(pool.namespace), body)
+        except NotLeadingError:
+            return  # its new holder sees the same and says it
+        except ApiError as error:
+            self._emit(instrument.EventRefused(pool, str(error)))
 
 
 def _event(pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, instance: str) -> Json:
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{pool.name}.", "namespace": pool.namespace},
+        "metadata": {"generateName": f"{pool.name}-", "namespace": pool.namespace},
         "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "type": "Warning" if is_warning else "Normal",
         "reason": reason[:128],

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobtide_controller.instrument import DatabaseLost, Decided, EventRefused, ObjectRejected, PoolRef, ReasonChanged
+from jobtide_controller.kube.events import SAME_SECONDS, EventRecorder
+from jobtide_controller.kube.queue import NotLeadingError
+from tests.unit.kube.objects import Clock, Events, refused, settle
+
+THUMBS = PoolRef("media", "thumbs")
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.bodies: list[dict] = []
+        self.error: Exception | None = None
+
+    async def create(self, what, path, body):
+        assert what == "event"
+        assert path == "/apis/events.k8s.io/v1/namespaces/media/events"
+        if self.error:
+            raise self.error
+        self.bodies.append(body)
+        return body
+
+
+@pytest.fixture
+def writer():
+    return Writer()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def emitted():
+    return Events()
+
+
+@pytest.fixture
+def recorder(writer, clock, emitted):
+    return EventRecorder(writer, emitted, instance="jobtide-0", monotonic=clock, spawn=asyncio.create_task)
+
+
+def decided(before, after):
+    return Decided(THUMBS, "uid", before, after, "ScalingUp", "100 due", ())
+
+
+def lost(message="refused"):
+    return ReasonChanged(THUMBS, "uid", "DatabaseReachable", False, "Unreachable", message)
+
+
+async def test_a_scaling_is_an_event_with_its_reason(recorder, writer):
+    recorder(decided(0, 4))
+    await settle()
+    (body,) = writer.bodies
+    assert (body["type"], body["reason"], body["note"]) == ("Normal", "ScaledUp", "0 -> 4 workers: 100 due")
+    assert body["regarding"]["uid"] == "uid"
+    assert body["reportingInstance"] == "jobtide-0"
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "reason"),
+    [
+        (decided(4, 0), "Normal", "ScaledDown"),
+        (lost(), "Warning", "Unreachable"),
+        (ReasonChanged(THUMBS, "uid", "Ready", True, "Applied", ""), "Normal", "Applied"),
+        (ObjectRejected("JobWorkerPool", THUMBS, "uid", "types: too few"), "Warning", "InvalidSpec"),
+    ],
+    ids=["down", "worse", "better", "invalid"],
+)
+async def test_each_kind_of_news(recorder, writer, event, kind, reason):
+    recorder(event)
+    await settle()
+    assert [(body["type"], body["reason"]) for body in writer.bodies] == [(kind, reason)]
+
+
+async def test_what_is_no_pools_own_news_is_no_event(recorder, writer):
+    recorder(DatabaseLost("main", "Timeout", "late"))
+    await settle()
+    assert writer.bodies == []
+
+
+async def test_the_same_is_said_once_a_minute(recorder, writer, clock):
+    for _ in range(5):
+        recorder(lost())
+    recorder(lost("another message"))
+    clock.pass_(SAME_SECONDS)
+    recorder(lost())
+    await settle()
+    assert len(writer.bodies) == 3
+
+
+async def test_a_flood_is_cut_off(recorder, writer, clock):
+    for number in range(1000):
+        recorder(decided(number, number + 1))
+    await settle()
+    assert len(writer.bodies) == 25
+    clock.pass_(1)
+    for number in range(1000):
+        recorder(decided(number, number + 1))
+    await settle()
+    assert len(writer.bodies) == 30
+
+
+async def test_a_long_note_is_cut_at_a_whole_character(recorder, writer):
+    recorder(lost("é" * 2000))
+    await settle()
+    note = writer.bodies[0]["note"]
+    assert len(note.encode()) <= 1024
+    assert set(note) == {"é"}
+
+
+async def test_a_refused_event_is_said(recorder, writer, emitted):
+    writer.error = refused(403)
+    recorder(lost())
+    await settle()
+    assert emitted.of(EventRefused)[0].pool == THUMBS
+
+
+async def test_a_follower_says_nothing(recorder, writer, emitted):
+    writer.error = NotLeadingError()
+    recorder(lost())
+    await settle()
+    assert emitted.seen == []

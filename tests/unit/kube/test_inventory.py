@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import pytest
+
+from jobtide_controller.decide.demand import Blindness, Key, PodRun, Reading, Unreadable
+from jobtide_controller.instrument import ObjectRejected, PoolRef
+from jobtide_controller.kube.inventory import Inventory
+from jobtide_controller.kube.parse import GonePod
+from jobtide_controller.kube.pods import Presence
+from tests.unit.kube.objects import Events, deployment, pod, pool
+
+THUMBS = PoolRef("media", "thumbs")
+NOTHING = Reading(0.0, {}, {})
+
+
+@pytest.fixture
+def events():
+    return Events()
+
+
+@pytest.fixture
+def inventory(events):
+    return Inventory(events)
+
+
+def entry_of(inventory, uid="uid-thumbs"):
+    entry = inventory.pools.get(uid)
+    assert entry is not None
+    return entry
+
+
+def test_a_pool_is_known_by_uid_name_and_type(inventory):
+    inventory.upsert_pool(pool(types=["a", "b"]))
+    assert inventory.pools.by_ref(THUMBS) is entry_of(inventory)
+    assert sorted(inventory.pools.types("main")) == ["a", "b"]
+    assert inventory.pools.of_type("main", "a") == {"uid-thumbs"}
+    assert inventory.pools.databases() == {"main"}
+
+
+def test_an_older_event_changes_nothing(inventory):
+    inventory.upsert_pool(pool(version_=20, generation=2, types=["new"]))
+    assert not inventory.upsert_pool(pool(version_=19, generation=1, types=["old"]))
+    assert inventory.pools.types("main") == ["new"]
+
+
+def test_our_own_status_write_is_no_news(inventory):
+    inventory.upsert_pool(pool())
+    inventory.changes.take("main")
+    assert not inventory.upsert_pool(pool(status={"pending": 5}))
+    assert inventory.changes.take("main") == set()
+    assert entry_of(inventory).status == {"pending": 5}
+
+
+def test_an_edited_pool_is_news_and_leaves_its_old_types(inventory):
+    inventory.upsert_pool(pool(types=["a"]))
+    inventory.changes.take("main")
+    assert inventory.upsert_pool(pool(generation=2, types=["b"]))
+    assert inventory.changes.take("main") == {"uid-thumbs"}
+    assert inventory.pools.of_type("main", "a") == set()
+
+
+def test_a_pool_of_the_same_name_made_anew_is_another_pool(inventory):
+    inventory.upsert_pool(pool(uid="old"))
+    inventory.upsert_pool(pool(uid="new"))
+    inventory.forget_pool(pool(uid="old"))
+    assert inventory.pools.by_ref(THUMBS).uid == "new"
+
+
+def test_a_pool_that_is_being_deleted_is_let_go(inventory):
+    inventory.upsert_pool(pool())
+    deleted = pool()
+    deleted["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    inventory.upsert_pool(deleted)
+    assert inventory.pools.get("uid-thumbs") is None
+    assert inventory.changes.take("main") == {"uid-thumbs"}
+
+
+def test_a_pool_that_cannot_be_understood_is_said_once_and_stops_no_other(inventory, events):
+    bad = pool(types=[])
+    inventory.upsert_pool(bad)
+    inventory.upsert_pool(bad)
+    inventory.upsert_pool(pool("other"))
+    assert [event.uid for event in events.of(ObjectRejected)] == ["uid-thumbs"]
+    assert "types" in events.of(ObjectRejected)[0].message
+    assert inventory.pools.get("uid-other") is not None
+
+
+def test_pools_that_share_a_type_hear_of_each_other(inventory):
+    inventory.upsert_pool(pool("a", types=["x"]))
+    inventory.changes.take("main")
+    inventory.upsert_pool(pool("b", types=["x", "y"]))
+    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    (overlap,) = inventory.pools.overlaps(entry_of(inventory, "uid-b"))
+    assert (overlap.type, overlap.pools) == ("x", ("media/a",))
+    inventory.forget_pool(pool("b"))
+    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    assert inventory.pools.overlaps(entry_of(inventory, "uid-a")) == ()
+
+
+def test_pools_of_two_databases_may_share_a_type(inventory):
+    inventory.upsert_pool(pool("a", types=["x"]))
+    inventory.upsert_pool(pool("b", types=["x"], database="other"))
+    assert inventory.pools.overlaps(entry_of(inventory, "uid-a")) == ()
+
+
+def test_the_fleet_is_the_deployment_and_its_pods(inventory):
+    inventory.upsert_pool(pool())
+    assert inventory.fleet(entry_of(inventory), NOTHING).want is None
+    inventory.upsert_deployment(deployment(replicas=3))
+    inventory.upsert_pod(pod("one", ready_at="2026-11-24T12:00:04Z"))
+    inventory.upsert_pod(pod("two"))
+    reading = Reading(0.0, {}, {"uid-one": PodRun({Key("thumbs", "t"): 1})})
+    fleet = inventory.fleet(entry_of(inventory), reading)
+    assert (fleet.want, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
+    blind = inventory.fleet(entry_of(inventory), Unreadable(Blindness.TIMEOUT, "", 0.0))
+    assert (blind.want, blind.ready, blind.busy) == (3, 1, 0)
+
+
+def test_another_pools_deployment_and_pods_are_not_ours(inventory):
+    inventory.upsert_pool(pool())
+    inventory.upsert_deployment(deployment(owner="somebody else"))
+    inventory.upsert_deployment(deployment(owner=""))
+    inventory.upsert_pod(pod(of="other"))
+    fleet = inventory.fleet(entry_of(inventory), NOTHING)
+    assert (fleet.want, fleet.pods) == (None, ())
+
+
+def test_every_change_of_a_fleet_is_news(inventory):
+    inventory.upsert_pool(pool())
+    changes = inventory.changes
+    changes.take("main")
+    steps = [
+        lambda: inventory.upsert_deployment(deployment()),
+        lambda: inventory.upsert_pod(pod()),
+        lambda: inventory.upsert_pod(pod(ready_at="2026-11-24T12:00:04Z")),
+        lambda: inventory.forget_pod(pod()),
+        lambda: inventory.forget_deployment(deployment()),
+    ]
+    for step in steps:
+        step()
+        assert changes.take("main") == {"uid-thumbs"}
+
+
+def test_an_event_that_says_nothing_new_of_a_pod_is_no_news(inventory):
+    inventory.upsert_pool(pool())
+    inventory.upsert_pod(pod())
+    inventory.changes.take("main")
+    inventory.upsert_pod(pod())
+    assert inventory.changes.take("main") == set()
+
+
+def test_a_late_event_does_not_bring_a_deleted_pod_back(inventory):
+    inventory.upsert_pod(pod(version_=5))
+    inventory.forget_pod(pod(version_=9))
+    inventory.upsert_pod(pod(version_=7))
+    assert inventory.pods.of(THUMBS) == ()
+
+
+def test_the_usual_start_is_the_median_of_the_last_starts(inventory):
+    assert inventory.pods.start_seconds(THUMBS) == 10.0
+    for number, seconds in enumerate((2, 4, 30)):
+        inventory.upsert_pod(pod(f"p{number}", ready_at=f"2026-11-24T12:00:{seconds:02}Z"))
+    assert inventory.pods.start_seconds(THUMBS) == 4.0
+    inventory.upsert_pod(pod("p0", ready_at="2026-11-24T12:00:50Z"))
+    assert inventory.pods.start_seconds(THUMBS) == 4.0, "a pod starts once; becoming ready again is no start"
+
+
+class TestWhereabouts:
+    def test_a_pod_that_was_seen_is_alive_and_one_that_was_not_is_unknown(self, inventory):
+        inventory.upsert_pod(pod("seen"))
+        assert inventory.pods.whereabouts("uid-seen") is Presence.ALIVE
+        assert inventory.pods.whereabouts("uid-never") is Presence.UNKNOWN
+
+    def test_a_deleted_pod_is_gone_and_gives_back(self, inventory):
+        inventory.upsert_pod(pod())
+        inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
+        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+
+    def test_a_finished_pod_is_gone_though_its_object_stays(self, inventory):
+        inventory.upsert_pod(pod(phase="Failed", reason="Evicted"))
+        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert len(inventory.pods.of(THUMBS)) == 1
+
+    def test_a_crash_stays_a_crash_when_the_pod_is_cleared_away(self, inventory):
+        crashed = [{"name": "worker", "state": {"terminated": {"exitCode": 137, "finishedAt": "2026-11-24T12:05:00Z"}}}]
+        inventory.upsert_pod(pod(phase="Failed", containerStatuses=crashed))
+        inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
+        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=False)
+
+
+class TestRelist:
+    def test_what_a_newer_list_does_not_have_is_dropped(self, inventory):
+        inventory.upsert_pool(pool("a", version_=10))
+        inventory.upsert_pool(pool("b", version_=11))
+        assert inventory.relisted_pools([pool("a", version_=10)], list_version=20) == 1
+        assert inventory.pools.get("uid-b") is None
+
+    def test_what_came_after_the_list_stays(self, inventory):
+        inventory.upsert_pool(pool("late", version_=21))
+        inventory.upsert_deployment(deployment("late", version_=22))
+        inventory.upsert_pod(pod("late-pod", version_=23))
+        assert inventory.relisted_pools([], list_version=20) == 0
+        assert inventory.relisted_deployments([], list_version=20) == 0
+        assert inventory.relisted_pods([], list_version=20) == 0
+        assert inventory.pools.get("uid-late") is not None
+        assert inventory.deployment("uid-late") is not None
+        assert inventory.pods.whereabouts("uid-late-pod") is Presence.ALIVE
+
+    def test_a_list_that_says_nothing_new_repairs_nothing(self, inventory):
+        inventory.upsert_pool(pool(version_=10))
+        inventory.upsert_deployment(deployment(version_=11))
+        inventory.upsert_pod(pod(version_=12))
+        assert inventory.relisted_pools([pool(version_=10)], 20) == 0
+        assert inventory.relisted_deployments([deployment(version_=11)], 20) == 0
+        assert inventory.relisted_pods([pod(version_=12)], 20) == 0
+
+    def test_a_pod_whose_deletion_was_missed_is_gone_and_gives_back(self, inventory):
+        inventory.upsert_pool(pool())
+        inventory.upsert_pod(pod(version_=12))
+        inventory.changes.take("main")
+        assert inventory.relisted_pods([], list_version=20) == 1
+        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.changes.take("main") == {"uid-thumbs"}
+
+
+async def test_waiting_ends_with_the_first_change(inventory):
+    inventory.upsert_pool(pool())
+    await inventory.changes.wait("main", 60)
+
+
+async def test_waiting_ends_when_the_time_is_over(inventory):
+    await inventory.changes.wait("main", 0.001)
+
+
+async def test_a_change_of_another_database_wakes_nobody_here(inventory):
+    inventory.upsert_pool(pool(database="other"))
+    assert inventory.changes.take("main") == set()
+    assert inventory.changes.take("other") == {"uid-thumbs"}

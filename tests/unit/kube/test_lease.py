@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from jobtide_controller.instrument import LeaderChanged, LeaseFailed
+from jobtide_controller.kube.client import ApiError
+from jobtide_controller.kube.lease import Elector, Timing
+from tests.unit.kube.objects import Clock, Events, refused
+
+TIMING = Timing()
+
+
+class LeaseServer:
+    """One lease with the API server's optimistic locking; `down` refuses, `hook` runs before each answer."""
+
+    def __init__(self) -> None:
+        self.lease: dict | None = None
+        self.down: ApiError | None = None
+        self.hook = lambda method: None
+        self.versions = 0
+
+    async def request(self, method, path, *, body=None, timeout_seconds):
+        self.hook(method)
+        if self.down is not None:
+            raise self.down
+        if method == "GET":
+            if self.lease is None:
+                raise refused(404)
+            return copy.deepcopy(self.lease)
+        given = body["metadata"].get("resourceVersion")
+        if (self.lease is not None) != (method == "PUT") or (
+            self.lease is not None and given != self.lease["metadata"]["resourceVersion"]
+        ):
+            raise refused(409)
+        self.versions += 1
+        self.lease = copy.deepcopy(body)
+        self.lease["metadata"]["resourceVersion"] = str(self.versions)
+        return copy.deepcopy(self.lease)
+
+    @property
+    def holder(self):
+        return self.lease["spec"]["holderIdentity"]
+
+
+@pytest.fixture
+def server():
+    return LeaseServer()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def events():
+    return Events()
+
+
+@pytest.fixture
+def elector(server, clock, events):
+    def make(identity, own_clock=clock):
+        return Elector(
+            server, events, namespace="ns", name="jobtide", identity=identity, monotonic=own_clock, wall_clock=own_clock
+        )
+
+    return make
+
+
+async def test_the_first_to_come_leads(elector, server):
+    a = elector("a")
+    assert not a.held()
+    assert await a.step() == TIMING.renew_seconds
+    assert a.held()
+    assert server.holder == "a"
+
+
+async def test_a_second_one_follows_while_the_first_renews(elector, clock):
+    a, b = elector("a"), elector("b")
+    for _ in range(20):
+        await a.step()
+        await b.step()
+        assert (a.held(), b.held()) == (True, False)
+        clock.pass_(TIMING.renew_seconds)
+
+
+async def test_a_dead_leaders_lease_is_taken_within_ten_seconds(elector, server, clock):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    waited = 0.0
+    while not b.held():
+        pause = await b.step()
+        if not b.held():
+            clock.pass_(pause)
+            waited += pause
+    assert TIMING.lease_seconds <= waited < 10
+    assert server.holder == "b"
+    assert server.lease["spec"]["leaseTransitions"] == 2
+
+
+async def test_a_leader_that_cannot_renew_stops_before_another_may_start(elector, server, clock):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    await b.step()
+    server.down = refused(0)
+    while a.held():
+        await a.step()
+        clock.pass_(0.1)
+    stopped_at = clock.now
+    server.down = None
+    while not b.held():
+        await b.step()
+        clock.pass_(0.1)
+    assert clock.now - stopped_at >= TIMING.lease_seconds - TIMING.hold_seconds - 0.2
+    assert not a.held()
+
+
+async def test_holding_counts_from_when_the_request_was_sent(elector, server, clock):
+    a = elector("a")
+    server.hook = lambda method: clock.pass_(1.0) if method == "POST" else None
+    await a.step()
+    clock.pass_(TIMING.hold_seconds - 1.0)
+    assert not a.held()
+
+
+async def test_a_lease_that_runs_out_is_not_held_even_between_steps(elector, clock):
+    a = elector("a")
+    await a.step()
+    clock.pass_(TIMING.hold_seconds)
+    assert not a.held()
+
+
+async def test_clocks_that_differ_by_an_hour_change_nothing(elector, clock):
+    fast = Clock(clock.now + 3600)
+    a, b = elector("a"), elector("b", fast)
+    await a.step()
+    await b.step()
+    assert (a.held(), b.held()) == (True, False)
+
+
+async def test_of_two_takers_one_is_refused(elector, server):
+    a, b = elector("a"), elector("b")
+    taken = []
+
+    def interleave(method):
+        if method == "POST" and not taken:
+            taken.append(True)
+            server.lease = {
+                "metadata": {"resourceVersion": "99"},
+                "spec": {"holderIdentity": "b", "leaseDurationSeconds": 8, "renewTime": "x"},
+            }
+
+    server.hook = interleave
+    await a.step()
+    assert not a.held()
+    assert server.holder == "b"
+    assert not b.held(), "b is told by its own step only"
+
+
+async def test_a_released_lease_is_taken_at_the_next_look(elector, server):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    await b.step()
+    await a.release()
+    assert not a.held()
+    await b.step()
+    assert b.held()
+
+
+async def test_a_follower_releases_nothing(elector, server):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    await b.step()
+    await b.release()
+    assert server.holder == "a"
+    assert a.held()
+
+
+async def test_a_lease_taken_away_is_noticed_and_not_fought_over(elector, server, events):
+    a = elector("a")
+    await a.step()
+    server.lease["spec"]["holderIdentity"] = "thief"
+    server.lease["metadata"]["resourceVersion"] = "77"
+    await a.step()
+    assert not a.held()
+    assert server.holder == "thief"
+    assert [event.leading for event in events.of(LeaderChanged)] == [True, False]
+
+
+async def test_a_restarted_process_of_the_same_name_leads_at_once(elector):
+    await elector("a").step()
+    again = elector("a")
+    await again.step()
+    assert again.held()
+
+
+async def test_a_holder_with_a_longer_duration_is_waited_for(elector, server, clock):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    server.lease["spec"]["leaseDurationSeconds"] = 60
+    await b.step()
+    clock.pass_(59)
+    await b.step()
+    assert not b.held()
+    clock.pass_(1)
+    await b.step()
+    assert b.held()
+
+
+async def test_an_api_server_that_does_not_answer_is_said(elector, server, events):
+    server.down = refused(503)
+    assert await elector("a").step() == TIMING.poll_seconds
+    assert "503" in events.of(LeaseFailed)[0].message

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import pytest
+
+from jobtide_controller.decide.context import Rollout
+from jobtide_controller.kube.parse import deployment_of, fingerprint, gone_of, owner_words, pod_of
+from tests.unit.kube.objects import deployment, pod
+
+
+def container(**state):
+    return [{"name": "worker", "state": state}]
+
+
+def test_a_running_ready_pod():
+    parsed = pod_of(pod("a", ready_at="2026-11-24T12:00:04Z"))
+    assert (parsed.ready, parsed.finished, parsed.terminating, parsed.problem) == (True, False, False, None)
+    assert parsed.ready_at - parsed.created_at == 4
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        pytest.param(
+            pod(containerStatuses=container(waiting={"reason": "ImagePullBackOff", "message": "no such image"})),
+            "ImagePullBackOff: no such image",
+            id="image",
+        ),
+        pytest.param(
+            pod(
+                containerStatuses=[
+                    {
+                        "name": "worker",
+                        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+                        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+                    }
+                ]
+            ),
+            "CrashLoopBackOff: container worker exited with 1 (Error)",
+            id="crash loop",
+        ),
+        pytest.param(
+            pod(
+                phase="Pending",
+                conditions=[
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+                ],
+            ),
+            "Unschedulable: 0/1 nodes",
+            id="unschedulable",
+        ),
+        pytest.param(pod(containerStatuses=container(waiting={"reason": "ContainerCreating"})), None, id="creating"),
+    ],
+)
+def test_what_keeps_a_pod_from_running_is_said(raw, problem):
+    assert pod_of(raw).problem == problem
+
+
+@pytest.mark.parametrize(
+    ("raw", "evicted"),
+    [
+        pytest.param(pod(phase="Failed", reason="Evicted"), True, id="evicted"),
+        pytest.param(pod(conditions=[{"type": "DisruptionTarget", "status": "True"}]), True, id="disrupted"),
+        pytest.param(pod(phase="Failed"), False, id="failed"),
+    ],
+)
+def test_an_eviction_is_told_from_a_failure(raw, evicted):
+    assert pod_of(raw).evicted is evicted
+
+
+@pytest.mark.parametrize(("cost", "parsed"), [("-1000", -1000), ("5", 5), ("many", 0), ("", 0)])
+def test_a_deletion_cost_is_read_and_nonsense_is_none(cost, parsed):
+    raw = pod(metadata={"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}})
+    assert pod_of(raw).deletion_cost == parsed
+
+
+ASKED = {"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSeconds": 300}  # asked at 12:05:00
+
+
+@pytest.mark.parametrize(
+    ("raw", "gives_back"),
+    [
+        pytest.param(pod(), True, id="vanished"),
+        pytest.param(pod(metadata=ASKED), True, id="deleted"),
+        pytest.param(
+            pod(
+                metadata=ASKED,
+                containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:10:01Z"}),
+            ),
+            True,
+            id="killed at the end of its grace",
+        ),
+        pytest.param(
+            pod(
+                metadata=ASKED,
+                containerStatuses=container(terminated={"exitCode": 139, "finishedAt": "2026-11-24T12:04:59Z"}),
+            ),
+            False,
+            id="crashed before it was deleted",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containerStatuses=container(terminated={"exitCode": 1, "finishedAt": "2026-11-24T12:01:00Z"}),
+            ),
+            False,
+            id="failed by itself",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                reason="Evicted",
+                containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:01:00Z"}),
+            ),
+            True,
+            id="evicted",
+        ),
+        pytest.param(
+            pod(metadata=ASKED, containerStatuses=container(waiting={"reason": "CrashLoopBackOff"})),
+            False,
+            id="deleted in a crash loop",
+        ),
+        pytest.param(
+            pod(
+                metadata=ASKED,
+                containerStatuses=[
+                    {
+                        "name": "sidecar",
+                        "state": {"terminated": {"exitCode": 1, "finishedAt": "2026-11-24T12:01:00Z"}},
+                    }
+                ],
+            ),
+            True,
+            id="only a sidecar crashed",
+        ),
+    ],
+)
+def test_a_lost_pod_costs_an_attempt_only_if_its_worker_crashed(raw, gives_back):
+    assert gone_of(raw).gives_back is gives_back
+
+
+def test_a_deployment_that_no_pool_controls_is_none_of_ours():
+    assert deployment_of(deployment(owner="")) is None
+
+
+@pytest.mark.parametrize(
+    ("managers", "template_applied", "only_scale_owned"),
+    [
+        pytest.param({}, False, False, id="nothing applied"),
+        pytest.param({"jobtide-scale": {"f:spec": {"f:replicas": {}, "f:template": {}}}}, False, False, id="created"),
+        pytest.param(
+            {
+                "jobtide-scale": {"f:spec": {"f:replicas": {}, "f:template": {}}},
+                "jobtide-template": {"f:spec": {"f:template": {}}},
+            },
+            True,
+            False,
+            id="template taken over",
+        ),
+        pytest.param(
+            {"jobtide-scale": {"f:spec": {"f:replicas": {}}}, "jobtide-template": {"f:spec": {"f:template": {}}}},
+            True,
+            True,
+            id="settled",
+        ),
+    ],
+)
+def test_field_ownership_tells_how_far_the_making_of_a_deployment_got(managers, template_applied, only_scale_owned):
+    parsed = deployment_of(deployment(managers=managers))
+    assert (parsed.template_applied, parsed.only_scale_owned) == (template_applied, only_scale_owned)
+
+
+def test_the_fingerprint_is_of_everything_but_the_replicas():
+    one, three = deployment_of(deployment(replicas=1)), deployment_of(deployment(replicas=3))
+    other = deployment_of(deployment(paused=True))
+    assert one.fingerprint == three.fingerprint != other.fingerprint
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint([1, 2]) != fingerprint([2, 1])
+
+
+def test_a_rollout_is_settled_when_the_newest_template_runs_everywhere():
+    raw = deployment()
+    raw["metadata"]["generation"] = 2
+    raw["status"] = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3}
+    assert deployment_of(raw).rollout == Rollout()
+    raw["status"]["updatedReplicas"] = 2
+    assert not deployment_of(raw).rollout.settled
+    raw["status"] = {"observedGeneration": 1}
+    assert not deployment_of(raw).rollout.settled
+
+
+def test_what_stops_a_rollout_is_kept():
+    raw = deployment()
+    raw["status"]["conditions"] = [
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"},
+    ]
+    rollout = deployment_of(raw).rollout
+    assert (rollout.deadline_exceeded, rollout.replica_failure) == (True, "exceeded quota")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (deployment(owner="", managers={"kubectl": {}}), "made by kubectl"),
+        (deployment(owner="", managers={}), "made by somebody else"),
+        (deployment(owner="x"), "controlled by JobWorkerPool thumbs"),
+    ],
+    ids=["manager", "nobody", "controller"],
+)
+def test_whose_an_object_is_can_be_said(raw, words):
+    assert owner_words(raw) == words

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from jobtide_controller.instrument import Wrote
+from jobtide_controller.kube.client import ApiError
+from jobtide_controller.kube.pace import Pace
+from jobtide_controller.kube.queue import NotLeadingError
+from jobtide_controller.kube.writer import Writer
+from tests.unit.kube.objects import Clock, Events, ScriptedApi, refused
+
+
+def writer(api, events, *, leading=True, pace=None):
+    return Writer(api, events, leading=lambda: leading, pace=pace or Pace())
+
+
+async def test_nothing_is_sent_without_the_lease():
+    api = ScriptedApi(lambda *_: {})
+    for write in (
+        lambda it: it.apply("template", "/x", {}, manager="m"),
+        lambda it: it.merge("cost", "/x", {}, manager="m"),
+        lambda it: it.create("event", "/x", {}),
+    ):
+        with pytest.raises(NotLeadingError):
+            await write(writer(api, Events(), leading=False))
+    assert api.requests == []
+
+
+async def test_the_lease_is_asked_for_after_waiting_for_a_turn():
+    api, held = ScriptedApi(lambda *_: {}), [True]
+
+    class LosesIt(Pace):
+        async def wait(self) -> None:
+            held[0] = False
+
+    late = Writer(api, Events(), leading=lambda: held[0], pace=LosesIt())
+    with pytest.raises(NotLeadingError):
+        await late.apply("template", "/x", {}, manager="m")
+    assert api.requests == []
+
+
+async def test_every_answer_is_told_with_its_code():
+    events = Events()
+    await writer(ScriptedApi(lambda *_: {}), events).create("event", "/x", {})
+
+    def refuse(*_):
+        raise refused(429)
+
+    with pytest.raises(ApiError):
+        await writer(ScriptedApi(refuse), events).apply("template", "/x", {}, manager="m")
+    assert [(event.what, event.code) for event in events.of(Wrote)] == [("event", 200), ("template", 429)]
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_pace():
+    clock = Clock()
+    pace = Pace(per_second=10, burst=3, monotonic=clock)
+    assert [round(pace.reserve(), 3) for _ in range(5)] == [0, 0, 0, 0.1, 0.2]
+    clock.pass_(1)
+    assert pace.reserve() == 0
+
+
+def test_what_may_be_left_out_takes_no_turn_that_is_not_there():
+    clock = Clock()
+    pace = Pace(per_second=1, burst=2, monotonic=clock)
+    assert [pace.try_take() for _ in range(3)] == [True, True, False]
+    clock.pass_(1)
+    assert pace.try_take()
