@@ -5,6 +5,7 @@ A task is a generator: it yields statements, each with its one parameter, and ge
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
@@ -16,7 +17,6 @@ Result = TypeVar("Result")
 Library = Literal["psycopg", "sqlalchemy", "django", "asyncpg"]
 
 _SUPPORTED = "a connection of psycopg 3, SQLAlchemy (Connection or Session), Django or asyncpg"
-_ASYNC_MODULES = ("psycopg.connection_async", "sqlalchemy.ext.asyncio", "asyncpg")
 
 
 class Statement(NamedTuple):
@@ -87,7 +87,7 @@ def _library(connection: Any) -> Library:
 
 
 def _is_async(connection: Any) -> bool:
-    return any(class_.__module__.startswith(_ASYNC_MODULES) for class_ in type(connection).__mro__)
+    return _library(connection) == "asyncpg" or inspect.iscoroutinefunction(getattr(connection, "execute", None))
 
 
 def _name(connection: Any) -> str:
@@ -156,5 +156,3 @@ def _text(sql: str) -> Any:
 def _placeholder(placeholder: str, sql: str) -> str:
     """Comments go, since `text` would read a colon in them as a parameter."""
     return re.sub(r"--[^\n]*", "", sql).replace("%(asked)s", placeholder)
-
-

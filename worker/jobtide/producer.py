@@ -148,7 +148,8 @@ def _batches(jobs: Sequence[_Checked]) -> Iterator[Sequence[_Checked]]:
 def _check(job: NewJob) -> _Checked:
     what = f"the payload of {job.type!r}"
     tenant_id = _uuid("tenant_id", job.tenant_id)
-    if not job.type or job.type != job.type.strip() or "\x00" in job.type:
+    json_text(job.type, "the job type")
+    if not job.type or job.type != job.type.strip():
         raise ValueError(f"job type {job.type!r}: handlers are found by the exact text; give it without outer spaces")
     if job.run_at is not None and job.after is not None:
         raise ValueError(f"run_at={job.run_at} and after={job.after}: give one of them")

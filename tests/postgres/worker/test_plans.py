@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from jobtide.producer import NewJob, _check
 from jobtide.ring import Ring
 from jobtide.schema import apply
 from jobtide.sql import load
@@ -45,6 +46,10 @@ def capped(keys):
     }  # fmt: skip
 
 
+# What a producer sends for one job of a tenant that `large` has.
+UNIQUE = _check(NewJob(type="common", tenant_id=UUID(int=1), unique="k")).as_json()
+
+
 # statement, parameters, shared buffers that it may touch: measured, and doubled.
 CASES = [
     pytest.param("claim", lap(LAP, 1), 70, id="claim one of many"),
@@ -62,6 +67,8 @@ CASES = [
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 6, id="extend one"),
     pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
     pytest.param("rescue_own_pod", {"token_prefix": "jobtide:p:"}, 10, id="rescue of one pod among 50 running jobs"),
+    pytest.param("enqueue", {"asked": f"[{UNIQUE}]"}, 60, id="enqueue one with a key"),
+    pytest.param("enqueue_lock", {"asked": "[1, 2]"}, 0, id="lock two keys"),
 ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-FORBIDDEN = ("pydantic", "kopf", "kubernetes", "aiohttp", "prometheus_client", "yaml", "jobtide_controller", "click")
+FORBIDDEN = ("pydantic", "kopf", "kubernetes", "aiohttp", "prometheus_client", "yaml", "jobtide_controller", "click",
+             "sqlalchemy", "django", "asyncpg")  # fmt: skip
 THIRD_PARTY = """
 import sys, sysconfig
 import jobtide, jobtide.app, jobtide.__main__, jobtide.schema.cli, jobtide.status_server
@@ -24,5 +25,8 @@ def test_the_worker_imports_psycopg_and_nothing_else():
 def test_the_public_names_are_these():
     import jobtide
 
-    assert sorted(jobtide.__all__) == ["Context", "Fail", "Job", "Retry", "Snooze", "Tide", "__version__"]
+    assert sorted(jobtide.__all__) == [
+        "Context", "Fail", "Job", "NewJob", "Retry", "Snooze", "Tide", "__version__",
+        "enqueue", "enqueue_async", "enqueue_many", "enqueue_many_async",
+    ]  # fmt: skip
     assert all(hasattr(jobtide, name) for name in jobtide.__all__)
