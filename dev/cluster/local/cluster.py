@@ -33,6 +33,7 @@ NODE_TOOLS = (
     "kubectl",
     "coredns",
 )
+PROCESSES = (*(name for name in NODE_TOOLS if name != "kubectl"), "containerd")
 NODE_PACKAGES = {
     "containerd": "containerd",
     "runc": "runc",
@@ -105,7 +106,7 @@ class LocalCluster:
     def _works(self) -> bool:
         return (
             self.kubeconfig.exists()
-            and all(self.daemons.running(name) for name in (*NODE_TOOLS[:6], "coredns", "containerd"))
+            and all(self.daemons.running(name) for name in PROCESSES)
             and self._node_ready(ensure_tools("kubectl")["kubectl"])
         )
 

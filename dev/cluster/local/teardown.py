@@ -25,7 +25,7 @@ def remove_everything(layout: Layout, daemons: Daemons) -> None:
     """Every part works on what it finds, so an interrupted run is finished by the next one."""
     if not layout.state.exists() and not layout.runtime.exists() and not daemons.running():
         return
-    with step("Taking the local cluster down", usual="2 to 5 s"):
+    with step("Taking the local cluster down", usual="3 to 60 s, by the number of images"):
         daemons.kill("kubelet")  # or it would start again what is killed next
         daemons.kill()
         kill_containers()
