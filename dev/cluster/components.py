@@ -73,6 +73,7 @@ def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials,
         f"--root-ca-file={credentials.authority}",
         f"--service-account-private-key-file={credentials.signing_key}",
         f"--cluster-cidr={POD_RANGE}",
+        f"--flex-volume-plugin-dir={kubeconfig.parent / 'volume-plugins'}",  # made at start, wherever it is
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--profiling=false",
     ]

@@ -10,10 +10,12 @@ import tarfile
 
 import pytest
 
+from dev.cluster.components import controller_manager_arguments
 from dev.cluster.control_plane import PORTS, _free_ports
 from dev.cluster.local import configuration, machine, network, teardown
-from dev.cluster.local.layout import PAUSE_IMAGE, Layout
+from dev.cluster.local.layout import ENDPOINTS, PAUSE_IMAGE, Layout
 from dev.cluster.local.pause import write_pause_image
+from dev.cluster.pki import Credentials
 from dev.errors import DevError
 
 
@@ -105,6 +107,12 @@ def test_configuration_names_no_folder_outside_the_clusters_own(layout):
     containerd = (layout.configuration / "containerd.toml").read_text()
     assert "restrict_oom_score_adj = true" in containerd
     assert f'sandbox_image = "{PAUSE_IMAGE}"' in containerd
+
+
+def test_the_controller_manager_keeps_its_folder_inside_ours(layout):
+    arguments = controller_manager_arguments(ENDPOINTS, Credentials(layout.pki), layout.kubeconfig)
+
+    assert f"--flex-volume-plugin-dir={layout.state}/volume-plugins" in arguments
 
 
 def test_kernel_settings_of_connection_tracking_are_left_alone(layout):
