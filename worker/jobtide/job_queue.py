@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from jobtide.caps import NO_CAPS, TenantCaps
 from jobtide.flights import Flight
 from jobtide.job import End, Job, token_prefix
 from jobtide.ring import Lap, Ring, rows_per_key
-from jobtide.session import Session
+from jobtide.session import DatabaseAway, Session
 from jobtide.sql import load
+
+_UNANSWERED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,25 @@ class PostgresJobQueue:
         self._lease_seconds = lease_seconds
         self._caps = caps
         self._nonce = nonce
+        self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
+        self._return_unanswered(monotonic())
         token = self._prefix + self._nonce()
-        rows = self._claim_rows(ring.lap(), {
-            "wanted": wanted,
-            "rows_per_key": per_key,
-            "token": token,
-            "lease_seconds": self._lease_seconds,
-        })  # fmt: skip
+        try:
+            rows = self._claim_rows(
+                ring.lap(),
+                {
+                    "wanted": wanted,
+                    "rows_per_key": per_key,
+                    "token": token,
+                    "lease_seconds": self._lease_seconds,
+                },
+            )
+        except DatabaseAway:
+            self._unanswered[token] = monotonic()
+            raise
         if not rows:
             return Claim([], ring, wanted, drained=True)
         last = max(rows, key=lambda row: (row["position"], row["tenant_id"].int))
@@ -86,6 +98,15 @@ class PostgresJobQueue:
             rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
         )
+
+    def _return_unanswered(self, now: float) -> None:
+        """Asked again for a while: the lost claim may commit after its connection is gone."""
+        if not self._unanswered:
+            return
+        self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
+        self._unanswered = {
+            token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
+        }
 
     def _claim_rows(self, lap: Lap, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         where = {"types": lap.types, "firsts": lap.firsts, "lasts": lap.lasts}

@@ -169,3 +169,21 @@ def test_a_broken_connection_is_one_kind_of_error_and_heals(queue, enqueue, tena
         claim_ids(one)
     id_ = enqueue("a", tenant())
     assert claim_ids(one) == {id_}
+
+
+def test_a_claim_whose_answer_was_lost_is_returned_with_its_attempt(queue, enqueue, tenant, row, monkeypatch):
+    id_ = enqueue("a", tenant())
+    one = queue()
+    answered = one._session.execute
+
+    def lose_the_answer(statement, parameters):
+        answered(statement, parameters)
+        raise DatabaseAway("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(one._session, "execute", lose_the_answer)
+    with pytest.raises(DatabaseAway):
+        one.claim(RING, 1, 1)
+    monkeypatch.undo()
+    assert row(id_)["status"] == "processing"
+    (job,) = one.claim(RING, 1, 1).jobs
+    assert (job.id, job.attempt) == (id_, 1)

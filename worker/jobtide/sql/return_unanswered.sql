@@ -1,0 +1,20 @@
+-- Returns what a claim took whose answer was lost with its connection: nobody has these jobs, and nobody started them.
+--
+-- Parameters: tokens text[] (of those claims; each claim has one of its own)
+-- Index:      idx_job_queue_status_created_at over the processing rows
+WITH unanswered AS MATERIALIZED (
+    SELECT q.id
+    FROM job_queue AS q
+    WHERE
+        q.status = 'processing'
+        AND q.worker_id = ANY(%(tokens)s::text[])
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE job_queue AS returned
+SET
+    status = 'pending',
+    next_retry_at = NULL,
+    attempts = returned.attempts - 1
+FROM unanswered
+WHERE returned.id = unanswered.id
+RETURNING returned.id
