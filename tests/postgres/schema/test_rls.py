@@ -91,6 +91,8 @@ def test_truncate_which_asks_no_policy_is_not_granted(connect, role):
 
 def test_policies_on_users_and_tenants_do_not_recurse(connect, people):
     conn = connect(role="authenticated", claims={"sub": str(people.my_user)})
+    # Through an index only the own row is looked at, and a policy that recurses may get away with it.
+    conn.execute("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off")
     assert conn.execute("SELECT id FROM users").fetchall() == [(people.my_user,)]
     assert conn.execute("SELECT id FROM tenants").fetchall() == [(people.mine,)]
 

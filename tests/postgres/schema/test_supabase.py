@@ -85,6 +85,15 @@ def test_the_apps_people_decide_who_sees_what(supabase, empty_database, connect)
     assert connect(empty_database, role="service_role").execute("SELECT count(*) FROM job_queue").fetchone() == (2,)
 
 
+def test_people_who_may_not_read_users_see_their_jobs_all_the_same(supabase, empty_database, connect):
+    apply(supabase())
+    admin = connect(empty_database)
+    user, _, _ = _people(admin)
+    admin.execute("REVOKE ALL ON users FROM authenticated")
+    conn = connect(empty_database, role="authenticated", claims={"sub": str(user)})
+    assert conn.execute("SELECT count(*) FROM job_queue").fetchone() == (1,)
+
+
 @pytest.mark.parametrize(
     ("role", "statement"), [("anon", "SELECT FROM job_queue"), ("authenticated", "TRUNCATE job_queue")]
 )
