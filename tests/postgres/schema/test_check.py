@@ -90,6 +90,16 @@ def test_the_controllers_role_is_told_that_it_cannot_work_as_a_worker(connect, d
             "CREATE POLICY r ON job_queue AS RESTRICTIVE TO PUBLIC USING (type <> 'secret')",
             id="restricted",
         ),
+        pytest.param(
+            "CREATE POLICY p ON job_queue TO {role} USING (true);"
+            "CREATE POLICY r ON job_queue AS RESTRICTIVE FOR SELECT TO {role} USING (type <> 'secret')",
+            id="reads restricted",
+        ),
+        pytest.param(
+            "CREATE POLICY p ON job_queue TO {role} USING (true);"
+            "CREATE POLICY r ON job_queue AS RESTRICTIVE FOR UPDATE TO {role} USING (type <> 'secret')",
+            id="changes restricted",
+        ),
         pytest.param("CREATE POLICY p ON job_queue TO service_role USING (true)", id="another role's policy"),
     ],
 )
