@@ -12,6 +12,7 @@ tenant_id=...)`.
 """
 
 from jobtide._version import __version__
+from jobtide.cron import slot_of
 from jobtide.errors import Fail, Retry, Snooze
 from jobtide.flights import Context
 from jobtide.job import Job
@@ -31,4 +32,5 @@ __all__ = [
     "enqueue_async",
     "enqueue_many",
     "enqueue_many_async",
+    "slot_of",
 ]

@@ -36,6 +36,7 @@ def run_worker(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
     _serve_status(settings, worker, metrics, flights)
+    _start_scheduler(settings, tide, types, emit)
     emit(events.Started(settings.app, types, settings.concurrency, settings.pod_uid))
     return worker.run()
 
@@ -80,6 +81,15 @@ def _queue(settings: Settings, purpose: str) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
     session = Session(url, on_connect=require_usable_table if purpose == "claim" else None)
     return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
+
+
+def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> None:
+    schedules = [schedule for schedule in tide.schedules if schedule.type in types]
+    if not schedules:
+        return
+    from jobtide.scheduler import Scheduler
+
+    Scheduler(schedules, Session(url_source(settings.database_url, settings.database_url_file)), emit).start()
 
 
 def _serve_status(settings: Settings, worker: Worker, metrics: Metrics, flights: Flights) -> None:

@@ -147,7 +147,7 @@ def _batches(jobs: Sequence[_Checked]) -> Iterator[Sequence[_Checked]]:
 
 def _check(job: NewJob) -> _Checked:
     what = f"the payload of {job.type!r}"
-    tenant_id = _uuid("tenant_id", job.tenant_id)
+    tenant_id = uuid_of("tenant_id", job.tenant_id)
     json_text(job.type, "the job type")
     if not job.type or job.type != job.type.strip():
         raise ValueError(f"job type {job.type!r}: handlers are found by the exact text; give it without outer spaces")
@@ -166,7 +166,7 @@ def _check(job: NewJob) -> _Checked:
     return _Checked(job, tenant_id, json_text(json_value(job.payload), what), own_id, key)
 
 
-def _uuid(name: str, value: UUID | str) -> UUID:
+def uuid_of(name: str, value: UUID | str) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (ValueError, AttributeError, TypeError):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtide.job import Json
 from jobtide.payload import Validator, validator_for
+
+if TYPE_CHECKING:
+    from jobtide.cron import Schedule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,11 +40,16 @@ class Tide:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        self._schedules: list[Schedule] = []
 
     @property
     def handlers(self) -> dict[str, Handler]:
         """By job type, in the order of registration."""
         return dict(self._handlers)
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        return tuple(self._schedules)
 
     def job(
         self, type_: str, *, max_attempts: int | None = None, timeout_seconds: float | None = None
@@ -69,6 +78,40 @@ class Tide:
                 max_attempts=max_attempts,
                 timeout_seconds=timeout_seconds,
             )
+            return function
+
+        return register
+
+    def cron(
+        self,
+        expression: str,
+        type_: str,
+        *,
+        tenant_id: uuid.UUID | str,
+        timezone: str = "UTC",
+        payload: Any = None,
+        name: str = "",
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Callable[[Function], Function]:
+        """As `job`, and enqueues one job of the type for the tenant at each slot of the cron expression.
+
+        Schedules can be stacked on one function; those of the same type and tenant need a `name` each.
+        Raises ValueError where it is registered, not at the first slot.
+        """
+        from jobtide.cron import schedule_of
+
+        schedule = schedule_of(expression, type_, tenant_id=tenant_id, timezone=timezone, payload=payload, name=name)
+        if schedule.key in {other.key for other in self._schedules}:
+            raise ValueError(
+                f"job type {type_!r} has a schedule for tenant {tenant_id} already: give each a name, name='weekend'"
+            )
+
+        def register(function: Function) -> Function:
+            handler = self._handlers.get(type_)
+            if handler is None or handler.function is not function or (max_attempts, timeout_seconds) != (None, None):
+                self.job(type_, max_attempts=max_attempts, timeout_seconds=timeout_seconds)(function)
+            self._schedules.append(schedule)
             return function
 
         return register

@@ -27,6 +27,6 @@ def test_the_public_names_are_these():
 
     assert sorted(jobtide.__all__) == [
         "Context", "Fail", "Job", "NewJob", "Retry", "Snooze", "Tide", "__version__",
-        "enqueue", "enqueue_async", "enqueue_many", "enqueue_many_async",
+        "enqueue", "enqueue_async", "enqueue_many", "enqueue_many_async", "slot_of",
     ]  # fmt: skip
     assert all(hasattr(jobtide, name) for name in jobtide.__all__)
