@@ -59,6 +59,9 @@ def _act(stage: Stage, settings: Settings) -> bool:
         rows = table.rows(names)
         verdict = judge(jobs, rows, answers)
     print(f"\n{report.account(jobs, rows, names)}\n")
+    if outage:
+        for pool, words in outage.words.items():
+            print(f"While PostgreSQL was away, pool {pool} said: {words}")
     faults = [*report.findings(verdict), *(outage.verdict() if outage else [])]
     for fault in faults:
         print(f"WRONG: {fault}")

@@ -10,8 +10,10 @@ from dev.cluster.choose import choose_cluster
 from dev.cluster.provider import Cluster
 from dev.demo.kubectl import Helm, Kubectl
 from dev.demo.postgres import CONTROLLER, DATABASES, WORKER, ClusterPostgres
+from dev.errors import DevError
 from dev.images import ROOT, ensure_controller_image, ensure_image, ensure_worker_image
 from dev.progress import step
+from dev.shell import CommandError
 from dev.toolchain import ensure_tools
 
 RELEASE = "jobtide"
@@ -56,7 +58,16 @@ class Stage:
             "image": {"repository": repository, "tag": tag},
             "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in urls},
         }
-        self.helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)
+        try:
+            self.helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)
+        except CommandError as error:
+            raise DevError(f"Jobtide's chart did not come up: {error}\n{self._controllers_state()}") from error
+
+    def _controllers_state(self) -> str:
+        """What a person would look at next."""
+        place = ("--namespace", SYSTEM_NAMESPACE)
+        pods = self.kubectl("get", "pods", *place, "--output", "wide")
+        return pods + self.kubectl("logs", *place, f"--selector=app.kubernetes.io/instance={RELEASE}", "--tail", "10")
 
     def example_pools(self) -> str:
         """The example's manifest with the image that was built of it."""

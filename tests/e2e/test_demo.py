@@ -22,7 +22,7 @@ def run_demo(*arguments: str) -> tuple[subprocess.CompletedProcess[str], dict[st
     return done, {name: float(value) for name, value in last.groupdict().items()}
 
 
-@pytest.mark.timeout(400)  # the first run on a machine builds its images
+@pytest.mark.timeout(3_000)  # the first run on a machine builds its images, and all of Kubernetes
 def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once() -> None:
     done, account = run_demo("--jobs", "400", "--tenants", "20")
 

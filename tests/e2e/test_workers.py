@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE
 from tests.e2e.work import Work, wait_for
 
@@ -73,7 +71,6 @@ def test_deleting_a_pool_takes_its_workers_and_loses_no_job(work: Work) -> None:
     assert row.attempts == 1
 
 
-@pytest.mark.timeout(180)
 def test_a_namespace_goes_in_under_a_minute_with_no_controller_there(work: Work) -> None:
     work.apply_pool("namespace", ["namespace.hold"])
     (job,) = work.insert("namespace.hold", {"seconds": 2}, count=1)

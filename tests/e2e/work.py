@@ -97,10 +97,10 @@ class Work:
         return wait_for(f"{pool} saying {condition}={status} for {reason}", found, seconds=seconds)
 
     def kubectl(self, *arguments: str) -> str:
-        return self.stage.kubectl(*arguments, "--namespace", self.namespace)
+        return self.stage.kubectl("--namespace", self.namespace, *arguments)
 
     def kubectl_json(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl(*arguments, "-o", "json"))
+        return json.loads(self.kubectl(*arguments, "--output", "json"))
 
 
 def wait_for(what: str, look_for: Callable[[], Found | None], *, seconds: float = 60) -> Found:
