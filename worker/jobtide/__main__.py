@@ -47,6 +47,14 @@ def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     worker.add_argument("app", nargs="?", metavar="MODULE:ATTRIBUTE", help="a jobtide.Tide; default: JOBTIDE_APP")
+    worker.add_argument(
+        "--exec",
+        action="append",
+        default=[],
+        metavar="TYPE=COMMAND",
+        dest="programs",
+        help="a program that handles jobs of this type: payload on stdin, result on stdout; may be repeated",
+    )
     worker.set_defaults(run=_run_worker)
 
 
@@ -54,7 +62,7 @@ def _run_worker(parsed: argparse.Namespace) -> int:
     from jobtide.app import run_worker
     from jobtide.settings import from_environment
 
-    return run_worker(from_environment(app=parsed.app))
+    return run_worker(from_environment(app=parsed.app, programs=parsed.programs))
 
 
 if __name__ == "__main__":

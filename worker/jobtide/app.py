@@ -27,7 +27,7 @@ from jobtide.worker import Mail, Worker
 def run_worker(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
-    tide = load_tide(settings.app)
+    tide = _tide(settings)
     types = choose_types(tide, settings.types)
     logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
     metrics = Metrics()
@@ -37,8 +37,17 @@ def run_worker(settings: Settings) -> int:
     signal.signal(signal.SIGINT, worker.stop)
     _serve_status(settings, worker, metrics, flights)
     _start_scheduler(settings, tide, types, emit)
-    emit(events.Started(settings.app, types, settings.concurrency, settings.pod_uid))
+    emit(events.Started(settings.app or "programs", types, settings.concurrency, settings.pod_uid))
     return worker.run()
+
+
+def _tide(settings: Settings) -> Tide:
+    tide = load_tide(settings.app) if settings.app else Tide()
+    if settings.programs:
+        from jobtide.exec_handler import add_programs
+
+        add_programs(tide, settings.programs, max_output_bytes=settings.max_result_bytes)
+    return tide
 
 
 def _build(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> tuple[Worker, Flights]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from jobtide.caps import TenantCaps
 from jobtide.errors import SettingsError
 from jobtide.outcome import RetryPolicy
+
+if TYPE_CHECKING:
+    from jobtide.exec_handler import Program
 
 Value = TypeVar("Value")
 _MOST = 1e9  # keeps out inf and nan, and every sum inside what PostgreSQL's intervals hold
@@ -23,7 +26,8 @@ _MOST = 1e9  # keeps out inf and nan, and every sum inside what PostgreSQL's int
 class Settings:
     """See VARIABLES for the name, meaning and default of each."""
 
-    app: str
+    app: str  # empty: programs alone
+    programs: tuple[Program, ...]
     database_url: str | None
     database_url_file: Path | None
     types: tuple[str, ...] | None
@@ -45,6 +49,10 @@ class Settings:
 # name -> (default, meaning). The controller sets most of them from the pool; docs/worker.md is checked against this.
 VARIABLES: dict[str, tuple[str, str]] = {
     "JOBTIDE_APP": ("", "the application, module:attribute; the command's argument comes first"),
+    "JOBTIDE_EXEC": (
+        "",
+        'JSON object of job type to the command that handles it, {"thumbs": "node thumb.js"}',
+    ),
     "JOBTIDE_DATABASE_URL": ("", "postgresql://user:password@host:port/database"),
     "JOBTIDE_DATABASE_URL_FILE": (
         "",
@@ -85,7 +93,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
 }
 
 
-def from_environment(environment: Mapping[str, str] = os.environ, *, app: str | None = None) -> Settings:
+def from_environment(
+    environment: Mapping[str, str] = os.environ, *, app: str | None = None, programs: Sequence[str] = ()
+) -> Settings:
     """Raises SettingsError that names the variable, its value and what is expected."""
     read = _Reader(environment)
     url, file = read.text("JOBTIDE_DATABASE_URL"), read.text("JOBTIDE_DATABASE_URL_FILE")
@@ -95,13 +105,16 @@ def from_environment(environment: Mapping[str, str] = os.environ, *, app: str | 
             "or JOBTIDE_DATABASE_URL_FILE to a file that holds it"
         )
     chosen = app or read.text("JOBTIDE_APP")
-    if not chosen:
+    runs = (*read.programs("JOBTIDE_EXEC"), *_programs_of_flags(programs))
+    if not chosen and not runs:
         raise SettingsError(
-            "no application: give module:attribute, as in `jobtide worker acme.jobs:tide`, or set JOBTIDE_APP"
+            "no application: give module:attribute, as in `jobtide worker acme.jobs:tide`, or set JOBTIDE_APP; "
+            "or name a program, as in `jobtide worker --exec 'thumbs=node thumb.js'`"
         )
     base_seconds = read.number("JOBTIDE_RETRY_BASE_SECONDS", at_least=0)
     return Settings(
         app=chosen,
+        programs=runs,
         database_url=url or None,
         database_url_file=Path(file) if file else None,
         types=read.types("JOBTIDE_TYPES"),
@@ -126,6 +139,17 @@ def from_environment(environment: Mapping[str, str] = os.environ, *, app: str | 
         pod_uid=read.pod_uid("JOBTIDE_POD_UID"),
         pod_name=read.text("JOBTIDE_POD_NAME"),
     )
+
+
+def _programs_of_flags(flags: Sequence[str]) -> tuple[Program, ...]:
+    if not flags:
+        return ()
+    from jobtide.exec_handler import parse_flag
+
+    try:
+        return tuple(parse_flag(flag) for flag in flags)
+    except ValueError as wrong:
+        raise SettingsError(f"--exec {wrong}") from None
 
 
 class _Reader:
@@ -172,6 +196,16 @@ class _Reader:
             return {UUID(tenant): limit for tenant, limit in value.items()}
 
         return self._parsed(name, parse, 'a JSON object of tenant UUID to a whole number, as in {"<uuid>": 64}', bool)
+
+    def programs(self, name: str) -> tuple[Program, ...]:
+        if not self.text(name):
+            return ()
+        from jobtide.exec_handler import parse_setting
+
+        try:
+            return parse_setting(self.text(name))
+        except ValueError as wrong:
+            raise SettingsError(f"{name}={self.text(name)!r}: {wrong}") from None
 
     def pod_uid(self, name: str) -> str:
         # `local-` marks a process that is no pod: the controller must not take its silence for a death.
