@@ -15,6 +15,23 @@ from psycopg.conninfo import conninfo_to_dict
 from dev.postgres import Server
 
 
+CATALOGS = (
+    "pg_class",
+    "pg_attribute",
+    "pg_attrdef",
+    "pg_type",
+    "pg_enum",
+    "pg_constraint",
+    "pg_index",
+    "pg_proc",
+    "pg_policy",
+    "pg_namespace",
+    "pg_depend",
+    "pg_trigger",
+    "pg_authid",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """Two tenants with a job, a user each, and a super admin."""
@@ -49,6 +66,19 @@ def schema_of(server: Server) -> Callable[[str], str]:
         return "\n".join(line for line in text.splitlines() if not line.startswith(("\\", "--")))
 
     return dump
+
+
+@pytest.fixture
+def catalogs_of() -> Callable[[str], str]:
+    """Every row version of the catalogs that DDL writes, hashed: faster than pg_dump, and roles are in it too."""
+    parts = [f"SELECT format('{name} %s %s', ctid, xmin) AS version FROM {name}" for name in CATALOGS]
+    fingerprint = f"SELECT md5(string_agg(version, ' ' ORDER BY version)) FROM ({' UNION ALL '.join(parts)}) AS v"
+
+    def read(url: str) -> str:
+        with psycopg.connect(url) as conn:
+            return conn.execute(fingerprint).fetchone()[0]
+
+    return read
 
 
 @pytest.fixture

@@ -78,13 +78,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("ddl", "words"), WRONG)
-def test_a_contradiction_is_named_and_nothing_is_changed(empty_database, connect, schema_of, ddl, words):
+def test_a_contradiction_is_named_and_nothing_is_changed(empty_database, connect, catalogs_of, ddl, words):
     connect(empty_database).execute(ddl)
-    before = schema_of(empty_database)
+    before = catalogs_of(empty_database)
     with pytest.raises(SchemaError, match=words) as refused:
         apply(empty_database, roles=True)
     assert str(refused.value).startswith("nothing was changed. ")
-    assert schema_of(empty_database) == before
+    assert catalogs_of(empty_database) == before
 
 
 @pytest.mark.parametrize(("ddl", "words"), [case for case in WRONG if "job_queue (" in case.values[0]])
