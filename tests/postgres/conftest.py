@@ -2,6 +2,7 @@
 
 server        the session's Server (fast, shared: don't stop it, roles are visible to every test)
 database      URL of a fresh database, superuser, cloned from a template with `jobtide schema apply --roles`
+empty_database, second_empty_database   URLs of databases with nothing in them
 connect       connect(url=database, role=..., claims=..., autocommit=True) -> psycopg connection, closed for you
 tenant        tenant(name="") -> the new tenant's UUID
 own_server    a Server of the test's own, to stop, kill or demote; own_database is a URL on it

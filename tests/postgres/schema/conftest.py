@@ -14,7 +14,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from dev.postgres import Server
 
-
 CATALOGS = (
     "pg_class",
     "pg_attribute",
