@@ -16,9 +16,9 @@ Cancellation = Literal["drain", "timeout", "lease lost"]
 class Context:
     """What a handler may ask for as its second argument."""
 
-    def __init__(self, job: Job, deadline: float | None) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
-        self.deadline = deadline  # time.monotonic(); None: no timeout
+        self.deadline: float | None = None  # time.monotonic(), set when the handler starts; None: no timeout
         self._cancelled = threading.Event()
         self.reported: Json = None  # the last progress, stored with each lease extension
         self.cancelled_by: Cancellation | None = None
@@ -65,6 +65,7 @@ class Flight:
     job: Job
     context: Context
     extend_at: float  # when its lease wants extending
+    timeout_seconds: float | None = None  # counted from the start of its handler
     started: bool = False  # its handler has been called
     thread_id: int | None = None  # of a plain function that runs now
     overdue_said: bool = False
@@ -86,8 +87,7 @@ class Flights:
         return len(self._flights)
 
     def begin(self, job: Job, claimed_at: float, timeout_seconds: float | None) -> Flight:
-        deadline = None if timeout_seconds is None else claimed_at + timeout_seconds
-        flight = Flight(job, Context(job, deadline), claimed_at + self._lease_seconds / 3)
+        flight = Flight(job, Context(job), claimed_at + self._lease_seconds / 3, timeout_seconds)
         with self._lock:
             self._flights[flight.key] = flight
         return flight
@@ -96,9 +96,11 @@ class Flights:
         with self._lock:
             return self._flights.pop((job.id, job.token), None)
 
-    def start(self, flight: Flight) -> bool:
+    def start(self, flight: Flight, now: float) -> bool:
         """Marks that the handler is about to be called; False if the job was taken away while it waited."""
         with self._lock:
+            if flight.timeout_seconds is not None:
+                flight.context.deadline = now + flight.timeout_seconds
             flight.started = flight.key in self._flights
             return flight.started
 

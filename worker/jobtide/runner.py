@@ -72,11 +72,11 @@ class Runner:
             self._run(self._waiting.get())
 
     def _run(self, flight: Flight) -> None:
-        if not self._flights.start(flight):
+        started_at = monotonic()
+        if not self._flights.start(flight, started_at):
             self._on_end(None)
             return
         handler = self._handlers[flight.job.type]
-        started_at = monotonic()
         flight.thread_id = threading.get_ident()
         try:
             value = handler.function(*handler.arguments(flight.job.payload, flight.context))
@@ -102,8 +102,10 @@ class Runner:
         started_at = monotonic()
         try:
             async with self._coroutines:
-                self._flights.start(flight)
                 started_at = monotonic()
+                if not self._flights.start(flight, started_at):
+                    self._on_end(None)
+                    return
                 value = await handler.function(*handler.arguments(flight.job.payload, flight.context))
         except BaseException as error:  # noqa: BLE001 - as above; a cancelled task ends here too
             self._ended(

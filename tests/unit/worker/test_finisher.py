@@ -129,7 +129,9 @@ def test_a_lease_that_is_gone_cancels_its_handler(finisher, flights, queue, even
 
 def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, flights, events):
     start = monotonic()
-    flight = flights.begin(job_of("t"), start, timeout_seconds=5)
+    flight = flights.begin(job_of("t"), start - 100, timeout_seconds=5)
+    assert flights.newly_overdue(start) == []
+    flights.start(flight, start)
     one_pass(finisher, now=start + 4)
     assert not flight.context.cancelled
     one_pass(finisher, now=start + 6)

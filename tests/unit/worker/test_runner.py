@@ -1,0 +1,47 @@
+"""Where handlers run: what waits for a place may still be taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from queue import SimpleQueue
+from time import monotonic
+
+import pytest
+
+from jobtide import Tide
+from jobtide.flights import Flights
+from jobtide.outcome import RetryPolicy
+from jobtide.runner import Runner
+from tests.unit.worker.scripted import job_of
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_job_that_was_given_back_while_it_waited_is_never_run(kind):
+    tide, flights, ends = Tide(), Flights(60), SimpleQueue()
+    begun, may_end, runs = threading.Event(), threading.Event(), []
+
+    @tide.job("plain")
+    def plain(payload):
+        runs.append(payload)
+        begun.set()
+        assert may_end.wait(10)
+
+    @tide.job("coroutine")
+    async def coroutine(payload):
+        runs.append(payload)
+        begun.set()
+        assert await asyncio.to_thread(may_end.wait, 10)
+
+    runner = Runner(
+        tide.handlers, flights, RetryPolicy(), threads=1, max_result_bytes=100, on_end=ends.put, emit=lambda event: None
+    )
+    running, waiting = job_of(kind), job_of(kind)
+    runner.start(running, monotonic())
+    assert begun.wait(10)
+    runner.start(waiting, monotonic())
+    assert [flight.job for flight in flights.take_unstarted()] == [waiting]
+    may_end.set()
+    assert ends.get(timeout=10).job == running
+    assert ends.get(timeout=10) is None  # its place is free again, and there is nothing to write
+    assert len(runs) == 1
