@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from jobtide.caps import NO_CAPS, TenantCaps
+from jobtide.claims import Claim, Claims
 from jobtide.flights import Flight
-from jobtide.job import End, Job, token_prefix
-from jobtide.ring import Lap, Ring, rows_per_key
-from jobtide.session import DatabaseAway, Session
+from jobtide.job import End, token_prefix
+from jobtide.ring import Ring
+from jobtide.session import Session
 from jobtide.sql import load
-
-_UNANSWERED_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one claim brought, and what to ask with next time."""
-
-    jobs: list[Job]
-    ring: Ring
-    rows_per_key: int
-    drained: bool  # the whole lap was walked and no key could have given more: nothing else is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,68 +49,15 @@ class PostgresJobQueue:
         pod_uid: str,
         lease_seconds: float,
         caps: TenantCaps = NO_CAPS,
-        nonce: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
-        self._caps = caps
-        self._nonce = nonce
-        self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
+        self._claims = Claims(session, self._prefix, lease_seconds, caps)
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
-        self._return_unanswered(monotonic())
-        token = self._prefix + self._nonce()
-        try:
-            rows = self._claim_rows(
-                ring.lap(),
-                {
-                    "wanted": wanted,
-                    "rows_per_key": per_key,
-                    "token": token,
-                    "lease_seconds": self._lease_seconds,
-                },
-            )
-        except DatabaseAway:
-            self._unanswered[token] = monotonic()
-            raise
-        if not rows:
-            return Claim([], ring, wanted, drained=True)
-        last = max(rows, key=lambda row: (row["position"], row["tenant_id"].int))
-        served = _rows_by_key(rows)
-        return Claim(
-            [_job(row, token) for row in rows],
-            ring.after(last["type"], last["tenant_id"]),
-            rows_per_key(wanted, len(served)),
-            drained=len(rows) < wanted and max(served.values()) < per_key,
-        )
-
-    def _return_unanswered(self, now: float) -> None:
-        """Asked again for a while: the lost claim may commit after its connection is gone."""
-        if not self._unanswered:
-            return
-        self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
-        self._unanswered = {
-            token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
-        }
-
-    def _claim_rows(self, lap: Lap, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        where = {"types": lap.types, "firsts": lap.firsts, "lasts": lap.lasts}
-        if not self._caps:
-            return self._session.execute(load("jobtide.sql", "claim"), {**where, **parameters})
-        with self._session.transaction() as execute:
-            look = {**where, **self._caps.parameters, "wanted": parameters["wanted"]}
-            keys = execute(load("jobtide.sql", "lock_tenants"), look)
-            if not keys:
-                return []
-            chosen = {
-                "types": list(dict.fromkeys(lap.types)),
-                "key_types": [key["type"] for key in keys],
-                "key_tenants": [key["tenant_id"] for key in keys],
-                "key_positions": [key["position"] for key in keys],
-            }
-            return execute(load("jobtide.sql", "claim_capped"), {**chosen, **self._caps.parameters, **parameters})
+        return self._claims.claim(ring, wanted, per_key)
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
         """Ends claims through the fence; the ids that it let pass. The others are lost leases."""
@@ -176,24 +110,3 @@ class PostgresJobQueue:
 
     def close(self) -> None:
         self._session.close()
-
-
-def _rows_by_key(rows: list[dict[str, Any]]) -> dict[tuple[str, UUID], int]:
-    served: dict[tuple[str, UUID], int] = {}
-    for row in rows:
-        key = (row["type"], row["tenant_id"])
-        served[key] = served.get(key, 0) + 1
-    return served
-
-
-def _job(row: dict[str, Any], token: str) -> Job:
-    return Job(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        type=row["type"],
-        payload=row["payload"],
-        attempt=row["attempts"],
-        token=token,
-        waited_seconds=row["waited_seconds"],
-        result=row["result"],
-    )

@@ -7,19 +7,31 @@ from the cursor; what it serves last moves the cursor. Values only: the walk its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from datetime import datetime
+from typing import NamedTuple, Self
 from uuid import UUID
 
 _LAST = (1 << 128) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Lap:
-    """Ranges of tenants to visit, in order; bounds are inclusive. Three lists of one length."""
+class Mark(NamedTuple):
+    """A place in the order of one key's rows."""
 
-    types: list[str]
-    firsts: list[UUID]
-    lasts: list[UUID]
+    due_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Tenants `first` to `last` of one type, inclusive, as integers; of the first only rows from `since` on."""
+
+    type: str
+    first: int
+    last: int
+    since: Mark | None = None
+
+
+Lap = tuple[Range, ...]  # to be visited in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +45,8 @@ class Ring:
     def lap(self) -> Lap:
         """One full round: the rest of this type, the other types whole, then the start of this type."""
         others = self.types[self.at + 1 :] + self.types[: self.at]
-        ranges = [(self.types[self.at], self.tenant, _LAST), *((name, 0, _LAST) for name in others)]
-        if self.tenant > 0:
-            ranges.append((self.types[self.at], 0, self.tenant - 1))
-        return Lap(
-            [name for name, _, _ in ranges],
-            [UUID(int=first) for _, first, _ in ranges],
-            [UUID(int=last) for _, _, last in ranges],
-        )
+        rest, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
+        return (rest, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
 
     def after(self, type_: str, tenant_id: UUID) -> Self:
         """The cursor just behind the key that was served last."""

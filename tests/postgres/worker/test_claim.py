@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from jobtide.job import End
 from jobtide.ring import Ring
 from jobtide.session import DatabaseAway
 
@@ -187,3 +188,45 @@ def test_a_claim_whose_answer_was_lost_is_returned_with_its_attempt(queue, enque
     assert row(id_)["status"] == "processing"
     (job,) = one.claim(RING, 1, 1).jobs
     assert (job.id, job.attempt) == (id_, 1)
+
+
+def test_dead_rows_that_an_old_snapshot_keeps_are_stepped_over_once_and_not_at_each_claim(queue, tenant, connect):
+    """Pages touched by one claim, after 5,000 claims under an open snapshot, with marks and without."""
+    owner, watching = tenant(), connect()
+    watching.execute("INSERT INTO job_queue (tenant_id, type) SELECT %s, 'a' FROM generate_series(1, 6000)", [owner])
+    old = connect(autocommit=False)
+    old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    old.execute("SELECT count(*) FROM job_queue")
+    one, ring = queue(), RING
+    for _ in range(50):
+        one.finish([End(job, "completed", "1") for job in one.claim(ring, 100, 100).jobs])
+    with_marks, without = (pages_of_a_claim(each) for each in (one, queue("pod-2")))
+    old.rollback()
+    assert without > 1_000
+    assert with_marks < 100
+
+
+def pages_of_a_claim(queue):
+    """Shared buffers that the claim's own statement touches, as EXPLAIN counts them."""
+    queue._claims._low_water._full_lap_at = float("inf")  # no whole lap just now
+    session, seen = queue._session, []
+    plain = session.execute
+
+    def explained(statement, parameters):
+        plan = plain("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, parameters)[0]["QUERY PLAN"][0]["Plan"]
+        seen.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        return []
+
+    session.execute = explained
+    queue.claim(RING, 1, 1)
+    return seen[0]
+
+
+def test_a_row_that_falls_due_behind_the_mark_is_found_as_soon_as_nothing_else_is(queue, tenant, connect, enqueue):
+    owner = tenant()
+    connect().execute("INSERT INTO job_queue (tenant_id, type) SELECT %s, 'a' FROM generate_series(1, 1000)", [owner])
+    one = queue()
+    for _ in range(10):
+        one.claim(RING, 100, 100)
+    behind = enqueue("a", owner, created_at=datetime.now(UTC) - HOUR)
+    assert claim_ids(one) == {behind}

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from jobtide.claims import _parameters
 from jobtide.producer import NewJob, _check
 from jobtide.ring import Ring
 from jobtide.schema import apply
@@ -25,25 +26,30 @@ ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
 
 
 def lap(of, wanted):
-    return {
-        "types": of.types, "firsts": of.firsts, "lasts": of.lasts, "wanted": wanted, "rows_per_key": wanted,
-        "token": "t", "lease_seconds": 60.0,
-    }  # fmt: skip
+    return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, "token": "t", "lease_seconds": 60.0}
 
 
 CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
 
 
 def look(of, wanted):
-    return {"types": of.types, "firsts": of.firsts, "lasts": of.lasts, "wanted": wanted, **CAPS}
+    return {**_parameters(of), "wanted": wanted, **CAPS}
 
 
 def capped(keys):
-    tenants = [UUID(int=number) for number in range(1, keys + 1)]
     return {
-        "types": ["common"], "key_types": ["common"] * keys, "key_tenants": tenants, "key_positions": [1] * keys,
-        "wanted": keys, "rows_per_key": 1, "token": "t", "lease_seconds": 60.0, **CAPS,
-    }  # fmt: skip
+        "types": ["common"],
+        "key_types": ["common"] * keys,
+        "key_tenants": [UUID(int=number) for number in range(1, keys + 1)],
+        "key_positions": [1] * keys,
+        "key_sinces": [None] * keys,
+        "key_since_ids": [None] * keys,
+        "wanted": keys,
+        "rows_per_key": 1,
+        "token": "t",
+        "lease_seconds": 60.0,
+        **CAPS,
+    }
 
 
 # What a producer sends for one job of a tenant that `large` has.

@@ -8,14 +8,21 @@
 -- Parameters stand in sub-selects so that the planner can't see their values: the plan is the same for all, it is the
 -- right one for all, and PostgreSQL therefore keeps it instead of planning each claim anew (2.5 times the rate).
 --
--- Parameters: types text[], firsts uuid[], lasts uuid[] (the lap, bounds inclusive), wanted int, rows_per_key int,
+-- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
+--             (the lap: bounds inclusive; of a first tenant only rows from there on, see low_water.py), wanted int, rows_per_key int,
 --             token text, lease_seconds float8
 -- Index:      idx_job_queue_due, one probe a key and one a claimed row; job_queue_pkey for the update
 -- Locks:      at most `wanted` rows; those that somebody else holds are skipped
 WITH lap AS (
-    SELECT *
-    FROM unnest((SELECT %(types)s::text[]), (SELECT %(firsts)s::uuid[]), (SELECT %(lasts)s::uuid[]))
-        WITH ORDINALITY AS lap (type, first_tenant, last_tenant, position)
+    SELECT
+        lap.*,
+        coalesce(lap.since, '-infinity') AS first_due_at,
+        coalesce(lap.since_id, '00000000-0000-0000-0000-000000000000'::uuid) AS first_id
+    FROM
+        unnest(
+            (SELECT %(types)s::text[]), (SELECT %(firsts)s::uuid[]), (SELECT %(lasts)s::uuid[]),
+            (SELECT %(sinces)s::timestamptz[]), (SELECT %(since_ids)s::uuid[])
+        ) WITH ORDINALITY AS lap (type, first_tenant, last_tenant, since, since_id, position)
 ),
 candidate AS MATERIALIZED (
     SELECT due_row.id, due_row.due_at, lap.position
@@ -31,7 +38,9 @@ candidate AS MATERIALIZED (
                 WHERE
                     q.status = 'pending'
                     AND q.type = lap.type
-                    AND q.tenant_id BETWEEN lap.first_tenant AND lap.last_tenant
+                    AND (q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id)
+                        >= (lap.first_tenant, lap.first_due_at, lap.first_id)
+                    AND q.tenant_id <= lap.last_tenant
                 ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
                 LIMIT 1
             )
@@ -63,6 +72,10 @@ candidate AS MATERIALIZED (
             q.status = 'pending'
             AND q.type = lap.type
             AND q.tenant_id = tenant.tenant_id
+            AND (coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id) >= (
+                CASE WHEN tenant.tenant_id = lap.first_tenant THEN lap.first_due_at ELSE '-infinity' END,
+                CASE WHEN tenant.tenant_id = lap.first_tenant THEN lap.first_id ELSE '00000000-0000-0000-0000-000000000000'::uuid END
+            )
             AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
         ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
         LIMIT (SELECT %(rows_per_key)s::int)
@@ -84,6 +97,7 @@ claimed AS (
 SELECT
     claimed.*,
     -- -infinity (no created_at) has no age
+    CASE WHEN isfinite(candidate.due_at) THEN candidate.due_at END AS due_at,
     CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds,
     candidate.position

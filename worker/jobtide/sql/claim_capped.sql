@@ -4,15 +4,19 @@
 -- sees every claim that was committed before the lock was got: the cap is exact.
 --
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
---             key_positions int[] (the keys to take from), wanted int, rows_per_key int, cap int,
+--             key_positions int[],
+--             key_sinces timestamptz[], key_since_ids uuid[] (the keys to take from), wanted int, rows_per_key int, cap int,
 --             override_tenants uuid[], override_caps int[], token text, lease_seconds float8
 -- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_status_created_at over the processing rows;
 --             job_queue_pkey for the update
 -- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are let go at commit
 WITH key AS (
     SELECT *
-    FROM unnest((SELECT %(key_types)s::text[]), (SELECT %(key_tenants)s::uuid[]), (SELECT %(key_positions)s::int[]))
-        AS key (type, tenant_id, position)
+    FROM
+        unnest(
+            (SELECT %(key_types)s::text[]), (SELECT %(key_tenants)s::uuid[]), (SELECT %(key_positions)s::int[]),
+            (SELECT %(key_sinces)s::timestamptz[]), (SELECT %(key_since_ids)s::uuid[])
+        ) AS key (type, tenant_id, position, since, since_id)
 ),
 override AS MATERIALIZED (
     SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
@@ -44,6 +48,8 @@ due AS MATERIALIZED (
             q.status = 'pending'
             AND q.type = key.type
             AND q.tenant_id = key.tenant_id
+            AND (coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id)
+                >= (coalesce(key.since, '-infinity'), coalesce(key.since_id, '00000000-0000-0000-0000-000000000000'::uuid))
             AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
         ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
         LIMIT least((SELECT %(rows_per_key)s::int), room.places)
@@ -73,6 +79,7 @@ claimed AS (
 )
 SELECT
     claimed.*,
+    CASE WHEN isfinite(candidate.due_at) THEN candidate.due_at END AS due_at,
     CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds,
     candidate.position

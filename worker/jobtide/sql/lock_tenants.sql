@@ -7,14 +7,21 @@
 --
 -- Tenants that look full are left out here, so that they can't crowd out others; claim_capped.sql counts again.
 --
--- Parameters: types text[], firsts uuid[], lasts uuid[] (the lap, see claim.sql), wanted int,
+-- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
+--             (the lap, see claim.sql), wanted int,
 --             cap int (of tenants without an override), override_tenants uuid[], override_caps int[]
 -- Index:      idx_job_queue_due, one probe a key; idx_job_queue_status_created_at over the processing rows
 -- Locks:      advisory ones, of at most `wanted` tenants
 WITH lap AS (
-    SELECT *
-    FROM unnest((SELECT %(types)s::text[]), (SELECT %(firsts)s::uuid[]), (SELECT %(lasts)s::uuid[]))
-        WITH ORDINALITY AS lap (type, first_tenant, last_tenant, position)
+    SELECT
+        lap.*,
+        coalesce(lap.since, '-infinity') AS first_due_at,
+        coalesce(lap.since_id, '00000000-0000-0000-0000-000000000000'::uuid) AS first_id
+    FROM
+        unnest(
+            (SELECT %(types)s::text[]), (SELECT %(firsts)s::uuid[]), (SELECT %(lasts)s::uuid[]),
+            (SELECT %(sinces)s::timestamptz[]), (SELECT %(since_ids)s::uuid[])
+        ) WITH ORDINALITY AS lap (type, first_tenant, last_tenant, since, since_id, position)
 ),
 override AS MATERIALIZED (
     SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
@@ -25,7 +32,12 @@ running AS MATERIALIZED (
     WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
     GROUP BY q.tenant_id
 )
-SELECT lap.type, tenant.tenant_id, lap.position
+SELECT
+    lap.type,
+    tenant.tenant_id AS tenant,
+    lap.position,
+    CASE WHEN tenant.tenant_id = lap.first_tenant THEN lap.since END AS since,
+    CASE WHEN tenant.tenant_id = lap.first_tenant THEN lap.since_id END AS since_id
 FROM lap
 CROSS JOIN LATERAL (
     WITH RECURSIVE walk AS (
@@ -35,7 +47,9 @@ CROSS JOIN LATERAL (
             WHERE
                 q.status = 'pending'
                 AND q.type = lap.type
-                AND q.tenant_id BETWEEN lap.first_tenant AND lap.last_tenant
+                AND (q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id)
+                    >= (lap.first_tenant, lap.first_due_at, lap.first_id)
+                AND q.tenant_id <= lap.last_tenant
             ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
             LIMIT 1
         )

@@ -1,0 +1,128 @@
+"""Claiming: the lap to walk, the statement that walks it, and what to ask with next time."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from jobtide.caps import TenantCaps
+from jobtide.job import Job
+from jobtide.low_water import LowWater
+from jobtide.ring import Lap, Mark, Ring, rows_per_key
+from jobtide.session import DatabaseAway, Session
+from jobtide.sql import load
+
+_UNANSWERED_SECONDS = 30.0
+_KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim brought, and what to ask with next time."""
+
+    jobs: list[Job]
+    ring: Ring
+    rows_per_key: int
+    drained: bool  # the whole lap was walked and no key could have given more: nothing else is due
+
+
+class Claims:
+    """The claims of one worker, over one session."""
+
+    def __init__(self, session: Session, token_prefix: str, lease_seconds: float, caps: TenantCaps) -> None:
+        self._session = session
+        self._prefix = token_prefix
+        self._lease_seconds = lease_seconds
+        self._caps = caps
+        self._low_water = LowWater()
+        self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
+
+    def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
+        """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
+        self._return_unanswered(monotonic())
+        token = self._prefix + secrets.token_hex(8)
+        try:
+            rows = self._walk(ring.lap(), wanted, per_key, token)
+        except DatabaseAway:
+            self._unanswered[token] = monotonic()
+            raise
+        if not rows:
+            return Claim([], ring, wanted, drained=True)
+        last = max(rows, key=lambda row: (row["position"], row["tenant_id"].int))
+        served = self._note(rows)
+        return Claim(
+            [_job(row, token) for row in rows],
+            ring.after(last["type"], last["tenant_id"]),
+            rows_per_key(wanted, len(served)),
+            drained=len(rows) < wanted and max(served.values()) < per_key,
+        )
+
+    def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
+        """From the low-water marks first; the whole lap for what is still wanted then."""
+        narrowed = self._low_water.narrowed(lap, monotonic())
+        rows = self._claim_rows(narrowed, wanted, per_key, token)
+        if narrowed is not lap and len(rows) < wanted:
+            rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
+        return rows
+
+    def _claim_rows(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
+        where = _parameters(lap) | {"wanted": wanted}
+        how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        if not self._caps:
+            return self._session.execute(load("jobtide.sql", "claim"), where | how)
+        with self._session.transaction() as execute:
+            keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
+            if not keys:
+                return []
+            chosen = {
+                f"key_{name}s": [key[name] for key in keys]
+                for name in ("type", "tenant", "position", "since", "since_id")
+            }
+            chosen["types"] = list({range_.type for range_ in lap})
+            return execute(load("jobtide.sql", "claim_capped"), chosen | self._caps.parameters | how)
+
+    def _return_unanswered(self, now: float) -> None:
+        """Asked again for a while: the lost claim may commit after its connection is gone."""
+        if not self._unanswered:
+            return
+        self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
+        self._unanswered = {
+            token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
+        }
+
+    def _note(self, rows: Rows) -> dict[tuple[str, UUID], int]:
+        """How many rows each key gave; the low-water marks learn it too."""
+        served: dict[tuple[str, UUID], int] = {}
+        for row in rows:
+            key = (row["type"], row["tenant_id"])
+            served[key] = served.get(key, 0) + 1
+            if row["due_at"] is not None:
+                self._low_water.claimed(key, Mark(row["due_at"], row["id"]))
+        return served
+
+
+def _parameters(lap: Lap) -> dict[str, Any]:
+    return {
+        "types": [range_.type for range_ in lap],
+        "firsts": [UUID(int=range_.first) for range_ in lap],
+        "lasts": [UUID(int=range_.last) for range_ in lap],
+        "sinces": [range_.since and range_.since.due_at for range_ in lap],
+        "since_ids": [range_.since and range_.since.id for range_ in lap],
+    }
+
+
+def _job(row: dict[str, Any], token: str) -> Job:
+    return Job(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        type=row["type"],
+        payload=row["payload"],
+        attempt=row["attempts"],
+        token=token,
+        waited_seconds=row["waited_seconds"],
+        result=row["result"],
+    )

@@ -1,0 +1,68 @@
+"""Skips what this worker has claimed already, so that rows which can't be vacuumed yet don't slow it down.
+
+A claimed row leaves a dead entry at the head of its tenant's range in the index. While some old snapshot is open (a
+backup, a report), PostgreSQL can't drop these entries, and every claim would step over all of them: after 300,000
+claims that is thousands of pages for each. So a worker remembers, for tenants that it has claimed a lot from, how far
+it has come in the order of their rows, and looks from there on.
+
+Rows behind the mark exist (given back, rescued, committed late), so a lap without marks follows whenever a marked one
+brings less than was wanted, and every few seconds anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from jobtide.ring import Lap, Mark, Range
+
+_WORTH_A_MARK_ROWS = 500
+_MOST_MARKS = 16
+_FULL_LAP_EVERY_SECONDS = 5.0
+
+Key = tuple[str, UUID]
+
+
+@dataclass(slots=True)
+class _Progress:
+    rows: int
+    mark: Mark
+
+
+class LowWater:
+    """The marks of one worker. Times of `narrowed` are time.monotonic(); those of rows are the database's."""
+
+    def __init__(self) -> None:
+        self._progress: dict[Key, _Progress] = {}
+        self._full_lap_at = 0.0
+
+    def claimed(self, key: Key, mark: Mark) -> None:
+        """A row of this key was claimed."""
+        known = self._progress.get(key)
+        if known is None:
+            if len(self._progress) >= _MOST_MARKS:
+                del self._progress[min(self._progress, key=lambda key: self._progress[key].rows)]
+            self._progress[key] = _Progress(1, mark)
+            return
+        known.rows += 1
+        known.mark = max(known.mark, mark)
+
+    def narrowed(self, lap: Lap, now: float) -> Lap:
+        """The lap, with each marked key starting at its mark; the whole lap when that is due."""
+        marks = {key: seen.mark for key, seen in self._progress.items() if seen.rows >= _WORTH_A_MARK_ROWS}
+        if not marks or now >= self._full_lap_at:
+            self._full_lap_at = now + _FULL_LAP_EVERY_SECONDS
+            return lap
+        return tuple(part for range_ in lap for part in _split(range_, marks))
+
+
+def _split(range_: Range, marks: dict[Key, Mark]) -> Iterator[Range]:
+    """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it concerns the first)."""
+    rest = range_
+    for tenant in sorted(tenant.int for type_, tenant in marks if type_ == range_.type):
+        if rest.first <= tenant <= rest.last:
+            if rest.first < tenant:
+                yield replace(rest, last=tenant - 1)
+            rest = replace(rest, first=tenant, since=marks[range_.type, UUID(int=tenant)])
+    yield rest
