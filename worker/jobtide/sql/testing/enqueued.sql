@@ -1,0 +1,15 @@
+-- The pending jobs of one type, oldest first: what jobtide.testing looks at.
+--
+-- Parameters: asked text (a JSON object with type, and tenant_id or null for every tenant)
+-- Index:      whichever the planner likes: a test's table is small
+SELECT
+    CAST(q.id AS text) AS id,
+    CAST(q.tenant_id AS text) AS tenant_id,
+    CAST(q.payload AS text) AS payload,
+    q.next_retry_at
+FROM json_to_record(CAST(CAST(%(asked)s AS text) AS json)) AS asked (type text, tenant_id uuid)
+INNER JOIN job_queue AS q ON asked.type = q.type
+WHERE
+    q.status = 'pending'
+    AND (asked.tenant_id IS NULL OR q.tenant_id = asked.tenant_id)
+ORDER BY q.created_at, q.id
