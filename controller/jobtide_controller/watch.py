@@ -24,6 +24,8 @@ from jobtide_controller.kube.relist import WORKER_SELECTOR
 # A service account's token is replaced well before its hour is over; kopf asks again when this has passed.
 LOGIN_SECONDS = 600
 
+CLOSING_SECONDS = 0.25
+
 _LABELS = dict(pair.split("=") for pair in WORKER_SELECTOR.split(","))
 
 Raw = dict[str, Any]
@@ -133,16 +135,22 @@ def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
 def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
     """kopf until it ends; why it did."""
     try:
-        asyncio.run(
-            kopf.operator(
-                registry=made,
-                settings=operator_settings(),
-                standalone=True,
-                clusterwide=not namespaces,
-                namespaces=list(namespaces),
-                stop_flag=stop,
-            )
-        )
+        asyncio.run(_operator(made, namespaces, stop))
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process with these words
         return f"{type(error).__name__}: {error}"
     return "kopf returned"
+
+
+async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> None:
+    try:
+        await kopf.operator(
+            registry=made,
+            settings=operator_settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            stop_flag=stop,
+        )
+    finally:
+        # kopf closes its connections without waiting; with TLS that takes some turns of the loop.
+        await asyncio.sleep(CLOSING_SECONDS)

@@ -9,7 +9,7 @@ from typing import Any
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.kube.client import POOLS, ApiError
 from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.parse import version_of
+from jobtide_controller.kube.parse import uid_of, version_of
 from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.kube.queue import GoneError, Priority, Wish, WriteQueue
 from jobtide_controller.kube.writer import Writer
@@ -20,7 +20,7 @@ MANAGER = "jobtide-status"
 LEAST_SECONDS = 5.0  # between two writes of one pool, where only numbers move
 WRITES_PER_SECOND = 20.0  # of such writes, over all pools
 
-_GONE = {404, 409}  # 409: a new pool of the same name
+NOT_FOUND = 404
 _MATTERS = ("observedGeneration", "replicas", "readyReplicas", "desiredReplicas", "reason", "limitedBy")
 
 
@@ -69,15 +69,17 @@ class StatusWriter:
             raise GoneError
         if entry.status == status:
             return
-        metadata = {"name": entry.ref.name, "namespace": entry.ref.namespace, "uid": uid}
+        metadata = {"name": entry.ref.name, "namespace": entry.ref.namespace}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": dict(status)}
         path = POOLS.path(entry.ref.namespace, entry.ref.name, "status")
         try:
             answer = await self._writer.apply("status", path, body, manager=MANAGER)
         except ApiError as error:
-            if error.code in _GONE:
+            if error.code == NOT_FOUND:
                 raise GoneError from error
             raise
+        if uid_of(answer) != uid:  # a new pool of the name, whose own status follows
+            raise GoneError
         entry.status = answer.get("status")
         entry.version = max(entry.version, version_of(answer))
 

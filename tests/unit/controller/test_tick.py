@@ -112,7 +112,8 @@ class World:
 
     def _status(self, method, path, body):
         self.statuses.append(body["status"])
-        return {"metadata": {"resourceVersion": str(version())}, "status": body["status"]}
+        metadata = {"uid": f"uid-{body['metadata']['name']}", "resourceVersion": str(version())}
+        return {"metadata": metadata, "status": body["status"]}
 
     def due(self, type_="thumbs", count=8, **more):
         self.source.depths[Key(type_, "t")] = Depth(due=count, **more)
