@@ -1,4 +1,4 @@
-"""`jobtide worker acme.jobs:tide`, `jobtide schema apply|print|check`."""
+"""`jobtide worker acme.jobs:tide`, `jobtide cron acme.jobs:tide`, `jobtide schema apply|print|check`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"jobtide {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_worker(commands)
+    _add_cron(commands)
     from jobtide.schema.cli import add_parser
 
     add_parser(commands)
@@ -58,11 +59,29 @@ def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     worker.set_defaults(run=_run_worker)
 
 
+def _add_cron(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cron = commands.add_parser(
+        "cron",
+        help="add the next slot of every schedule, and show them",
+        description="Adds the next slot of every @tide.cron of the application, as each worker does at its start. "
+        "For pools at zero that have never had a worker: run it once after a deployment.",
+    )
+    cron.add_argument("app", nargs="?", metavar="MODULE:ATTRIBUTE", help="a jobtide.Tide; default: JOBTIDE_APP")
+    cron.set_defaults(run=_run_cron)
+
+
 def _run_worker(parsed: argparse.Namespace) -> int:
     from jobtide.app import run_worker
     from jobtide.settings import from_environment
 
     return run_worker(from_environment(app=parsed.app, programs=parsed.programs))
+
+
+def _run_cron(parsed: argparse.Namespace) -> int:
+    from jobtide.cron_command import add_slots
+    from jobtide.settings import from_environment
+
+    return add_slots(from_environment(app=parsed.app))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,6 +16,7 @@ from jobtide import Tide
 from jobtide.events import DatabaseBack, DatabaseLost
 from jobtide.scheduler import Scheduler
 from jobtide.session import Session
+from tests.postgres.worker.conftest import HANDLERS
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NEXT_THREE_AM = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -126,3 +130,37 @@ def test_a_worker_of_other_types_leaves_the_schedule_alone(worker, enqueue, tena
     wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
     assert process.end(signal.SIGTERM) == 0
     assert statuses() == {"completed": 1}
+
+
+@pytest.fixture
+def command(database):
+    def run(app, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "jobtide", "cron", app], cwd=HANDLERS, capture_output=True, text=True, check=False,
+            env={**os.environ, "JOBTIDE_DATABASE_URL": database, **environment},
+        )  # fmt: skip
+
+    return run
+
+
+def test_the_command_adds_the_next_slots_without_a_worker_and_shows_them(command, tenant, slots):
+    owner = str(tenant())
+    said = [command("nightly:tide", TICK_TENANT=owner).stdout for _ in range(2)]
+    assert all(f"tick  tenant {owner}" in text for text in said)
+    assert " added " in said[0]
+    assert 1 <= len(slots()) == "".join(said).count(" added ")  # the minute may end in between
+
+
+@pytest.mark.parametrize(
+    ("app", "environment", "said"),
+    [
+        pytest.param("jobs:tide", {}, "jobs:tide has no schedules", id="no schedules"),
+        pytest.param("nightly:tide", {"TICK_TENANT": str(uuid4())}, "violates foreign key", id="an unknown tenant"),
+        pytest.param("nightly:tide", {"TICK_TENANT": str(uuid4()), "JOBTIDE_DATABASE_URL": "postgresql://127.0.0.1:1/x"},
+                     "the slots could not be added: ", id="no database"),
+    ],
+)  # fmt: skip
+def test_the_command_says_why_it_could_not(command, app, environment, said):
+    ran = command(app, **environment)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
+    assert said in ran.stderr
