@@ -84,9 +84,9 @@ class Controller:
 
     async def run(self, stop: asyncio.Event) -> int:
         settings = self.settings
+        server, port = await self.health.serve(settings.http_port)
         configured = tuple(DatabaseUrls(settings.databases_dir).names())
-        self.emit(Started(__version__, settings.namespaces, configured, settings.pod_name))
-        server = await self.health.serve(settings.http_port)
+        self.emit(Started(__version__, settings.namespaces, configured, settings.pod_name, port))
         work = asyncio.create_task(self._work(), name="work")
         asked = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)

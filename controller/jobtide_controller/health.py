@@ -12,6 +12,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 STUCK_SECONDS = 60.0
 
 
+ANY_ADDRESS = None
+LOOPBACK = "127.0.0.1"
+
+
 class Health:
     """Loops say by name when they last turned, by the monotonic clock."""
 
@@ -28,16 +32,18 @@ class Health:
         self._registry = registry
         self._monotonic = monotonic
 
-    async def serve(self, port: int) -> web.AppRunner:
-        """Listens until `cleanup()` of what is returned."""
+    async def serve(self, port: int) -> tuple[web.AppRunner, int]:
+        """Listens until `cleanup()` of what is returned, on the port beside it (0: any free one)."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
-        await web.TCPSite(runner, port=port).start()
-        return runner
+        # One address family, so that port 0 is one port.
+        site = web.TCPSite(runner, host=ANY_ADDRESS if port else LOOPBACK, port=port)
+        await site.start()
+        return runner, runner.addresses[0][1]
 
     async def _healthz(self, _: web.Request) -> web.Response:
         now = self._monotonic()

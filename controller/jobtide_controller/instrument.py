@@ -23,6 +23,7 @@ class Started:
     namespaces: tuple[str, ...]  # empty: all
     databases: tuple[str, ...]
     identity: str
+    port: int  # of /healthz, /readyz and /metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,22 +30,28 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+class _Json(JsonFormatter):
+    """One object a line, with the same names as a worker's."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        return {**log_data, "level": log_data["level"].lower()}
+
+
 def _formatter(log_format: LogFormat) -> logging.Formatter:
     if log_format == "text":
         return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    return JsonFormatter(
-        "%(asctime)s %(levelname)s %(name)s %(message)s",
-        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-    )
+    renamed = {"levelname": "level", "name": "logger", "exc_info": "traceback"}
+    return _Json("%(levelname)s %(name)s %(message)s", rename_fields=renamed, timestamp="time")
 
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of sentences
     """The subscriber that puts events into words."""
     match event:
-        case events.Started(version, namespaces, databases, identity):
+        case events.Started(version, namespaces, databases, identity, port):
             where = ", ".join(namespaces) or "all namespaces"
             known = ", ".join(databases) or "none yet"
-            _say(logging.INFO, f"jobtide controller {version} starts: {where}, databases: {known}", identity=identity)
+            _say(logging.INFO, f"jobtide controller {version} starts: {where}, databases: {known}", identity=identity,
+                 port=port)  # fmt: skip
         case events.Stopping(why, failed):
             _say(logging.ERROR if failed else logging.INFO, f"stopping: {why}")
         case events.LeaderChanged(leading, why):

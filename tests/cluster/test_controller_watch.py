@@ -186,12 +186,14 @@ class TestLists:
         assert len(inventory.pools) == 5
 
     async def test_every_pod_counts_when_it_is_asked_whether_one_still_lives(self, api, inventory, events, kubectl):
+        relister = Relister(api, inventory, (kubectl.namespace,), events.append)
+        assert await relister.pod_uids() == set()
         foreign = worker_pod("foreign", "thumbs")
         foreign["metadata"]["labels"] = {"app": "theirs"}
         kubectl.apply(foreign)
         uid = kubectl.get("pod", "foreign")["metadata"]["uid"]
         assert uid in await Relister(api, inventory, (), events.append).pod_uids()
-        assert await Relister(api, inventory, (kubectl.namespace,), events.append).pod_uids() == {uid}
+        assert await relister.pod_uids() == {uid}
 
     async def test_a_refusal_has_the_api_servers_words(self, api):
         with pytest.raises(ApiError) as refused:

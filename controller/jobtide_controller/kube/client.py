@@ -103,6 +103,7 @@ class Api:
         query = {"limit": str(PAGE), **({"labelSelector": label_selector} if label_selector else {})}
         while True:
             page = await self.request("GET", path, query=query, accept=accept, timeout_seconds=LIST_SECONDS)
+            page["items"] = page.get("items") or []  # an empty list of metadata alone is null
             yield page
             more = page["metadata"].get("continue")
             if not more:

@@ -1,0 +1,274 @@
+"""The whole controller as a process, between a real API server and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from dev.cluster.control_plane import ControlPlane
+from dev.postgres import Server
+from jobtide.schema import apply
+
+POD = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server(version=18) as running:
+        apply(running.dsn, roles=True)
+        yield running
+
+
+@dataclass
+class Controller:
+    """One process; `words` is its log so far."""
+
+    name: str
+    env: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> Controller:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "jobtide_controller"]
+            self.process = subprocess.Popen(command, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+    @property
+    def port(self) -> int | None:
+        lines = [line for line in self.words.splitlines() if '"port"' in line]
+        return json.loads(lines[-1])["port"] if lines else None
+
+    @property
+    def words(self) -> str:
+        return self.log.read_text()
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: Server) -> Path:
+    configured = tmp_path / "databases" / "main"
+    configured.mkdir(parents=True)
+    (configured / "url").write_text(server.dsn)
+    return configured.parent
+
+
+@pytest.fixture
+def controller(
+    plane: ControlPlane, kubectl: Any, folder: Path, tmp_path: Path
+) -> Iterator[Callable[[str], Controller]]:
+    made: list[Controller] = []
+
+    def start(name: str = "jobtide-0", **settings: str) -> Controller:
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("JOBTIDE_")},
+            "KUBECONFIG": str(plane.kubeconfig),
+            "JOBTIDE_DATABASES_DIR": str(folder),
+            "JOBTIDE_NAMESPACES": kubectl.namespace,
+            "JOBTIDE_NAMESPACE": kubectl.namespace,
+            "JOBTIDE_POD_NAME": name,
+            "JOBTIDE_HTTP_PORT": "0",
+            **settings,
+        }
+        made.append(Controller(name, env, tmp_path / f"{name}.log").start())
+        return made[-1]
+
+    yield start
+    for one in made:
+        assert one.process is not None
+        if one.process.poll() is None:
+            one.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def jobs(server: Server) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("DELETE FROM job_queue")
+        yield conn
+
+
+@pytest.fixture
+def insert(jobs: psycopg.Connection[Any]) -> Callable[..., None]:
+    row = jobs.execute("INSERT INTO tenants (name) VALUES ('somebody') RETURNING id").fetchone()
+    assert row is not None
+    tenant_id = row[0]
+
+    def some(count: int, *, status: str = "pending", worker_id: str | None = None) -> None:
+        jobs.execute(
+            "INSERT INTO job_queue (type, tenant_id, payload, status, worker_id, attempts) "
+            "SELECT 'thumbs', %s, '{}', %s::job_status, %s, 1 FROM generate_series(1, %s)",
+            [tenant_id, status, worker_id, count],
+        )
+
+    return some
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true value; fails at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} s in vain")
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def replicas(kubectl: Any) -> Callable[[], int | None]:
+    def read() -> int | None:
+        done = kubectl.run("get", "deployment", "thumbs-worker", "-o", "jsonpath={.spec.replicas}")
+        return int(done.stdout) if done.returncode == 0 and done.stdout else None
+
+    return read
+
+
+def condition(kubectl: Any, type_: str) -> dict[str, Any]:
+    status = kubectl.get("jobworkerpool", "thumbs").get("status", {})
+    return next((c for c in status.get("conditions", ()) if c["type"] == type_), {})
+
+
+def holder(kubectl: Any) -> str | None:
+    done = kubectl.run("get", "lease", "jobtide", "-o", "jsonpath={.spec.holderIdentity}")
+    return done.stdout or None
+
+
+def test_jobs_make_workers_and_the_pool_says_why(controller, kubectl, pool, insert, replicas):
+    kubectl.apply(pool())
+    controller()
+    until(lambda: replicas() == 0)
+    insert(8)
+    until(lambda: (replicas() or 0) >= 2)
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    until(lambda: kubectl.get("jobworkerpool", "thumbs")["status"].get("pending") == 8)
+    until(lambda: "ScaledUp" in kubectl("describe", "jobworkerpool", "thumbs"))
+
+
+def test_a_database_that_goes_away_holds_the_fleet_and_is_named(
+    controller, kubectl, pool, insert, replicas, folder, server
+):
+    kubectl.apply(pool(database="second"))
+    (folder / "second").mkdir()
+    with Server(version=18) as second:
+        apply(second.dsn)
+        (folder / "second" / "url").write_text(second.dsn)
+        controller()
+        with psycopg.connect(second.dsn, autocommit=True) as conn:
+            conn.execute(
+                "WITH t AS (INSERT INTO tenants (name) VALUES ('x') RETURNING id) "
+                "INSERT INTO job_queue (type, tenant_id, payload) "
+                "SELECT 'thumbs', id, '{}' FROM t, generate_series(1, 8)"
+            )
+        held = until(lambda: replicas() or 0)
+        second.stop("immediate")
+        until(lambda: condition(kubectl, "DatabaseReachable").get("reason") == "Unreachable")
+        until(lambda: "refused" in condition(kubectl, "DatabaseReachable")["message"])
+        assert condition(kubectl, "DatabaseReachable")["status"] == "False"
+        assert replicas() == held
+        second.start()
+        until(lambda: condition(kubectl, "DatabaseReachable").get("status") == "True")
+
+
+def test_a_pool_of_an_unknown_database_is_told_what_there_is(controller, kubectl, pool):
+    kubectl.apply(pool(database="crm"))
+    controller()
+    until(lambda: condition(kubectl, "DatabaseReachable").get("reason") == "DatabaseNotConfigured")
+    assert "configured: main" in condition(kubectl, "DatabaseReachable")["message"]
+
+
+def test_jobs_of_a_pod_that_never_existed_here_are_returned(controller, kubectl, pool, insert, jobs):
+    kubectl.apply(pool())
+    insert(5, status="processing", worker_id=f"jobtide:{POD}:1")
+    insert(1, status="processing", worker_id="jobtide:local-12ab:1")
+    controller()
+    count = "SELECT count(*) FROM job_queue WHERE status = 'pending' AND attempts = 0"
+    until(lambda: jobs.execute(count).fetchone() == (5,))
+
+
+def test_jobs_of_a_deleted_worker_pod_are_returned(controller, kubectl, pool, insert, jobs):
+    kubectl.apply(pool())
+    labels = {
+        "app.kubernetes.io/name": "jobtide-worker",
+        "app.kubernetes.io/managed-by": "jobtide",
+        "jobtide.dev/pool": "thumbs",
+    }
+    made = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": labels},
+        "spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}], "terminationGracePeriodSeconds": 0},
+    }
+    kubectl.apply(made)
+    uid = kubectl.get("pod", "a")["metadata"]["uid"]
+    running = controller()
+    until(lambda: holder(kubectl) == "jobtide-0")
+    insert(3, status="processing", worker_id=f"jobtide:{uid}:1")
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    kubectl("delete", "pod", "a", "--grace-period=0", "--force")
+    until(lambda: jobs.execute("SELECT count(*) FROM job_queue WHERE status = 'pending'").fetchone() == (3,))
+    assert "given back" in running.words
+
+
+def test_sigterm_hands_over_and_ends_well(controller, kubectl, pool):
+    kubectl.apply(pool())
+    first = controller("jobtide-0")
+    until(lambda: holder(kubectl) == "jobtide-0")
+    controller("jobtide-1")
+    assert first.stop() == 0
+    assert holder(kubectl) != "jobtide-0", "released before it ended"
+    until(lambda: holder(kubectl) == "jobtide-1")
+
+
+def test_a_killed_leader_is_replaced_and_nothing_is_scaled_meanwhile(controller, kubectl, pool, insert, replicas):
+    kubectl.apply(pool())
+    insert(8)
+    first = controller("jobtide-0")
+    wanted = until(lambda: replicas() or 0)
+    controller("jobtide-1")
+    first.stop(signal.SIGKILL)
+    seen = set()
+    until(lambda: seen.add(replicas()) or holder(kubectl) == "jobtide-1")
+    assert seen == {wanted}
+    insert(100)
+    until(lambda: (replicas() or 0) > wanted)
+
+
+def test_probes_and_metrics_are_served(controller, kubectl, pool):
+    kubectl.apply(pool())
+    running = controller()
+    until(lambda: holder(kubectl) == "jobtide-0" and condition(kubectl, "Ready"))
+    assert running.get("/healthz")[0] == 200
+    assert running.get("/readyz") == (200, "ok\n")
+    status, text = running.get("/metrics")
+    assert status == 200
+    assert "jobtide_leader 1.0" in text
+    assert f'jobtide_pool_desired_replicas{{namespace="{kubectl.namespace}",pool="thumbs"}}' in text
+
+
+def test_settings_that_cannot_be_used_end_it_with_one_sentence(controller):
+    broken = controller(JOBTIDE_HTTP_PORT="many")
+    assert broken.process.wait(30) == 2
+    assert broken.words == 'jobtide-controller: JOBTIDE_HTTP_PORT is "many": use a whole number from 0 to 65535\n'
