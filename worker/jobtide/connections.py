@@ -29,13 +29,13 @@ class Statement(NamedTuple):
 Task = Generator[Statement, list[Row], Result]
 
 
-def run(connection: Any, task: Task[Result]) -> Result:
-    """Several statements become one transaction where the connection commits each by itself."""
+def run(connection: Any, task: Task[Result], *, several: bool) -> Result:
+    """Several statements become one transaction where the connection would commit each by itself."""
     library = _library(connection)
     if _is_async(connection):
         raise TypeError(f"{_name(connection)} is asynchronous: await the function whose name ends in _async")
     execute = {"psycopg": _psycopg, "sqlalchemy": _sqlalchemy, "django": _django}[library]
-    with _transaction(library, connection):
+    with _transaction(library, connection) if several else nullcontext():
         rows: list[Row] | None = None
         while True:
             try:
@@ -46,13 +46,13 @@ def run(connection: Any, task: Task[Result]) -> Result:
             rows = execute(connection, statement)
 
 
-async def run_async(connection: Any, task: Task[Result]) -> Result:
+async def run_async(connection: Any, task: Task[Result], *, several: bool) -> Result:
     """As `run`, on an asynchronous connection."""
     library = _library(connection)
     if not _is_async(connection):
         raise TypeError(f"{_name(connection)} is not asynchronous: call the function without _async")
     execute = {"psycopg": _psycopg_async, "sqlalchemy": _sqlalchemy_async, "asyncpg": _asyncpg}[library]
-    async with _async_transaction(library, connection):
+    async with _async_transaction(library, connection) if several else nullcontext():
         rows: list[Row] | None = None
         while True:
             try:

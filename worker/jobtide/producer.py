@@ -56,7 +56,7 @@ def enqueue(
     job = NewJob(
         type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
     )
-    return run(connection, _insert([job]))[0]
+    return enqueue_many(connection, [job])[0]
 
 
 async def enqueue_async(
@@ -74,7 +74,7 @@ async def enqueue_async(
     job = NewJob(
         type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
     )
-    return (await run_async(connection, _insert([job])))[0]
+    return (await enqueue_many_async(connection, [job]))[0]
 
 
 def enqueue_many(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
@@ -83,12 +83,14 @@ def enqueue_many(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
     Each different `unique` key holds one advisory lock until the transaction ends, and a whole server has room for
     some 6,400 (max_locks_per_transaction): commit every thousand keys or so.
     """
-    return run(connection, _insert(list(jobs)))
+    checked = [_check(job) for job in jobs]
+    return run(connection, _insert(checked), several=_takes_several(checked))
 
 
 async def enqueue_many_async(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
     """`enqueue_many` on an asynchronous connection."""
-    return await run_async(connection, _insert(list(jobs)))
+    checked = [_check(job) for job in jobs]
+    return await run_async(connection, _insert(checked), several=_takes_several(checked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,12 @@ class _Checked:
         return f'{json.dumps(present, default=str)[:-1]}, "payload": {self.payload}}}'
 
 
-def _insert(jobs: Sequence[NewJob]) -> Task[list[UUID | None]]:
+def _takes_several(checked: Sequence[_Checked]) -> bool:
+    return len(checked) > _BATCH or any(job.key for job in checked)
+
+
+def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
     """Statements out, ids in. A key or id that comes twice among the jobs is inserted once, for the first of them."""
-    checked = [_check(job) for job in jobs]
     first = dict(reversed([(job.identity, number) for number, job in enumerate(checked)]))
     locks = sorted({job.key.lock for job in checked if job.key})
     if locks:

@@ -96,7 +96,7 @@ def drain(database: Any, tide: Tide, *, at_most: int = 1_000) -> list[Ended]:
 
 def enqueued(connection: Any, type_: str, *, tenant_id: UUID | str | None = None) -> list[Enqueued]:
     """The pending jobs of the type (and the tenant), in the order in which they were enqueued."""
-    return run_task(connection, _enqueued(type_, tenant_id))
+    return run_task(connection, _enqueued(type_, tenant_id), several=False)
 
 
 def assert_enqueued(connection: Any, type_: str, *, tenant_id: UUID | str | None = None, **payload: Any) -> Enqueued:

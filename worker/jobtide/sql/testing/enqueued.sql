@@ -12,4 +12,5 @@ INNER JOIN job_queue AS q ON asked.type = q.type
 WHERE
     q.status = 'pending'
     AND (asked.tenant_id IS NULL OR q.tenant_id = asked.tenant_id)
-ORDER BY q.created_at, q.id
+-- The rows of one transaction have one created_at; where nothing was deleted, they lie in the order of their inserts.
+ORDER BY q.created_at, q.ctid
