@@ -112,6 +112,7 @@ def test_workers_enqueue_their_schedules_and_run_them(worker, tenant, connect, w
     connection = connect()
     owner = str(tenant())
     processes = [worker("nightly:tide", TICK_TENANT=owner) for _ in range(2)]
+    wait_until(lambda: all(process.said("working on tick") for process in processes), seconds=30)
     everything = "SELECT id, next_retry_at, status::text, result FROM job_queue ORDER BY created_at"
     ((id_, slot, *_), *_) = wait_until(lambda: connection.execute(everything).fetchall(), seconds=30)
     assert timedelta() < slot - datetime.now(UTC) < timedelta(seconds=61)

@@ -210,22 +210,22 @@ def test_an_id_of_the_callers_own_is_inserted_once_for_ever(connect, tenant):
 
 def test_a_second_transaction_with_the_key_waits_for_the_first(connect, tenant, wait_until):
     owner = tenant()
-    holder, waiter = connect(autocommit=False), connect(autocommit=False)
+    watcher, holder, waiter = connect(), connect(autocommit=False), connect(autocommit=False)
     assert enqueue(holder, "t", tenant_id=owner, unique="k") is not None
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(enqueue, waiter, "t", tenant_id=owner, unique="k")
-        wait_until(lambda: blocked(connect(), waiter))
+        wait_until(lambda: blocked(watcher, waiter))
         holder.commit()
         assert asked.result(10) is None
 
 
 def test_a_key_whose_transaction_is_rolled_back_goes_to_the_one_that_waited(connect, tenant, wait_until):
     owner = tenant()
-    holder, waiter = connect(autocommit=False), connect(autocommit=False)
+    watcher, holder, waiter = connect(), connect(autocommit=False), connect(autocommit=False)
     enqueue(holder, "t", tenant_id=owner, unique="k")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(enqueue, waiter, "t", tenant_id=owner, unique="k")
-        wait_until(lambda: blocked(connect(), waiter))
+        wait_until(lambda: blocked(watcher, waiter))
         holder.rollback()
         assert asked.result(10) is not None
 
@@ -244,7 +244,7 @@ def test_a_key_is_exact_though_its_finished_jobs_are_deleted_meanwhile(connect, 
     admin.execute("DELETE FROM job_queue WHERE id = %s", [first])
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(enqueue, waiter, "t", tenant_id=owner, unique="k")
-        wait_until(lambda: blocked(connect(), waiter))
+        wait_until(lambda: blocked(admin, waiter))
         holder.commit()
         assert asked.result(10) is None
     assert admin.execute("SELECT id FROM job_queue").fetchall() == [(second,)]
