@@ -67,4 +67,4 @@ class Database:
     def close(self) -> None:
         """End the connection, whatever it waits for."""
         self._reader.session.abort()
-        self._thread.stop()
+        self._thread.stop(self._reader.session.close)

@@ -23,6 +23,7 @@ class ConnectionThread:
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._running = threading.Event()
+        self._last: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -40,8 +41,9 @@ class ConnectionThread:
     def busy(self) -> bool:
         return self._running.is_set()
 
-    def stop(self) -> None:
-        """End the thread after the call that runs."""
+    def stop(self, last: Callable[[], object]) -> None:
+        """End the thread after the call that runs; `last` is what it does before."""
+        self._last = last
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -53,6 +55,7 @@ class ConnectionThread:
                 self._answer(loop, future, error=error)
             else:
                 self._answer(loop, future, result=result)
+        self._last()
 
     def _answer(
         self,
