@@ -20,8 +20,10 @@ import pytest
 
 from dev.cluster.control_plane import ControlPlane
 from dev.postgres import Server
+from dev.toolchain import ensure_tools
 from jobtide.schema import apply
 
+CHART = Path(__file__).parents[2] / "charts" / "jobtide"
 POD = "11111111-2222-3333-4444-555555555555"
 
 
@@ -272,3 +274,30 @@ def test_settings_that_cannot_be_used_end_it_with_one_sentence(controller):
     broken = controller(JOBTIDE_HTTP_PORT="many")
     assert broken.process.wait(30) == 2
     assert broken.words == 'jobtide-controller: JOBTIDE_HTTP_PORT is "many": use a whole number from 0 to 65535\n'
+
+
+@pytest.mark.parametrize("scope", ["one namespace", "all namespaces"])
+def test_the_charts_rights_are_all_that_it_needs(controller, kubectl, plane, pool, insert, replicas, tmp_path, scope):
+    helm = ensure_tools("helm")["helm"]
+    namespaces = kubectl.namespace if scope == "one namespace" else ""
+    values = [f"--set=watchNamespaces={{{namespaces}}}"] if namespaces else []
+    rendered = subprocess.run(
+        [helm, "template", "jobtide", CHART, f"--namespace={kubectl.namespace}", *values]
+        + [f"--show-only=templates/{name}.yaml" for name in ("rbac", "serviceaccount")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    kubectl("apply", "-f", "-", stdin=rendered.stdout)
+    token = kubectl("create", "token", "jobtide", "--duration=1h").strip()
+    config = json.loads(plane.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    limited = tmp_path / "limited"
+    limited.write_text(json.dumps(config))
+    kubectl.apply(pool())
+    insert(8)
+    running = controller(KUBECONFIG=str(limited), JOBTIDE_NAMESPACES=namespaces)
+    until(lambda: (replicas() or 0) >= 2)
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    until(lambda: "ScaledUp" in kubectl("describe", "jobworkerpool", "thumbs"))
+    kubectl.apply(pool(replicas=0))
+    until(lambda: replicas() == 0)
+    assert "orbidden" not in running.words
