@@ -31,7 +31,7 @@ test: test-unit test-postgres test-cluster test-e2e ## All tests, from nothing, 
 
 .PHONY: test-fast
 test-fast: dev ## Pure code only, for the inner loop
-	@$(PYTHON) -m pytest tests/unit -q --ignore=tests/unit/chart --deselect tests/unit/decide/test_closed_loop.py
+	@$(PYTHON) -m pytest tests/unit -q -m "not slow" --ignore=tests/unit/chart
 
 .PHONY: test-unit
 test-unit: dev ## Pure code and the rendered chart

@@ -62,8 +62,7 @@ def crd() -> dict[str, Any]:
 
 
 def structural(schema: Mapping[str, Any]) -> Schema:
-    """A pydantic JSON schema as Kubernetes wants it: no references, no nulls, no titles, defaults that "
-    "nest."""
+    """A pydantic JSON schema as Kubernetes wants it: no references, no nulls, no titles, defaults that nest."""
     return _structural(schema, definitions=schema.get("$defs", {}))
 
 
@@ -91,8 +90,7 @@ def _root() -> Schema:
     status = _without_defaults(structural(JobWorkerPoolStatus.model_json_schema()))
     return {
         "type": "object",
-        "description": "A group of worker pods that does the jobs of some types, as many as the promised "
-        "waiting "
+        "description": "A group of worker pods that does the jobs of some types, as many as the promised waiting "
         "time needs.",
         "required": ["spec"],
         **rules.POOL,
@@ -150,8 +148,7 @@ def _inlined(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Ma
 
 
 def _default(schema: Mapping[str, Any], out: Schema) -> Any:
-    """An object's default is {}: the API server then fills in the defaults of its fields, each stated "
-    "once."""
+    """An object's default is {}: the API server then fills in the defaults of its fields, each stated once."""
     return {} if out.get("type") == "object" else schema["default"]
 
 

@@ -36,8 +36,7 @@ class Tenants(Model):
         default_factory=dict,
         max_length=200,
         json_schema_extra=rules.TENANT_OVERRIDES,
-        description="Jobs at once for single tenants, instead of maxConcurrent: tenant id (UUID) to number "
-        "of "
+        description="Jobs at once for single tenants, instead of maxConcurrent: tenant id (UUID) to number of "
         "jobs. Default: none.",
     )
 
@@ -149,8 +148,7 @@ class JobWorkerPoolSpec(Model):
         default=None,
         ge=0,
         le=10_000,
-        description="Pins the number of workers, as `kubectl scale` does; nothing is scaled until it is "
-        "removed "
+        description="Pins the number of workers, as `kubectl scale` does; nothing is scaled until it is removed "
         "again. Unset: automatic.",
     )
     concurrency: int = Field(
@@ -186,8 +184,7 @@ class JobWorkerPoolSpec(Model):
     )
     paused: bool = Field(
         default=False,
-        description="Stops the work: workers finish what they run and go, jobs wait. To keep a fixed number "
-        "of "
+        description="Stops the work: workers finish what they run and go, jobs wait. To keep a fixed number of "
         "workers instead, set replicas. Default: false.",
     )
     paused_until: AwareDatetime | None = Field(

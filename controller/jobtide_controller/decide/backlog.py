@@ -55,8 +55,7 @@ def need(situation: Situation, lead_seconds: float) -> Need:
 
 
 def youngest_age(depth: Depth) -> float:
-    """Of the due rows, if their ages are spread evenly. Mean 4 s and oldest 6 s: 2 s. Counting stopped: 6 "
-    "s."""
+    """Of the due rows, if their ages are spread evenly. Mean 4 s and oldest 6 s: 2 s. Counting stopped: 6 s."""
     oldest = depth.oldest_age_seconds
     return oldest if depth.capped else clamp(2.0 * depth.mean_age_seconds - oldest, 0.0, oldest)
 

@@ -87,8 +87,7 @@ def is_paused(policy: JobWorkerPoolSpec, now: float) -> bool:
 
 
 def is_failing(situation: Situation) -> bool:
-    """Every attempt has failed for long enough to say so. While a database fails all jobs, S stays as it "
-    "was."""
+    """Every attempt has failed for long enough to say so. While a database fails all jobs, S stays as it was."""
     since = situation.history.failing_since
     return since is not None and situation.reading.taken_at - since >= FAILING_SECONDS
 
@@ -149,8 +148,7 @@ def _min_replicas(situation: Situation, numbers: Numbers, wanted: int) -> Ruling
 
 
 def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
-    """Down only to the highest number of the last hold: a wave's trough keeps the workers for its next "
-    "crest."""
+    """Down only to the highest number of the last hold: a wave's trough keeps the workers for its next crest."""
     if wanted >= numbers.want_now:
         return None
     budget = situation.policy.max_replicas if situation.fleet.budget is None else situation.fleet.budget

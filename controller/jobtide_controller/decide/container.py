@@ -108,8 +108,7 @@ def _mounts(container: dict[str, Any], *, own_database: bool) -> list[dict[str, 
 
 
 def _security(given: dict[str, Any]) -> dict[str, Any]:
-    """As the restricted Pod Security standard asks. The root file system stays writable: handlers use "
-    "/tmp."""
+    """As the restricted Pod Security standard asks. The root file system stays writable: handlers use /tmp."""
     ours: dict[str, Any] = {"capabilities": {"drop": ["ALL"]}}
     if not given.get("privileged"):
         ours["allowPrivilegeEscalation"] = False

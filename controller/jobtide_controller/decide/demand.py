@@ -61,8 +61,7 @@ class Reading:
 
 
 class Blindness(StrEnum):
-    """Why a database could not be read; each is a reason of the condition DatabaseReachable or "
-    "SchemaReady."""
+    """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
 
     NOT_CONFIGURED = "DatabaseNotConfigured"  # no such name among the chart's databases
     UNREACHABLE = "Unreachable"

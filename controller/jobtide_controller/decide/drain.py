@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from jobtide_controller.decide.fleet import Fleet, Pod
 
 FIRST_COST = -1000
-"""Of the first pod to go; each further one costs one more, and stays below 0 for a fleet of any usual "
-"size."""
+"""Of the first pod to go; each further one costs one more, and stays below 0 for a fleet of any usual size."""
 
 NO_COST = 0
 

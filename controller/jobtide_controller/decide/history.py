@@ -70,8 +70,7 @@ class Want(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One pool's past. Times of the table are by the database's clock, those of `wants` by the "
-    "controller's."""
+    """One pool's past. Times of the table are by the database's clock, those of `wants` by the controller's."""
 
     began_at: float = 0.0  # first reading
     read_at: float | None = None  # last reading

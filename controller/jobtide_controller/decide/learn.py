@@ -74,8 +74,7 @@ class _Change:
 
     @property
     def ended(self) -> int:
-        """Rows that left: came in, and are neither waiting nor running. 10 came, 4 more are there: 6 "
-        "ended."""
+        """Rows that left: came in, and are neither waiting nor running. 10 came, 4 more are there: 6 ended."""
         return self.arrivals - self.total
 
     @property

@@ -69,16 +69,6 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
     }
 
 
-def scale_apply(pool: JobWorkerPool, replicas: int) -> dict[str, Any]:
-    """For the Deployment's /scale subresource: nothing but the number."""
-    return {
-        "apiVersion": "autoscaling/v1",
-        "kind": "Scale",
-        "metadata": {"name": deployment_name(pool), "namespace": pool.metadata.namespace},
-        "spec": {"replicas": replicas},
-    }
-
-
 def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
     """Deleting the pool deletes its Deployment, by Kubernetes' own hand: no finalizer can get stuck."""
     return {

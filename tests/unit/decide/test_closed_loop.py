@@ -7,6 +7,8 @@ import pytest
 from jobtide_controller.decide.history import History
 from tests.unit.decide.simulation import START_SECONDS, simulate
 
+pytestmark = pytest.mark.slow
+
 HOLD_SECONDS = 2 * START_SECONDS
 WARM_SECONDS = 3 * HOLD_SECONDS
 

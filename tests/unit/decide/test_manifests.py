@@ -69,10 +69,6 @@ def test_template_manager_says_nothing_about_replicas_and_the_first_apply_does()
     assert manifests.deployment_first_apply(pool(), 0)["spec"]["replicas"] == 0
 
 
-def test_scale_manager_says_nothing_else():
-    assert manifests.scale_apply(pool(), 7)["spec"] == {"replicas": 7}
-
-
 def test_deployment_goes_with_its_pool():
     (owner,) = manifests.deployment_template_apply(pool())["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-of-pool", True, True)

@@ -32,7 +32,7 @@ def handlers() -> ModuleType:
 
 
 def run(handlers: ModuleType, type_: str, payload: Any, *, cancelled: bool = False) -> Any:
-    context = Context(Job(SOME_ID, SOME_ID, type_, payload, 1, "jobtide:test:1"), None)
+    context = Context(Job(SOME_ID, SOME_ID, type_, payload, 1, "jobtide:test:1"))
     if cancelled:
         context.cancel("drain")
     handler = handlers.tide.handlers[type_]

@@ -54,6 +54,7 @@ def reference(expression, zone, after):
             yield last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 @pytest.mark.parametrize(
@@ -77,6 +78,7 @@ def field(smallest, largest):
     return st.lists(term, min_size=1, max_size=3).map(",".join)
 
 
+@pytest.mark.slow
 @given(
     st.tuples(field(0, 59), field(0, 23), field(1, 28), field(1, 12), field(0, 7)).map(" ".join),
     st.integers(1_577_836_800, 2_208_988_800),
