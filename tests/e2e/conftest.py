@@ -12,9 +12,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from psycopg import sql
 
 from dev.cluster.choose import choose_cluster
 from dev.demo.job_table import JobTable
+from dev.demo.postgres import CONTROLLER
 from dev.demo.stage import Stage, set_stage
 from dev.images import ensure_image
 from tests.e2e.work import Work
@@ -50,6 +52,19 @@ def image(stage: Stage) -> str:
         context_paths=["handlers.py"],
         build_args={"WORKER_IMAGE": stage.images.worker},
     )
+
+
+@pytest.fixture(scope="session")
+def blind_user(stage: Stage) -> str:
+    """A login with all grants but no policy, and the controller's password: it sees an empty table, and no error."""
+    user = "demo_blind"
+    names = {"user": sql.Identifier(user), "password": sql.Literal(stage.postgres.passwords[CONTROLLER])}
+    with stage.postgres.connect("main") as conn:
+        if not conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [user]).fetchall():
+            conn.execute(sql.SQL("CREATE ROLE {user} LOGIN").format(**names))
+        conn.execute(sql.SQL("ALTER ROLE {user} PASSWORD {password}").format(**names))
+        conn.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE ON job_queue TO {user}").format(**names))
+    return user
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from psycopg import sql
 
 from dev.demo.postgres import CONTROLLER
 from dev.demo.stage import Stage
 from tests.e2e.work import Work, wait_for
 
 WRONG_PASSWORD = "wrong-password-0123456789"
-BLIND = "demo_blind"
 WRONG = (
     ("not-configured", "nowhere", "DatabaseReachable", "DatabaseNotConfigured", "nowhere"),
     ("wrong-password", "wrong-password", "DatabaseReachable", "AuthFailed", "password authentication failed"),
@@ -23,22 +21,15 @@ WRONG = (
 
 
 @pytest.fixture
-def wrong_databases(stage: Stage) -> None:
+def wrong_databases(stage: Stage, blind_user: str) -> None:
     """The chart is told of databases that are wrong, each in its own way."""
     password = stage.postgres.passwords[CONTROLLER]
-    names = {"role": sql.Identifier(BLIND), "password": sql.Literal(password)}
-    with stage.postgres.connect("main") as conn:
-        if not conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [BLIND]).fetchall():
-            conn.execute(sql.SQL("CREATE ROLE {role} LOGIN").format(**names))
-        conn.execute(sql.SQL("ALTER ROLE {role} PASSWORD {password}").format(**names))
-        # All that a controller needs but the policy: it sees an empty table, and no error.
-        conn.execute(sql.SQL("GRANT SELECT, UPDATE ON job_queue TO {role}").format(**names))
     main = stage.postgres.service_url("main", CONTROLLER)
     stage.install(
         {
             "wrong-password": main.replace(password, WRONG_PASSWORD),
             "no-table": stage.postgres.service_url("postgres", CONTROLLER),
-            "blind": main.replace(f"//{CONTROLLER}:", f"//{BLIND}:"),
+            "blind": main.replace(f"//{CONTROLLER}:", f"//{blind_user}:"),
             "nobody-there": main.replace(":5432/", ":1/"),
         }
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE
+from dataclasses import replace
+
+from dev.demo.job_table import JobTable
+from dev.demo.postgres import CONTROLLER, WORKER
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
 from tests.e2e.work import Work, wait_for
 
 # The first process of a container can't be killed from inside, so these pods share one process namespace.
@@ -69,6 +73,32 @@ def test_deleting_a_pool_takes_its_workers_and_loses_no_job(work: Work) -> None:
     wait_for("the workers going", lambda: not work.pods())
     (row,) = work.wait_completed(job)
     assert row.attempts == 1
+
+
+def test_a_pool_of_another_database_works_there(work: Work) -> None:
+    table = JobTable(work.stage.postgres, "second")
+    table.clear()
+    (tenant,) = table.add_tenants([work.namespace])
+    there = replace(work, table=table, tenant=tenant)
+    url = work.stage.postgres.service_url("second", WORKER)
+    work.stage.kubectl.apply_secret(work.namespace, WORKER_SECRET, {"url": url})
+    there.apply_pool("second", ["second.hold"], database="second")
+
+    there.wait_completed(*there.insert("second.hold", {"seconds": 0}, count=3))
+
+
+def test_a_worker_that_row_level_security_blinds_ends_and_says_so(work: Work, blind_user: str) -> None:
+    postgres = work.stage.postgres
+    url = postgres.service_url("main", CONTROLLER).replace(f"//{CONTROLLER}:", f"//{blind_user}:")
+    work.stage.kubectl.apply_secret(work.namespace, WORKER_SECRET, {"url": url})
+    work.apply_pool("blind", ["blind.hold"])
+    work.insert("blind.hold", {"seconds": 0})
+
+    work.wait_condition("blind", "Stalled", "True", "CrashLoop")
+    (pod,) = (pod["metadata"]["name"] for pod in work.pods())
+    said = wait_for("the worker's words", lambda: work.kubectl("logs", pod))
+    assert f"row level security stops role {blind_user}" in said
+    assert postgres.passwords[CONTROLLER] not in said
 
 
 def test_a_namespace_goes_in_under_a_minute_with_no_controller_there(work: Work) -> None:

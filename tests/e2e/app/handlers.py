@@ -6,7 +6,10 @@ from typing import Any
 
 from jobtide import Context, Snooze, Tide
 
-TESTS = ("crash", "delete", "evict", "pool", "namespace", "edit", "shared", "notes", "held", "faults")
+TESTS = (
+    *("crash", "delete", "evict", "pool", "namespace", "second", "blind"),
+    *("edit", "shared", "notes", "held", "faults"),
+)
 
 tide = Tide()
 
