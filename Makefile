@@ -9,6 +9,8 @@ SYSTEM_PYTHON ?= python3
 DEV := $(SYSTEM_PYTHON) -m dev
 PYTHON := .venv/bin/python
 BIN := .venv/bin
+# Two at a time: the machines this runs on have two cores. Tests of one file stay together, for their shared fixtures.
+PARALLEL := --numprocesses 2 --dist loadfile
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --constraints requirements/constraints.txt
 YAML := charts/jobtide/Chart.yaml charts/jobtide/values.yaml crds examples .pre-commit-config.yaml
@@ -31,16 +33,16 @@ test: test-unit test-postgres test-cluster test-e2e ## All tests, from nothing, 
 
 .PHONY: test-fast
 test-fast: dev ## Pure code only, for the inner loop
-	@$(PYTHON) -m pytest tests/unit -q -m "not slow" --ignore=tests/unit/chart
+	@$(PYTHON) -m pytest tests/unit -q $(PARALLEL) -m "not slow" --ignore=tests/unit/chart
 
 .PHONY: test-unit
 test-unit: dev ## Pure code and the rendered chart
 	@$(DEV) tools helm helm3 > /dev/null
-	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m pytest tests/unit $(PARALLEL)
 
 .PHONY: test-postgres
 test-postgres: dev ## Real PostgreSQL 15 and 18
-	@$(PYTHON) -m pytest tests/postgres
+	@$(PYTHON) -m pytest tests/postgres $(PARALLEL)
 
 .PHONY: test-cluster
 test-cluster: dev ## A real API server
