@@ -42,6 +42,10 @@ HAND_OVER_SECONDS = 1.5
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["simulate"]:
+        from jobtide_controller.simulate.command import main as simulate
+
+        return simulate(sys.argv[2:])
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:

@@ -1,0 +1,96 @@
+"""What `python -m jobtide_controller simulate` takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jobtide_controller.simulate.traces import MEANING
+
+_EPILOG = "\n".join(["Built-in traces:", *(f"  {name:12} {meaning}" for name, meaning in MEANING.items())])
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m jobtide_controller simulate",
+        description="Run the controller's own decision over a trace of arrivals, beside KEDA's law and a lower bound.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _trace_flags(made)
+    _policy_flags(made.add_argument_group("the pool (flags go before the file)"))
+    _rival_flags(made.add_argument_group("KEDA (by default with its own defaults, and with a quick setting)"))
+    _run_flags(made.add_argument_group("the simulation"))
+    return made
+
+
+def _trace_flags(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("the trace")
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument("--trace", metavar="NAME", choices=tuple(MEANING), help="a built-in one, see below")
+    source.add_argument("--all", action="store_true", help="every built-in one, as one table")
+    source.add_argument(
+        "--csv", type=Path, metavar="FILE", help="columns arrived_at, service_seconds; optional type, tenant, due_at"
+    )
+    source.add_argument(
+        "--from-table", metavar="URL", help="the job_queue of this database, read only; @FILE: the URL is in a file"
+    )
+    group.add_argument("--days", type=_positive, default=7.0, help="of --from-table: how far back (default: 7)")
+    group.add_argument(
+        "--service-seconds",
+        action="append",
+        default=[],
+        metavar="TYPE=SECONDS",
+        help="of --from-table: what a job of the type takes, instead of an estimate; may be repeated",
+    )
+    group.add_argument(
+        "--measured-concurrency",
+        type=_whole,
+        metavar="N",
+        help="of --from-table: jobs at once in one of the workers that did them (default: the pool's concurrency)",
+    )
+
+
+def _policy_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--pool", type=Path, metavar="FILE", help="YAML with a JobWorkerPool")
+    group.add_argument("--pool-name", metavar="NAME", help="which of the pools in that file")
+    group.add_argument("--max-wait-seconds", type=_whole, help="the promise")
+    group.add_argument("--jobs-per-worker", type=_whole, help="instead of a promise")
+    group.add_argument("--min-replicas", type=int)
+    group.add_argument("--max-replicas", type=_whole)
+    group.add_argument("--concurrency", type=_whole)
+    group.add_argument("--stabilization-seconds", type=int)
+    group.add_argument("--tenant-max-concurrent", type=_whole)
+
+
+def _rival_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--keda-target", type=_positive, metavar="ROWS", help="rows for each worker (default: the pool's concurrency)"
+    )
+    group.add_argument("--keda-polling-seconds", type=_positive, help="pollingInterval")
+    group.add_argument("--keda-cooldown-seconds", type=_positive, help="cooldownPeriod")
+    group.add_argument("--keda-stabilization-seconds", type=float, help="stabilizationWindowSeconds of scaleDown")
+
+
+def _run_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=int, default=1, help="of all chance (default: 1)")
+    group.add_argument("--tick-seconds", type=_positive, default=1.0, help="between two decisions (default: 1)")
+    group.add_argument(
+        "--start-seconds", type=_positive, default=5.0, help="median that a worker takes to start (default: 5)"
+    )
+    group.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw waits and workers over time")
+    group.add_argument("--json", action="store_true", help="figures for programs instead of a table")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
+    return value

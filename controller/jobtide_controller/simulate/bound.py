@@ -1,0 +1,78 @@
+"""Worker-seconds that nobody can do without, who starts every job within the promise. A bound, not a plan.
+
+Clairvoyant: it knows all jobs to come. It cuts time into busy stretches: the windows [due, due + promise + service] of
+the jobs, joined where they overlap. All of a job lies in its own stretch, whatever the plan. For each stretch:
+
+- Its jobs need `work / concurrency` seconds of ready workers, and a worker is there while the longest of them runs.
+- At least n workers are ready at one time: n = ceil(work / (concurrency * length)), for their mean can't be less; and
+  n >= ceil(jobs that must all run at one moment / concurrency), where a job longer than the promise must run from
+  due + promise to due + service, if it was started in time.
+- Each of these n was either started after the stretch before, which costs the start, when it is not ready; or was
+  there through the gap between the two, which costs the gap. So n * min(start, gap) comes on top, and is counted
+  in no other stretch.
+
+The greatest of `work / concurrency`, the longest job and the time integral of must-run jobs in whole workers, plus
+those starts, added over the stretches. Every worker starts in the mean time. Caps, retries and claims only cost more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from jobtide_controller.decide.arithmetic import ceil
+from jobtide_controller.simulate.trace import Job
+
+
+@dataclass(slots=True)
+class _Stretch:
+    start: float
+    end: float
+    jobs: list[Job]
+
+
+def least_worker_seconds(jobs: Sequence[Job], *, promise: float, concurrency: int, start_seconds: float) -> float:
+    """Two jobs of 5 s, 60 s apart, promise 30 s, start 6 s: two starts and the jobs themselves, 2 * (6 + 5) = 22 s."""
+    total, free_since = 0.0, -inf
+    for stretch in _stretches(jobs, promise):
+        work = sum(job.service_seconds for job in stretch.jobs) / concurrency
+        at_once, held = _must_run(stretch.jobs, promise, concurrency)
+        length = stretch.end - stretch.start
+        workers = max(1, at_once, ceil(work / length) if length > 0 else 1)
+        longest = max(job.service_seconds for job in stretch.jobs)
+        total += max(work, longest, held) + workers * min(start_seconds, stretch.start - free_since)
+        free_since = stretch.end
+    return total
+
+
+def _stretches(jobs: Iterable[Job], promise: float) -> Iterator[_Stretch]:
+    current: _Stretch | None = None
+    for job in sorted(jobs, key=lambda one: one.startable_at):
+        end = job.startable_at + promise + job.service_seconds
+        if current is not None and job.startable_at <= current.end:
+            current.end = max(current.end, end)
+            current.jobs.append(job)
+            continue
+        if current is not None:
+            yield current
+        current = _Stretch(job.startable_at, end, [job])
+    if current is not None:
+        yield current
+
+
+def _must_run(jobs: Iterable[Job], promise: float, concurrency: int) -> tuple[int, float]:
+    """Most workers that are needed at one moment, and the seconds of whole workers over all of them."""
+    edges = sorted(
+        edge
+        for job in jobs
+        if job.service_seconds > promise
+        for edge in ((job.startable_at + promise, 1), (job.startable_at + job.service_seconds, -1))
+    )
+    most, seconds, running, since = 0, 0.0, 0, 0.0
+    for moment, change in edges:
+        workers = ceil(running / concurrency)
+        seconds += workers * (moment - since)
+        running, since = running + change, moment
+        most = max(most, ceil(running / concurrency))
+    return most, seconds

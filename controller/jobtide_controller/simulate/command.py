@@ -1,0 +1,148 @@
+"""`python -m jobtide_controller simulate`: choose a promise before it is applied."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
+from jobtide_controller.simulate.arguments import parser
+from jobtide_controller.simulate.csvfile import TraceError
+from jobtide_controller.simulate.keda import Keda, KedaSettings
+from jobtide_controller.simulate.policy import PolicyError
+from jobtide_controller.simulate.run import Options, Outcome, StartTimes, bound, run
+from jobtide_controller.simulate.scalers import Jobtide, Scaler
+from jobtide_controller.simulate.trace import Trace
+from jobtide_controller.simulate.traces import MEANING, built_in
+
+QUICK_POLLING_SECONDS, QUICK_STABILIZATION_SECONDS = 5.0, 60.0
+MAX_REPLICAS = 40  # of a built-in trace, unless a flag says otherwise
+MAX_WAIT_SECONDS = 30
+
+
+def main(arguments: Sequence[str]) -> int:
+    flags = parser().parse_args(arguments)
+    options = Options(flags.tick_seconds, StartTimes.around(flags.start_seconds), flags.seed)
+    try:
+        if flags.all:
+            _say(benchmark.table(options))
+            return 0
+        given, pool = _given(flags)
+        outcomes = [run(given, pool, scaler, options) for scaler in _scalers(flags, pool)]
+        if flags.plot:
+            flags.plot.write_text(plot.svg(_title(given), outcomes), encoding="utf-8")
+    except (PolicyError, TraceError, OSError) as error:
+        print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - for a person
+        return 2
+    _say(_as_json(outcomes) if flags.json else _as_text(given, pool, outcomes, options))
+    return 0
+
+
+def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
+    """The trace and the pool, each of which may say something about the other."""
+    spec = {} if flags.pool is None else policy.of_file(flags.pool, flags.pool_name)
+    types: Sequence[str] | None = spec.get("types")
+    if flags.from_table is not None:
+        jobs = past.read(_url(flags.from_table), flags.days, types)
+        pool = policy.build(spec, types or sorted({job.type for job in jobs}), flags)
+        slots = flags.measured_concurrency or pool.concurrency
+        return past.trace(jobs, slots=slots, known=_known(flags.service_seconds)), pool
+    if flags.csv is not None:
+        given = csvfile.read(flags.csv)
+        if types is not None:
+            given = _of_types(given, types)
+        return given, policy.build(spec, given.types, flags)
+    given = built_in(flags.trace, flags.seed)
+    usual: dict[str, Any] = {"maxReplicas": MAX_REPLICAS, "tenants": given.tenants.as_object()}
+    if flags.jobs_per_worker is None:
+        usual["maxWaitSeconds"] = MAX_WAIT_SECONDS
+    return given, policy.build({**usual, **spec, "types": list(given.types)}, given.types, flags)
+
+
+def _of_types(trace: Trace, types: Sequence[str]) -> Trace:
+    jobs = tuple(job for job in trace.jobs if job.type in types)
+    if not jobs:
+        raise TraceError(
+            f"the trace {trace.name} has no job of the pool's types {', '.join(types)}: it has {', '.join(trace.types)}"
+        )
+    return replace(trace, jobs=jobs)
+
+
+def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[Scaler]:
+    defaults = KedaSettings(flags.keda_target or float(pool.concurrency))
+    said = {
+        "polling_seconds": flags.keda_polling_seconds,
+        "cooldown_seconds": flags.keda_cooldown_seconds,
+        "stabilization_seconds": flags.keda_stabilization_seconds,
+    }
+    chosen = {name: value for name, value in said.items() if value is not None}
+    quick = {"polling_seconds": QUICK_POLLING_SECONDS, "stabilization_seconds": QUICK_STABILIZATION_SECONDS}
+    own = replace(defaults, **(chosen or quick))
+    return [Jobtide(pool), *(Keda(settings, pool) for settings in dict.fromkeys((defaults, own)))]
+
+
+def _known(texts: Sequence[str]) -> dict[str, float]:
+    known: dict[str, float] = {}
+    for text in texts:
+        type_, _, seconds = text.rpartition("=")
+        try:
+            known[type_] = float(seconds)
+        except ValueError:
+            raise TraceError(f'--service-seconds "{text}": use TYPE=SECONDS, such as video.ingest=12.5') from None
+    return known
+
+
+def _url(text: str) -> str:
+    """A URL on the command line is in everybody's process list; one in a file is not."""
+    return Path(text[1:]).read_text(encoding="utf-8").strip() if text.startswith("@") else text
+
+
+def _as_text(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], options: Options) -> str:
+    head = f"{_title(trace)}\n{_pool_words(pool)}"
+    notes = [f"{outcome.name}: {outcome.unfinished:,} jobs were never done" for outcome in outcomes]
+    told = [note for note, outcome in zip(notes, outcomes, strict=True) if outcome.unfinished]
+    return "\n".join([head, "", table.text(outcomes, bound(trace, pool, options)), *told])
+
+
+def _title(trace: Trace) -> str:
+    work = sum(job.service_seconds for job in trace.jobs)
+    meaning = f" ({MEANING[trace.name]})" if trace.name in MEANING else ""
+    jobs = len(trace.jobs)
+    return f"{trace.name}{meaning}: {jobs:,} jobs in {trace.seconds:,.0f} s, {work / max(1, jobs):.3g} s a job"
+
+
+def _pool_words(pool: JobWorkerPoolSpec) -> str:
+    law = f"{pool.jobs_per_worker} jobs a worker" if pool.jobs_per_worker else f"promise {pool.wait_seconds} s"
+    return f"{law}, {pool.min_replicas} to {pool.max_replicas} workers of {pool.concurrency} jobs at once"
+
+
+def _as_json(outcomes: Sequence[Outcome]) -> str:
+    return json.dumps([_figures(outcome) for outcome in outcomes], indent=2)
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "attempts": len(outcome.waits),
+        "lateShare": round(outcome.late_share, 6),
+        "waitSeconds": {label: round(outcome.wait(share), 3) for label, share in _SHARES.items()},
+        "workersMax": outcome.workers_max,
+        "workerSeconds": round(outcome.worker_seconds, 1),
+        "boundSeconds": round(outcome.bound_seconds, 1),
+        "busyStopped": outcome.busy_stopped,
+        "changes": outcome.changes,
+        "unfinished": outcome.unfinished,
+    }
+
+
+_SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+
+
+def _say(words: str) -> None:
+    print(words)  # noqa: T201 - it is a command

@@ -1,0 +1,76 @@
+"""A trace in a CSV file: arrived_at, service_seconds, and where they matter type, tenant and due_at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobtide_controller.simulate.trace import Job, Trace
+
+REQUIRED = ("arrived_at", "service_seconds")
+
+
+class TraceError(Exception):
+    """There is no trace to be had from what was given."""
+
+
+def read(path: Path) -> Trace:
+    """Raises TraceError, with the line that can't be read."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            jobs = _jobs(csv.DictReader(lines), path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TraceError(f"can't read the trace {path}: {error}") from error
+    if not jobs:
+        raise TraceError(f"{path} has no jobs: write one a line below the header {','.join(REQUIRED)}")
+    return from_epoch(path.stem, jobs)
+
+
+def from_epoch(name: str, jobs: Iterable[Job]) -> Trace:
+    """Jobs in any order at any time become a trace that starts with the first of them."""
+    ordered = sorted(jobs, key=lambda job: job.created_at)
+    start = ordered[0].created_at
+    return Trace(name, tuple(_shifted(job, start) for job in ordered))
+
+
+def _shifted(job: Job, start: float) -> Job:
+    due_at = None if job.due_at is None else job.due_at - start
+    return Job(job.created_at - start, job.service_seconds, job.type, job.tenant_id, due_at)
+
+
+def _jobs(rows: csv.DictReader[str], path: Path) -> list[Job]:
+    missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
+    if missing:
+        raise TraceError(f"{path} has no column {' and no column '.join(missing)}: its first line names the columns")
+    jobs: list[Job] = []
+    for row in rows:
+        try:
+            jobs.append(_job(row))
+        except ValueError as error:
+            raise TraceError(f"{path}, line {rows.line_num}: {error}") from error
+    return jobs
+
+
+def _job(row: Mapping[str, str | None]) -> Job:
+    service_seconds = float(row["service_seconds"] or "")
+    if not 0 <= service_seconds < float("inf"):
+        raise ValueError(f"service_seconds is {service_seconds:g}: use seconds from 0 up")
+    due_at = row.get("due_at")
+    return Job(
+        created_at=_moment(row["arrived_at"] or ""),
+        service_seconds=service_seconds,
+        type=row.get("type") or "job",
+        tenant_id=row.get("tenant") or "t1",
+        due_at=_moment(due_at) if due_at else None,
+    )
+
+
+def _moment(text: str) -> float:
+    """Seconds from any start, or a date with a time; without a zone it is UTC."""
+    try:
+        return float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,65 @@
+"""A trace from the user's own job_queue: what came in the last days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from jobtide.sql import load
+from jobtide_controller.simulate.csvfile import TraceError, from_epoch
+from jobtide_controller.simulate.service import PastJob, service_seconds
+from jobtide_controller.simulate.trace import Job, Trace
+
+SQL_PACKAGE = "jobtide_controller.simulate.sql"
+CONNECT_SECONDS = 10
+JOBS_MAX = 5_000_000  # about 2 GB in memory
+
+
+def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
+    """Raises TraceError where the table can't be read, or has no such jobs."""
+    what = f"the jobs of the last {days:g} days"
+    try:
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
+            connection.read_only = True
+            with connection.cursor(name="past_jobs") as cursor:
+                cursor.execute(
+                    load(SQL_PACKAGE, "past_jobs"), {"days": days, "types": None if types is None else list(types)}
+                )
+                jobs = [_past_job(row) for row in cursor.fetchmany(JOBS_MAX + 1)]
+    except psycopg.Error as error:
+        raise TraceError(f"can't read {what} from job_queue: {str(error).strip()}") from error
+    if len(jobs) > JOBS_MAX:
+        raise TraceError(f"{what} are more than {JOBS_MAX:,}: ask for fewer with --days")
+    if not jobs:
+        of_types = "" if types is None else f" of the types {', '.join(types)}"
+        raise TraceError(
+            f"job_queue shows no job{of_types} of the last {days:g} days: ask for more with --days, or check that row "
+            "level security does not hide the rows from this role"
+        )
+    return jobs
+
+
+def trace(jobs: Sequence[PastJob], *, slots: int, known: Mapping[str, float]) -> Trace:
+    lengths = service_seconds(jobs, slots=slots, known=known)
+    return from_epoch(
+        "job_queue",
+        [
+            Job(job.created_at, seconds, job.type, job.tenant_id, job.due_at)
+            for job, seconds in zip(jobs, lengths, strict=True)
+        ],
+    )
+
+
+def _past_job(row: Mapping[str, Any]) -> PastJob:
+    return PastJob(
+        type=row["type"],
+        tenant_id=row["tenant_id"],
+        created_at=row["created_at"],
+        completed_at=row["completed_at"],
+        due_at=row["due_at"] if row["is_scheduled"] else None,
+        attempts=row["attempts"],
+        pod=row["pod"],
+    )

@@ -1,0 +1,68 @@
+"""The pool that is simulated: from its YAML, or from a few flags."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from jobtide_controller.api.v1alpha1 import KIND, JobWorkerPoolSpec
+
+TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "simulated"}]}}
+
+FIELDS = {
+    "max_wait_seconds": "maxWaitSeconds",
+    "jobs_per_worker": "jobsPerWorker",
+    "min_replicas": "minReplicas",
+    "max_replicas": "maxReplicas",
+    "concurrency": "concurrency",
+}
+
+
+class PolicyError(Exception):
+    """The pool can't be simulated as it was given."""
+
+
+def of_file(path: Path, name: str | None) -> dict[str, Any]:
+    """The spec of the one JobWorkerPool in a file, or of the one with this name."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PolicyError(f"can't read the pool from {path}: {error}") from error
+    pools = {
+        document.get("metadata", {}).get("name", ""): document.get("spec") or {}
+        for document in documents
+        if isinstance(document, dict) and document.get("kind") == KIND
+    }
+    if name is None and len(pools) == 1:
+        return dict(next(iter(pools.values())))
+    if name is None or name not in pools:
+        wanted = "say which with --pool-name" if name is None else f'none is called "{name}"'
+        raise PolicyError(f"{path} has {len(pools)} pools ({', '.join(pools) or 'none'}): {wanted}")
+    return dict(pools[name])
+
+
+def build(spec: dict[str, Any], types: Sequence[str], flags: Namespace) -> JobWorkerPoolSpec:
+    """What the flags say goes before what the file says."""
+    chosen = {"types": list(types), "template": TEMPLATE, **spec}
+    chosen |= {field: getattr(flags, flag) for flag, field in FIELDS.items() if getattr(flags, flag) is not None}
+    if flags.jobs_per_worker is not None and flags.max_wait_seconds is None:
+        chosen.pop("maxWaitSeconds", None)
+    if flags.max_wait_seconds is not None and flags.jobs_per_worker is None:
+        chosen.pop("jobsPerWorker", None)
+    if flags.stabilization_seconds is not None:
+        chosen["scaleDown"] = {"stabilizationSeconds": flags.stabilization_seconds}
+    if flags.tenant_max_concurrent is not None:
+        chosen["tenants"] = {**(chosen.get("tenants") or {}), "maxConcurrent": flags.tenant_max_concurrent}
+    try:
+        policy = JobWorkerPoolSpec.model_validate(chosen)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise PolicyError(f"the pool is not valid: {problems}") from error
+    if policy.min_replicas > policy.max_replicas:
+        raise PolicyError(f"maxReplicas ({policy.max_replicas}) must be >= minReplicas ({policy.min_replicas})")
+    return policy

@@ -1,0 +1,146 @@
+"""One trace under one scaler: the closed loop, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, Tenants
+from jobtide_controller.simulate.bound import least_worker_seconds
+from jobtide_controller.simulate.cluster import Cluster, Setting
+from jobtide_controller.simulate.scalers import Scaler
+from jobtide_controller.simulate.trace import Trace
+
+AFTERWARDS_SECONDS = 900.0  # so long after the last job a fleet may take to shrink; it costs until it has
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimes:
+    """How long workers take to start: log-normal, most near the median, cut off on both sides."""
+
+    median_seconds: float = 5.0
+    least_seconds: float = 2.0
+    most_seconds: float = 15.0
+    spread: float = 0.5
+
+    def draw(self, chance: Random) -> float:
+        drawn = self.median_seconds * math.exp(self.spread * chance.gauss(0.0, 1.0))
+        return max(self.least_seconds, min(drawn, self.most_seconds))
+
+    @property
+    def mean_seconds(self) -> float:
+        chance = Random(0)  # noqa: S311 - an average, no secret
+        return sum(self.draw(chance) for _ in range(2_000)) / 2_000
+
+    @classmethod
+    def around(cls, median_seconds: float) -> StartTimes:
+        """The usual spread around another median: from 0.4 to 3 times as long."""
+        return cls(median_seconds, 0.4 * median_seconds, 3.0 * median_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    tick_seconds: float = 1.0
+    start: StartTimes = field(default_factory=StartTimes)
+    seed: int = 1
+    hopeless_seconds: float = 4 * 3_600.0  # so long after the last arrival a backlog may take, before we give up
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment, for the plot."""
+
+    at: float
+    workers: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    name: str
+    waits: tuple[float, ...]  # sorted; of every attempt, but those of tenants with a cap of their own
+    promise_seconds: float
+    workers_max: int
+    worker_seconds: float
+    bound_seconds: float
+    busy_stopped: int
+    changes: int
+    unfinished: int  # jobs that were still open when the simulation gave up
+    samples: tuple[Sample, ...] = ()
+
+    def wait(self, share: float) -> float:
+        """The wait that this share of the attempts does not exceed."""
+        if not self.waits:
+            return 0.0
+        return self.waits[min(len(self.waits) - 1, max(0, math.ceil(share * len(self.waits)) - 1))]
+
+    @property
+    def late_share(self) -> float:
+        late = sum(wait > self.promise_seconds for wait in self.waits) + self.unfinished
+        return late / max(1, len(self.waits) + self.unfinished)
+
+    @property
+    def cost(self) -> float:
+        """As a multiple of what nobody can do without."""
+        return self.worker_seconds / self.bound_seconds if self.bound_seconds else math.nan
+
+
+def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Options) -> Outcome:
+    chance = Random(options.seed)  # noqa: S311 - repeatable on purpose
+    setting = Setting(policy.concurrency, lambda: options.start.draw(chance), policy.tenants, policy.retry)
+    cluster = Cluster(trace, setting, chance)
+    samples = _loop(cluster, trace, scaler, options, policy.min_replicas)
+    unfinished = cluster.open_jobs
+    ledger = cluster.closed()
+    wants = [sample.workers for sample in samples]
+    return Outcome(
+        name=scaler.name,
+        waits=tuple(sorted(wait for key, wait in ledger.waits if _is_promised(policy.tenants, key.tenant_id))),
+        promise_seconds=float(policy.wait_seconds),
+        workers_max=max(wants, default=0),
+        worker_seconds=ledger.worker_seconds,
+        bound_seconds=bound(trace, policy, options),
+        busy_stopped=ledger.busy_stopped,
+        changes=sum(before != after for before, after in pairwise(wants)),
+        unfinished=unfinished,
+        samples=tuple(samples),
+    )
+
+
+def bound(trace: Trace, policy: JobWorkerPoolSpec, options: Options) -> float:
+    return least_worker_seconds(
+        trace.jobs,
+        promise=float(policy.wait_seconds),
+        concurrency=policy.concurrency,
+        start_seconds=options.start.mean_seconds,
+    )
+
+
+def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_replicas: int) -> list[Sample]:
+    samples: list[Sample] = []
+    now, over_at = 0.0, None
+    while now < trace.seconds + options.hopeless_seconds:
+        cluster.advance(now)
+        cluster.scale(scaler.replicas(cluster, readable=trace.is_readable(now)), scaler.order)
+        samples.append(Sample(now, len(cluster.present), cluster.oldest_seconds))
+        if cluster.is_over:
+            over_at = now if over_at is None else over_at
+            if len(cluster.workers) <= min_replicas or now - over_at >= AFTERWARDS_SECONDS:
+                break
+        now = _next_tick(cluster, scaler, now, options.tick_seconds)
+    return samples
+
+
+def _next_tick(cluster: Cluster, scaler: Scaler, now: float, tick_seconds: float) -> float:
+    """The next one, or the last before something happens: nights and weekends cost nothing to simulate."""
+    arrival_at = cluster.next_arrival_at
+    if arrival_at is not None and arrival_at > now + tick_seconds and scaler.rest(cluster):
+        return now + tick_seconds * max(1, math.floor((arrival_at - now) / tick_seconds))
+    return now + tick_seconds
+
+
+def _is_promised(tenants: Tenants, tenant_id: str) -> bool:
+    """A tenant with a cap waits for its own jobs to end: no number of workers would change that."""
+    return tenants.cap_of(tenant_id) is None

@@ -1,0 +1,68 @@
+"""What the simulated cluster consists of."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jobtide_controller.decide.demand import Depth, Key
+from jobtide_controller.simulate.trace import Job
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    number: int
+    created_at: float
+    ready_at: float
+    running: int = 0
+    stopping: bool = False  # it claims no more, and goes when its jobs are done
+
+    @property
+    def uid(self) -> str:
+        return str(self.number)
+
+
+class Waiting(NamedTuple):
+    due_at: float
+    order: int
+    job: Job
+    attempt: int
+
+
+@dataclass(slots=True)
+class Line:
+    """One tenant's jobs of one type."""
+
+    due: deque[Waiting] = field(default_factory=deque)
+    due_at_sum: float = 0.0
+    later: list[Waiting] = field(default_factory=list)  # a heap
+    running: int = 0
+    arrivals: int = 0  # since the last reading
+    in_ring: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.due or self.later or self.running or self.arrivals)
+
+    def depth(self, now: float) -> Depth:
+        due = len(self.due)
+        return Depth(
+            due=due,
+            later=len(self.later),
+            running=self.running,
+            oldest_age_seconds=max(0.0, now - self.due[0].due_at) if due else 0.0,
+            mean_age_seconds=max(0.0, now - self.due_at_sum / due) if due else 0.0,
+            next_due_at=self.later[0].due_at if self.later else None,
+            arrivals=self.arrivals,
+        )
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What happened, for the result."""
+
+    waits: list[tuple[Key, float]] = field(default_factory=list)  # of each attempt, from due to start
+    worker_seconds: float = 0.0
+    busy_stopped: int = 0
+    failed: int = 0  # jobs that ran out of attempts

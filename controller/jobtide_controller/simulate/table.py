@@ -1,0 +1,70 @@
+"""Outcomes side by side, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobtide_controller.simulate.run import Outcome
+
+COLUMNS = (
+    "law", "late", "wait p50", "p99", "max", "workers max", "worker-hours", "of bound", "busy stopped", "changes",
+)  # fmt: skip
+
+
+def text(outcomes: Sequence[Outcome], bound_seconds: float) -> str:
+    """One law a line, and last the bound."""
+    rows = [list(COLUMNS), *(_row(outcome) for outcome in outcomes)]
+    rows.append(["bound (nobody can do with less)", "", "", "", "", "", hours(bound_seconds), "1.0", "", ""])
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def hours(seconds: float) -> str:
+    value = seconds / 3_600
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004 - two digits are noise beyond
+
+
+def seconds_text(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 100 else f"{seconds:,.0f}s"  # noqa: PLR2004 - as above
+
+
+def percent(share: float) -> str:
+    """Never a 0 % that is not one."""
+    if share == 0:
+        return "0%"
+    return f"{100 * share:.1f}%" if share >= 0.001 else "<0.1%"  # noqa: PLR2004 - one digit
+
+
+def multiple(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004 - as above
+
+
+def cell(outcome: Outcome) -> str:
+    """The short form of the big table: late, p99, cost."""
+    return f"{percent(outcome.late_share)} {outcome.wait(0.99):.0f}s {multiple(outcome.cost)}"
+
+
+def _row(outcome: Outcome) -> list[str]:
+    return [
+        outcome.name,
+        percent(outcome.late_share),
+        seconds_text(outcome.wait(0.5)),
+        seconds_text(outcome.wait(0.99)),
+        seconds_text(outcome.wait(1.0)),
+        str(outcome.workers_max),
+        hours(outcome.worker_seconds),
+        multiple(outcome.cost),
+        str(outcome.busy_stopped),
+        str(outcome.changes),
+    ]

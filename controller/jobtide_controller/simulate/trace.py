@@ -1,0 +1,56 @@
+"""What comes in: jobs with the time that each takes, and what goes wrong meanwhile. Seconds from the trace's start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from jobtide_controller.api.v1alpha1 import Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    created_at: float
+    service_seconds: float  # how long it holds its slot
+    type: str = "job"
+    tenant_id: str = "t1"
+    due_at: float | None = None  # scheduled for later than it was created
+
+    @property
+    def startable_at(self) -> float:
+        return self.created_at if self.due_at is None else max(self.created_at, self.due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time; its end is not in it."""
+
+    start: float
+    end: float
+
+    def covers(self, moment: float) -> bool:
+        return self.start <= moment < self.end
+
+
+@dataclass(frozen=True)
+class Trace:
+    name: str
+    jobs: tuple[Job, ...]  # by created_at
+    unreadable: tuple[Span, ...] = ()  # the database answers workers, but not whoever counts
+    failing: tuple[Span, ...] = ()  # every attempt that ends in it fails, and is retried with backoff
+    tenants: Tenants = field(default_factory=Tenants)
+
+    @cached_property
+    def seconds(self) -> float:
+        """Until the last job may start."""
+        return max((job.startable_at for job in self.jobs), default=0.0)
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(job.type for job in self.jobs))
+
+    def is_readable(self, moment: float) -> bool:
+        return not any(span.covers(moment) for span in self.unreadable)
+
+    def is_failing(self, moment: float) -> bool:
+        return any(span.covers(moment) for span in self.failing)
