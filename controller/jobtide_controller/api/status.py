@@ -96,6 +96,14 @@ class JobWorkerPoolStatus(Model):
     desired_replicas: int = Field(default=0, description="Worker pods that the controller asks for.")
     selector: str = Field(default="", description="Label selector of the worker pods, for `kubectl scale`.")
     limited_by: tuple[str, ...] = Field(default=(), description="What limits the number of workers now.")
+    limits: tuple[ClampStatus, ...] = Field(
+        default=(), max_length=16, description="The same with the numbers, in the order in which they apply."
+    )
+    numbers: dict[str, float] = Field(
+        default_factory=dict,
+        description="The numbers that desiredReplicas follows from, before the limits; those that are 0 are left out. "
+        "None while the database can't be read.",
+    )
     tenants_total: int | None = Field(default=None, description="Tenants with jobs that wait or run.")
     types: tuple[TypeStatus, ...] = Field(default=(), max_length=64, description="Depth of each type.")
     tenants: tuple[TenantStatus, ...] = Field(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
 
 from jobtide_controller.decide import display
 from jobtide_controller.decide.arithmetic import ceil
@@ -41,6 +43,12 @@ def as_numbers(numbers: Numbers) -> dict[str, float]:
     return {_camel(name): _rounded(value) for name, value in asdict(numbers).items()}
 
 
+def from_numbers(stored: Mapping[str, float]) -> Numbers:
+    """The way back: what is not there is 0, and what a newer release added is left aside."""
+    known = {name: value for name in _FIELDS if (value := stored.get(_camel(name))) is not None}
+    return Numbers(**{name: _FIELDS[name](value) for name, value in known.items()})
+
+
 def unreadable(reading: Unreadable) -> str:
     """Without times that move: the same failure is the same words."""
     return f"{reading.message}; the workers stay as they are until the database can be read again"
@@ -77,3 +85,6 @@ def _rounded(value: float) -> float:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+_FIELDS: dict[str, Callable[[float], Any]] = {field.name: type(field.default) for field in fields(Numbers)}

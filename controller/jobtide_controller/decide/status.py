@@ -54,6 +54,8 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
         desired_replicas=decision.replicas,
         selector=manifests.selector(pool),
         limited_by=tuple(clamp.name for clamp in decision.limited_by),
+        limits=_limits(decision),
+        numbers=_numbers(decision, zeros=False),
         decisions=_decisions(facts, previous),
         conditions=_conditions(judge(facts), previous, generation, facts.now),
     )
@@ -121,13 +123,24 @@ def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionSta
         replicas=facts.decision.replicas,
         reason=facts.decision.reason,
         message=explain.sentence(facts.decision),
-        limited_by=tuple(
-            ClampStatus(name=clamp.name, before=clamp.before, after=clamp.after, limit=clamp.limit)
-            for clamp in facts.decision.limited_by
-        ),
-        numbers={} if facts.decision.numbers is None else explain.as_numbers(facts.decision.numbers),
+        limited_by=_limits(facts.decision),
+        numbers=_numbers(facts.decision, zeros=True),
     )
     return (change, *previous.decisions)[:DECISIONS_KEPT]
+
+
+def _limits(decision: Decision) -> tuple[ClampStatus, ...]:
+    return tuple(
+        ClampStatus(name=clamp.name, before=clamp.before, after=clamp.after, limit=clamp.limit)
+        for clamp in decision.limited_by
+    )
+
+
+def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
+    """Most pools are idle at most times, and every controller keeps their statuses in memory: no zeros there."""
+    if decision.numbers is None:
+        return {}
+    return {name: value for name, value in explain.as_numbers(decision.numbers).items() if zeros or value}
 
 
 def _conditions(
