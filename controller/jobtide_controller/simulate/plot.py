@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from xml.sax.saxutils import escape
 
 from jobtide_controller.decide import display
@@ -80,9 +81,8 @@ def _axes(panel: Panel, label: Callable[[float], str]) -> list[str]:
         parts.append(_rule(LEFT, panel.y(value), WIDTH - RIGHT, panel.y(value), "#dee2e6"))
         parts.append(_text(LEFT - 8, panel.y(value) + 4, label(value), anchor="end"))
     step = next((step for step in TICK_SECONDS if panel.seconds / step <= TICKS_MAX), TICK_SECONDS[-1])
-    for at in range(0, int(panel.seconds) + 1, step):
-        parts.append(_text(panel.x(at), bottom + 16, display.age(at), anchor="middle"))
-    return parts
+    moments = range(0, int(panel.seconds) + 1, step)
+    return [*parts, *(_text(panel.x(at), bottom + 16, display.age(at), anchor="middle") for at in moments)]
 
 
 def _promise(panel: Panel, outcomes: Sequence[Outcome]) -> list[str]:
@@ -107,9 +107,13 @@ def _line(panel: Panel, outcome: Outcome, value: Callable[[Sample], float], styl
 
 def _thinned(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list[Point]:
     """The highest of each stretch: a peak is what a reader looks for, and it must not be averaged away."""
-    step = max(1, -(-len(samples) // POINTS_MAX))
-    stretches = [samples[start : start + step] for start in range(0, len(samples), step)]
-    return [(stretch[0].at, max(value(sample) for sample in stretch)) for stretch in stretches]
+    width = (samples[-1].at / POINTS_MAX if samples else 0.0) or 1.0
+    points: list[Point] = []
+    for _, grouped in groupby(samples, key=lambda sample: int(sample.at / width)):
+        stretch = list(grouped)
+        peak, last = max(stretch, key=value), stretch[-1]
+        points += [(peak.at, value(peak)), (last.at, value(last))]
+    return points
 
 
 def _legend(top: float, name: str, style: str) -> list[str]:

@@ -1,0 +1,93 @@
+"""The law with its numbers filled in: who computes what is printed gets the number of workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jobtide_controller.api.status import ClampStatus
+from jobtide_controller.decide import display, explain
+from jobtide_controller.decide.arithmetic import ceil
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.want import Numbers
+
+Term = tuple[str, str, int, str]  # what it is, the expression, its value, where its numbers come from
+
+DIGITS_MIN, DIGITS_MAX = 3, 12
+
+
+def terms(numbers: Numbers) -> list[Term]:
+    """The raw number of workers is the greatest of them."""
+    if numbers.per_worker:
+        return [*_per_worker(numbers), *_awake(numbers)]
+    return [*_load(numbers), *_backlog(numbers), *_running(numbers), *_awake(numbers)]
+
+
+def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str]]:
+    """`41 -> 40` and why, in the order in which they apply."""
+    return [(f"{clamp.before} -> {clamp.after}", _limit_words(clamp)) for clamp in clamps]
+
+
+def _load(numbers: Numbers) -> list[Term]:
+    value = max(numbers.low, min(numbers.want_now, numbers.high))
+    expression = f"min(max({numbers.want_now}, {numbers.low}), {numbers.high})"
+    if not numbers.load_slots:
+        return [("load", expression, value, "no lasting load")]
+    words = (
+        f"{numbers.want_now} workers now, kept within what a lasting load of {numbers.load_slots:.3g} slots needs"
+        f" ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
+    )
+    return [("load", expression, value, words)]
+
+
+def _backlog(numbers: Numbers) -> list[Term]:
+    slots = (numbers.occupied_slots, numbers.queue_slots)
+    value = ceil(sum(slots) / numbers.concurrency)
+    first, second = _exact(slots, numbers.concurrency, value)
+    expression = f"ceil(({first} + {second}) / {numbers.concurrency})"
+    if not numbers.due:
+        return [("backlog", expression, value, "slots that running jobs hold; nothing waits")]
+    words = f"slots that running jobs hold, and those that {display.count(ceil(numbers.due))} due jobs need"
+    lead = f", {numbers.lead_seconds:.3g} s of it until workers are up" if numbers.lead_seconds else ""
+    return [("backlog", expression, value, f"{words} to start within {numbers.promise_seconds:g} s{lead}")]
+
+
+def _per_worker(numbers: Numbers) -> list[Term]:
+    value = ceil((numbers.queue_slots + numbers.running) / numbers.per_worker)
+    (queue,) = _exact((numbers.queue_slots,), numbers.per_worker, value, plus=numbers.running)
+    expression = f"ceil(({queue} + {numbers.running}) / {numbers.per_worker})"
+    return [("jobs", expression, value, f"due and running jobs, {numbers.per_worker} a worker (jobsPerWorker)")]
+
+
+def _running(numbers: Numbers) -> list[Term]:
+    value = ceil(numbers.running / numbers.concurrency)
+    return [("running", f"ceil({numbers.running} / {numbers.concurrency})", value, "running jobs / concurrency")]
+
+
+def _awake(numbers: Numbers) -> list[Term]:
+    words = "a job is due, or about to be" if numbers.awake else "nothing is due, or about to be"
+    return [("awake", str(numbers.awake), numbers.awake, words)]
+
+
+def _limit_words(clamp: ClampStatus) -> str:
+    limit = 0.0 if clamp.limit is None else clamp.limit
+    if clamp.name not in set(ClampName):
+        return clamp.name  # of a newer controller
+    same = Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit)
+    return f"{explain.clamped(same)} ({clamp.name})"
+
+
+def _exact(values: Sequence[float], divisor: int, result: int, *, plus: int = 0) -> list[str]:
+    """As few digits as give the same whole number of workers."""
+    texts = [f"{value:.{DIGITS_MIN}g}" for value in values]
+    for digits in range(DIGITS_MIN, DIGITS_MAX + 1):
+        texts = [_plain(value, digits) for value in values]
+        if math.ceil((sum(map(float, texts)) + plus) / divisor) == result:
+            break
+    return texts
+
+
+def _plain(value: float, digits: int) -> str:
+    """No exponents: 8140, not 8.14e+03."""
+    whole = len(str(int(value)))
+    return f"{value:.{max(0, digits - whole)}f}"

@@ -1,0 +1,74 @@
+"""Depth per type and per tenant, of one or all pools, as last reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
+from jobtide_controller.decide import display
+from jobtide_controller.plugin.text import ago, columns, is_known, oldest
+
+TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
+TENANTS = ("POOL", "TENANT", "PENDING", "RUNNING", "OLDEST", "CAP")
+
+Row = Sequence[str]
+
+
+def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
+    """`namespaces`: whether pools of several are shown."""
+    if not pools:
+        return "no pools"
+    names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
+    types = [row for pool in pools for row in _types(names[id(pool)], pool.status or JobWorkerPoolStatus())]
+    tenants = [row for pool in pools for row in _tenants(names[id(pool)], pool.status or JobWorkerPoolStatus())]
+    parts = [columns([TYPES, *types], 2)]
+    if tenants:
+        parts.append(columns([TENANTS, *tenants], 2))
+    notes = [note for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
+    if notes:
+        parts.append(notes)
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _name(pool: JobWorkerPool, *, namespaces: bool) -> str:
+    return f"{pool.metadata.namespace}/{pool.metadata.name}" if namespaces else pool.metadata.name
+
+
+def _types(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
+    known = is_known(status)
+    for entry in status.types:
+        numbers = (
+            display.count(entry.pending),
+            display.count(entry.scheduled),
+            display.count(entry.processing),
+            oldest(entry.oldest_seconds, entry.pending),
+            display.count(entry.tenants),
+        )
+        service = f"{entry.service_seconds:.3g}" if entry.learned is not None else display.NONE
+        yield (name, entry.type, *(numbers if known else [display.UNKNOWN] * len(numbers)), service)
+
+
+def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
+    """Nobody is listed while the table can't be read: who was there then says nothing of now."""
+    if not is_known(status):
+        return
+    for entry in status.tenants:
+        yield (
+            name,
+            entry.tenant,
+            display.count(entry.pending),
+            display.count(entry.processing),
+            oldest(entry.oldest_seconds, entry.pending),
+            display.NONE if entry.max_concurrent is None else str(entry.max_concurrent),
+        )
+
+
+def _note(name: str, status: JobWorkerPoolStatus | None, now: float) -> str | None:
+    """What keeps a number from being what it looks like."""
+    if status is None or not status.conditions:
+        return f"{name}: no controller has reported on it yet"
+    if not is_known(status):
+        read = "never" if status.last_read_time is None else ago(status.last_read_time, now)
+        return f"{name}: {status.reason}, last read {read}: {status.message}"
+    more = (status.tenants_total or 0) - len(status.tenants)
+    return f"{name}: {more} more tenants" if more > 0 else None

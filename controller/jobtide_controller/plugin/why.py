@@ -1,0 +1,173 @@
+"""Why a pool has as many workers as it has, from its status alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide import display, explain
+from jobtide_controller.plugin import law
+from jobtide_controller.plugin.text import ago, clock, columns, is_known, oldest
+
+LABEL_WIDTH = 10
+DECISIONS_SHOWN = 5
+TENANTS_SHOWN = 5
+
+# What a condition has when there is something to say about it.
+_TROUBLE = {
+    "Ready": "False",
+    "DatabaseReachable": "False",
+    "SchemaReady": "False",
+    "ScalingActive": "False",
+    "Stalled": "True",
+}
+
+
+def render(pool: JobWorkerPool, now: float) -> str:
+    status = pool.status
+    title = f"{pool.metadata.namespace}/{pool.metadata.name}"
+    if status is None or not status.conditions:
+        return "\n".join([*_section("pool", [title]), *_section("status", [_UNREPORTED])])
+    sections: list[tuple[str, Sequence[str]]] = [
+        ("pool", [f"{title}  {status.reason}", *_outdated(pool, status)]),
+        ("reading", list(_reading(status, now))),
+        ("types", list(_types(status))),
+        ("law", list(_law(status))),
+        ("limits", _limits(status)),
+        ("desired", [_desired(status)]),
+        ("trouble", list(_trouble(status.conditions))),
+        ("decisions", list(_decisions(status.decisions[:DECISIONS_SHOWN], now))),
+        ("tenants", list(_tenants(status))),
+    ]
+    return "\n".join(line for label, lines in sections for line in _section(label, lines))
+
+
+_UNREPORTED = (
+    "no controller has reported on this pool yet: see that one runs and watches this namespace, "
+    "kubectl get pods -A -l app.kubernetes.io/name=jobtide"
+)
+
+
+def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"{label if number == 0 else '':{LABEL_WIDTH}}{line}".rstrip()
+
+
+def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
+    seen, newest = status.observed_generation, pool.metadata.generation
+    if seen >= newest:
+        return []
+    return [f"the pool was edited since (generation {newest}): what follows is for generation {seen}"]
+
+
+def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
+    read = status.last_read_time
+    if not is_known(status):
+        yield "not known, and never taken for zero: the workers stay as they are"
+        yield "the last reading is of " + ("never" if read is None else f"{clock(read)}, {ago(read, now)}")
+        return
+    shown = status.display
+    scheduled = f" ({display.count(status.scheduled)} scheduled)" if status.scheduled else ""
+    yield (
+        f"{shown.pending} pending{scheduled}, {shown.processing} running on {shown.busy} busy workers, "
+        f"{shown.tenants} tenants, oldest {shown.oldest}"
+    )
+    if read is not None:
+        yield f"of {clock(read)}, {ago(read, now)}; written again when something changes"
+
+
+def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
+    known = is_known(status)
+    rows = [
+        (
+            entry.type,
+            f"{display.count(entry.pending) if known else display.UNKNOWN} pending",
+            f"{display.count(entry.processing) if known else display.UNKNOWN} running",
+            f"{entry.service_seconds:.3g} s a job",
+            "as learned" if entry.learned is not None and entry.learned.jobs else "not learned yet",
+        )
+        for entry in status.types
+    ]
+    yield from columns(rows, 1) if rows else ()
+
+
+def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequence[ClampStatus]]:
+    """The latest decision; of a controller that does not write it yet, the last one that changed something."""
+    if status.numbers or status.limits or not status.decisions:
+        return status.numbers, status.limits
+    return status.decisions[0].numbers, status.decisions[0].limited_by
+
+
+def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
+    stored, _ = _explained(status)
+    if not stored:
+        yield "nothing to compute from"
+        return
+    numbers = explain.from_numbers(stored)
+    promise = f"{numbers.per_worker} jobs a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
+    workers = f"{promise}, {numbers.concurrency} jobs at once in a worker"
+    yield f"{workers}, which takes {numbers.start_seconds:.3g} s to start; the greatest of"
+    rows = [(f"  {name}", f"{expression} = {value}", words) for name, expression, value, words in law.terms(numbers)]
+    yield from columns(rows, 3)
+    yield f"  = {numbers.recomputed()}"
+
+
+def _limits(status: JobWorkerPoolStatus) -> list[str]:
+    found = law.limits(_explained(status)[1])
+    return columns(found, 2) if found else ["none"]
+
+
+def _desired(status: JobWorkerPoolStatus) -> str:
+    busy = f"{status.busy_replicas} busy" if is_known(status) else "busy not known"
+    return f"{status.desired_replicas} workers; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
+
+
+def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:
+    for condition in conditions:
+        if _TROUBLE.get(condition.type) == condition.status:
+            yield f"{condition.type}={condition.status} {condition.reason}: {condition.message}".rstrip(": ")
+
+
+def _decisions(decisions: Sequence[DecisionStatus], now: float) -> Iterator[str]:
+    rows = [
+        (
+            clock(decision.time),
+            ago(decision.time, now),
+            f"{decision.replicas_before} -> {decision.replicas}",
+            decision.reason,
+            decision.message,
+        )
+        for decision in decisions
+    ]
+    yield from columns(rows, 5) if rows else ("none yet",)
+
+
+def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
+    if not is_known(status):
+        return
+    shown = status.tenants[:TENANTS_SHOWN]
+    rows = [
+        (
+            entry.tenant,
+            f"{display.count(entry.pending)} pending",
+            f"{display.count(entry.processing)} running",
+            f"oldest {oldest(entry.oldest_seconds, entry.pending)}",
+            _cap(entry),
+        )
+        for entry in shown
+    ]
+    yield from columns(rows, 1) if rows else ()
+    rest = (status.tenants_total or 0) - len(shown)
+    if rest > 0:
+        yield f"and {rest} more"
+
+
+def _cap(entry: TenantStatus) -> str:
+    if entry.max_concurrent is None:
+        return ""
+    return (
+        f"at its cap of {entry.max_concurrent}"
+        if entry.processing >= entry.max_concurrent
+        else (f"cap {entry.max_concurrent}")
+    )
