@@ -10,6 +10,8 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
+from jobtide.arrays import ArrayDumper
+
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
 
@@ -85,6 +87,7 @@ class Session:
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
+            connection.adapters.register_dumper(list, ArrayDumper)
             if _is_direct(connection):
                 connection.prepare_threshold = 0
         except (psycopg.Error, OSError) as refused:

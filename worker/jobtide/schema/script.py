@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import LiteralString
 
-from jobtide.sql import load
+from jobtide.sql import read
 
 TABLE_FILES = ("10_roles", "20_auth", "30_tenants_users", "40_job_queue")
 ROLES_FILE = "90_least_privilege"
@@ -16,7 +16,7 @@ DEFAULT_LOCK_TIMEOUT_SECONDS = 5.0
 
 def statement(name: str) -> LiteralString:
     """The text of `sql/<name>.sql`."""
-    return load("jobtide.schema", f"sql/{name}")
+    return read("jobtide.schema", f"sql/{name}")
 
 
 def index_file(name: str, *, concurrently: bool) -> LiteralString:
