@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from jobtide import events, logs
@@ -13,6 +15,7 @@ from jobtide.finisher import Finisher
 from jobtide.flights import Flights
 from jobtide.job import End
 from jobtide.job_queue import PostgresJobQueue
+from jobtide.lease_keeper import LeaseKeeper, Pulse, fork_keeper
 from jobtide.loading import choose_types, load_tide
 from jobtide.metrics import Metrics
 from jobtide.ring import Ring
@@ -27,15 +30,18 @@ from jobtide.worker import Mail, Worker
 def run_worker(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
+    logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
+    listener = _listen(settings)
+    pulse = _start_keeper(settings, listener)
     tide = _tide(settings)
     types = choose_types(tide, settings.types)
-    logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
     metrics = Metrics()
     emit = to_all(metrics.on_event, logs.on_event)
-    worker, flights = _build(settings, tide, types, emit)
+    worker, flights = _build(settings, tide, types, pulse, emit)
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
-    _serve_status(settings, worker, metrics, flights)
+    if listener is not None:
+        _serve_status(listener, worker, metrics, flights)
     _start_scheduler(settings, tide, types, emit)
     emit(events.Started(settings.app or "programs", types, settings.concurrency, settings.pod_uid))
     return worker.run()
@@ -50,10 +56,36 @@ def _tide(settings: Settings) -> Tide:
     return tide
 
 
-def _build(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> tuple[Worker, Flights]:
+def _listen(settings: Settings) -> socket.socket | None:
+    if not settings.http_port:
+        return None
+    from jobtide.status_server import listen
+
+    return listen(settings.http_port)
+
+
+def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
+    """Before the application is imported: it may start threads, and a fork would lose them."""
+    pulse = Pulse()
+
+    def make(cpu_seconds: Callable[[], float]) -> LeaseKeeper:
+        return LeaseKeeper(
+            _queue(settings, "keep"),
+            pulse,
+            lease_seconds=settings.lease_seconds,
+            cpu_seconds=cpu_seconds,
+            emit=logs.on_event,
+        )
+
+    if sys.platform == "linux":  # elsewhere forks are unsafe, or another process's processor time is not to be had
+        fork_keeper(make, listener)
+    return pulse
+
+
+def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, Flights]:
     flights = Flights(settings.lease_seconds)
     mailbox: SimpleQueue[Mail] = SimpleQueue()
-    finisher = Finisher(_queue(settings, "finish"), flights, emit)
+    finisher = Finisher(_queue(settings, "finish"), flights, emit, beat=pulse.beat)
 
     def on_end(end: End | None) -> None:
         if end is not None:
@@ -101,13 +133,11 @@ def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emi
     Scheduler(schedules, Session(url_source(settings.database_url, settings.database_url_file)), emit).start()
 
 
-def _serve_status(settings: Settings, worker: Worker, metrics: Metrics, flights: Flights) -> None:
-    if not settings.http_port:
-        return
+def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, flights: Flights) -> None:
     from jobtide.status_server import StatusServer
 
     def render() -> str:
         metrics.running = len(flights)
         return metrics.render()
 
-    StatusServer(settings.http_port, worker.health, render).start()
+    StatusServer(listener, worker.health, render).start()

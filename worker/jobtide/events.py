@@ -45,6 +45,14 @@ class LeaseLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LeasesKept:
+    """Extended from outside, because no thread of the worker could."""
+
+    count: int
+    silent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
     """A handler runs past its timeout."""
 
@@ -90,7 +98,7 @@ class Drained:
 
 
 Event = (
-    Started | Claimed | Handled | Finished | LeaseLost | Overdue | RescuedJobs | EndRefused
+    Started | Claimed | Handled | Finished | LeaseLost | LeasesKept | Overdue | RescuedJobs | EndRefused
     | DatabaseLost | DatabaseBack | Draining | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
 from uuid import UUID
@@ -40,11 +40,20 @@ _LOOK_EVERY_SECONDS = 1.0  # how late a timeout may be noticed
 class Finisher:
     """A thread that ends jobs. `put` from any thread; `stop` flushes and ends it."""
 
-    def __init__(self, queue: JobQueue, flights: Flights, emit: Emit, *, batch: int = _BATCH) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        flights: Flights,
+        emit: Emit,
+        *,
+        batch: int = _BATCH,
+        beat: Callable[[float], object] = lambda now: None,  # noqa: ARG005 - a worker without a lease keeper
+    ) -> None:
         self._queue = queue
         self._flights = flights
         self._emit = emit
         self._batch = batch
+        self._beat = beat
         self._arrived: SimpleQueue[End | None] = SimpleQueue()
         self._unwritten: list[End] = []
         self._uncertain: set[tuple[UUID, str]] = set()  # sent once without an answer: they may have committed
@@ -69,6 +78,7 @@ class Finisher:
     def run(self) -> None:
         """Until stopped and everything is written."""
         while not (self._stopping and not self._unwritten and self._arrived.empty()):
+            self._beat(monotonic())
             self._collect(self._wait_seconds(monotonic()))
             try:
                 self.run_once(monotonic())

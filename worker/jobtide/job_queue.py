@@ -108,5 +108,13 @@ class PostgresJobQueue:
         rows = self._session.execute(load("jobtide.sql", "rescue_own_pod"), {"token_prefix": self._prefix})
         return [Rescued(**row) for row in rows]
 
+    def extend_own_pod(self) -> set[UUID]:
+        """Starts all leases of this pod again: for a process that can't say which it holds."""
+        rows = self._session.execute(
+            load("jobtide.sql", "extend_own_pod"),
+            {"token_prefix": self._prefix, "lease_seconds": self._lease_seconds},
+        )
+        return {row["id"] for row in rows}
+
     def close(self) -> None:
         self._session.close()

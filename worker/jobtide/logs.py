@@ -65,6 +65,11 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
                 f"lease lost, seen while trying to {during}: the outcome here does not count",
                 **_about(job),
             )
+        case events.LeasesKept(count, silent_seconds):
+            _say(
+                "warning",
+                f"a handler has held the interpreter for {silent_seconds:.0f} s; extended {count} leases from outside",
+            )
         case events.Overdue(job, stack):
             _say("warning", "job runs past its timeout", stack=stack, **_about(job))
         case events.RescuedJobs(count, why):

@@ -75,6 +75,8 @@ class Metrics:
                     self._add("jobtide_worker_database_lost_total", doing=doing)
                 case events.Started() | events.DatabaseBack() | events.Draining() | events.Drained():
                     pass
+                case events.LeasesKept():
+                    pass  # happens in the keeper's process, which serves no metrics
 
     def render(self) -> str:
         """The whole exposition, text format 0.0.4."""

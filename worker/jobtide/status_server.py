@@ -6,6 +6,7 @@ whether the last look at the database had an answer.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,10 +18,20 @@ from jobtide.worker import Health
 _STUCK_SECONDS = 60.0  # the loop turns every 5 s; a claim may take until its connection is given up
 
 
+def listen(port: int) -> socket.socket:
+    """A socket for the server, made apart from it because the lease keeper shares it. Raises SettingsError."""
+    try:
+        listener = socket.create_server(("", port))
+    except OSError as taken:
+        raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
+    listener.setblocking(False)  # noqa: FBT003 - two processes see the same request, one gets it
+    return listener
+
+
 class StatusServer:
     """Serves in a thread until the process ends."""
 
-    def __init__(self, port: int, health: Health, metrics: Callable[[], str]) -> None:
+    def __init__(self, listener: socket.socket, health: Health, metrics: Callable[[], str]) -> None:
         answers: dict[str, Callable[[], tuple[int, str]]] = {
             "/livez": lambda: _livez(health, monotonic()),
             "/readyz": lambda: _readyz(health),
@@ -41,12 +52,10 @@ class StatusServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
                 """Probes come every few seconds; they are not news."""
 
-        try:
-            self._server = ThreadingHTTPServer(("", port), Handler)
-        except OSError as taken:
-            raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
+        self._server = ThreadingHTTPServer(listener.getsockname(), Handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listener
         self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
 
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, name="jobtide-status", daemon=True).start()

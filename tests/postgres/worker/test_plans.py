@@ -73,6 +73,12 @@ CASES = [
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 12, id="extend one"),
     pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
     pytest.param("return_unanswered", {"tokens": ["jobtide:p:n"]}, 10, id="return of one claim among 50 running jobs"),
+    pytest.param(
+        "extend_own_pod",
+        {"token_prefix": "jobtide:p:", "lease_seconds": 60.0},
+        10,
+        id="extension of one pod among 50 running jobs",
+    ),
     pytest.param("rescue_own_pod", {"token_prefix": "jobtide:p:"}, 10, id="rescue of one pod among 50 running jobs"),
     pytest.param("enqueue", {"asked": f"[{UNIQUE}]"}, 48, id="enqueue one with a key"),
     pytest.param("enqueue_lock", {"asked": "[1, 2]"}, 0, id="lock two keys"),

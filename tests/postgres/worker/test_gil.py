@@ -1,0 +1,98 @@
+"""A handler that holds the interpreter keeps its lease and its pod; a process that stands still loses both."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.postgres.worker.test_process import fetch, free_port
+
+LEASE = {"JOBTIDE_LEASE_SECONDS": "1"}
+
+
+@pytest.fixture
+def holding(worker, enqueue, tenant, row, wait_until):
+    """holding(seconds) -> a worker whose handler has begun to hold the interpreter, the job's id, and its port."""
+
+    def start(seconds):
+        port = str(free_port())
+        id_ = enqueue("hold", tenant(), {"seconds": seconds})
+        process = worker("gil:tide", JOBTIDE_HTTP_PORT=port, **LEASE)
+        wait_until(lambda: row(id_)["status"] == "processing", seconds=30)
+        return process, id_, port
+
+    return start
+
+
+def test_a_handler_that_holds_the_interpreter_keeps_its_lease(holding, queue, row, wait_until):
+    process, id_, _ = holding(3)
+    other, stolen = queue("pod-2"), []
+
+    def ended():
+        stolen.extend(other.rescue_expired(10))
+        return row(id_)["status"] == "completed"
+
+    wait_until(ended, seconds=30)
+    assert stolen == []
+    assert row(id_)["attempts"] == 1
+    assert process.said("a handler has held the interpreter")
+    assert not process.said("lease lost")
+
+
+def test_a_handler_that_holds_the_interpreter_is_alive_to_its_probe(holding, row, wait_until):
+    _, id_, port = holding(3)
+    wait_until(lambda: fetch(port, "/metrics") == 503)
+    assert (fetch(port, "/livez"), fetch(port, "/readyz")) == (200, 200)
+    assert row(id_)["status"] == "processing"
+    wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
+    wait_until(lambda: fetch(port, "/metrics") == 200)
+
+
+def test_leases_are_kept_during_the_drain_too(holding, row, queue):
+    process, id_, _ = holding(3)
+    os.kill(process.popen.pid, signal.SIGTERM)
+    other, stolen = queue("pod-2"), []
+    while process.popen.poll() is None:
+        stolen.extend(other.rescue_expired(10))
+    assert (process.popen.returncode, stolen) == (0, [])
+    assert (row(id_)["status"], row(id_)["attempts"]) == ("completed", 1)
+
+
+def test_a_process_that_stands_still_loses_its_lease_and_its_late_end_is_refused(
+    holding, queue, row, wait_until, connect
+):
+    process, id_, _ = holding(1)
+    process.popen.send_signal(signal.SIGSTOP)
+    wait_until(lambda: queue("pod-2").rescue_expired(10))
+    connect().execute("UPDATE job_queue SET next_retry_at = now() + interval '1 hour' WHERE id = %s", [id_])
+    process.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: process.said("lease lost"), seconds=30)
+    assert row(id_)["status"] == "pending"
+    assert row(id_)["result"]["error"]["type"] == "LeaseExpired"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_the_keeper_ends_with_its_worker(worker, enqueue, tenant, statuses, wait_until, number):
+    enqueue("echo", tenant())
+    process = worker("gil:tide")
+    wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
+    (keeper,) = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
+    process.end(number)
+    wait_until(lambda: not Path(f"/proc/{keeper}").exists() or "zombie" in Path(f"/proc/{keeper}/status").read_text())
+
+
+def test_a_healthy_worker_has_two_connections(worker, enqueue, tenant, statuses, connect, wait_until):
+    enqueue("echo", tenant())
+    connection = connect()
+
+    def connections():
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        return connection.execute(count).fetchone()[0]
+
+    before = connections()
+    worker("gil:tide")
+    wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
+    assert connections() - before == 2

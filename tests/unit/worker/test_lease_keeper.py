@@ -1,0 +1,99 @@
+"""The keeper steps in for a worker that is busy and silent, never for one that is well or dead."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from jobtide.events import DatabaseLost, LeasesKept
+from jobtide.lease_keeper import LeaseKeeper, Pulse
+from jobtide.session import DatabaseAway
+
+LEASE_SECONDS = 60
+
+
+class Leases:
+    def __init__(self):
+        self.extended = 0
+        self.away = False
+        self.held = {uuid4()}
+
+    def extend_own_pod(self):
+        if self.away:
+            raise DatabaseAway("refused")
+        self.extended += 1
+        return self.held
+
+    def close(self):
+        pass
+
+
+class Scene:
+    """A worker as its keeper sees it: looks come once a second."""
+
+    def __init__(self):
+        self.leases, self.pulse, self.events, self.used = Leases(), Pulse(), [], 0.0
+        self.keeper = LeaseKeeper(
+            self.leases,
+            self.pulse,
+            lease_seconds=LEASE_SECONDS,
+            cpu_seconds=lambda: self.used,
+            emit=self.events.append,
+        )
+
+    def looks(self, first, last, *, cpu_share):
+        speaks = False
+        for now in range(first, last + 1):
+            self.used += cpu_share
+            speaks = self.keeper.run_once(float(now))
+        return speaks
+
+
+@pytest.fixture
+def scene():
+    return Scene()
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "cpu_share", "extended"),
+    [
+        pytest.param(1, 1.0, 0, id="busy, with a pulse"),
+        pytest.param(21, 1.0, 1, id="busy and silent for a third of the lease"),
+        pytest.param(45, 1.0, 2, id="busy and silent for longer"),
+        pytest.param(45, 0.001, 0, id="silent and still"),
+    ],
+)
+def test_leases_are_extended_for_the_busy_and_silent_alone(scene, silent_seconds, cpu_share, extended):
+    scene.pulse.beat(100.0)
+    speaks = scene.looks(101, 100 + silent_seconds, cpu_share=cpu_share)
+    assert (scene.leases.extended, speaks) == (extended, extended > 0)
+
+
+def test_a_worker_that_has_not_begun_is_left_alone(scene):
+    assert not scene.looks(1000, 1100, cpu_share=1.0)
+    assert scene.leases.extended == 0
+
+
+def test_a_pulse_that_comes_back_ends_it(scene):
+    scene.pulse.beat(100.0)
+    assert scene.looks(101, 130, cpu_share=1.0)
+    scene.pulse.beat(131.0)
+    assert not scene.looks(132, 140, cpu_share=1.0)
+    assert scene.events == [LeasesKept(1, 21.0)]
+
+
+def test_a_database_that_is_away_is_said_once_and_asked_again(scene):
+    scene.pulse.beat(100.0)
+    scene.leases.away = True
+    scene.looks(101, 125, cpu_share=1.0)
+    scene.leases.away = False
+    scene.looks(126, 140, cpu_share=1.0)
+    assert [type(event) for event in scene.events] == [DatabaseLost, LeasesKept]
+
+
+def test_nothing_is_said_where_nothing_was_held(scene):
+    scene.pulse.beat(100.0)
+    scene.leases.held = set()
+    scene.looks(101, 125, cpu_share=1.0)
+    assert scene.events == []

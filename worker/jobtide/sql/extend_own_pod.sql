@@ -1,0 +1,18 @@
+-- Extends every lease of this pod, for a process in which no thread can run (see lease_keeper.py).
+--
+-- Parameters: token_prefix text (`jobtide:<pod uid>:`), lease_seconds float8
+-- Index:      idx_job_queue_status_created_at over the processing rows
+-- Locks:      this pod's rows; locked ones (an end is under way) are skipped
+WITH held AS MATERIALIZED (
+    SELECT q.id
+    FROM job_queue AS q
+    WHERE
+        q.status = 'processing'
+        AND starts_with(q.worker_id, %(token_prefix)s)
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE job_queue AS extended
+SET next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
+FROM held
+WHERE extended.id = held.id
+RETURNING extended.id
