@@ -118,6 +118,7 @@ class Notes(_Section):
     image: str = Field("registry.example.com/acme/jobs:1.0", description="Image with your handlers.")
     app: str = Field("acme.jobs:tide", pattern=r"^[\w.]+:\w+$", description="MODULE:ATTRIBUTE of your handlers.")
     type: str = Field("thumbs", min_length=1, description="A job type that they handle.")
+    secret_name: str = Field("jobtide-worker-db", min_length=1, description="Secret with the workers' database URL.")
 
 
 class Values(_Section):

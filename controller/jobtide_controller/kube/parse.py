@@ -24,6 +24,7 @@ SCALE_MANAGER = "jobtide-scale"
 WORKER_CONTAINER = "worker"
 
 _LOST_NODE_REASONS = {"Evicted", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Preempting", "Shutdown"}
+_CRASHES_TO_A_LOOP = 2
 _PROBLEM_WAITS = ("ImagePull", "ErrImage", "InvalidImageName", "CrashLoop", "CreateContainer", "RunContainer")
 
 
@@ -176,10 +177,19 @@ def _problem(status: Json, conditions: Mapping[str, Json]) -> str | None:
         reason = waiting.get("reason", "")
         if reason.startswith(_PROBLEM_WAITS):
             return f"{reason}: {_why_waiting(container, waiting)}"
+        if _keeps_crashing(container):
+            return f"CrashLoopBackOff: {_why_waiting(container, waiting)}"
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         return f"Unschedulable: {scheduled.get('message', '')}"
     return None
+
+
+def _keeps_crashing(container: Json) -> bool:
+    """Between two pauses a crash loop looks like a start: it is none until the container gets ready."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    restarts = container.get("restartCount", 0)
+    return not container.get("ready") and restarts >= _CRASHES_TO_A_LOOP and bool(ended.get("exitCode"))
 
 
 def _why_waiting(container: Json, waiting: Json) -> str:

@@ -50,20 +50,18 @@ def test_a_misfit_would_be_seen():
 
 
 @pytest.mark.parametrize(
-    ("values", "database", "secret"),
+    ("values", "database"),
     [
-        pytest.param({}, "main", {"name": "jobtide-db", "key": "url"}, id="main"),
-        pytest.param(
-            {"databases": {"main": None, "b": {"secretName": "s", "key": "dsn"}}},
-            "b",
-            {"name": "s", "key": "dsn"},
-            id="another",
-        ),
+        pytest.param({}, "main", id="main"),
+        pytest.param({"databases": {"main": None, "b": {"secretName": "s", "key": "dsn"}}}, "b", id="another"),
     ],
 )
-def test_the_pool_names_a_database_of_this_release(helm, values, database, secret):
-    spec = _pool(helm.render(values).notes)["spec"]
-    assert (spec["database"], spec["databaseSecret"]) == (database, secret)
+def test_the_pool_names_a_database_of_this_release(helm, values, database):
+    assert _pool(helm.render(values).notes)["spec"]["database"] == database
+
+
+def test_the_pools_workers_get_a_secret_of_their_own_and_not_the_controllers(helm):
+    assert _pool(helm.render({}).notes)["spec"]["databaseSecret"] == {"name": "jobtide-worker-db"}
 
 
 def test_the_pool_lands_where_the_controller_looks(helm):

@@ -56,6 +56,26 @@ def test_what_keeps_a_pod_from_running_is_said(raw, problem):
 
 
 @pytest.mark.parametrize(
+    ("ready", "restarts", "is_loop"),
+    [
+        pytest.param(False, 2, True, id="running again, not ready yet"),
+        pytest.param(True, 2, False, id="ready"),
+        pytest.param(False, 1, False, id="one restart may be chance"),
+    ],
+)
+def test_a_crash_loop_stays_one_between_its_pauses(ready, restarts, is_loop):
+    container = {
+        "name": "worker",
+        "ready": ready,
+        "restartCount": restarts,
+        "state": {"running": {"startedAt": "2026-11-24T12:00:00Z"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+    }
+    expected = "CrashLoopBackOff: container worker exited with 1 (Error)" if is_loop else None
+    assert pod_of(pod(containerStatuses=[container])).problem == expected
+
+
+@pytest.mark.parametrize(
     ("raw", "evicted"),
     [
         pytest.param(pod(phase="Failed", reason="Evicted"), True, id="evicted"),
