@@ -9,11 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 
 from tests.postgres.worker.conftest import HANDLERS, Process
+
+pytest_plugins = ["tests.postgres.worker.audit"]
 
 JOBS = 24
 POINTS = [
@@ -60,28 +61,6 @@ def dying_worker(database, tmp_path):
         if process.popen.poll() is None:
             process.popen.kill()
             process.popen.wait(10)
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """The side effects so far: how often each line was written."""
-    file = tmp_path / "notes"
-    file.touch()
-    return lambda: Counter(file.read_text().split())
-
-
-@pytest.fixture
-def ends(connect):
-    """How often each job has come to an end, counted by the table itself."""
-    connection = connect()
-    connection.execute(
-        """CREATE TABLE ends (job_id uuid NOT NULL);
-           CREATE FUNCTION count_end() RETURNS trigger LANGUAGE plpgsql AS
-               'BEGIN INSERT INTO ends VALUES (NEW.id); RETURN NULL; END';
-           CREATE TRIGGER count_end AFTER UPDATE ON job_queue FOR EACH ROW
-               WHEN (NEW.status IN ('completed', 'failed')) EXECUTE FUNCTION count_end()"""
-    )
-    return lambda: Counter(id_ for (id_,) in connection.execute("SELECT job_id FROM ends"))
 
 
 @pytest.fixture
