@@ -51,7 +51,8 @@ def table(options: Options) -> str:
     head = ["trace", *LAWS, "KEDA in hindsight", f"jobsPerWorker {SIMPLE_JOBS_PER_WORKER}", "Jobtide"]
     rows = [head, *([MEANING[name], *map(cell, outcomes)] for name, outcomes in zip(names(), everything, strict=True))]
     columns = list(zip(*everything, strict=True))
-    rows.append(["all: cost, geometric mean", *(multiple(_mean_cost(column)) for column in columns)])
+    rows.append(["all: worker-seconds / bound", *(multiple(_total_cost(column)) for column in columns)])
+    rows.append(["all: geometric mean of the costs", *(multiple(_mean_cost(column)) for column in columns)])
     rows.append(["all: busy stopped / changes", *map(_churn, columns)])
     return aligned(rows)
 
@@ -89,6 +90,10 @@ def _simple(pool: JobWorkerPoolSpec) -> Scaler:
             }
         )
     )
+
+
+def _total_cost(outcomes: Sequence[Outcome]) -> float:
+    return sum(outcome.worker_seconds for outcome in outcomes) / sum(outcome.bound_seconds for outcome in outcomes)
 
 
 def _mean_cost(outcomes: Sequence[Outcome]) -> float:

@@ -2,8 +2,9 @@
 
 KEDA asks the database each pollingInterval and takes a pool from 0 to 1 as soon as there is a row, and back to 0 when
 there was none for cooldownPeriod. From 1 up the HPA decides each 15 s: rows / target, not at all within a tolerance
-of 10 %, up by 4 pods or to twice as many a sync at most, down to the highest wish of the stabilisation window. The
-ReplicaSet removes pods that are not ready first and then the youngest, whether they run a job or not.
+of 10 %, down to the highest wish of the stabilisation window, and up to 4 pods or twice as many a sync; where any
+`behavior` is given, by 4 pods or to twice as many. KEDA 2.20 on Kubernetes 1.37 was seen to do so: 1, 4, 8, 16 or
+1, 5, 10. The ReplicaSet removes pods that are not ready first and then the youngest, whether they run a job or not.
 https://keda.sh/docs/latest/reference/scaledobject-spec/
 https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 """
@@ -21,6 +22,7 @@ from jobtide_controller.simulate.state import Worker
 HPA_SYNC_SECONDS = 15.0
 HPA_TOLERANCE = 0.1
 HPA_STEP_PODS = 4
+HPA_STABILIZATION_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class KedaSettings:
     target: float  # rows, pending and processing, for each worker (AverageValue)
     polling_seconds: float = 30.0
     cooldown_seconds: float = 300.0
-    stabilization_seconds: float = 300.0
+    stabilization_seconds: float = HPA_STABILIZATION_SECONDS
 
     @property
     def name(self) -> str:
@@ -100,7 +102,11 @@ class Keda:
             self._wishes.popleft()
         if wish < self._want:
             return min(self._want, max(past for _, past in self._wishes))
-        return min(wish, max(self._want + HPA_STEP_PODS, 2 * self._want))
+        return min(wish, max(self._step_limit(), 2 * self._want))
+
+    def _step_limit(self) -> int:
+        has_behavior = self._settings.stabilization_seconds != HPA_STABILIZATION_SECONDS
+        return self._want + HPA_STEP_PODS if has_behavior else HPA_STEP_PODS
 
 
 def _next_turn(turn_at: float, every_seconds: float, moment: float) -> float:
