@@ -57,14 +57,14 @@ class Keda:
 
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
         now = cluster.now
-        if now >= self._poll_at:
-            self._poll_at = now + self._settings.polling_seconds
-            if readable:
-                self._poll(cluster)
         if now >= self._sync_at:
             self._sync_at = now + HPA_SYNC_SECONDS
             if readable and self._want > 0:
                 self._want = self._synced(cluster)
+        if now >= self._poll_at:  # after the HPA, which sees a first replica at its next sync
+            self._poll_at = now + self._settings.polling_seconds
+            if readable:
+                self._poll(cluster)
         cluster.reading()  # nobody else reads: what is done with is forgotten
         return self._want
 

@@ -99,13 +99,13 @@ def _promise(panel: Panel, outcomes: Sequence[Outcome]) -> list[str]:
 def _line(panel: Panel, outcome: Outcome, value: Callable[[Sample], float], style: str) -> str:
     """In steps: between two decisions nothing changes, however far apart they are."""
     parts: list[str] = []
-    for at, level in _thinned(outcome.samples, value):
+    for at, level in thinned(outcome.samples, value):
         x, y = f"{panel.x(at):.1f}", f"{panel.y(level):.1f}"
         parts.append(f"H{x} V{y}" if parts else f"M{x} {y}")
     return f'<path d="{" ".join(parts)}" fill="none" stroke-width="1.8" {style}/>'
 
 
-def _thinned(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list[Point]:
+def thinned(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list[Point]:
     """The highest of each stretch: a peak is what a reader looks for, and it must not be averaged away."""
     width = (samples[-1].at / POINTS_MAX if samples else 0.0) or 1.0
     points: list[Point] = []
