@@ -79,12 +79,13 @@ requirements: dev ## Pin all dependencies by hash again, after a change in pypro
 	@$(UV_COMPILE) --extra binary pyproject.toml --output-file requirements/worker.txt
 	@$(UV_COMPILE) --extra controller pyproject.toml --output-file requirements/controller.txt
 	@$(UV_COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	@$(UV_COMPILE) --group bench --output-file requirements/bench.txt
 	@$(UV_COMPILE) requirements/build.in --output-file requirements/build.txt
 	@$(UV_COMPILE) requirements/uv.in --output-file requirements/uv.txt
 
 .PHONY: bench
-bench: dev ## Measure every figure of docs/benchmarks.md on this machine
-	@$(PYTHON) -m dev.bench
+bench: dev ## Measure every figure of docs/benchmarks.md: BENCH=--full, BENCH="--only depth"
+	@$(PYTHON) -m dev.bench $(BENCH)
 
 .PHONY: images
 images: cluster-up ## Build both images and load them into the cluster

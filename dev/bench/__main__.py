@@ -6,14 +6,20 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.bench import claims, footprint
+from dev.bench import claims, depth, fairness, footprint, throughput
 from dev.bench.figures import Figure, table, write_json
 from dev.bench.table import Table, bench_table
 
 PARTS: dict[str, Callable[[Table], list[Figure]]] = {
     "footprint": footprint.measure,
     "claims": claims.measure,
+    "fairness": fairness.measure,
+    "throughput": throughput.measure,
+    "depth": lambda table: depth.measure(table, 1_000_000),
+    "depth-5m": lambda table: depth.measure(table, 5_000_000),
 }
+DEFAULT = ("footprint", "claims", "fairness", "throughput", "depth")
+FULL = (*DEFAULT[:-1], "depth-5m")
 RESULT = Path("build/bench.json")
 
 
@@ -21,11 +27,12 @@ def main() -> int:
     """0 when everything could be measured, whether or not the goals are met: the table says that."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part; may be repeated")
+    parser.add_argument("--full", action="store_true", help="read the depth of 5M pending rows, not of 1M")
     parser.add_argument("--version", type=int, default=18, choices=(15, 18), help="PostgreSQL's major version")
     chosen = parser.parse_args()
     figures: list[Figure] = []
     with bench_table(chosen.version) as bench:
-        for name in chosen.only or PARTS:
+        for name in chosen.only or (FULL if chosen.full else DEFAULT):
             print(f"measuring {name} ...", flush=True)
             figures += PARTS[name](bench)
     print(table(figures))

@@ -18,25 +18,30 @@ class Figure:
     name: str
     value: float
     unit: str
-    goal: float
+    goal: float | None  # None: for comparison only
     better: Literal["higher", "lower"]
     how: str  # what was compared with what, at which settings
     spread: str = ""  # minimum to maximum of the repetitions
-    met: bool = field(init=False)
+    met: bool | None = field(init=False)
 
     def __post_init__(self) -> None:
-        met = self.value >= self.goal if self.better == "higher" else self.value <= self.goal
-        object.__setattr__(self, "met", met)
+        object.__setattr__(self, "met", self._is_met())
+
+    def _is_met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.better == "higher" else self.value <= self.goal
 
 
 def table(figures: Sequence[Figure]) -> str:
     """A Markdown table, losses included."""
     lines = ["| what | measured | spread | goal | met | how |", "|---|---|---|---|---|---|"]
     for figure in figures:
-        sign = ">=" if figure.better == "higher" else "<="
+        sign = "at least" if figure.better == "higher" else "at most"
+        goal = "" if figure.goal is None else f"{sign} {figure.goal:g} {figure.unit}"
+        met = {True: "yes", False: "**no**", None: ""}[figure.met]
         lines.append(
-            f"| {figure.name} | {figure.value:.3g} {figure.unit} | {figure.spread} "
-            f"| {sign} {figure.goal:g} {figure.unit} | {'yes' if figure.met else '**no**'} | {figure.how} |"
+            f"| {figure.name} | {figure.value:.3g} {figure.unit} | {figure.spread} | {goal} | {met} | {figure.how} |"
         )
     return "\n".join(lines)
 

@@ -1,0 +1,91 @@
+"""What the controller's one reading costs, against a count for each pool, and as the queue gets deeper."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dev.bench.figures import Figure, median_and_spread, seconds_of
+from dev.bench.table import Table
+from jobtide_controller.decide.demand import Reading
+from jobtide_controller.postgres.readings import Limits, Reader
+from jobtide_controller.postgres.urls import DatabaseUrls
+
+POOLS = 100
+TENANTS = 5
+SHALLOW = 10_000
+REPETITIONS = 5
+COUNT = "SELECT count(*) FROM job_queue WHERE type = %s AND status = 'pending'"
+
+
+def measure(table: Table, deep: int) -> list[Figure]:
+    types = [f"pool.{number}" for number in range(POOLS)]
+    table.refill_types(types, SHALLOW, table.tenants(TENANTS))
+    with _reader(table) as reader:
+        shallow = _milliseconds(reader, types)
+        table.refill_types(types, deep, table.tenants(TENANTS))
+        depths, counts = [], []
+        for _ in range(REPETITIONS):
+            depths.append(_milliseconds(reader, types))
+            counts.append(seconds_of(lambda: _count_each(table, types)) * 1e3)
+        calls = {count: _statements(table, types[:count]) for count in (1, POOLS)}
+    depth, count = statistics.median(depths), statistics.median(counts)
+    gain, gain_spread = median_and_spread([theirs / mine for mine, theirs in zip(depths, counts, strict=True)])
+    growth, growth_spread = median_and_spread([mine / shallow for mine in depths])
+    setting = f"{deep:,} pending rows, {POOLS} types of {TENANTS} tenants each"
+    return [
+        Figure(f"depth read for {POOLS} pools against {POOLS} counts", gain, "x cheaper", 100, "higher",
+               f"{setting}; {depth:.1f} ms against {count:,.0f} ms, both with Jobtide's index", gain_spread),
+        Figure("depth read, deep queue against 10,000 pending", growth, "x", 3, "lower",
+               f"{setting}; {depth:.1f} ms against {shallow:.1f} ms", growth_spread),
+        Figure(f"statements per tick, {POOLS} types against 1", calls[POOLS] / calls[1], "x", 1, "lower",
+               f"pg_stat_statements over 10 ticks, settings included: {calls[POOLS] / 10:g} and {calls[1] / 10:g}"),
+    ]  # fmt: skip
+
+
+@contextmanager
+def _reader(table: Table) -> Iterator[Reader]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "bench").mkdir()
+        Path(folder, "bench", "url").write_text(table.url)
+        reader = Reader("bench", DatabaseUrls(Path(folder)), Limits(statement_seconds=60))
+        yield reader
+        reader.session.close()
+
+
+def _milliseconds(reader: Reader, types: list[str]) -> float:
+    """Median of the statement's time as the reading itself reports it, once it knows how many keys there are."""
+    _read(reader, types)
+    return statistics.median(_read(reader, types).query_seconds for _ in range(5)) * 1e3
+
+
+def _read(reader: Reader, types: list[str]) -> Reading:
+    reading = reader.read(types)
+    if not isinstance(reading, Reading):
+        raise RuntimeError(f"the table can't be read: {reading}")  # noqa: TRY004
+    return reading
+
+
+def _count_each(table: Table, types: list[str]) -> None:
+    for type_ in types:
+        table.connection.execute(COUNT, [type_]).fetchone()
+
+
+def _statements(table: Table, types: list[str]) -> int:
+    """Statements that reach the server in ten ticks; the checks of a new connection come before."""
+    table.run("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    table.run("ALTER ROLE CURRENT_USER SET pg_stat_statements.track = 'all'")
+    with _reader(table) as reader:
+        _read(reader, types)
+        table.run("SELECT pg_stat_statements_reset()")
+        for _ in range(10):
+            _read(reader, types)
+        row = table.connection.execute(
+            "SELECT sum(calls) FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'"
+        ).fetchone()
+    table.run("ALTER ROLE CURRENT_USER RESET pg_stat_statements.track")
+    assert row is not None
+    return int(row[0])

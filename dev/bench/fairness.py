@@ -1,0 +1,114 @@
+"""The turns that tenants get, and what they cost against first in, first out; an empty look at a full table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+
+from dev.bench.claims import Turn
+from dev.bench.figures import Figure, median_and_spread, seconds_of
+from dev.bench.table import Table
+from jobtide.job import End, Job
+from jobtide.job_queue import PostgresJobQueue
+from jobtide.ring import Ring
+from jobtide.session import Session
+
+MANY = 1_000_000
+BATCH = 50
+TURNS = 150
+REPETITIONS = 3
+
+# The same lease and the same end, with the oldest first instead of the tenants in turn.
+FIFO_CLAIM = """
+UPDATE job_queue
+SET status = 'processing', worker_id = 'fifo', attempts = attempts + 1, next_retry_at = now() + interval '600 s'
+WHERE id = ANY(ARRAY(
+    SELECT id FROM job_queue WHERE status = 'pending' AND type = 'bench'
+    ORDER BY created_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED))
+RETURNING id, tenant_id, type, payload, attempts
+"""
+# All that the table's first user would write: no fence, no batch of results.
+BARE_FINISH = "UPDATE job_queue SET status = 'completed', result = '{}', completed_at = now() WHERE id = ANY(%s)"
+
+
+def measure(table: Table) -> list[Figure]:
+    first, *others = table.tenants(1_000)
+    table.clear()
+    table.fill("bench", MANY, [first])
+    table.fill("bench", len(others), others)
+    table.settle()
+    figures = [_idle_poll(table), _fairness(table, others), *_against_fifo(table, "1 tenant")]
+    table.refill("bench", MANY // 5, [first, *others])
+    return [*figures, *_against_fifo(table, "1,000 tenants")]
+
+
+def _idle_poll(table: Table) -> Figure:
+    """An empty look for a rare type while a million rows of another wait, after more looks than a plan cache needs."""
+    queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
+    ring = Ring(("rare",))
+    for _ in range(25):
+        queue.claim(ring, 4, 4)
+    looks = [seconds_of(lambda: queue.claim(ring, 4, 4)) * 1e3 for _ in range(200)]
+    queue.close()
+    value, spread = median_and_spread(looks)
+    how = f"claim of an absent type beside {MANY:,} pending rows of 1,000 tenants, after 25 looks"
+    return Figure("idle poll on a rare type", value, "ms", 1.0, "lower", how, spread)
+
+
+def _fairness(table: Table, others: list[UUID]) -> Figure:
+    """Claims until the last of 999 tenants with one job each is served, beside one tenant with a million."""
+    queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
+    ring, per_key, waiting, claims = Ring(("bench",)), 1, set(others), 0
+    while waiting:
+        claim = queue.claim(ring, 1, per_key)
+        ring, per_key = claim.ring, claim.rows_per_key
+        claims += len(claim.jobs)
+        waiting -= {job.tenant_id for job in claim.jobs}
+    queue.close()
+    how = "1 tenant with 1M rows, 999 with one each, one worker: claims until all 999 are served / 999"
+    return Figure("fairness", claims / len(others), "x", 1.1, "lower", how)
+
+
+def _against_fifo(table: Table, tenants: str) -> list[Figure]:
+    over_fifo, over_bare = [], []
+    for _ in range(REPETITIONS):
+        fair, fifo, bare = _seconds_each(table)
+        over_fifo.append(fifo / fair)
+        over_bare.append(bare / fair)
+    how = f"batches of {BATCH}, {tenants} with due rows, in turn; FIFO = oldest first through the seed's index"
+    value, spread = median_and_spread(over_fifo)
+    bare_value, bare_spread = median_and_spread(over_bare)
+    return [
+        Figure(f"fair rate over FIFO rate, {tenants}", value, "x", 0.8, "higher",
+               f"{how}, with the same lease and fenced end", spread),
+        Figure(f"fair rate over a bare loop, {tenants}", bare_value, "x", None, "higher",
+               f"{how}, psycopg alone: no fence, no job objects", bare_spread),
+    ]  # fmt: skip
+
+
+def _seconds_each(table: Table) -> tuple[float, float, float]:
+    """Median seconds of one batch: fair, FIFO, bare."""
+    fair = Turn(table, BATCH)
+    queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
+    with psycopg.connect(table.url, autocommit=True) as connection:
+        calls: list[Callable[[], object]] = [fair, lambda: _fifo(connection, queue), lambda: _bare(connection)]
+        for call in calls * 20:  # plans are made and kept
+            call()
+        seconds = [[seconds_of(call) for call in calls] for _ in range(TURNS)]
+    queue.close()
+    fair.close()
+    one, two, three = map(statistics.median, zip(*seconds, strict=True))
+    return one, two, three
+
+
+def _fifo(connection: psycopg.Connection, queue: PostgresJobQueue) -> None:
+    rows = connection.execute(FIFO_CLAIM, [BATCH]).fetchall()
+    jobs = [Job(id_, tenant, type_, payload, attempt, "fifo") for id_, tenant, type_, payload, attempt in rows]
+    queue.finish([End(job, "completed", "{}") for job in jobs])
+
+
+def _bare(connection: psycopg.Connection) -> None:
+    connection.execute(BARE_FINISH, [[row[0] for row in connection.execute(FIFO_CLAIM, [BATCH])]])
