@@ -6,6 +6,7 @@ Every .sql file of the worker must be named here, so a new statement comes with 
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from importlib.resources import files
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from jobtide.ring import Ring
 from jobtide.schema import apply
 from jobtide.sql import load
 
-PENDING, COMPLETED, TENANTS = 60_000, 30_000, 500
+PENDING, COMPLETED, TENANTS = 1_000_000, 100_000, 500
 LAP = Ring(("common",)).lap()
 RARE = Ring(("rare", "absent")).lap()
 ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
@@ -92,7 +93,7 @@ def large(server):
         admin.execute("CREATE DATABASE plans TEMPLATE template0")
         try:
             apply(server.url("plans"))
-            with psycopg.connect(server.url("plans")) as connection:
+            with psycopg.connect(server.url("plans"), prepare_threshold=None) as connection:
                 fill(connection)
                 yield connection
         finally:
@@ -100,18 +101,32 @@ def large(server):
 
 
 def fill(connection):
+    """Keys and indexes come after the rows, and ids from md5, as random and much cheaper than the default."""
     connection.execute(
         "INSERT INTO tenants SELECT lpad(to_hex(n), 32, '0')::uuid FROM generate_series(1, %s) n", [TENANTS]
     )
+    dropped = connection.execute(
+        """SELECT 'ALTER TABLE job_queue ADD ' || pg_get_constraintdef(oid),
+                  'ALTER TABLE job_queue DROP CONSTRAINT ' || quote_ident(conname)
+           FROM pg_constraint WHERE conrelid = 'job_queue'::regclass AND contype IN ('p', 'f')
+           UNION ALL
+           SELECT pg_get_indexdef(indexrelid), 'DROP INDEX ' || indexrelid::regclass
+           FROM pg_index WHERE indrelid = 'job_queue'::regclass AND NOT indisprimary"""
+    ).fetchall()
+    for _, drop in dropped:
+        connection.execute(drop)
     for status, type_, rows in (
         ("pending", "common", PENDING), ("completed", "common", COMPLETED), ("processing", "common", 50),
     ):  # fmt: skip
         connection.execute(
-            """INSERT INTO job_queue (tenant_id, type, status, worker_id)
-               SELECT lpad(to_hex(1 + n %% %s), 32, '0')::uuid, %s, %s::job_status, 'worker'
+            """INSERT INTO job_queue (id, tenant_id, type, status, worker_id)
+               SELECT md5(%s || n)::uuid, lpad(to_hex(1 + n %% %s), 32, '0')::uuid, %s, %s::job_status, 'worker'
                FROM generate_series(1, %s) n""",
-            [TENANTS, type_, status, rows],
+            [status, TENANTS, type_, status, rows],
         )
+    connection.execute("SET maintenance_work_mem = '256MB'")
+    for create, _ in dropped:
+        connection.execute(create)
     connection.commit()
     connection.autocommit = True
     connection.execute("VACUUM ANALYZE job_queue")
@@ -133,19 +148,50 @@ def test_the_plan_does_not_depend_on_the_parameters(large, name, parameters, mos
     assert custom["Total Cost"] == pytest.approx(generic["Total Cost"], rel=0.02)
 
 
-def explain(connection, name, parameters, plan_cache_mode):
-    """The plan that a prepared statement gets under this mode, and what it touched; nothing is kept."""
+@pytest.mark.parametrize("plan_cache_mode", ["auto", "force_custom_plan", "force_generic_plan"])
+def test_an_idle_poll_among_a_million_rows_of_others_stays_small_however_often_it_comes(large, plan_cache_mode):
+    with prepared(large, "claim", lap(RARE, 50), plan_cache_mode) as execute:
+        for _ in range(20):
+            assert large.execute(execute).fetchall() == []
+        plan = explained(large, execute)
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 15
+
+
+def test_polls_soon_stop_being_planned(large):
+    with prepared(large, "claim", lap(RARE, 50), "auto") as execute:
+        for _ in range(20):
+            large.execute(execute)
+        counts = large.execute(
+            "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE name = 'explained'"
+        )
+        assert counts.fetchone() == (5, 15)
+
+
+@contextmanager
+def prepared(connection, name, parameters, plan_cache_mode):
+    """The EXECUTE of a prepared statement with these parameters; nothing that it does is kept."""
     names = list(parameters)
     numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", load("jobtide.sql", name))
     arguments = sql.SQL(", ").join(map(sql.Literal, parameters.values()))
     connection.execute(f"SET LOCAL plan_cache_mode = {plan_cache_mode}")
     connection.execute(f"PREPARE explained AS {numbered}")
-    explained = connection.execute(
-        sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ({})").format(arguments)
-    ).fetchone()
-    connection.execute("DEALLOCATE explained")
-    connection.rollback()
-    return explained[0][0]["Plan"]
+    try:
+        yield sql.SQL("EXECUTE explained ({})").format(arguments)
+    finally:
+        connection.rollback()
+        connection.execute("DEALLOCATE explained")
+        connection.rollback()
+
+
+def explained(connection, execute):
+    explanation = connection.execute(sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}").format(execute)).fetchone()
+    return explanation[0][0]["Plan"]
+
+
+def explain(connection, name, parameters, plan_cache_mode):
+    """The plan that a prepared statement gets under this mode, and what it touched."""
+    with prepared(connection, name, parameters, plan_cache_mode) as execute:
+        return explained(connection, execute)
 
 
 def test_every_statement_has_its_bound():
