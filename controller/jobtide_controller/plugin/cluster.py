@@ -93,11 +93,11 @@ class Cluster:
 async def connected(access: Access) -> AsyncIterator[Cluster]:
     """Raises PluginError where no kubeconfig says which cluster."""
     configuration = Configuration()
-    configuration.retries = False
     try:
         namespace = await _load(access, configuration)
     except ConfigException as error:
         raise PluginError(f"no kubeconfig to go by: {error}; set KUBECONFIG or --kubeconfig, and --context") from error
+    configuration.retries = None  # with False, and with 0, the library retries without an end
     api = Api(configuration)
     try:
         yield Cluster(api, str(configuration.host), access.namespace or namespace)

@@ -23,9 +23,9 @@ def terms(numbers: Numbers) -> list[Term]:
     return [*_load(numbers), *_backlog(numbers), *_running(numbers), *_awake(numbers)]
 
 
-def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str]]:
-    """`41 -> 40` and why, in the order in which they apply."""
-    return [(f"{clamp.before} -> {clamp.after}", _limit_words(clamp)) for clamp in clamps]
+def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str, str]]:
+    """`41 -> 40`, by which rule and why, in the order in which they apply."""
+    return [(f"{clamp.before} -> {clamp.after}", clamp.name, _limit_words(clamp)) for clamp in clamps]
 
 
 def _load(numbers: Numbers) -> list[Term]:
@@ -72,9 +72,8 @@ def _awake(numbers: Numbers) -> list[Term]:
 def _limit_words(clamp: ClampStatus) -> str:
     limit = 0.0 if clamp.limit is None else clamp.limit
     if clamp.name not in set(ClampName):
-        return clamp.name  # of a newer controller
-    same = Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit)
-    return f"{explain.clamped(same)} ({clamp.name})"
+        return f"{limit:g}"  # a rule of a newer controller
+    return explain.clamped(Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit))
 
 
 def _exact(values: Sequence[float], divisor: int, result: int, *, plus: int = 0) -> list[str]:

@@ -65,7 +65,7 @@ def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
     read = status.last_read_time
     if not is_known(status):
         yield "not known, and never taken for zero: the workers stay as they are"
-        yield "the last reading is of " + ("never" if read is None else f"{clock(read)}, {ago(read, now)}")
+        yield "there was no reading yet" if read is None else f"the last reading is of {clock(read)}, {ago(read, now)}"
         return
     shown = status.display
     scheduled = f" ({display.count(status.scheduled)} scheduled)" if status.scheduled else ""
@@ -102,20 +102,20 @@ def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequen
 def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
     stored, _ = _explained(status)
     if not stored:
-        yield "nothing to compute from"
+        yield "not computed while the database can't be read"
         return
     numbers = explain.from_numbers(stored)
     promise = f"{numbers.per_worker} jobs a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
     workers = f"{promise}, {numbers.concurrency} jobs at once in a worker"
     yield f"{workers}, which takes {numbers.start_seconds:.3g} s to start; the greatest of"
-    rows = [(f"  {name}", f"{expression} = {value}", words) for name, expression, value, words in law.terms(numbers)]
-    yield from columns(rows, 3)
+    rows = [(f"  {name}", expression, f"= {value}", words) for name, expression, value, words in law.terms(numbers)]
+    yield from columns(rows, 4)
     yield f"  = {numbers.recomputed()}"
 
 
 def _limits(status: JobWorkerPoolStatus) -> list[str]:
     found = law.limits(_explained(status)[1])
-    return columns(found, 2) if found else ["none"]
+    return columns(found, 3) if found else ["none"]
 
 
 def _desired(status: JobWorkerPoolStatus) -> str:
@@ -124,8 +124,12 @@ def _desired(status: JobWorkerPoolStatus) -> str:
 
 
 def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:
+    """Each cause once: what keeps a pool from being Ready is a condition of its own as well."""
+    told: set[tuple[str, str]] = set()
     for condition in conditions:
-        if _TROUBLE.get(condition.type) == condition.status:
+        cause = condition.reason, condition.message
+        if _TROUBLE.get(condition.type) == condition.status and cause not in told:
+            told.add(cause)
             yield f"{condition.type}={condition.status} {condition.reason}: {condition.message}".rstrip(": ")
 
 

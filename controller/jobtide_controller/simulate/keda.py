@@ -52,7 +52,7 @@ class Keda:
         self._want = policy.min_replicas
         self._active_at: float | None = None
         self._poll_at = 0.0
-        self._sync_at = 0.0
+        self._sync_at = HPA_SYNC_SECONDS / 2  # of all phases to KEDA's polls, neither the best nor the worst
         self._wishes: deque[tuple[float, int]] = deque()
 
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
@@ -61,7 +61,7 @@ class Keda:
             self._sync_at = now + HPA_SYNC_SECONDS
             if readable and self._want > 0:
                 self._want = self._synced(cluster)
-        if now >= self._poll_at:  # after the HPA, which sees a first replica at its next sync
+        if now >= self._poll_at:
             self._poll_at = now + self._settings.polling_seconds
             if readable:
                 self._poll(cluster)

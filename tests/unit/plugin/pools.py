@@ -1,0 +1,41 @@
+"""Pools as the API server has them, with the status that the controller writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
+from jobtide_controller.decide import status
+from jobtide_controller.decide.context import Context
+from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.scaling import decide
+from tests.unit.decide.builders import NOW, pool
+
+READ_AGO_SECONDS = 3.0
+LATER = NOW + READ_AGO_SECONDS
+REFUSED = Unreadable(Blindness.UNREACHABLE, "connection to db:5432 refused", NOW)
+DEPTHS = {
+    Key("thumbs", "acme"): Depth(due=8_000, later=140, running=92, oldest_age_seconds=192.7, mean_age_seconds=90),
+    Key("video", "globex"): Depth(due=12, running=4, oldest_age_seconds=41, mean_age_seconds=20),
+}
+LEARNED = History(types={"thumbs": Learned(slot_seconds=1_234.5, jobs=1_000, ran_seconds=900)})
+
+
+def reported(
+    depths: dict[Key, Depth] | Unreadable,
+    workers: Fleet,
+    *,
+    before: JobWorkerPool | None = None,
+    at: float = NOW,
+    context: Context | None = None,
+    **fields: Any,
+) -> JobWorkerPool:
+    """The pool after one tick."""
+    reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
+    given = pool(**{"types": ["thumbs", "video"], "maxReplicas": 40, **fields})
+    previous = None if before is None or before.status is None else before.status.as_object()
+    decision = decide(given.spec, reading, workers, LEARNED, at)
+    rendered = status.render(given, reading, workers, decision, context or Context(), previous, at)
+    return given.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})

@@ -1,0 +1,117 @@
+"""`why` and `top` as a user reads them: one file of text for each situation, and the numbers add up."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
+from jobtide_controller.decide import status
+from jobtide_controller.decide.context import Context
+from jobtide_controller.plugin import top, why
+from tests.unit.decide.builders import NOW, fleet, pool, worlds
+from tests.unit.plugin.pools import DEPTHS, LATER, REFUSED, reported
+
+EXPECTED = Path(__file__).parent / "expected"
+SCALING_UP = reported(DEPTHS, fleet(24, busy=23), tenants={"overrides": {"globex": 4}})
+
+POOLS = {
+    "scaling-up": SCALING_UP,
+    "idle": reported({}, fleet(0)),
+    "unreadable": reported(REFUSED, fleet(24), before=SCALING_UP, at=NOW + 60),
+    "never-read": reported(REFUSED, fleet(2)),
+    "pinned": reported(DEPTHS, fleet(3, busy=3), replicas=2),
+    "paused": reported(DEPTHS, fleet(3), paused=True, pausedUntil="2030-01-01T00:00:00Z"),
+    "jobs-per-worker": reported(DEPTHS, fleet(3), jobsPerWorker=50),
+    "conflict": reported({}, fleet(0), context=Context(conflict='Deployment "thumbs-worker" belongs to Helm')),
+    "unreported": pool(),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_why_is_what_a_user_reads(name):
+    assert why.render(POOLS[name], LATER + 60) + "\n" == (EXPECTED / f"why-{name}.txt").read_text()
+
+
+def test_top_is_what_a_user_reads():
+    shown = [POOLS[name] for name in ("scaling-up", "unreadable", "never-read", "unreported")]
+    assert top.render(shown, LATER + 60, namespaces=True) + "\n" == (EXPECTED / "top.txt").read_text()
+
+
+def test_top_of_nothing_says_so():
+    assert top.render([], NOW, namespaces=True) == "no pools"
+
+
+@given(worlds())
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+def test_who_computes_what_is_printed_gets_the_number_of_workers(world):
+    given_pool = pool().model_copy(update={"spec": world.policy})
+    decision = world.decide()
+    rendered = status.render(given_pool, world.reading, world.fleet, decision, Context(), None, world.now)
+    told = why.render(_with(given_pool, rendered), world.now)
+    assert _recomputed(told) == decision.replicas == rendered["desiredReplicas"]
+
+
+def test_a_status_without_numbers_is_explained_by_its_last_change():
+    old = SCALING_UP.status.model_copy(update={"numbers": {}, "limits": ()})
+    told = why.render(SCALING_UP.model_copy(update={"status": old}), LATER)
+    assert told == why.render(SCALING_UP, LATER)
+
+
+def test_an_edit_that_nobody_has_acted_on_yet_is_told():
+    edited = replace_generation(SCALING_UP, 4)
+    assert "the pool was edited since (generation 4): what follows is for generation 3" in why.render(edited, LATER)
+
+
+def replace_generation(given_pool: JobWorkerPool, generation: int) -> JobWorkerPool:
+    metadata = given_pool.metadata.model_copy(update={"generation": generation})
+    return given_pool.model_copy(update={"metadata": metadata})
+
+
+def test_a_limit_of_a_newer_release_is_shown_by_its_name():
+    clamp = replace_name(SCALING_UP, "Moonphase")
+    assert re.search(r"-> 40  Moonphase +40", why.render(clamp, LATER))
+
+
+def replace_name(given_pool: JobWorkerPool, name: str) -> JobWorkerPool:
+    limits = tuple(limit.model_copy(update={"name": name}) for limit in given_pool.status.limits)
+    return given_pool.model_copy(update={"status": given_pool.status.model_copy(update={"limits": limits})})
+
+
+def test_tenants_that_are_not_shown_are_counted():
+    many = {replace_tenant(key, number): depth for number in range(12) for key, depth in DEPTHS.items()}
+    told = reported(many, fleet(0))
+    assert "and 19 more" in why.render(told, LATER)
+    assert "thumbs: 14 more tenants" in top.render([told], LATER, namespaces=False)
+
+
+def replace_tenant(key, number):
+    return key._replace(tenant_id=f"{key.tenant_id}-{number}")
+
+
+def _with(given_pool: JobWorkerPool, rendered: dict) -> JobWorkerPool:
+    return given_pool.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})
+
+
+def _recomputed(told: str) -> int:
+    """As somebody with a pocket calculator would."""
+    lines = told.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("law"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("limits"))
+    values = []
+    for line in lines[start + 1 : end - 1]:
+        matched = re.match(r" +\w+ +([\w(),/+. ]+?) += (\d+)", line)
+        assert matched, line
+        value = eval(matched[1], {"ceil": math.ceil, "min": min, "max": max})
+        assert value == int(matched[2]), line
+        values.append(value)
+    workers = max(values)
+    assert lines[end - 1].strip() == f"= {workers}"
+    for before, after in re.findall(r"(\d+) -> (\d+) ", told.split("\nlimits")[1].split("\ndesired", maxsplit=1)[0]):
+        assert int(before) == workers
+        workers = int(after)
+    return workers
