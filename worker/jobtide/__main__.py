@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -71,6 +72,8 @@ def _add_cron(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _run_worker(parsed: argparse.Namespace) -> int:
+    # Until the worker has a handler of its own nothing is claimed, so being told to stop is an ordinary end.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     from jobtide.app import run_worker
     from jobtide.settings import from_environment
 
