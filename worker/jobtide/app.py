@@ -20,9 +20,9 @@ from jobtide.loading import choose_types, load_tide
 from jobtide.metrics import Metrics
 from jobtide.ring import Ring
 from jobtide.runner import Runner
-from jobtide.session import Session, url_source
+from jobtide.session import Connection, Session, url_source
 from jobtide.settings import Settings
-from jobtide.table_check import require_usable_table
+from jobtide.table_check import TableCheck
 from jobtide.tide import Tide
 from jobtide.worker import Mail, Worker
 
@@ -70,7 +70,7 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
 
     def make(cpu_seconds: Callable[[], float]) -> LeaseKeeper:
         return LeaseKeeper(
-            _queue(settings, "keep"),
+            _queue(settings),
             pulse,
             lease_seconds=settings.lease_seconds,
             cpu_seconds=cpu_seconds,
@@ -85,7 +85,7 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
 def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, Flights]:
     flights = Flights(settings.lease_seconds)
     mailbox: SimpleQueue[Mail] = SimpleQueue()
-    finisher = Finisher(_queue(settings, "finish"), flights, emit, beat=pulse.beat)
+    finisher = Finisher(_queue(settings), flights, emit, beat=pulse.beat)
 
     def on_end(end: End | None) -> None:
         if end is not None:
@@ -102,7 +102,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         emit=emit,
     )
     worker = Worker(
-        queue=_queue(settings, "claim"),
+        queue=_queue(settings, on_connect=TableCheck(emit)),
         finisher=finisher,
         flights=flights,
         runner=runner,
@@ -118,9 +118,9 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
     return worker, flights
 
 
-def _queue(settings: Settings, purpose: str) -> PostgresJobQueue:
+def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
-    session = Session(url, on_connect=require_usable_table if purpose == "claim" else None)
+    session = Session(url, on_connect)
     return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
 
 

@@ -17,6 +17,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSlow:
+    """Everything works, at a price that the message says how to save."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     jobs: list[Job]
     seconds: float  # what the claim took
@@ -98,7 +105,7 @@ class Drained:
 
 
 Event = (
-    Started | Claimed | Handled | Finished | LeaseLost | LeasesKept | Overdue | RescuedJobs | EndRefused
+    Started | TableSlow | Claimed | Handled | Finished | LeaseLost | LeasesKept | Overdue | RescuedJobs | EndRefused
     | DatabaseLost | DatabaseBack | Draining | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]

@@ -73,7 +73,9 @@ class Metrics:
                     self._add("jobtide_worker_ends_refused_total")
                 case events.DatabaseLost(doing, _):
                     self._add("jobtide_worker_database_lost_total", doing=doing)
-                case events.Started() | events.DatabaseBack() | events.Draining() | events.Drained():
+                case (
+                    events.Started() | events.TableSlow() | events.DatabaseBack() | events.Draining() | events.Drained()
+                ):
                     pass
                 case events.LeasesKept():
                     pass  # happens in the keeper's process, which serves no metrics

@@ -23,6 +23,8 @@ from jobtide.runner import Runner
 from jobtide.session import DatabaseAway
 
 _FIRST_IDLE_SECONDS = 0.1  # the first look after the queue ran empty; it doubles up to poll_seconds
+_REST_PER_LOOK = 4.0  # what an empty look took, four times: a table without its index is looked at less often
+_LONGEST_REST_SECONDS = 10.0
 _TURN_SECONDS = 5.0  # the loop turns at least so often, which is what /livez watches
 _CANCELLED_GRACE_SECONDS = 2.0  # for handlers that heed ctx.cancelled, after the drain time
 _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain time plus 10
@@ -109,21 +111,22 @@ class Worker:
         if not self._own_pod_rescued:
             self._rescue_own_pod()
         claim = self._queue.claim(self._ring, free, min(free, self._per_key))
+        took_seconds = monotonic() - now
         self._answered()
         self._ring, self._per_key = claim.ring, claim.rows_per_key
         if claim.jobs:
-            self._emit(Claimed(claim.jobs, monotonic() - now))
+            self._emit(Claimed(claim.jobs, took_seconds))
             for job in claim.jobs:
                 self._begin(job, now)
-        return self._rest_after(found=bool(claim.jobs), drained=claim.drained)
+        return self._rest_after(took_seconds, found=bool(claim.jobs), drained=claim.drained)
 
-    def _rest_after(self, *, found: bool, drained: bool) -> float:
+    def _rest_after(self, took_seconds: float, *, found: bool, drained: bool) -> float:
         """Worked: empty looks rest 0.1, 0.2, 0.4, 0.8, 1 s (each jittered); a find starts over."""
         if found:
             self._idle_seconds = min(_FIRST_IDLE_SECONDS, self._poll_seconds)
         if not drained:
             return 0.0
-        rest = self._idle_seconds
+        rest = max(self._idle_seconds, min(_REST_PER_LOOK * took_seconds, _LONGEST_REST_SECONDS))
         self._idle_seconds = min(self._poll_seconds, 2 * self._idle_seconds)
         return Backoff.jitter(rest)
 

@@ -235,3 +235,16 @@ def wait_for(condition) -> None:
     while not condition():
         assert monotonic() < until, "waited in vain"
         threading.Event().wait(0.005)
+
+
+@pytest.mark.parametrize(
+    ("took_seconds", "least", "most"),
+    [
+        pytest.param(0.001, 0.05, 0.1, id="a quick look: the usual tenth of a second"),
+        pytest.param(0.5, 1.0, 2.0, id="a slow look: four times as long"),
+        pytest.param(60.0, 5.0, 10.0, id="never longer than ten seconds"),
+    ],
+)
+def test_looks_that_are_slow_come_less_often(tide, took_seconds, least, most):
+    worker = Rig(tide, ScriptedQueue()).worker
+    assert least <= worker._rest_after(took_seconds, found=False, drained=True) <= most
