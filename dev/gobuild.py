@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,27 +54,26 @@ def _count_stale_packages(request: Build, current: Step) -> int:
 def _run_go(arguments: list[str], request: Build, current: Step) -> str:
     """Standard output; every line on standard error is one module fetched or one package compiled."""
     environ = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    with subprocess.Popen(
-        arguments,
-        cwd=request.module_directory,
-        env=environ,
-        text=True,
-        stdout=subprocess.PIPE if arguments[1] == "list" else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        output, words = _drain(process, current)
-    if process.returncode != 0:
-        raise DevError(_failure(request, words))
-    return output
-
-
-def _drain(process: subprocess.Popen[str], current: Step) -> tuple[str, list[str]]:
-    # `go list` writes its answer at the end and less than a pipe holds, so reading in turn can't block.
-    words = []
-    for line in process.stderr or ():
-        words.append(line)
-        current.advance()
-    return process.stdout.read() if process.stdout else "", words
+    # A file, not a second pipe: a list of all of Kubernetes' packages is more than a pipe holds, and while one stream
+    # is read nobody would empty the other.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as answer:
+        with subprocess.Popen(
+            arguments,
+            cwd=request.module_directory,
+            env=environ,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=subprocess.PIPE,
+        ) as process:
+            words = []
+            for line in process.stderr or ():
+                words.append(line)
+                current.advance()
+        if process.returncode != 0:
+            raise DevError(_failure(request, words))
+        answer.seek(0)
+        return answer.read()
 
 
 def _failure(request: Build, words: list[str]) -> str:
