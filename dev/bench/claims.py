@@ -17,10 +17,18 @@ from jobtide.ring import Ring
 from jobtide.session import Session
 
 REPETITIONS = 3
-ROUND_SECONDS = 4.0
+ROUND_SECONDS = 3.0
 TENANTS = 20
 BATCH = 50
 OLD_ROWS = 300_000
+# What other workers would take meanwhile: each tenant's first rows.
+TAKE = """
+UPDATE job_queue SET status = 'completed', completed_at = now() WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY created_at, id) AS place
+        FROM job_queue WHERE status = 'pending') AS waiting
+    WHERE place <= %(rows)s)
+"""
 
 
 def measure(table: Table) -> list[Figure]:
@@ -49,7 +57,7 @@ def _against_the_ceiling(table: Table) -> list[Figure]:
     """Claim + finish one by one, in batches of 50, and the least that a write can cost, in turn on one core."""
     ratios, gains, singles = [], [], []
     for _ in range(REPETITIONS):
-        table.refill("bench", 200_000, table.tenants(TENANTS))
+        table.refill("bench", 100_000, table.tenants(TENANTS))
         ceiling, single, batched = _seconds_each(table)
         ratios.append(ceiling / single)
         gains.append(single / (batched / BATCH))
@@ -89,20 +97,22 @@ def _touch(connection: psycopg.Connection, ids: list[UUID]) -> None:
 
 
 def _old_snapshot(table: Table) -> Figure:
-    """The rate beside 300,000 claimed rows that an old snapshot keeps from being vacuumed, against the rate before."""
+    """The rate beside 300,000 taken rows that an old snapshot keeps from being vacuumed, against the rate before."""
     ratios = []
-    for _ in range(REPETITIONS):
-        table.refill("bench", OLD_ROWS + 200_000, table.tenants(TENANTS))
+    for _ in range(REPETITIONS - 1):
+        table.refill("bench", OLD_ROWS + 150_000, table.tenants(TENANTS))
         turn = Turn(table, BATCH)
         before = jobs_per_second(turn)
         with psycopg.connect(table.url) as old:
             old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM job_queue")
-            _drain(table, OLD_ROWS)
+            table.run(TAKE, rows=OLD_ROWS // TENANTS)
             ratios.append(jobs_per_second(turn) / before)
         turn.close()
     value, spread = median_and_spread(ratios)
-    how = f"batches of {BATCH}, {TENANTS} tenants: after {OLD_ROWS:,} claims under an old snapshot, over before"
+    how = (
+        f"batches of {BATCH}, {TENANTS} tenants: after others took {OLD_ROWS:,} rows under an old snapshot, over before"
+    )
     return Figure("rate under an old snapshot", value, "x", 0.85, "higher", how, spread)
 
 
@@ -111,10 +121,3 @@ def jobs_per_second(turn: Callable[[], int], seconds: float = ROUND_SECONDS) -> 
     while (elapsed := perf_counter() - started) < seconds:
         done += turn()
     return done / elapsed
-
-
-def _drain(table: Table, jobs: int) -> None:
-    turn = Turn(table, 500)
-    while jobs > 0:
-        jobs -= turn()
-    turn.close()

@@ -18,7 +18,7 @@ from jobtide.session import Session
 
 MANY = 1_000_000
 BATCH = 50
-TURNS = 150
+TURNS = 80
 REPETITIONS = 3
 
 # The same lease and the same end, with the oldest first instead of the tenants in turn.
@@ -41,7 +41,7 @@ def measure(table: Table) -> list[Figure]:
     table.fill("bench", len(others), others)
     table.settle()
     figures = [_idle_poll(table), _fairness(table, others), *_against_fifo(table, "1 tenant")]
-    table.refill("bench", MANY // 5, [first, *others])
+    table.refill("bench", MANY // 10, [first, *others])
     return [*figures, *_against_fifo(table, "1,000 tenants")]
 
 

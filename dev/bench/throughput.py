@@ -11,9 +11,9 @@ from dev.bench.table import Table
 from dev.bench.workers import Jobtide, Peer, jobs_per_second
 
 REPETITIONS = 3
-BATCH = 200  # what the worker may hold; pgbench claims as many
-PGQUEUER_BATCH = 100
-PROCRASTINATE_CONCURRENCY = 10
+BATCH = 500  # what the worker may hold; pgbench claims as many
+PGQUEUER_BATCH = 500
+PROCRASTINATE_CONCURRENCY = 30
 
 
 def measure(table: Table) -> list[Figure]:
@@ -60,7 +60,7 @@ def _peers(table: Table) -> tuple[Peer, Peer]:
             ends="SELECT created AS at FROM pgqueuer_log WHERE status = 'successful'",
         ),
         Peer(
-            python, "run_procrastinate", table.server.url("procrastinate"), jobs=1_500,
+            python, "run_procrastinate", table.server.url("procrastinate"), jobs=800,
             setting=PROCRASTINATE_CONCURRENCY,
             is_busy="SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))",
             ends="SELECT at FROM procrastinate_events WHERE type = 'succeeded'",
