@@ -70,8 +70,8 @@ def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
     shown = status.display
     scheduled = f" ({display.count(status.scheduled)} scheduled)" if status.scheduled else ""
     yield (
-        f"{shown.pending} pending{scheduled}, {shown.processing} running on {shown.busy} busy workers, "
-        f"{shown.tenants} tenants, oldest {shown.oldest}"
+        f"{shown.pending} pending{scheduled}, {shown.processing} running on {_many(shown.busy, 'busy worker')}, "
+        f"{_many(shown.tenants, 'tenant')}, oldest {shown.oldest}"
     )
     if read is not None:
         yield f"of {clock(read)}, {ago(read, now)}; written again when something changes"
@@ -120,7 +120,8 @@ def _limits(status: JobWorkerPoolStatus) -> list[str]:
 
 def _desired(status: JobWorkerPoolStatus) -> str:
     busy = f"{status.busy_replicas} busy" if is_known(status) else "busy not known"
-    return f"{status.desired_replicas} workers; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
+    wanted = _many(str(status.desired_replicas), "worker")
+    return f"{wanted}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
 
 
 def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:
@@ -165,6 +166,10 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
     rest = (status.tenants_total or 0) - len(shown)
     if rest > 0:
         yield f"and {rest} more"
+
+
+def _many(number: str, what: str) -> str:
+    return f"{number} {what}" if number == "1" else f"{number} {what}s"
 
 
 def _cap(entry: TenantStatus) -> str:

@@ -55,6 +55,9 @@ def _policy_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pool", type=Path, metavar="FILE", help="YAML with a JobWorkerPool")
     group.add_argument("--pool-name", metavar="NAME", help="which of the pools in that file")
     group.add_argument("--max-wait-seconds", type=_whole, help="the promise")
+    group.add_argument(
+        "--promises", type=_wholes, default=(), metavar="10,30,120", help="further promises, each a line of its own"
+    )
     group.add_argument("--jobs-per-worker", type=_whole, help="instead of a promise")
     group.add_argument("--min-replicas", type=int)
     group.add_argument("--max-replicas", type=_whole)
@@ -87,6 +90,10 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
+
+
+def _wholes(text: str) -> tuple[int, ...]:
+    return tuple(_whole(part) for part in text.split(","))
 
 
 def _whole(text: str) -> int:

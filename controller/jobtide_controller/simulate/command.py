@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             _say(benchmark.table(options))
             return 0
         given, pool = _given(flags)
-        outcomes = [run(given, pool, scaler, options) for scaler in _scalers(flags, pool)]
+        outcomes = [run(given, judged, scaler, options) for judged, scaler in _scalers(flags, pool)]
         if flags.plot:
             flags.plot.write_text(plot.svg(_title(given), outcomes), encoding="utf-8")
     except (PolicyError, TraceError, OSError) as error:
@@ -74,7 +74,20 @@ def _of_types(trace: Trace, types: Sequence[str]) -> Trace:
     return replace(trace, jobs=jobs)
 
 
-def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[Scaler]:
+def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[tuple[JobWorkerPoolSpec, Scaler]]:
+    """Each with the pool whose promise it is judged by."""
+    promises = [pool.model_copy(update={"max_wait_seconds": seconds}) for seconds in flags.promises]
+    if pool.jobs_per_worker is not None:
+        promises = [promise.model_copy(update={"jobs_per_worker": None}) for promise in promises]
+    distinct = {(each.wait_seconds, each.jobs_per_worker): each for each in (pool, *promises)}
+    ours: list[tuple[JobWorkerPoolSpec, Scaler]] = [
+        (each, Jobtide(each)) for each in sorted(distinct.values(), key=lambda each: each.wait_seconds)
+    ]
+    return [*ours, *((pool, Keda(settings, pool)) for settings in _keda(flags, pool))]
+
+
+def _keda(flags: Namespace, pool: JobWorkerPoolSpec) -> list[KedaSettings]:
+    """KEDA's defaults, and what the flags say or a quick setting."""
     defaults = KedaSettings(flags.keda_target or float(pool.concurrency))
     said = {
         "polling_seconds": flags.keda_polling_seconds,
@@ -84,7 +97,7 @@ def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[Scaler]:
     chosen = {name: value for name, value in said.items() if value is not None}
     quick = {"polling_seconds": QUICK_POLLING_SECONDS, "stabilization_seconds": QUICK_STABILIZATION_SECONDS}
     own = replace(defaults, **(chosen or quick))
-    return [Jobtide(pool), *(Keda(settings, pool) for settings in dict.fromkeys((defaults, own)))]
+    return list(dict.fromkeys((defaults, own)))
 
 
 def _known(texts: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,153 @@
+"""`kubectl jobtide` against a real API server, with a viewer's rights and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide import status
+from jobtide_controller.decide.context import Context
+from jobtide_controller.decide.demand import Depth, Key, Reading
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.history import History
+from jobtide_controller.decide.scaling import decide
+
+NOW = 1_800_000_000.0
+TENANT = "0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10"
+DEPTHS = {Key("thumbs", TENANT): Depth(due=400, running=92, oldest_age_seconds=19, mean_age_seconds=9)}
+
+# Verbs and resources of the chart's aggregated role `view`; that the chart renders just these is tested elsewhere.
+VIEWER = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: pools-viewer}
+rules:
+  - apiGroups: [jobtide.dev]
+    resources: [jobworkerpools, jobworkerpools/status, jobworkerpools/scale]
+    verbs: [get, list, watch]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """kubectl with our plugin on its path, as somebody who may only look."""
+
+    kubectl: Path
+    kubeconfig: Path
+    plugins: Path
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PATH": f"{self.plugins}:{os.environ['PATH']}",
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+        command = [str(self.kubectl), "jobtide", *arguments]
+        return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def viewer_of(plane, anywhere, tmp_path_factory) -> Callable[[str], Viewer]:
+    anywhere("apply", "-f", "-", stdin=VIEWER)
+    plugins = tmp_path_factory.mktemp("plugins")
+    program = plugins / "kubectl-jobtide"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m jobtide_controller.plugin "$@"\n')
+    program.chmod(0o755)
+
+    def make(namespace: str) -> Viewer:
+        """Its service account's only right is to view pools in this namespace, which is the context's."""
+        anywhere("-n", namespace, "create", "serviceaccount", "viewer")
+        anywhere(
+            "-n", namespace, "create", "rolebinding", "viewer",
+            "--clusterrole=pools-viewer", f"--serviceaccount={namespace}:viewer",
+        )  # fmt: skip
+        token = anywhere("-n", namespace, "create", "token", "viewer").strip()
+        configuration = yaml.safe_load(plane.kubeconfig.read_text())
+        for context in configuration["contexts"]:
+            context["context"]["namespace"] = namespace
+        for one in configuration["users"]:
+            one["user"] = {"token": token}
+        file = tmp_path_factory.mktemp("kubeconfig") / "viewer"
+        file.write_text(yaml.safe_dump(configuration))
+        return Viewer(plane.kubectl, file, plugins)
+
+    return make
+
+
+@pytest.fixture
+def viewer(kubectl, viewer_of) -> Viewer:
+    return viewer_of(kubectl.namespace)
+
+
+def _report(kubectl, depths) -> int:
+    """What the controller would write; the number of workers that it decided on."""
+    stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    reading, fleet = Reading(NOW, depths), Fleet(want=3)
+    decision = decide(stored.spec, reading, fleet, History(), NOW)
+    written = status.render(stored, reading, fleet, decision, Context(), None, NOW)
+    kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", json.dumps({"status": written}))
+    return decision.replicas
+
+
+def test_viewer_reads_why(kubectl, pool, viewer):
+    kubectl.apply(pool(maxReplicas=5))
+    replicas = _report(kubectl, DEPTHS)
+    told = viewer("why", "thumbs")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert f"\ndesired   {replicas} workers; " in told.stdout
+    assert "ColdStart  how long such jobs take is not known yet" in told.stdout
+
+
+def test_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
+    kubectl.apply(pool())
+    _report(kubectl, DEPTHS)
+    lines = [line.split() for line in viewer("top").stdout.splitlines()]
+    assert ["thumbs", "thumbs", "400", "0", "92", "19s", "1", "-"] in lines
+    assert ["thumbs", TENANT, "400", "92", "19s", "-"] in lines
+
+
+def test_pool_that_no_controller_knows_says_so(kubectl, pool, viewer):
+    kubectl.apply(pool())
+    assert "no controller has reported on this pool yet" in viewer("why", "thumbs").stdout
+
+
+def test_pool_that_is_not_there_names_those_that_are(kubectl, pool, viewer):
+    kubectl.apply(pool("video"))
+    told = viewer("why", "thumbs")
+    assert told.returncode == 1
+    assert told.stderr.startswith(f'kubectl jobtide: no pool "thumbs" in namespace {kubectl.namespace}: it has video\n')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["why", "thumbs", "-n", "default"], "no right to read pools in namespace default", id="elsewhere"),
+        pytest.param(["top", "-A"], "no right to read pools in any namespace", id="everywhere"),
+    ],
+)
+def test_viewer_of_one_namespace_is_told_which_right_is_missing(viewer, arguments, says):
+    told = viewer(*arguments)
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"kubectl jobtide: {says}: ask for the role `view` there")
+
+
+def test_whoever_may_look_everywhere_sees_all_namespaces(kubectl, pool, viewer_of, anywhere):
+    kubectl.apply(pool())
+    _report(kubectl, DEPTHS)
+    viewer = viewer_of(kubectl.namespace)
+    account = f"{kubectl.namespace}:viewer"
+    anywhere(
+        "create", "clusterrolebinding", kubectl.namespace,
+        "--clusterrole=pools-viewer", f"--serviceaccount={account}",
+    )  # fmt: skip
+    assert f"{kubectl.namespace}/thumbs" in viewer("top", "-A").stdout

@@ -1,0 +1,21 @@
+"""The example's page shows what its command prints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from jobtide_controller.simulate.command import main
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "02-choosing-a-promise"
+
+
+def test_the_page_shows_what_the_command_prints(monkeypatch, capsys):
+    shown = re.search(
+        r"\$ python -m jobtide_controller simulate (.*)\n((?s:.*?))\n```", (EXAMPLE / "README.md").read_text()
+    )
+    assert shown is not None
+    monkeypatch.chdir(EXAMPLE)
+    assert main(shlex.split(shown[1])) == 0
+    assert capsys.readouterr().out.rstrip("\n") == shown[2]
