@@ -62,7 +62,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _say("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
                  **_error(end), **_about(end.job))  # fmt: skip
         case events.Handled(end, seconds):
-            _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
+            if _log.isEnabledFor(logging.DEBUG):  # putting it into words costs 5 us a job
+                _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
         case events.Finished(count, seconds):
             _say("debug", f"wrote {count} ends", seconds=round(seconds, 4))
         case events.LeaseLost(job, during):

@@ -16,6 +16,7 @@ from jobtide.errors import Fail
 from jobtide.job import Json
 
 Validator = Callable[[Json], Any]
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty, dict[str, Any], list[Any])
@@ -24,7 +25,7 @@ _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty
 def json_text(value: Json, what: str) -> str:
     """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as wrong:
         raise ValueError(f"{what} is not a JSON value: {wrong}") from None
     if _NUL.search(text):
