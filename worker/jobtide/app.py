@@ -43,6 +43,8 @@ def run_worker(settings: Settings) -> int:
     if listener is not None:
         _serve_status(listener, worker, metrics, flights)
     _start_scheduler(settings, tide, types, emit)
+    if settings.listen:
+        _start_listener(settings, types, worker, emit)
     emit(events.Started(settings.app or "programs", types, settings.concurrency, settings.pod_uid))
     return worker.run()
 
@@ -131,6 +133,13 @@ def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emi
     from jobtide.scheduler import Scheduler
 
     Scheduler(schedules, Session(url_source(settings.database_url, settings.database_url_file)), emit).start()
+
+
+def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, emit: Emit) -> None:
+    from jobtide.wakeup import Listener
+
+    session = Session(url_source(settings.database_url, settings.database_url_file))
+    Listener(session, types, worker.wake, emit).start()
 
 
 def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, flights: Flights) -> None:

@@ -24,6 +24,11 @@ class TableSlow:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenIgnored:
+    """Notifications were asked for, but a pooler stands before the database."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     jobs: list[Job]
     seconds: float  # what the claim took
@@ -105,8 +110,8 @@ class Drained:
 
 
 Event = (
-    Started | TableSlow | Claimed | Handled | Finished | LeaseLost | LeasesKept | Overdue | RescuedJobs | EndRefused
-    | DatabaseLost | DatabaseBack | Draining | Drained
+    Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
+    | Overdue | RescuedJobs | EndRefused | DatabaseLost | DatabaseBack | Draining | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

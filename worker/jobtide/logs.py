@@ -54,6 +54,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
                 f"{message} Until then each look at an empty queue reads all pending rows, "
                 "some 2 s for a million instead of 2 ms; results and turns stay right",
             )
+        case events.ListenIgnored():
+            _say(
+                "warning",
+                "JOBTIDE_LISTEN is ignored: a pooler stands before the database, and LISTEN needs a direct connection; "
+                "the queue is polled as ever",
+            )
         case events.Claimed(jobs, seconds):
             _say("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
         case events.Handled(end, seconds) if end.reason == "failed":

@@ -74,7 +74,12 @@ class Metrics:
                 case events.DatabaseLost(doing, _):
                     self._add("jobtide_worker_database_lost_total", doing=doing)
                 case (
-                    events.Started() | events.TableSlow() | events.DatabaseBack() | events.Draining() | events.Drained()
+                    events.Started()
+                    | events.TableSlow()
+                    | events.ListenIgnored()
+                    | events.DatabaseBack()
+                    | events.Draining()
+                    | events.Drained()
                 ):
                     pass
                 case events.LeasesKept():

@@ -39,6 +39,7 @@ class Settings:
     caps: TenantCaps
     max_result_bytes: int
     poll_seconds: float
+    listen: bool
     http_port: int
     log_level: str
     pool: str
@@ -82,6 +83,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two looks at an empty queue"),
+    "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a connection past any pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
     "JOBTIDE_LOG_LEVEL": ("info", "debug (each job), info, warning or error"),
     "JOBTIDE_POOL": ("", "namespace/name of the pool, for logs"),
@@ -133,6 +135,7 @@ def from_environment(
         ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
+        listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
         log_level=read.one_of("JOBTIDE_LOG_LEVEL", ("debug", "info", "warning", "error")),
         pool=read.text("JOBTIDE_POOL"),

@@ -29,7 +29,7 @@ _TURN_SECONDS = 5.0  # the loop turns at least so often, which is what /livez wa
 _CANCELLED_GRACE_SECONDS = 2.0  # for handlers that heed ctx.cancelled, after the drain time
 _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain time plus 10
 
-Mail = Literal["freed", "stop"]
+Mail = Literal["freed", "stop", "woken"]
 
 
 @dataclass(slots=True)
@@ -81,6 +81,10 @@ class Worker:
         """A signal handler: SimpleQueue.put is safe where a lock is not."""
         self.stops += 1
         self._mailbox.put("stop")
+
+    def wake(self) -> None:
+        """Something may be due: look now. From any thread."""
+        self._mailbox.put("woken")
 
     def run(self) -> int:
         self._finisher.start()
@@ -150,11 +154,11 @@ class Worker:
             self._emit(DatabaseBack("claim"))
 
     def _rest(self, seconds: float) -> None:
-        """Waits for `seconds`, a signal, or, where an end can make work startable, the first end."""
+        """Waits for `seconds`, a signal, a hint, or, where an end can make work startable, the first end."""
         until = monotonic() + min(seconds, _TURN_SECONDS)
         while not self.stops:
             mail = self._next_mail(until - monotonic())
-            if mail is None or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end)):
+            if mail in {None, "woken"} or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end)):
                 break
         while self._next_mail(0) is not None:  # take what else has come: one claim then fills all free slots
             pass

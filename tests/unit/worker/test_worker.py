@@ -248,3 +248,12 @@ def wait_for(condition) -> None:
 def test_looks_that_are_slow_come_less_often(tide, took_seconds, least, most):
     worker = Rig(tide, ScriptedQueue()).worker
     assert least <= worker._rest_after(took_seconds, found=False, drained=True) <= most
+
+
+def test_a_hint_ends_the_rest_of_an_idle_worker(tide):
+    worker = Rig(tide, ScriptedQueue()).worker
+    resting = threading.Thread(target=worker._rest, args=(math.inf,), daemon=True)
+    resting.start()
+    worker.wake()
+    resting.join(4)  # by itself it turns after 5 s
+    assert not resting.is_alive()
