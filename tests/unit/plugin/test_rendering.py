@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide import status
+from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.context import Context
 from jobtide_controller.plugin import top, why
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
@@ -35,6 +36,17 @@ POOLS = {
 @pytest.mark.parametrize("name", POOLS)
 def test_why_is_what_a_user_reads(name):
     assert why.render(POOLS[name], LATER + 60) + "\n" == (EXPECTED / f"why-{name}.txt").read_text()
+
+
+def test_the_page_about_it_shows_what_it_prints():
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
+    assert (EXPECTED / "why-scaling-up.txt").read_text() in page
+
+
+@pytest.mark.parametrize("name", ClampName)
+def test_every_limit_is_on_that_page(name):
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
+    assert re.search(rf"^\| .*\b{name}\b.* \|", page, re.MULTILINE)
 
 
 def test_top_is_what_a_user_reads():

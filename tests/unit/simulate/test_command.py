@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ from jobtide_controller import __main__ as controller
 from jobtide_controller.simulate import plot, table
 from jobtide_controller.simulate.command import main
 from jobtide_controller.simulate.run import Outcome, Sample
+from jobtide_controller.simulate.traces import MEANING
 
 LAW = Outcome(
     "Jobtide, 30 s", (0.0, 1.0, 2.0, 31.5), 30.0, 12, 1_440.0, 800.0, 0, 47, 0,
@@ -116,3 +118,8 @@ def test_what_cannot_be_done_is_one_sentence(arguments, says, capsys):
     told = capsys.readouterr().err
     assert says in told
     assert told.startswith("simulate: ")
+
+
+def test_the_page_about_it_has_every_built_in_trace():
+    page = (Path(__file__).parents[3] / "docs" / "simulate.md").read_text()
+    assert [meaning for meaning in MEANING.values() if f"| {meaning} | " not in page] == []
