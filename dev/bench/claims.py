@@ -19,6 +19,7 @@ from jobtide.session import Session
 REPETITIONS = 3
 ROUND_SECONDS = 3.0
 TENANTS = 20
+MARKED_ROWS = 600
 BATCH = 50
 OLD_ROWS = 300_000
 # What other workers would take meanwhile: each tenant's first rows.
@@ -100,18 +101,20 @@ def _old_snapshot(table: Table) -> Figure:
     """The rate beside 300,000 taken rows that an old snapshot keeps from being vacuumed, against the rate before."""
     ratios = []
     for _ in range(REPETITIONS - 1):
-        table.refill("bench", OLD_ROWS + 150_000, table.tenants(TENANTS))
+        table.refill("bench", OLD_ROWS + 250_000, table.tenants(TENANTS))
         turn = Turn(table, BATCH)
         before = jobs_per_second(turn)
         with psycopg.connect(table.url) as old:
             old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM job_queue")
             table.run(TAKE, rows=OLD_ROWS // TENANTS)
+            for _ in range(TENANTS * MARKED_ROWS // BATCH):  # until the worker has its marks (low_water.py)
+                turn()
             ratios.append(jobs_per_second(turn) / before)
         turn.close()
     value, spread = median_and_spread(ratios)
     how = (
-        f"batches of {BATCH}, {TENANTS} tenants: after others took {OLD_ROWS:,} rows under an old snapshot, over before"
+        f"batches of {BATCH}, {TENANTS} tenants, {MARKED_ROWS} jobs of each claimed: {OLD_ROWS:,} dead rows, over none"
     )
     return Figure("rate under an old snapshot", value, "x", 0.85, "higher", how, spread)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from jobtide.ring import Lap, Mark, Range
 
 _WORTH_A_MARK_ROWS = 500
-_MOST_MARKS = 16
+_MOST_MARKS = 64  # each is one more range in every lap; a tenant beyond them pays for all its dead entries
 _FULL_LAP_EVERY_SECONDS = 5.0
 
 Key = tuple[str, UUID]
