@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from jobtide.job import Job, Json
+from jobtide.job import Job
+from jobtide.payload import json_text
 
 Cancellation = Literal["drain", "timeout", "lease lost"]
 
@@ -20,7 +21,7 @@ class Context:
         self.job = job
         self.deadline: float | None = None  # time.monotonic(), set when the handler starts; None: no timeout
         self._cancelled = threading.Event()
-        self.reported: Json = None  # the last progress, stored with each lease extension
+        self.reported: str | None = None  # the last progress as JSON, stored with each lease extension
         self.cancelled_by: Cancellation | None = None
         self._on_cancel: Callable[[], object] | None = None
 
@@ -45,7 +46,7 @@ class Context:
         """Remembers how far the job is (0 to 1); it is stored when the lease is next extended, at no extra write."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress({fraction!r}): expected a fraction from 0 to 1")
-        self.reported = {"progress": {"fraction": fraction, "note": note}}
+        self.reported = json_text({"progress": {"fraction": fraction, "note": note}}, "the progress")
 
     def when_cancelled(self, call: Callable[[], object]) -> None:
         """How the runner stops this job where it can be stopped: the task of a coroutine."""

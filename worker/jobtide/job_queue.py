@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -85,14 +84,13 @@ class PostgresJobQueue:
 
     def extend(self, flights: Sequence[Flight]) -> set[UUID]:
         """Starts these leases again, and stores reported progress; the ids that are still ours."""
-        progress = [flight.context.reported for flight in flights]
         rows = self._session.execute(
             load("jobtide.sql", "extend"),
             {
                 "ids": [flight.job.id for flight in flights],
                 "tokens": [flight.job.token for flight in flights],
                 "attempts": [flight.job.attempt for flight in flights],
-                "progress": [None if value is None else json.dumps(value) for value in progress],
+                "progress": [flight.context.reported for flight in flights],
                 "lease_seconds": self._lease_seconds,
             },
         )

@@ -10,6 +10,7 @@ import json
 import re
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from jobtide.errors import Fail
@@ -20,6 +21,21 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 # jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty, dict[str, Any], list[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What stands for JSON that PostgreSQL stores and Python refuses: its job fails, others must not."""
+
+    why: str
+
+
+def read_json(text: str | bytes) -> Json:
+    """The value, or Malformed: a number of thousands of digits, or thousands of levels."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as wrong:
+        return Malformed(str(wrong))
 
 
 def json_text(value: Json, what: str) -> str:

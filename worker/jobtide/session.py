@@ -9,8 +9,10 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from jobtide.arrays import ArrayDumper
+from jobtide.payload import read_json
 
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
@@ -88,6 +90,7 @@ class Session:
                 **_CLIENT_OPTIONS,
             )
             connection.adapters.register_dumper(list, ArrayDumper)
+            set_json_loads(read_json, connection)
             if _is_direct(connection):
                 connection.prepare_threshold = 0
         except (psycopg.Error, OSError) as refused:

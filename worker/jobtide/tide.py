@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobtide.errors import Fail
 from jobtide.job import Json
-from jobtide.payload import Validator, validator_for
+from jobtide.payload import Malformed, Validator, validator_for
 
 if TYPE_CHECKING:
     from jobtide.cron import Schedule
@@ -31,6 +32,8 @@ class Handler:
 
     def arguments(self, payload: Json, context: object) -> tuple[Any, ...]:
         """What the function is called with. A payload that doesn't fit raises Fail: no retry can mend it."""
+        if isinstance(payload, Malformed):
+            raise Fail(f"payload can't be read: {payload.why}")
         value = payload if self.validate is None else self.validate(payload)
         return (value, context) if self.wants_context else (value,)
 

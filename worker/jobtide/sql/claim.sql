@@ -96,9 +96,9 @@ claimed AS (
 )
 SELECT
     claimed.*,
-    -- -infinity (no created_at) has no age
-    CASE WHEN isfinite(candidate.due_at) THEN candidate.due_at END AS due_at,
-    CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
+    -- -infinity (no created_at) has no age, nor has a zero time of some language, which Python may not even hold
+    CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
+    CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds,
     candidate.position
 FROM claimed

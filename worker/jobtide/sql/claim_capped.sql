@@ -79,8 +79,8 @@ claimed AS (
 )
 SELECT
     claimed.*,
-    CASE WHEN isfinite(candidate.due_at) THEN candidate.due_at END AS due_at,
-    CASE WHEN isfinite(candidate.due_at) THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
+    CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
+    CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds,
     candidate.position
 FROM claimed
