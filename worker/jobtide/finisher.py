@@ -65,6 +65,10 @@ class Finisher:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def put(self, end: End) -> None:
         self._arrived.put(end)
 

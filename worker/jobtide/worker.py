@@ -12,7 +12,7 @@ from typing import Literal
 
 from jobtide import outcome
 from jobtide.backoff import Backoff
-from jobtide.errors import TableUnusable
+from jobtide.errors import JobtideError, TableUnusable
 from jobtide.events import Claimed, DatabaseBack, DatabaseLost, Drained, Draining, Emit, RescuedJobs
 from jobtide.finisher import Finisher
 from jobtide.flights import Flight, Flights
@@ -90,6 +90,11 @@ class Worker:
         self._finisher.start()
         while not self.stops:
             self._rest(self.run_once(monotonic()))
+            if not self._finisher.is_running:
+                raise JobtideError(
+                    "the thread that writes ends has died (its traceback is above), so no job can end here: "
+                    "start the worker again, which returns its jobs, and report this"
+                )
         return self._drain()
 
     def run_once(self, now: float) -> float:

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from jobtide import Tide
-from jobtide.errors import TableUnusable
+from jobtide.errors import JobtideError, TableUnusable
 from jobtide.events import DatabaseBack, DatabaseLost, Drained, Handled
 from tests.unit.worker.scripted import Rig, ScriptedQueue, job_of
 
@@ -257,3 +257,14 @@ def test_a_hint_ends_the_rest_of_an_idle_worker(tide):
     worker.wake()
     resting.join(4)  # by itself it turns after 5 s
     assert not resting.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_whose_finisher_died_ends_instead_of_running_jobs_in_vain(tide):
+    class Broken(ScriptedQueue):
+        def finish(self, ends):
+            raise ZeroDivisionError
+
+    rig = Rig(tide, Broken(job_of("quick")))
+    with pytest.raises(JobtideError, match="the thread that writes ends has died"):
+        rig.worker.run()
