@@ -20,6 +20,7 @@ from jobtide_controller.kube.client import IN_CLUSTER, POOLS, Api, ApiError
 
 ANSWER_SECONDS = 10.0
 DEFAULT_NAMESPACE = "default"
+DEFAULT_KUBECONFIG = Path("~/.kube/config")
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -110,12 +111,20 @@ async def _load(access: Access, configuration: Configuration) -> str:
     file = access.kubeconfig or os.environ.get("KUBECONFIG")
     if os.environ.get(IN_CLUSTER) and not file:
         return _load_in_cluster(configuration)
+    _check_there(file)
     await config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=file, context=access.context, client_configuration=configuration, persist_config=False
     )
     contexts, current = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
     chosen = next((context for context in contexts if context["name"] == access.context), current)
     return cast("dict[str, Any]", chosen)["context"].get("namespace") or DEFAULT_NAMESPACE
+
+
+def _check_there(file: str | None) -> None:
+    """The library reads a missing file as an empty one, and complains of what is not in it."""
+    paths = [Path(path) for path in (file or str(DEFAULT_KUBECONFIG.expanduser())).split(os.pathsep) if path]
+    if not any(path.exists() for path in paths):
+        raise ConfigException(f"{' and '.join(map(str, paths))} does not exist")
 
 
 def _load_in_cluster(configuration: Configuration) -> str:

@@ -156,7 +156,12 @@ def test_top_shows_types_and_tenants(server, capsys, arguments, name):
             id="of-another-release",
         ),
         pytest.param({}, ["top", "--context", "absent"], "no kubeconfig to go by", id="no-such-context"),
-        pytest.param({}, ["top", "--kubeconfig", "/absent"], "no kubeconfig to go by", id="no-kubeconfig"),
+        pytest.param(
+            {},
+            ["top", "--kubeconfig", "/absent"],
+            "no kubeconfig to go by: /absent does not exist; set",
+            id="no-kubeconfig",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_one_sentence_with_what_to_do(server, capsys, answers, arguments, says):
