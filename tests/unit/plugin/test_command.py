@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -178,17 +180,32 @@ def test_a_cluster_that_does_not_answer_is_named(server, capsys, monkeypatch, tm
     assert "no answer from the API server http://127.0.0.1:1" in capsys.readouterr().err
 
 
-def test_watching_shows_it_again_until_it_fails(server, capsys, monkeypatch):
-    rounds = iter(range(3))
+def _watching() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "jobtide_controller.plugin", "top", "--watch", "0.01"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    async def pause(seconds: float) -> None:
-        assert seconds == 0.5
-        if next(rounds, None) is None:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(asyncio, "sleep", pause)
-    assert main(["top", "--watch", "0.5"]) == 130
-    assert capsys.readouterr().out.count("SECONDS/JOB") == 4
+def test_watching_shows_it_again_until_it_is_interrupted(server):
+    with _watching() as process:
+        assert process.stdout is not None
+        shown = 0
+        for line in process.stdout:
+            shown += "SECONDS/JOB" in line
+            if shown == 3:
+                process.send_signal(signal.SIGINT)
+                break
+        _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (130, "")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(server):
+    with _watching() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_kubectl_finds_the_plugin_by_its_name():
