@@ -72,7 +72,7 @@ async def load_configuration() -> Configuration:
     else:
         file = os.environ.get("KUBECONFIG")  # the library would take its value from when it was imported
         await config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.retries = False
+    configuration.retries = None  # False counts as the number 0, and with that the library retries without end
     return configuration
 
 

@@ -1,0 +1,49 @@
+"""An answer is an answer: whether to ask again is decided by those who ask."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from aiohttp import web
+
+from jobtide_controller.kube.client import Api, ApiError, load_configuration
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_refusal_is_told_at_once_and_not_asked_for_again(status, tmp_path, monkeypatch):
+    asked = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        return web.json_response({"message": "not now", "code": status}, status=status)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", refuse)
+    server = web.AppRunner(application)
+    await server.setup()
+    site = web.TCPSite(server, "127.0.0.1", 0)
+    await site.start()
+    port = server.addresses[0][1]
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, port)))
+    api = Api(await load_configuration())
+    try:
+        with pytest.raises(ApiError):
+            await api.get("/api/v1/pods", timeout_seconds=5)
+    finally:
+        await api.close()
+        await server.cleanup()
+    assert asked == ["GET"]
+
+
+def kubeconfig(folder, port):
+    context = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "me", "user": {}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(context))
+    return path
