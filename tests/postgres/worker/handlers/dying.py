@@ -87,10 +87,11 @@ class DyingQueue(PostgresJobQueue):
         return ask()
 
     def _sent_and_dead(self, ask: Callable[[], Answer]) -> Answer:
-        """The statement has left this process, its answer never comes in."""
+        """The statement has left this process, and nobody sees its answer."""
         connection = self._session.connection()
-        threading.Thread(target=ask, daemon=True).start()
-        while connection.info.transaction_status is not TransactionStatus.ACTIVE:
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        while asking.is_alive() and connection.info.transaction_status is not TransactionStatus.ACTIVE:
             pass
         die()
         raise AssertionError
