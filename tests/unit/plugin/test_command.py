@@ -182,7 +182,14 @@ def test_a_cluster_that_does_not_answer_is_named(server, capsys, monkeypatch, tm
 
 def _watching() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "jobtide_controller.plugin", "top", "--watch", "0.01"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
 
 
 def test_watching_shows_it_again_until_it_is_interrupted(server):
