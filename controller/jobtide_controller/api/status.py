@@ -101,6 +101,8 @@ class JobWorkerPoolStatus(Model):
     )
     numbers: dict[str, float] = Field(
         default_factory=dict,
+        # One value: of a map whose every entry goes, server-side apply leaves a null that the schema refuses.
+        json_schema_extra={"x-kubernetes-map-type": "atomic"},
         description="The numbers that desiredReplicas follows from, before the limits; those that are 0 are left out. "
         "None while the database can't be read.",
     )
