@@ -19,6 +19,8 @@ from jobtide_controller.plugin.command import main
 from tests.unit.decide.builders import fleet
 from tests.unit.plugin.pools import DEPTHS, reported
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 POOLS = "/apis/jobtide.dev/v1alpha1/namespaces/media/jobworkerpools"
 EVERYWHERE = "/apis/jobtide.dev/v1alpha1/jobworkerpools"

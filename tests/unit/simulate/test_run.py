@@ -15,6 +15,8 @@ from jobtide_controller.simulate.trace import Job, Span
 from jobtide_controller.simulate.traces import MEANING, built_in, names
 from tests.unit.simulate.worlds import OPTIONS, few, spec, trace
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_job_at_zero_workers_waits_for_one_tick_and_one_start():
     outcome = run(trace([Job(10.0, 1.0)]), spec(), Jobtide(spec()), OPTIONS)

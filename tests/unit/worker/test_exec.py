@@ -21,6 +21,8 @@ from jobtide.flights import Context
 from jobtide.job import Job
 from jobtide.settings import from_environment
 
+pytestmark = pytest.mark.slow
+
 JOB = Job(UUID(int=1), UUID(int=2), "t", None, attempt=3, token="jobtide:p:n")
 URL = {"JOBTIDE_DATABASE_URL": "postgresql://x"}
 
