@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from jobtide_controller.decide.scaling import decide
 from jobtide_controller.decide.situation import Situation
 from jobtide_controller.decide.want import numbers
 from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, spec, worlds
+
+pytestmark = pytest.mark.slow  # properties over generated worlds
 
 
 def _situation(world: World, **changed: object) -> Situation:
