@@ -33,7 +33,7 @@ test: test-unit test-postgres test-cluster test-e2e ## All tests, from nothing, 
 
 .PHONY: test-fast
 test-fast: dev ## Pure code only, for the inner loop
-	@$(PYTHON) -m pytest tests/unit -q $(PARALLEL) -m "not slow" --ignore=tests/unit/chart
+	@$(PYTHON) -m pytest tests/unit -q --numprocesses 2 --dist worksteal -m "not slow" --ignore=tests/unit/chart
 
 .PHONY: test-unit
 test-unit: dev ## Pure code and the rendered chart

@@ -58,6 +58,7 @@ def test_top_of_nothing_says_so():
     assert top.render([], NOW, namespaces=True) == "no pools"
 
 
+@pytest.mark.slow
 @given(worlds())
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_who_computes_what_is_printed_gets_the_number_of_workers(world):
