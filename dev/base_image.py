@@ -16,7 +16,6 @@ RELEASE = "bookworm"
 BASE_IMAGE = f"localhost/jobtide-base:{RELEASE}-1"  # the number grows when the lists below change
 INCLUDED = ("ca-certificates", "python3", "python3-venv")
 NEEDED_BY_NOBODY = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
-DEFAULT_MIRROR = "http://mirror.example/debian"
 
 
 def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
@@ -38,22 +37,22 @@ def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
     return BASE_IMAGE
 
 
-def debian_mirror(runner: Runner = run) -> str:
-    """The mirror that this machine's own apt uses, where it is a Debian of the same release."""
+def debian_mirror(runner: Runner = run) -> str | None:
+    """The mirror that this machine's own apt uses, where it is a Debian of the same release; None: debootstrap's own."""
     query = ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages"]
     targets = runner(query).splitlines() if succeeds(runner, query) else []
     sites = [target.split()[0] for target in targets if target.split()[1:] == [RELEASE]]
-    return sites[0] if sites else DEFAULT_MIRROR
+    return sites[0] if sites else None
 
 
 def _unpack_debian(root: Path, runner: Runner) -> None:
     mirror = debian_mirror(runner)
     packages = f"--include={','.join(INCLUDED)}"
     try:
-        runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, mirror])
+        runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, *((mirror,) if mirror else ())])
     except CommandError as error:
         raise DevError(
-            f"Debian {RELEASE} could not be fetched from {mirror}; is that mirror reachable? {error}"
+            f"Debian {RELEASE} could not be fetched from {mirror or 'its usual mirror'}; is that mirror reachable? {error}"
         ) from error
 
 
