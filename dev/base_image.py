@@ -38,7 +38,7 @@ def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
 
 
 def debian_mirror(runner: Runner = run) -> str | None:
-    """The mirror that this machine's own apt uses, where it is a Debian of the same release; None: debootstrap's own."""
+    """The mirror that this machine's own apt uses, where it is a Debian of this release; None: debootstrap's own."""
     query = ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages"]
     targets = runner(query).splitlines() if succeeds(runner, query) else []
     sites = [target.split()[0] for target in targets if target.split()[1:] == [RELEASE]]
@@ -51,9 +51,8 @@ def _unpack_debian(root: Path, runner: Runner) -> None:
     try:
         runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, *((mirror,) if mirror else ())])
     except CommandError as error:
-        raise DevError(
-            f"Debian {RELEASE} could not be fetched from {mirror or 'its usual mirror'}; is that mirror reachable? {error}"
-        ) from error
+        where = mirror or "debootstrap's own mirror"
+        raise DevError(f"Debian {RELEASE} could not be fetched from {where}; is it reachable? {error}") from error
 
 
 def _commit(root: Path, buildah: Sequence[Argument], runner: Runner) -> None:
