@@ -11,31 +11,29 @@ from pathlib import Path
 from time import monotonic
 
 from dev.bench import claims, depth, fairness, footprint, throughput
+from dev.bench.context import Bench
 from dev.bench.figures import Figure, table, write_json
-from dev.bench.table import SETTINGS, Table, bench_table
 
-PARTS: dict[str, Callable[[Table], list[Figure]]] = {
-    "footprint": footprint.measure,
-    "claims": claims.measure,
-    "fairness": fairness.measure,
-    "throughput": throughput.measure,
-    "depth": lambda table: depth.measure(table, 1_000_000),
-    "depth-5m": lambda table: depth.measure(table, 5_000_000),
+PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
+    "footprint": lambda bench: footprint.measure(bench.table),
+    "claims": lambda bench: claims.measure(bench.table),
+    "fairness": lambda bench: fairness.measure(bench.table),
+    "throughput": lambda bench: throughput.measure(bench.table),
+    "depth": lambda bench: depth.measure(bench.table, 1_000_000),
+    "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
 }
-DEFAULT = ("footprint", "claims", "fairness", "throughput", "depth")
-FULL = (*DEFAULT[:-1], "depth-5m")
+DEFAULT = tuple(name for name in PARTS if name != "depth-5m")
+FULL = tuple(name for name in PARTS if name != "depth")
 RESULT = Path("build/bench.json")
 
 
-def machine(table: Table) -> str:
-    """Where and under which settings: figures without these say little."""
+def machine() -> str:
+    """Where: figures without it say little."""
     gibibytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
-    row = table.connection.execute("SHOW server_version").fetchone()
-    assert row is not None
-    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    load = os.getloadavg()[0]
     return (
-        f"{os.cpu_count()} cores, {gibibytes:.0f} GiB, load {os.getloadavg()[0]:.1f}; {datetime.now(UTC):%Y-%m-%d}; "
-        f"PostgreSQL {row[0]}, fsync on, synchronous_commit on, {settings}; Python {platform.python_version()}"
+        f"{os.cpu_count()} cores, {gibibytes:.0f} GiB, load {load:.1f}; {datetime.now(UTC):%Y-%m-%d}; "
+        f"Python {platform.python_version()}"
     )
 
 
@@ -47,13 +45,13 @@ def main() -> int:
     parser.add_argument("--version", type=int, default=18, choices=(15, 18), help="PostgreSQL's major version")
     chosen = parser.parse_args()
     figures: list[Figure] = []
-    with bench_table(chosen.version) as bench:
-        print(machine(bench))
+    print(machine())
+    with Bench(chosen.version) as bench:
         for name in chosen.only or (FULL if chosen.full else DEFAULT):
-            print(f"measuring {name} ...", end="", flush=True)
+            print(f"measuring {name} ...", flush=True)
             started = monotonic()
             figures += PARTS[name](bench)
-            print(f" {monotonic() - started:.0f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"{name}: {monotonic() - started:.0f} s, load {os.getloadavg()[0]:.1f}", flush=True)
     print(table(figures))
     write_json(figures, RESULT)
     print(f"\nwritten to {RESULT}")
