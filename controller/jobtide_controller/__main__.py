@@ -13,8 +13,10 @@ from kubernetes.aio.config import ConfigException
 
 from jobtide import __version__
 from jobtide_controller import logs
+from jobtide_controller.budget import Budget
 from jobtide_controller.health import Health
 from jobtide_controller.instrument import Emit, Event, LeaderChanged, Started, Stopping, Subscriber, to_all
+from jobtide_controller.interval import Interval
 from jobtide_controller.kube.apply import Applier
 from jobtide_controller.kube.client import Api, load_configuration
 from jobtide_controller.kube.events import EventRecorder
@@ -34,7 +36,7 @@ from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
 from jobtide_controller.report import Reporter
 from jobtide_controller.settings import Settings, SettingsError
-from jobtide_controller.tick import DatabaseLoop, Interval
+from jobtide_controller.tick import DatabaseLoop
 from jobtide_controller.watch import Watch, WatchEndedError
 
 # Kubernetes waits longer; whoever deletes the pod should not have to.
@@ -147,6 +149,8 @@ def build(settings: Settings, api: Api) -> Controller:
     def new_loop(name: str) -> DatabaseLoop:
         database = databases[name] = Database(name, urls, limits)
         orphans = Orphans(database, inventory.pods.whereabouts, relister.pod_uids, emit)
+        budget = Budget(settings.connection_budgets.get(name))
+        board.put_budget(name, budget)
         return DatabaseLoop(
             database,
             inventory,
@@ -155,6 +159,7 @@ def build(settings: Settings, api: Api) -> Controller:
             emit,
             leading=elector.held,
             observe=board.put_reading,
+            budget=budget,
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 

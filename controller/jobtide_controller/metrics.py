@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobtide_controller import instrument
+from jobtide_controller.budget import Budget
 from jobtide_controller.decide.demand import Reading, Unreadable
 from jobtide_controller.instrument import PoolRef
 from jobtide_controller.report import Outcome
@@ -40,6 +41,7 @@ class Board(Collector):
     def __init__(self) -> None:
         self._pools: dict[str, _PoolView] = {}
         self._readings: dict[str, Reading | Unreadable] = {}
+        self._budgets: dict[str, Budget] = {}
 
     def put_pool(self, outcome: Outcome) -> None:
         reading = outcome.reading
@@ -58,6 +60,9 @@ class Board(Collector):
     def put_reading(self, database: str, reading: Reading | Unreadable) -> None:
         self._readings[database] = reading
 
+    def put_budget(self, database: str, budget: Budget) -> None:
+        self._budgets[database] = budget
+
     def drop_pool(self, uid: str) -> None:
         self._pools.pop(uid, None)
 
@@ -69,6 +74,7 @@ class Board(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._pool_metrics()
         yield from self._database_metrics()
+        yield from self._budget_metrics()
 
     def _pool_metrics(self) -> Iterator[Metric]:
         labels = ["namespace", "pool"]
@@ -111,6 +117,21 @@ class Board(Collector):
             for tenant, count in _top(_sums(reading, by="tenant_id")).items():
                 by_tenant.add_metric([database, tenant], count)
         yield from (up, by_type, by_tenant)
+
+    def _budget_metrics(self) -> Iterator[Metric]:
+        """Only of databases that have one and that we divide, so only in the controller that leads."""
+        budget = GaugeMetricFamily(
+            "jobtide_connection_budget", "Connections for the workers of all pools.", labels=["database"]
+        )
+        granted = GaugeMetricFamily(
+            "jobtide_connections_granted", "Connections of all workers that may run now.", labels=["database"]
+        )
+        for database in self._readings:
+            limit = self._budgets.get(database)
+            if limit is not None and limit.connections is not None:
+                budget.add_metric([database], limit.connections)
+                granted.add_metric([database], limit.granted)
+        yield from (budget, granted)
 
 
 class Metrics:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jobtide_controller.api.status import JobWorkerPoolStatus
+from jobtide_controller.decide.connections import Bid, bid
 from jobtide_controller.decide.context import Context, Rollout
 from jobtide_controller.decide.demand import Reading, Unreadable
-from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, restored
 from jobtide_controller.decide.scaling import Decision, decide
 from jobtide_controller.kube.apply import ConflictError
@@ -62,10 +63,22 @@ class Pipeline:
         self._busy: dict[str, frozenset[str]] = {}
         self._errors: dict[str, ApiError] = {}
 
-    def advance(
-        self, entry: PoolEntry, reading: Reading | Unreadable, *, warnings: tuple[str, ...], now: float
-    ) -> Progress:
+    def bid(self, entry: PoolEntry, reading: Reading | Unreadable, now: float) -> Bid:
+        """What the pool would have if its database had connections without end. Nothing is done or remembered."""
         fleet = self._inventory.fleet(entry, reading)
+        spec = entry.pool.spec
+        return bid(spec, reading, fleet, decide(spec, reading, fleet, self._history(entry), now).replicas)
+
+    def advance(
+        self,
+        entry: PoolEntry,
+        reading: Reading | Unreadable,
+        share: Share | None,
+        *,
+        warnings: tuple[str, ...],
+        now: float,
+    ) -> Progress:
+        fleet = replace(self._inventory.fleet(entry, reading), share=share)
         decision = decide(entry.pool.spec, reading, fleet, self._history(entry), now)
         self._histories[entry.uid] = decision.history
         if not isinstance(reading, Unreadable):

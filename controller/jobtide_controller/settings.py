@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -37,6 +38,7 @@ class Settings:
     read_timeout_seconds: float = 5.0
     resync_seconds: float = 300.0
     depth_cap: int = 10_000  # rows counted per type and tenant
+    connection_budgets: Mapping[str, int] = field(default_factory=dict)  # by database; for the workers of all pools
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -62,6 +64,7 @@ class Settings:
             ),
             resync_seconds=read.seconds("JOBTIDE_RESYNC_SECONDS", default.resync_seconds, least=1, most=86_400),
             depth_cap=read.whole("JOBTIDE_DEPTH_CAP", default.depth_cap, least=50, most=10_000_000),
+            connection_budgets=read.numbers("JOBTIDE_CONNECTION_BUDGETS", least=2, most=1_000_000),
         )
 
 
@@ -86,6 +89,19 @@ class _Environment:
                     f'{name} has "{namespace}", which is no name of a namespace: '
                     "use names separated by commas, or leave it empty for all"
                 )
+        return found
+
+    def numbers(self, name: str, *, least: int, most: int) -> dict[str, int]:
+        """A JSON object of whole numbers."""
+        text = self.text(name, "{}")
+        wanted = f'use a JSON object of whole numbers from {least} to {most}, such as {{"main": 40}}'
+        try:
+            found = json.loads(text)
+        except ValueError:
+            raise SettingsError(f"{name} is {text}: {wanted}") from None
+        # A bool is an int to Python, and nobody means one.
+        if not isinstance(found, dict) or not all(type(n) is int and least <= n <= most for n in found.values()):
+            raise SettingsError(f"{name} is {text}: {wanted}")
         return found
 
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:

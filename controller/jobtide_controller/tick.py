@@ -8,15 +8,15 @@ for; ten thousand idle pools cost as much as one.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
+from jobtide_controller.budget import Budget
 from jobtide_controller.decide.demand import Reading, Unreadable
 from jobtide_controller.instrument import DatabaseFound, DatabaseLost, Emit, Failed, Ticked
+from jobtide_controller.interval import Interval
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.orphans import Orphans, RescueSource
@@ -36,29 +36,6 @@ class Source(RescueSource, Protocol):
     async def rest(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """0.2 s while a reading costs up to 10 ms, stretched so that it takes 5 % of a core, 5 s at most."""
-
-    min_seconds: float = 0.2
-    max_seconds: float = 5.0
-    share: float = 0.05
-    woken_share: float = 0.1  # what a stream of events may take
-
-    def after(self, cost_seconds: float, failures: int) -> float:
-        if failures:
-            doubled = self.min_seconds * 2.0 ** min(failures, 10)
-            return min(self.max_seconds, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects
-        return self._within(cost_seconds / self.share)
-
-    def at_least(self, cost_seconds: float) -> float:
-        """Between two readings, whatever happens."""
-        return self._within(cost_seconds / self.woken_share)
-
-    def _within(self, seconds: float) -> float:
-        return min(self.max_seconds, max(self.min_seconds, seconds))
-
-
 class DatabaseLoop:
     def __init__(
         self,
@@ -70,7 +47,8 @@ class DatabaseLoop:
         *,
         leading: Callable[[], bool],
         observe: Callable[[str, Reading | Unreadable], None] = lambda _name, _reading: None,
-        interval: Interval = Interval(),
+        budget: Budget | None = None,
+        interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,7 +61,8 @@ class DatabaseLoop:
         self._emit = emit
         self._leading = leading
         self._observe = observe
-        self._interval = interval
+        self._budget = Budget(None) if budget is None else budget
+        self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._resting: set[str] = set()
@@ -134,32 +113,55 @@ class DatabaseLoop:
     async def _advance(self, reading: Reading | Unreadable, changed: set[str]) -> int:
         """Every pool that this reading may concern; how many there were."""
         parts = slices(reading, self._pools_of_type) if isinstance(reading, Reading) else None
+
+        def part(uid: str) -> Reading | Unreadable:
+            return reading if parts is None else parts.of(uid)
+
         uids = self._concerned(parts, changed)
-        for number, uid in enumerate(uids):
-            if number % POOLS_AT_ONCE == POOLS_AT_ONCE - 1:
-                await asyncio.sleep(0)
-            self._advance_pool(uid, reading if parts is None else parts.of(uid))
+        self._end_rest(uids)
+        if self._budget.connections is not None:
+            uids = await self._divide(uids, part)
+        async for uid in _by_turns(uids):
+            self._advance_pool(uid, part(uid))
         if isinstance(reading, Reading):
             self._previous_taken_at = reading.taken_at
         return len(uids)
 
-    def _concerned(self, parts: Slices | None, changed: set[str]) -> list[str]:
+    async def _divide(self, uids: set[str], part: Callable[[str], Reading | Unreadable]) -> set[str]:
+        """The connections anew; with those pools that may have more or fewer workers by what others ask for."""
+        async for uid in _by_turns(uids):
+            entry = self._inventory.pools.get(uid)
+            if entry is None:
+                continue
+            try:
+                self._budget.put(uid, self._pipeline.bid(entry, part(uid), self._wall_clock()))
+            except Exception as error:  # noqa: BLE001 - as in _advance_pool; what it asked for last still counts
+                self._tell_bug(entry, error)
+        concerned = uids | (self._budget.divide() & self._known)
+        self._end_rest(concerned - uids)
+        return concerned
+
+    def _concerned(self, parts: Slices | None, changed: set[str]) -> set[str]:
         now = self._wall_clock()
         pools = {entry.uid for entry in self._inventory.pools.of_database(self.name)}
         self._forget(self._known - pools)
         self._known = pools
         woken = {uid for uid, at in self._wake_at.items() if at <= now}
         with_jobs = parts.by_pool.keys() if parts is not None else set()
-        return sorted((pools - self._resting) | ((changed | woken | with_jobs) & pools))
+        return (pools - self._resting) | ((changed | woken | with_jobs) & pools)
+
+    def _end_rest(self, uids: Iterable[str]) -> None:
+        if self._previous_taken_at is not None:
+            for uid in self._resting.intersection(uids):
+                self._pipeline.rested(uid, self._previous_taken_at)
 
     def _advance_pool(self, uid: str, reading: Reading | Unreadable) -> None:
         entry = self._inventory.pools.get(uid)
         if entry is None:
             return
-        if uid in self._resting and self._previous_taken_at is not None:
-            self._pipeline.rested(uid, self._previous_taken_at)
+        share, warnings = self._budget.share(uid), self._source.warnings
         try:
-            progress = self._pipeline.advance(entry, reading, warnings=self._source.warnings, now=self._wall_clock())
+            progress = self._pipeline.advance(entry, reading, share, warnings=warnings, now=self._wall_clock())
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._tell_bug(entry, error)
             return
@@ -226,6 +228,7 @@ class DatabaseLoop:
         self._previous_taken_at = None
         self._resting.clear()
         self._wake_at.clear()
+        self._budget.clear()
         self._pipeline.forget_histories(self._known)
         await self._source.rest()
 
@@ -235,7 +238,16 @@ class DatabaseLoop:
                 self._resting.discard(uid)
                 self._wake_at.pop(uid, None)
                 self._bugs.pop(uid, None)
+                self._budget.forget(uid)
                 self._pipeline.forget(uid)
 
     def _pools_of_type(self, type_: str) -> set[str]:
         return self._inventory.pools.of_type(self.name, type_)
+
+
+async def _by_turns(uids: Iterable[str]) -> AsyncIterator[str]:
+    """In one order, with a pause now and then."""
+    for number, uid in enumerate(sorted(uids), 1):
+        if number % POOLS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield uid

@@ -40,6 +40,12 @@ class ImagePullSecret(_Section):
 class Database(_Section):
     secret_name: SecretName = Field(description="Secret in the release's namespace; it may be made later.")
     key: SecretKey = Field("url", description="Key whose value is the connection URL.")
+    connection_budget: int | None = Field(
+        None,
+        ge=2,
+        le=1_000_000,
+        description="Connections that the workers of all pools may hold together; a worker holds 2. Unset: no limit.",
+    )
     ca_key: SecretKey | None = Field(
         None, description="Key with the server's CA certificate, mounted beside the URL as ca.crt."
     )

@@ -53,3 +53,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
 {{- end }}
 {{- end }}
+
+{{- /* {"main":40} of the databases that have one; nothing where none has. */ -}}
+{{- define "jobtide.connectionBudgets" -}}
+{{- $budgets := dict }}
+{{- range $name, $database := .Values.databases }}
+{{- with $database.connectionBudget }}
+{{- $_ := set $budgets $name (int64 .) }}
+{{- end }}
+{{- end }}
+{{- with $budgets }}
+{{- toJson . }}
+{{- end }}
+{{- end }}

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, OnAllFailing
 from jobtide_controller.decide.arithmetic import ceil
+from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.history import highest_recent
 from jobtide_controller.decide.situation import Situation
 from jobtide_controller.decide.want import Numbers
@@ -27,9 +28,9 @@ class ClampName(StrEnum):
     UNREADABLE = "Unreadable"
     COLD_START = "ColdStart"
     ALL_FAILING = "AllFailing"
-    CONNECTION_BUDGET = "ConnectionBudget"
     MAX_REPLICAS = "MaxReplicas"
     MIN_REPLICAS = "MinReplicas"
+    CONNECTION_BUDGET = "ConnectionBudget"
     STABILIZATION = "Stabilization"
     BUSY_WORKERS = "BusyWorkers"
     PINNED = "Pinned"
@@ -68,12 +69,18 @@ def move(situation: Situation, numbers: Numbers, wanted: int) -> Limited:
     return _limited(_MOVE_RULES, situation, numbers, wanted)
 
 
-def override(policy: JobWorkerPoolSpec, now: float, wanted: int) -> Limited:
-    """What the user said, which needs no reading and so holds without one too."""
+def override(policy: JobWorkerPoolSpec, share: Share | None, now: float, wanted: int) -> Limited:
+    """What the user said, which needs no reading and so holds without one too.
+
+    A budget holds against a pin as well: it is the word of whoever runs the database, for all its pools.
+    """
     clamps: list[Clamp] = []
     if policy.replicas is not None and policy.replicas != wanted:
         clamps.append(Clamp(ClampName.PINNED, wanted, policy.replicas, policy.replicas))
         wanted = policy.replicas
+        if share is not None and wanted > share.workers:
+            clamps.append(Clamp(ClampName.CONNECTION_BUDGET, wanted, share.workers, share.workers))
+            wanted = share.workers
     if is_paused(policy, now) and wanted != 0:
         clamps.append(Clamp(ClampName.PAUSED, wanted, 0, 0))
         wanted = 0
@@ -131,12 +138,6 @@ def _all_failing(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     return min(wanted, limit), limit
 
 
-def _connection_budget(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
-    del numbers
-    budget = situation.fleet.budget
-    return None if budget is None else (min(wanted, budget), budget)
-
-
 def _max_replicas(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     del numbers
     return min(wanted, situation.policy.max_replicas), situation.policy.max_replicas
@@ -147,12 +148,20 @@ def _min_replicas(situation: Situation, numbers: Numbers, wanted: int) -> Ruling
     return max(wanted, situation.policy.min_replicas), situation.policy.min_replicas
 
 
+def _connection_budget(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
+    """After minReplicas: a connection that the server does not have helps no pool, and hurts all others."""
+    del numbers
+    share = situation.fleet.share
+    return None if share is None else (min(wanted, share.workers), share.workers)
+
+
 def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     """Down only to the highest number of the last hold: a wave's trough keeps the workers for its next crest."""
     if wanted >= numbers.want_now:
         return None
-    budget = situation.policy.max_replicas if situation.fleet.budget is None else situation.fleet.budget
-    held = min(highest_recent(situation.history), situation.policy.max_replicas, budget)
+    share = situation.fleet.share
+    most = situation.policy.max_replicas if share is None else min(situation.policy.max_replicas, share.workers)
+    held = min(highest_recent(situation.history), most)
     return min(numbers.want_now, max(wanted, held)), numbers.hold_seconds
 
 
@@ -167,9 +176,9 @@ def _busy_workers(situation: Situation, numbers: Numbers, wanted: int) -> Ruling
 _SIZE_RULES: tuple[tuple[ClampName, Rule], ...] = (
     (ClampName.COLD_START, _cold_start),
     (ClampName.ALL_FAILING, _all_failing),
-    (ClampName.CONNECTION_BUDGET, _connection_budget),
     (ClampName.MAX_REPLICAS, _max_replicas),
     (ClampName.MIN_REPLICAS, _min_replicas),
+    (ClampName.CONNECTION_BUDGET, _connection_budget),
 )
 
 _MOVE_RULES: tuple[tuple[ClampName, Rule], ...] = (

@@ -33,8 +33,8 @@ Status = Literal["True", "False", "Unknown"]
 SCHEMA_BLINDNESS = frozenset({Blindness.TABLE_MISSING, Blindness.GRANT_MISSING, Blindness.SCHEMA_WRONG})
 
 _LIMITING = {
-    Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
     Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
+    Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
     Reason.CAPPED_BY_TENANT: "jobs wait whose tenants run as many at once as tenants.maxConcurrent allows",
     Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
     Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
@@ -131,7 +131,7 @@ def _scaling_active(facts: Facts) -> Judgement:
     if isinstance(facts.reading, Unreadable):
         return Judgement("ScalingActive", "Unknown", facts.reading.reason, "held while the database can't be read")
     if decision.reason in _LIMITING:
-        return Judgement("ScalingActive", "False", decision.reason, _LIMITING[decision.reason])
+        return Judgement("ScalingActive", "False", decision.reason, _limiting_message(facts))
     if context.overlaps:
         return Judgement("ScalingActive", "False", "TypesOverlap", _overlap_message(context))
     return Judgement("ScalingActive", "True", "Active", "the table alone decides")
@@ -181,6 +181,16 @@ def _pause_message(spec: JobWorkerPoolSpec) -> str:
     if spec.paused_until is None:
         return "paused until paused is false; jobs wait"
     return f"paused until {spec.paused_until.isoformat()}; jobs wait"
+
+
+def _limiting_message(facts: Facts) -> str:
+    words, share = _LIMITING[facts.decision.reason], facts.fleet.share
+    if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
+        return words
+    return (
+        f"{words}: of the {share.budget} that the workers of all pools of {facts.spec.database} share, this pool has "
+        f"{share.workers * share.connections}, {share.connections} for each of {share.workers} workers"
+    )
 
 
 def _overlap_message(context: Context) -> str:

@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from jobtide_controller.api.spec import Tenants
-from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 
 DATABASE_VOLUME = "jobtide-database"
 DATABASE_DIRECTORY = "/var/run/jobtide/database"
 DATABASE_ENV = "JOBTIDE_DATABASE_URL_FILE"
 OWN_DATABASE_ENV = "JOBTIDE_DATABASE_URL"
 PORT_ENV = "JOBTIDE_HTTP_PORT"
+LISTEN_ENV = "JOBTIDE_LISTEN"
 HTTP_PORT = 8080
 NO_PORT = 0  # a worker that serves nothing has nothing to probe
 
@@ -33,6 +34,16 @@ def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
         "volumeMounts": _mounts(container, own_database=bool(given & {DATABASE_ENV, OWN_DATABASE_ENV})),
         "securityContext": _security(container.get("securityContext", {})),
     }
+
+
+def listens(spec: JobWorkerPoolSpec) -> bool:
+    """Whether the pool's workers keep a connection for notifications; a value from elsewhere counts as yes."""
+    return any(
+        entry["name"] == LISTEN_ENV and entry.get("value", "1") not in ("", "0")
+        for container in spec.template["spec"]["containers"]
+        if container["name"] == "worker"
+        for entry in container.get("env", ())
+    )
 
 
 def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:

@@ -22,6 +22,15 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one pool has of the connections that all pools of its database share."""
+
+    workers: int  # that the pool may have now
+    connections: int  # that each of them takes
+    budget: int  # connections for the workers of all pools
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """One pool's Deployment and pods."""
 
@@ -29,7 +38,7 @@ class Fleet:
     pods: tuple[Pod, ...] = ()
     busy_uids: frozenset[str] = field(default_factory=frozenset)  # pods that hold a processing row
     start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known
-    budget: int | None = None  # workers that the database's connection budget allows this pool
+    share: Share | None = None  # of the database's connection budget; None: there is none
 
     @property
     def ready(self) -> int:

@@ -66,9 +66,10 @@ def _settled_reason(situation: Situation, counted: Numbers, replicas: int, lower
     return Reason.STEADY
 
 
+# The last limit that lowered the number is the one that holds it.
 _CAPPED = (
-    (ClampName.MAX_REPLICAS, Reason.CAPPED_BY_MAX),
     (ClampName.CONNECTION_BUDGET, Reason.CAPPED_BY_CONNECTIONS),
+    (ClampName.MAX_REPLICAS, Reason.CAPPED_BY_MAX),
     (ClampName.ALL_FAILING, Reason.ALL_FAILING),
 )
 

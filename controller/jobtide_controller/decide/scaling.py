@@ -48,11 +48,16 @@ def decide(
 
 def _held(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float) -> Decision:
     """Unknown is not zero: the workers stay, and nothing is learned. Only what the user says counts."""
-    current = policy.min_replicas if fleet.want is None else fleet.want
-    user = clamps.override(policy, now, current)
+    current = _first(policy, fleet) if fleet.want is None else fleet.want
+    user = clamps.override(policy, fleet.share, now, current)
     held = Clamp(ClampName.UNREADABLE, current, current, current)
     reason = users_reason(policy, now) or Reason.UNREADABLE
     return Decision(user.replicas, reason, (held, *user.by), None, history, _pause_end(policy, now))
+
+
+def _first(policy: JobWorkerPoolSpec, fleet: Fleet) -> int:
+    """Workers of a Deployment that begins without a reading."""
+    return policy.min_replicas if fleet.share is None else min(policy.min_replicas, fleet.share.workers)
 
 
 def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History) -> bool:
@@ -66,7 +71,7 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
         and len(history.wants) == 1
         and history.wants[0].replicas == policy.min_replicas == fleet.want
         and not fleet.pods[policy.min_replicas :]
-        and fleet.budget is None
+        and (fleet.share is None or fleet.share.workers >= policy.min_replicas)
         and policy.replicas is None
         and not policy.paused
         and history.failing_since is None
@@ -122,7 +127,7 @@ def _decided(situation: Situation) -> Decision:
     )
     situation = replace(situation, history=history)
     moved = clamps.move(situation, counted, sized.replicas)
-    user = clamps.override(policy, now, moved.replicas)
+    user = clamps.override(policy, situation.fleet.share, now, moved.replicas)
     return Decision(
         replicas=user.replicas,
         reason=reason_of(situation, counted, user.replicas, sized.by),

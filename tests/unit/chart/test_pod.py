@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide_controller.settings import Settings
+
 
 def test_the_pod_passes_the_restricted_standard(rendering):
     pod = rendering.one("Deployment")["spec"]["template"]["spec"]
@@ -32,6 +34,17 @@ def test_each_database_is_a_folder_with_its_url(helm):
         "/var/run/jobtide/databases/main": ("first", {"url": "url"}),
         "/var/run/jobtide/databases/second": ("other", {"dsn": "url", "ca": "ca.crt"}),
     }
+
+
+def test_a_budget_of_connections_reaches_the_controller_as_one_text(each_helm):
+    databases = {
+        "main": {"secretName": "first", "connectionBudget": 1_000_000},
+        "second": {"secretName": "other"},
+        "third": {"secretName": "more", "connectionBudget": 2},
+    }
+    environment = each_helm.render({"databases": databases}).environment
+    texts = {name: value for name, value in environment.items() if isinstance(value, str)}
+    assert Settings.from_env(texts).connection_budgets == {"main": 1_000_000, "third": 2}
 
 
 def test_the_main_database_can_be_dropped(each_helm):

@@ -33,6 +33,9 @@ VERSION = re.search(r'"(.+)"', (ROOT / "worker/jobtide/_version.py").read_text()
         pytest.param({"replicas": 9}, ["/replicas", "maximum"], id="range"),
         pytest.param({"databases.Main.secretName": "x"}, ["/databases", "'Main' not allowed"], id="database name"),
         pytest.param({"databases.second": {"key": "url"}}, ["/databases/second", "secretName"], id="no secret"),
+        pytest.param(
+            {"databases.main.connectionBudget": 1}, ["/databases/main/connectionBudget", "minimum"], id="budget of one"
+        ),
         pytest.param({"databases": {"main": None}}, ["/databases", "minProperties"], id="no database"),
         pytest.param({"watchNamespaces": ["Media"]}, ["/watchNamespaces/0", "pattern"], id="namespace"),
         pytest.param({"image.digest": "sha256:12"}, ["/image/digest", "pattern"], id="digest"),

@@ -27,6 +27,7 @@ def test_every_setting_is_read():
         "JOBTIDE_READ_TIMEOUT_SECONDS": "3",
         "JOBTIDE_RESYNC_SECONDS": "60",
         "JOBTIDE_DEPTH_CAP": "500",
+        "JOBTIDE_CONNECTION_BUDGETS": '{"main": 40, "reports": 6}',
     }
     assert Settings.from_env(env) == Settings(
         databases_dir=Path("/databases"),
@@ -42,6 +43,7 @@ def test_every_setting_is_read():
         read_timeout_seconds=3,
         resync_seconds=60,
         depth_cap=500,
+        connection_budgets={"main": 40, "reports": 6},
     )
 
 
@@ -57,6 +59,11 @@ def test_every_setting_is_read():
         ("JOBTIDE_READ_TIMEOUT_SECONDS", "soon", "a number of seconds"),
         ("JOBTIDE_RESYNC_SECONDS", "-1", "from 1"),
         ("JOBTIDE_DEPTH_CAP", "10", "from 50"),
+        ("JOBTIDE_CONNECTION_BUDGETS", "main=40", 'such as {"main": 40}'),
+        ("JOBTIDE_CONNECTION_BUDGETS", "40", 'such as {"main": 40}'),
+        ("JOBTIDE_CONNECTION_BUDGETS", '{"main": 1}', "from 2 to 1000000"),
+        ("JOBTIDE_CONNECTION_BUDGETS", '{"main": true}', "whole numbers"),
+        ("JOBTIDE_CONNECTION_BUDGETS", '{"main": "40"}', "whole numbers"),
         ("JOBTIDE_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING, ERROR"),
         ("JOBTIDE_LOG_FORMAT", "xml", "json, text"),
         ("JOBTIDE_NAMESPACES", "media;crm", "names separated by commas"),

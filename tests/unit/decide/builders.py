@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 from jobtide_controller.decide.demand import Depth, Key, Reading
-from jobtide_controller.decide.fleet import Fleet, Pod
+from jobtide_controller.decide.fleet import Fleet, Pod, Share
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.scaling import Decision, decide
 
@@ -47,6 +47,10 @@ def fleet(ready: int = 0, *, busy: int = 0, starting: int = 0, want: int | None 
         busy_uids=frozenset(f"uid-{number}" for number in range(busy)),
         **other,
     )
+
+
+def share(workers: int) -> Share:
+    return Share(workers, connections=2, budget=200)
 
 
 def replay(policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, history: History) -> Decision:
@@ -142,7 +146,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
         fleet(ready, busy=draw(st.integers(0, ready)), starting=draw(st.integers(0, 5))),
         want=draw(st.none() | st.integers(0, 70)),
         start_seconds=draw(st.sampled_from([0.5, 2.0, 5.7, 10.0, 60.0])),
-        budget=draw(st.none() | st.integers(1, 80)),
+        share=draw(st.none() | st.builds(share, st.integers(1, 80))),
     )
 
 

@@ -13,7 +13,7 @@ from jobtide_controller.decide.explain import clamped, sentence
 from jobtide_controller.decide.history import History, Learned, Want
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
-from tests.unit.decide.builders import NOW, A, fleet, replay, spec
+from tests.unit.decide.builders import NOW, A, fleet, replay, share, spec
 
 KNOWN = History(types={"a": Learned(slot_seconds=1_000, jobs=1_000, ran_seconds=900)})
 BURST = {A: Depth(due=3_000)}
@@ -41,7 +41,7 @@ def _held_at(replicas: int, seconds_ago: float = 5) -> History:
             _decide({A: Depth(due=20)}, history=History()), Clamp(ClampName.COLD_START, 1, 5, 25), id="cold-raises"
         ),
         pytest.param(
-            _decide(BURST, workers=fleet(0, budget=9)), Clamp(ClampName.CONNECTION_BUDGET, 54, 9, 9), id="budget"
+            _decide(BURST, workers=fleet(0, share=share(9))), Clamp(ClampName.CONNECTION_BUDGET, 54, 9, 9), id="budget"
         ),
         pytest.param(_decide(BURST, maxReplicas=7), Clamp(ClampName.MAX_REPLICAS, 54, 7, 7), id="max"),
         pytest.param(_decide({}, minReplicas=2), Clamp(ClampName.MIN_REPLICAS, 0, 2, 2), id="min"),
@@ -63,10 +63,32 @@ def test_limit_that_bites_is_named_with_its_number(decision, clamp):
 
 
 def test_limits_are_reported_in_the_order_in_which_they_apply():
-    decision = _decide(BURST, workers=fleet(0, budget=50), maxReplicas=40, replicas=3, history=History())
+    limits = {"workers": fleet(0, share=share(30)), "maxReplicas": 40, "replicas": 3}
+    decision = _decide(BURST, history=History(), **limits)
     assert [clamp.name for clamp in decision.limited_by] == ["ColdStart", "Pinned"]
-    known = _decide(BURST, workers=fleet(0, budget=50), maxReplicas=40, replicas=3)
-    assert [clamp.name for clamp in known.limited_by] == ["ConnectionBudget", "MaxReplicas", "Pinned"]
+    known = _decide(BURST, **limits)
+    assert [clamp.name for clamp in known.limited_by] == ["MaxReplicas", "ConnectionBudget", "Pinned"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        pytest.param({"minReplicas": 5}, ["MinReplicas", "ConnectionBudget"], id="minimum"),
+        pytest.param({"replicas": 5}, ["Pinned", "ConnectionBudget"], id="pin"),
+    ],
+)
+def test_no_wish_of_a_user_takes_connections_that_are_not_there(fields, names):
+    decision = _decide({}, workers=fleet(0, share=share(3)), **fields)
+    assert [clamp.name for clamp in decision.limited_by] == names
+    assert decision.replicas == 3
+
+
+def test_pin_waits_for_connections_without_a_reading_too():
+    assert decide(spec(replicas=5), BLIND, fleet(2, share=share(3)), KNOWN, NOW).replicas == 3
+
+
+def test_a_new_pool_that_can_not_be_read_begins_with_its_share_of_the_minimum():
+    assert decide(spec(minReplicas=5), BLIND, fleet(want=None, share=share(3)), KNOWN, NOW).replicas == 3
 
 
 def test_limit_that_changes_nothing_is_not_reported():
@@ -133,7 +155,7 @@ def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expec
         pytest.param(_decide({}, workers=fleet(8), history=_held_at(8)), Reason.STABILIZING, id="held"),
         pytest.param(_decide({A: Depth(running=8)}, workers=fleet(2)), Reason.STEADY, id="steady"),
         pytest.param(_decide(BURST, workers=fleet(7), maxReplicas=7), Reason.CAPPED_BY_MAX, id="max"),
-        pytest.param(_decide(BURST, workers=fleet(7, budget=7)), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
+        pytest.param(_decide(BURST, workers=fleet(7, share=share(7))), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
         pytest.param(
             _decide({A: Depth(due=99, running=4)}, workers=fleet(1), tenants={"maxConcurrent": 4}),
             Reason.CAPPED_BY_TENANT,
@@ -170,7 +192,7 @@ def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seco
     workers = fleet(minimum, start_seconds=start_seconds)
     quiet = [Reading(NOW + tick, {}) for tick in range(3)]
     fast = replay(policy, quiet, workers, KNOWN)
-    slow = replay(policy, quiet, replace(workers, budget=1_000), KNOWN)
+    slow = replay(policy, quiet, replace(workers, share=share(1_000)), KNOWN)
     assert fast == slow
 
 

@@ -42,7 +42,9 @@ def _promised(world: World) -> World:
 def test_want_stays_between_minimum_and_the_greater_of_maximum_and_busy(world):
     decision = world.decide()
     busy = min(world.fleet.busy, world.fleet.want or 0)
-    assert world.policy.min_replicas <= decision.replicas <= max(world.policy.max_replicas, busy)
+    share = world.fleet.share
+    least = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
+    assert least <= decision.replicas <= max(world.policy.max_replicas, busy)
 
 
 @given(worlds(), st.sampled_from(Blindness), st.integers(1, 5))
@@ -64,7 +66,7 @@ def test_anything_due_has_a_worker_in_that_decision(world, due):
 
 @given(worlds())
 def test_from_zero_the_first_step_is_the_whole_step(world):
-    asleep = replace(world, fleet=replace(fleet(0), budget=world.fleet.budget))
+    asleep = replace(world, fleet=replace(fleet(0), share=world.fleet.share))
     decision = asleep.decide()
     sized = [c.after for c in decision.limited_by if c.name not in ("Stabilization", "BusyWorkers")]
     assert decision.numbers is not None
@@ -166,7 +168,7 @@ def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
 
 @given(policies(), fleets(), st.integers(0, 50))
 def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
-    workers = replace(workers, want=min(workers.want or 0, policy.max_replicas), budget=None)
+    workers = replace(workers, want=min(workers.want or 0, policy.max_replicas), share=None)
     first = decide(policy, Reading(NOW, {}), workers, History(), NOW)
     assert first.numbers is not None
     assert first.replicas >= workers.want

@@ -1,0 +1,29 @@
+"""How long to wait between two readings of a database."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """0.2 s while a reading costs up to 10 ms, stretched so that it takes 5 % of a core, 5 s at most."""
+
+    min_seconds: float = 0.2
+    max_seconds: float = 5.0
+    share: float = 0.05
+    woken_share: float = 0.1  # what a stream of events may take
+
+    def after(self, cost_seconds: float, failures: int) -> float:
+        if failures:
+            doubled = self.min_seconds * 2.0 ** min(failures, 10)
+            return min(self.max_seconds, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects
+        return self._within(cost_seconds / self.share)
+
+    def at_least(self, cost_seconds: float) -> float:
+        """Between two readings, whatever happens."""
+        return self._within(cost_seconds / self.woken_share)
+
+    def _within(self, seconds: float) -> float:
+        return min(self.max_seconds, max(self.min_seconds, seconds))
