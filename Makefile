@@ -87,6 +87,10 @@ requirements: dev ## Pin all dependencies by hash again, after a change in pypro
 bench: dev ## Measure every figure of docs/benchmarks.md: BENCH=--full, BENCH="--only depth"
 	@$(PYTHON) -m dev.bench $(BENCH)
 
+.PHONY: chaos
+chaos: dev ## Break everything at random under load and account for every job: SECONDS=600 SEED=...
+	@$(PYTHON) -m dev.chaos
+
 .PHONY: images
 images: cluster-up ## Build both images and load them into the cluster
 	@$(DEV) images

@@ -1,0 +1,51 @@
+"""Reads the API server without any client's comfort: it must say at once when there is no answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dev.cluster.pki import Credentials
+
+ANSWER_SECONDS = 5.0
+SILENCE_SECONDS = 15.0  # of a watch, before it counts as cut off
+
+NoAnswer = (OSError, http.client.HTTPException, ValueError)
+"""What any call may raise: refused, late, cut off in mid-sentence, or half of a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    url: str
+    credentials: Credentials
+    _opener: urllib.request.OpenerDirector = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = ssl.create_default_context(cafile=str(self.credentials.authority))
+        # An empty table of proxies: what runs on this machine is never reached through another.
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        object.__setattr__(self, "_opener", urllib.request.build_opener(*handlers))
+
+    def get(self, path: str) -> Any:
+        with self._opener.open(self._request(path), timeout=ANSWER_SECONDS) as answer:
+            return json.load(answer)
+
+    def lines(self, path: str) -> Iterator[Any]:
+        """What a watch says, until it ends."""
+        with self._opener.open(self._request(path), timeout=SILENCE_SECONDS) as answer:
+            for line in answer:
+                yield json.loads(line)
+
+    def delete(self, path: str, options: dict[str, Any]) -> None:
+        request = self._request(path, method="DELETE", body=json.dumps(options).encode())
+        with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            answer.read()
+
+    def _request(self, path: str, *, method: str = "GET", body: bytes | None = None) -> urllib.request.Request:
+        headers = {"Authorization": f"Bearer {self.credentials.token}", "Content-Type": "application/json"}
+        return urllib.request.Request(f"{self.url}{path}", data=body, headers=headers, method=method)

@@ -1,0 +1,146 @@
+"""What the API server showed in the course of the run: numbers of workers, pods' ends, holders of the lease."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dev.demo.pools import POOL_LABEL
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Times are seconds since 1970, like all times here."""
+
+    uid: str
+    name: str
+    namespace: str
+    pool: str  # empty: no worker
+    ready: bool
+    running: bool
+    asked_to_stop_at: float | None  # to the whole second, rounded down
+
+    @property
+    def strikes(self) -> bool:
+        """Whether it can be struck: it runs, and nobody has ended it yet."""
+        return self.running and self.asked_to_stop_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    at: float
+    pool: str
+    before: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One holder of the lease, from taking it to the last renewal that was seen."""
+
+    holder: str
+    acquired_at: float
+    renewed_at: float
+    released: bool = False
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Fed by watches from several threads."""
+
+    pods: dict[str, Pod] = field(default_factory=dict)  # by uid; those that have gone stay
+    gone: set[str] = field(default_factory=set)
+    resizes: list[Resize] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
+    most_workers: int = 0
+    _replicas: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def see_pod(self, change: str, item: Mapping[str, Any], at: float) -> None:
+        del at
+        pod = _pod(item)
+        with self._lock:
+            known = self.pods.get(pod.uid)
+            if known is not None and known.asked_to_stop_at is not None:  # asked again later, for its last second
+                pod = replace(pod, asked_to_stop_at=known.asked_to_stop_at)
+            self.pods[pod.uid] = pod
+            if change == "DELETED":
+                self.gone.add(pod.uid)
+            self.most_workers = max(self.most_workers, sum(bool(pod.pool) for pod in self._living()))
+
+    def see_deployment(self, change: str, item: Mapping[str, Any], at: float) -> None:
+        if change == "DELETED":
+            return
+        pool, replicas = item["metadata"].get("labels", {}).get(POOL_LABEL, ""), item["spec"]["replicas"]
+        with self._lock:
+            before = self._replicas.get(pool, replicas)
+            self._replicas[pool] = replicas
+            if before != replicas:
+                self.resizes.append(Resize(at, pool, before, replicas))
+
+    def see_lease(self, change: str, item: Mapping[str, Any], at: float) -> None:
+        del at
+        spec = item["spec"]
+        if change == "DELETED" or "renewTime" not in spec:
+            return
+        holder, renewed_at, acquired_at = (
+            spec.get("holderIdentity") or "",
+            _time(spec["renewTime"]),
+            spec["acquireTime"],
+        )
+        with self._lock:
+            last = self.holdings[-1] if self.holdings else None
+            if not holder:
+                if last is not None:
+                    self.holdings[-1] = Holding(last.holder, last.acquired_at, last.renewed_at, released=True)
+                return
+            seen = Holding(holder, _time(acquired_at), renewed_at)
+            if last is not None and (last.holder, last.acquired_at) == (seen.holder, seen.acquired_at):
+                self.holdings[-1] = seen
+            else:
+                self.holdings.append(seen)
+
+    def workers(self) -> list[Pod]:
+        with self._lock:
+            return sorted((pod for pod in self._living() if pod.pool and pod.strikes), key=lambda pod: pod.uid)
+
+    def living_workers(self) -> int:
+        with self._lock:
+            return sum(bool(pod.pool) for pod in self._living())
+
+    def controllers(self) -> list[Pod]:
+        with self._lock:
+            return sorted((pod for pod in self._living() if not pod.pool and pod.strikes), key=lambda pod: pod.uid)
+
+    def leader(self) -> Pod | None:
+        """The last one that was seen to hold the lease, if it is still there."""
+        with self._lock:
+            holder = self.holdings[-1].holder if self.holdings else None
+            return next((pod for pod in self._living() if pod.name == holder and pod.strikes), None)
+
+    def _living(self) -> list[Pod]:
+        return [pod for uid, pod in self.pods.items() if uid not in self.gone]
+
+
+def _pod(item: Mapping[str, Any]) -> Pod:
+    metadata, status = item["metadata"], item.get("status", {})
+    stop_at = metadata.get("deletionTimestamp")
+    grace_seconds = metadata.get("deletionGracePeriodSeconds") or 0
+    return Pod(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        pool=metadata.get("labels", {}).get(POOL_LABEL, ""),
+        ready=any(
+            condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions", [])
+        ),
+        running=status.get("phase") == "Running",
+        asked_to_stop_at=None if stop_at is None else _time(stop_at) - grace_seconds,
+    )
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).astimezone(UTC).timestamp()

@@ -1,0 +1,84 @@
+"""What must be true of pools, pods and leaders, whatever broke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from uuid import UUID
+
+from dev.chaos.fleet import Holding, Pod, Resize
+from dev.chaos.judge import Violation
+from dev.chaos.ledger import Claim, Life
+from dev.chaos.plan import Kind
+from dev.chaos.strikes import Strike
+from dev.chaos.workload import MAX_REPLICAS, ChaosJob
+
+# A decision is a reading, a write and a watch away from the moment that it is seen.
+DECISION_SECONDS = 3.0
+# The holder stops 5 s after its last confirmed renewal was sent, and its last write is answered or late 2.5 s later.
+HANDOVER_SECONDS = 7.5
+DELETIONS = (Kind.WORKER_DELETED, Kind.WORKER_DELETED_BY_FORCE)
+
+
+def judge_resizes(
+    resizes: Iterable[Resize], jobs: Mapping[UUID, ChaosJob], lives: Mapping[UUID, Life]
+) -> Iterator[Violation]:
+    """Never above max, and never to zero over running or waiting jobs."""
+    for resize in resizes:
+        most = MAX_REPLICAS.get(resize.pool, 0)
+        if resize.replicas > most:
+            yield Violation("never above max", f"pool {resize.pool} was set to {resize.replicas}, its max is {most}")
+        if resize.replicas:
+            continue
+        for job in jobs.values():
+            life = lives.get(job.id)
+            if life is not None and job.pool == resize.pool and (doing := _at_work(job, life, resize.at)):
+                yield Violation("never to zero over work", f"pool {resize.pool} went to 0 while job {job.id} {doing}")
+
+
+def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[Life]) -> Iterator[Violation]:
+    """No scale-down told a pod to stop that had been busy for a while."""
+    held: dict[str, list[tuple[UUID, Claim]]] = {}
+    for life in lives:
+        for claim in life.claims:
+            held.setdefault(claim.pod_uid, []).append((life.id, claim))
+    ended_by_us = {strike.target.uid for strike in strikes if strike.fault.kind in DELETIONS}
+    for pod in pods:
+        if pod.asked_to_stop_at is None or not pod.pool or pod.uid in ended_by_us:
+            continue
+        died_at = [strike.struck_at for strike in strikes if _killed(strike, pod)]
+        for job_id, claim in held.get(pod.uid, ()):
+            dead_already = any(claim.at <= at for at in died_at)
+            if not dead_already and claim.lasts_over(pod.asked_to_stop_at, since_seconds=DECISION_SECONDS):
+                age_seconds = pod.asked_to_stop_at - claim.at
+                yield Violation(
+                    "no busy pod stopped", f"pod {pod.name} was told to stop {age_seconds:.1f} s into job {job_id}"
+                )
+
+
+def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
+    """Nobody takes the lease before its last holder has certainly stopped, unless that let go of it."""
+    for before, after in pairwise(holdings):
+        gap_seconds = after.acquired_at - before.renewed_at
+        if not before.released and gap_seconds < HANDOVER_SECONDS:
+            words = f"{after.holder} took the lease {gap_seconds:.1f} s after {before.holder} renewed it"
+            yield Violation("one leader at a time", words)
+
+
+def judge_returns(strikes: Iterable[Strike]) -> Iterator[Violation]:
+    """Whatever was struck came back by itself."""
+    for strike in strikes:
+        if strike.broken:
+            yield Violation("everything comes back", f"{strike.fault.kind} ({strike.target.name}): {strike.broken}")
+
+
+def _at_work(job: ChaosJob, life: Life, at: float) -> str:
+    """What it has been doing for a while at that moment, if it must have kept a worker."""
+    if any(claim.lasts_over(at, since_seconds=DECISION_SECONDS) for claim in life.claims):
+        return "was running"
+    due_at = life.created_at + (job.delay_seconds or 0.0)
+    return "was waiting" if due_at <= at - DECISION_SECONDS and life.first_claim_at > at else ""
+
+
+def _killed(strike: Strike, pod: Pod) -> bool:
+    return strike.fault.kind in (Kind.WORKER_KILLED, Kind.WORKER_FROZEN) and strike.target.uid == pod.uid

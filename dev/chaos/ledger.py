@@ -1,0 +1,110 @@
+"""What the database wrote down: each job's claims and ends, by the database's own clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from dev.chaos.server import PostgresServer
+from jobtide.sql import load
+
+SQL = "dev.chaos.sql"
+ENDS = ("completed", "failed")
+FOREVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """From the moment it was made to the moment it was ended, given back or taken away."""
+
+    token: str
+    at: float
+    until: float = FOREVER
+    became: str = "processing"
+
+    @property
+    def pod_uid(self) -> str:
+        return self.token.split(":")[1]
+
+    def lasts_over(self, at: float, *, since_seconds: float) -> bool:
+        """Whether it was that old at that moment, and went on."""
+        return self.at <= at - since_seconds and self.until > at
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One job's."""
+
+    id: UUID
+    status: str
+    result: Any
+    attempts: int
+    created_at: float
+    claims: tuple[Claim, ...]
+    accepted_ends: int
+
+    @property
+    def first_claim_at(self) -> float:
+        return self.claims[0].at if self.claims else FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    lives: Mapping[UUID, Life]
+    executions: Mapping[UUID, list[str]] = field(default_factory=dict)  # of effect jobs: the token of each run
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReader:
+    """Of the tenants of this run."""
+
+    server: PostgresServer
+    tenants: tuple[UUID, ...]
+
+    def unfinished(self) -> int | None:
+        """None while the database does not answer."""
+        return self._count("unfinished", {"tenants": list(self.tenants)}, package="dev.demo.sql")
+
+    def overdue(self, seconds: float) -> int | None:
+        """Jobs that have been due for so long and are not claimed."""
+        return self._count("overdue", {"tenants": list(self.tenants), "seconds": seconds})
+
+    def read(self) -> Ledger:
+        with self.server.connect() as conn:
+            rows = conn.execute(load(SQL, "rows"), {"tenants": list(self.tenants)}).fetchall()
+            transitions = conn.execute(load(SQL, "transitions")).fetchall()
+            effects = conn.execute("SELECT job_id, token FROM jobtide_chaos.effects").fetchall()
+        executions: dict[UUID, list[str]] = {}
+        for job_id, token in effects:
+            executions.setdefault(job_id, []).append(token)
+        return Ledger(lives_of(rows, transitions), executions)
+
+    def _count(self, statement: str, parameters: dict[str, Any], *, package: str = SQL) -> int | None:
+        try:
+            with self.server.connect() as conn:
+                return int(conn.execute(load(package, statement), parameters).fetchall()[0][0])
+        except psycopg.OperationalError:
+            return None
+
+
+def lives_of(rows: Iterable[tuple[Any, ...]], transitions: Iterable[tuple[Any, ...]]) -> dict[UUID, Life]:
+    """Rows are (id, status, result, attempts, created_at), transitions (id, became, worker, at) in their order."""
+    claims: dict[UUID, list[Claim]] = {}
+    ends: dict[UUID, int] = {}
+    for job_id, became, token, at in transitions:
+        own = claims.setdefault(job_id, [])
+        if became == "processing":
+            own.append(Claim(token, at))
+        elif own and own[-1].until == FOREVER:
+            own[-1] = Claim(own[-1].token, own[-1].at, at, became)
+        if became in ENDS:
+            ends[job_id] = ends.get(job_id, 0) + 1
+    return {
+        id_: Life(id_, status, result, attempts, created_at, tuple(claims.get(id_, ())), ends.get(id_, 0))
+        for id_, status, result, attempts, created_at in rows
+    }

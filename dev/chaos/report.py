@@ -1,0 +1,124 @@
+"""The account at the end: tables for people, one line of JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from dev.chaos.fleet import Fleet
+from dev.chaos.judge import Violation
+from dev.chaos.ledger import Ledger, Life
+from dev.chaos.settings import Settings
+from dev.chaos.strikes import Course
+from dev.chaos.trouble import Recovery, Span, Wait, covered_seconds
+from dev.chaos.workload import POOL_OF, ChaosJob
+from dev.demo.report import percentile, table
+
+SHOWN_VIOLATIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All that is known at the end of a run."""
+
+    settings: Settings
+    jobs: Mapping[UUID, ChaosJob]
+    uncertain_inserts: int
+    ledger: Ledger
+    waits: Sequence[Wait]
+    course: Course
+    troubles: Sequence[Span]
+    recoveries: Sequence[Recovery]
+    fleet: Fleet
+    violations: Sequence[Violation]
+
+    def figures(self) -> dict[str, Any]:
+        struck = Counter(str(strike.fault.kind) for strike in self.course.strikes)
+        lives = self.ledger.lives.values()
+        return {
+            "seed": self.settings.seed,
+            "seconds": self.settings.seconds,
+            "faults": dict(sorted(struck.items())),
+            "faults_skipped": [f"{fault.kind}: {why}" for fault, why in self.course.skipped],
+            "faults_not_reached": self.course.not_reached,
+            "jobs": len(self.jobs),
+            "uncertain_inserts": self.uncertain_inserts,
+            "outcomes": dict(sorted(Counter(life.status for life in lives).items())),
+            "claims": sum(len(life.claims) for life in lives),
+            "claims_lost": sum(_lost_claims(self.jobs[life.id], life) for life in lives if life.id in self.jobs),
+            "waits": {pool: _spread(wait.seconds for wait in self._waits(pool)) for pool in _pools()},
+            "recoveries": _spread(recovery.seconds for recovery in self.recoveries),
+            "disturbed_seconds": round(covered_seconds(self.troubles), 1),
+            "most_workers": self.fleet.most_workers,
+            "resizes": len(self.fleet.resizes),
+            "leaders": len(self.fleet.holdings),
+            "violations": [{"rule": found.rule, "words": found.words} for found in self.violations],
+        }
+
+    def text(self) -> str:
+        """For people."""
+        return "\n\n".join("\n".join(table(lines)) for lines in (self._faults(), self._pool_lines()))
+
+    def _faults(self) -> list[tuple[str, ...]]:
+        headings = ("fault", "struck", "lasted", "to the next claim")
+        kinds = sorted({strike.fault.kind for strike in self.course.strikes})
+        return [headings, *(self._fault_line(kind) for kind in kinds)]
+
+    def _fault_line(self, kind: str) -> tuple[str, ...]:
+        strikes = [strike for strike in self.course.strikes if strike.fault.kind == kind]
+        after = [recovery.seconds for recovery in self.recoveries if recovery.strike.fault.kind == kind]
+        lasted = [strike.healed_at - strike.struck_at for strike in strikes]
+        return (kind, str(len(strikes)), f"{max(lasted):.1f} s", f"{max(after):.1f} s" if after else "-")
+
+    def _pool_lines(self) -> list[tuple[str, ...]]:
+        headings = ("pool", "jobs", "completed", "failed", "wait p50", "wait p95", "longest")
+        return [headings, *(self._pool_line(pool) for pool in _pools())]
+
+    def _pool_line(self, pool: str) -> tuple[str, ...]:
+        lives = [
+            self.ledger.lives[job.id] for job in self.jobs.values() if job.pool == pool and job.id in self.ledger.lives
+        ]
+        spread = _spread(wait.seconds for wait in self._waits(pool))
+        ends = [str(sum(life.status == status for life in lives)) for status in ("completed", "failed")]
+        return (
+            pool,
+            str(len(lives)),
+            *ends,
+            *("-" if value is None else f"{value:.2f} s" for value in spread.values()),
+        )
+
+    def _waits(self, pool: str) -> list[Wait]:
+        return [wait for wait in self.waits if wait.job.pool == pool]
+
+
+def show(account: Account, write: Callable[[str], object] = print) -> None:
+    """The last line is the figures."""
+    write(f"\n{account.text()}\n")
+    for found in account.violations[:SHOWN_VIOLATIONS]:
+        write(f"VIOLATED {found.rule}: {found.words}")
+    if (more := len(account.violations) - SHOWN_VIOLATIONS) > 0:
+        write(f"and {more} more violations")
+    write(json.dumps(account.figures()))
+
+
+def _lost_claims(job: ChaosJob, life: Life) -> int:
+    """Those beyond the attempts that its own failures explain."""
+    return (
+        max(0, len(life.claims) - max(life.attempts, 1))
+        if job.type.endswith(("flaky", "poison"))
+        else len(life.claims) - 1
+    )
+
+
+def _pools() -> list[str]:
+    return sorted(set(POOL_OF.values()))
+
+
+def _spread(values: Iterable[float]) -> dict[str, float | None]:
+    known = list(values)
+    found = {"p50": percentile(known, 50), "p95": percentile(known, 95), "max": max(known, default=None)}
+    return {name: None if value is None else round(value, 3) for name, value in found.items()}

@@ -1,0 +1,112 @@
+"""The run itself: load and faults together, then quiet, then the account."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dev.chaos.account import Ending, Record, make_account
+from dev.chaos.api import Api
+from dev.chaos.faults import Faults
+from dev.chaos.fleet import Fleet
+from dev.chaos.ledger import LedgerReader
+from dev.chaos.node import Node, local_node
+from dev.chaos.plan import make_plan
+from dev.chaos.producer import Producer
+from dev.chaos.report import show
+from dev.chaos.scene import NAMESPACE, clear_pools, set_scene, two_controllers
+from dev.chaos.server import PostgresServer
+from dev.chaos.settings import Settings
+from dev.chaos.strikes import Course, Striker
+from dev.chaos.watch import Watch
+from dev.chaos.workload import make_workload
+from dev.cluster.choose import choose_cluster
+from dev.cluster.local.layout import ENDPOINTS
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage, set_stage
+from dev.images import ROOT
+from dev.progress import step
+
+FIGURES = ROOT / "build" / "chaos.json"
+INSERTED_WITHIN_SECONDS = 60.0
+EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after 120 and 30 s at the worst
+ZERO_WITHIN_SECONDS = 150.0  # a long job's drain, and the stabilization before it
+OVERDUE_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+
+
+def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
+    """Whether nothing was violated."""
+    cluster = choose_cluster()
+    stage = set_stage()
+    try:
+        node = local_node(cluster)
+        server = PostgresServer.of(stage.kubectl, stage.postgres)
+        with two_controllers(stage), node.kept_alive():
+            account = make_account(settings, _act(stage, node, server, settings))
+            clear_pools(stage)
+    finally:
+        stage.postgres.close()
+        cluster.ensure()
+    figures.parent.mkdir(exist_ok=True)
+    figures.write_text(json.dumps(account.figures(), indent=2) + "\n")
+    show(account)
+    return not account.violations
+
+
+def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -> Record:
+    tenants = set_scene(stage, node.cluster, server)
+    reader = LedgerReader(server, tenants)
+    api, fleet = Api(ENDPOINTS.url, node.credentials), Fleet()
+    with _watched(api, fleet):
+        producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
+        producer.start()
+        course = _strike(Faults(node, server, fleet, api), reader, settings)
+        ending = _come_to_rest(producer, reader, fleet)
+    return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending)
+
+
+def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:
+    plan = make_plan(settings.seed, settings.seconds)
+    striker = Striker(faults, lambda: reader.overdue(OVERDUE_SECONDS) == 0, until=time.time() + settings.seconds)
+    with step(f"Striking {len(plan)} times under load", usual=f"{settings.seconds} s"):
+        striker.run(plan)
+    return striker.course
+
+
+def _come_to_rest(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
+    with step("Waiting for every job's end and the last worker's", usual="60 to 120 s"):
+        producer.join(INSERTED_WITHIN_SECONDS)
+        _wait(lambda: reader.unfinished() == 0, EMPTY_WITHIN_SECONDS)
+        _wait(lambda: fleet.living_workers() == 0, ZERO_WITHIN_SECONDS)
+    not_inserted = len(producer.arrivals) - len(producer.inserted)
+    return Ending(reader.unfinished(), fleet.living_workers(), not_inserted)
+
+
+def _wait(holds: Callable[[], bool], within_seconds: float) -> None:
+    """What does not come true by then is in the account."""
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline and not holds():
+        time.sleep(LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def _watched(api: Api, fleet: Fleet) -> Iterator[None]:
+    pools, system = f"namespaces/{NAMESPACE}", f"namespaces/{SYSTEM_NAMESPACE}"
+    controllers = f"labelSelector=app.kubernetes.io/instance={RELEASE}"
+    lease = f"fieldSelector=metadata.name={RELEASE}"
+    watches = (
+        Watch(api, f"/api/v1/{pools}/pods?", fleet.see_pod),
+        Watch(api, f"/api/v1/{system}/pods?{controllers}", fleet.see_pod),
+        Watch(api, f"/apis/apps/v1/{pools}/deployments?", fleet.see_deployment),
+        Watch(api, f"/apis/coordination.k8s.io/v1/{system}/leases?{lease}", fleet.see_lease),
+    )
+    for watch in watches:
+        watch.start()
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.stop()

@@ -1,0 +1,73 @@
+"""What the run plays on: two controllers, an image with the jobs, a namespace with pools, an empty table."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from dev.chaos.server import PostgresServer
+from dev.chaos.workload import TENANTS
+from dev.cluster.probe import wait_until
+from dev.cluster.provider import Cluster
+from dev.demo.job_table import JobTable
+from dev.demo.pools import look
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.images import ROOT, ensure_image
+from dev.progress import step
+from jobtide.sql import load
+
+HERE = Path(__file__).parent
+NAMESPACE = "chaos"
+POOLS = HERE / "pools.yaml"
+IMAGE_IN_POOLS = "jobtide-chaos"
+
+
+@contextlib.contextmanager
+def two_controllers(stage: Stage) -> Iterator[None]:
+    """One to act, one to take over; afterwards as many as before."""
+    _scale(stage, 2)
+    try:
+        yield
+    finally:
+        _scale(stage, 1)
+
+
+def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[UUID, ...]:
+    """The tenants of this run; what an earlier one left is gone."""
+    image = ensure_image(
+        cluster,
+        "jobtide-chaos",
+        dockerfile=HERE / "app" / "Dockerfile",
+        context_root=HERE / "app",
+        context_paths=["handlers.py"],
+        build_args={"WORKER_IMAGE": stage.images.worker},
+        usual="5 s",
+    )
+    stage.make_namespace(NAMESPACE)
+    with step("Emptying the pools and the table", usual="5 s"):
+        clear_pools(stage)
+        table = JobTable(stage.postgres)
+        table.clear()
+        with server.connect() as conn:
+            conn.execute(load("dev.chaos.sql", "setup"))
+        tenants = tuple(table.add_tenants(f"chaos {number:02}" for number in range(1, TENANTS + 1)))
+    stage.kubectl.apply(POOLS.read_text().replace(IMAGE_IN_POOLS, image), namespace=NAMESPACE)
+    ready = ("--for", "condition=Ready", "--timeout", "60s")
+    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", NAMESPACE, *ready)
+    return tenants
+
+
+def clear_pools(stage: Stage) -> None:
+    place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
+    stage.kubectl("delete", "jobworkerpools", *place, "--cascade", "foreground", "--timeout", "120s")
+    stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
+    wait_until("the end of the workers of an earlier run", lambda: not look(stage.kubectl, NAMESPACE).workers)
+
+
+def _scale(stage: Stage, replicas: int) -> None:
+    place = ("--namespace", SYSTEM_NAMESPACE)
+    values = ("--reuse-values", "--set", f"replicas={replicas}", "--wait", "--timeout", "180s")
+    with step(f"Setting the number of controllers to {replicas}", usual="3 to 15 s"):
+        stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values)

@@ -1,0 +1,98 @@
+"""The chaos run's view of PostgreSQL: as an application in the cluster reaches it, and as the host may hurt it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from dev.chaos.guard import frozen, send
+from dev.chaos.processes import PROC, Process, processes_of
+from dev.cluster.probe import wait_until
+from dev.demo.kubectl import Kubectl
+from dev.demo.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
+from dev.errors import DevError
+
+# A restarted container may have to sit out Kubernetes' own back-off first.
+BACK_WITHIN_SECONDS = 180.0
+PATIENCE = {"connect_timeout": "3", "tcp_user_timeout": "10000", "options": "-c statement_timeout=60000"}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """Reached by its Service's address: a tunnel would need the API server and the kubelet."""
+
+    pod_uid: str
+    address: str
+    password: str = field(repr=False)
+    database: str = "main"
+
+    @classmethod
+    def of(cls, kubectl: Kubectl, postgres: ClusterPostgres) -> PostgresServer:
+        place = ("--namespace", NAMESPACE)
+        (pod,) = kubectl.json("get", "pods", *place, "--selector", "app.kubernetes.io/name=pg")["items"]
+        service = kubectl.json("get", "service", "pg", *place)
+        address = service["spec"]["clusterIP"]
+        return cls(pod["metadata"]["uid"], address, postgres.passwords[SUPERUSER])
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Once; raises psycopg.OperationalError while it is away."""
+        url = f"postgresql://{SUPERUSER}:{self.password}@{self.address}:5432/{self.database}"
+        return psycopg.connect(make_conninfo(url, **PATIENCE), autocommit=True, prepare_threshold=None)
+
+    @contextlib.contextmanager
+    def killed(self, down_seconds: float) -> Iterator[None]:
+        """SIGKILL to the server. Its container ends, the next one waits, and the block ends when it answers."""
+        postmaster = self._postmaster()
+        down_until = PROC / str(postmaster.pid) / "root" / "data" / "down-until"
+        down_until.write_text(f"{int(time.time() + down_seconds) + 1}\n")
+        owner = down_until.parent.stat()
+        os.chown(down_until, owner.st_uid, owner.st_gid)  # the demo writes it from inside
+        send(postmaster.pid, signal.SIGKILL)
+        yield
+        self.wait_back()
+
+    @contextlib.contextmanager
+    def backend_killed(self, dice: float) -> Iterator[str]:
+        """SIGKILL to one of its processes: the server throws everybody out and recovers, in the same container."""
+        backends = [
+            process for process in processes_of(self.pod_uid) if process.command[0].startswith("postgres: demo")
+        ]
+        if not backends:
+            raise DevError("nobody is connected to PostgreSQL whose server process could be killed")
+        backend = backends[int(dice * len(backends))]
+        send(backend.pid, signal.SIGKILL)
+        yield " ".join(backend.command).strip()
+        self.wait_back()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes: connections stay open, and nobody answers on them."""
+        self._postmaster()
+        family = [process.pid for process in processes_of(self.pod_uid) if process.command[0].startswith("postgres:")]
+        with frozen([self._postmaster().pid, *family]):
+            yield
+        self.wait_back()
+
+    def wait_back(self) -> None:
+        wait_until("PostgreSQL's return", self._answers, within_seconds=BACK_WITHIN_SECONDS)
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _postmaster(self) -> Process:
+        found = processes_of(self.pod_uid, "postgres", "-D")
+        if not found:
+            raise DevError(f"pod {self.pod_uid} of PostgreSQL runs no server at the moment")
+        return found[0]

@@ -1,0 +1,10 @@
+-- Jobs that have been due for a while and that nobody has claimed.
+--
+-- Parameters: tenants uuid[], seconds float8
+-- Index:      idx_job_queue_status_created_at over the pending rows
+SELECT count(*)
+FROM job_queue
+WHERE
+    status = 'pending'
+    AND tenant_id = ANY(%(tenants)s::uuid[])
+    AND coalesce(next_retry_at, created_at) < now() - %(seconds)s::float8 * interval '1 second'

@@ -1,0 +1,118 @@
+"""Carries out a plan: one thread a fault, so that they overlap, and a record of what really happened when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dev.chaos.plan import Fault, Victim
+from dev.chaos.target import NoTargetError, Target
+from dev.errors import DevError
+from dev.progress import say
+
+RECOVERED_WITHIN_SECONDS = 30.0  # so long does a fault wait for those before it
+LOOK_SECONDS = 0.5
+
+
+class Breaking(Protocol):
+    """What can be struck: see faults.py."""
+
+    def struck(self, fault: Fault) -> AbstractContextManager[Target]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault as it happened. `healed_at` is when what was struck worked again, not when it was let go."""
+
+    fault: Fault
+    target: Target
+    struck_at: float
+    healed_at: float
+    broken: str = ""  # why it did not come back
+
+
+@dataclass(slots=True)
+class Course:
+    """What came of a plan."""
+
+    strikes: list[Strike] = field(default_factory=list)
+    skipped: list[tuple[Fault, str]] = field(default_factory=list)
+    not_reached: int = 0
+
+
+@dataclass(slots=True)
+class Striker:
+    """`recovered` says whether work flows again; `until` is when the last fault may strike, by time.time()."""
+
+    faults: Breaking
+    recovered: Callable[[], bool]
+    until: float
+    course: Course = field(default_factory=Course)
+    _free: dict[Victim, threading.Lock] = field(default_factory=lambda: {victim: threading.Lock() for victim in Victim})
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, plan: Sequence[Fault]) -> None:
+        """Returns when the last one is over."""
+        try:
+            for number, fault in enumerate(plan):
+                if fault.waits:
+                    self._wait_recovered()
+                if self._pause(fault.pause_seconds):
+                    self.course.not_reached = len(plan) - number
+                    break
+                self._start(fault)
+            self._join()
+        finally:
+            self._stopped.set()  # whoever interrupts us: what is frozen or cut is let go
+            self._join()
+
+    def _start(self, fault: Fault) -> None:
+        thread = threading.Thread(target=self._strike, args=(fault,), name=f"fault {fault.kind}")
+        self._threads.append(thread)
+        thread.start()
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _wait_recovered(self) -> None:
+        deadline = min(self.until, time.time() + RECOVERED_WITHIN_SECONDS)
+        while time.time() < deadline and not (self._all_over() and self.recovered()):
+            time.sleep(LOOK_SECONDS)
+
+    def _all_over(self) -> bool:
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether the time is over."""
+        time.sleep(max(0.0, min(seconds, self.until - time.time())))
+        return time.time() >= self.until
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.victim is Victim.WORKER:  # there are several: two may be struck at once
+            self._strike_now(fault)
+            return
+        with self._free[fault.victim]:
+            self._strike_now(fault)
+
+    def _strike_now(self, fault: Fault) -> None:
+        if self._stopped.is_set() or time.time() >= self.until:
+            self.course.skipped.append((fault, "the time was over before what it strikes was free"))
+            return
+        started_at, target = time.time(), Target("")
+        broken = ""
+        try:
+            with self.faults.struck(fault) as target:
+                say(f"{time.strftime('%H:%M:%S')} {fault.kind}: {target.name}, {fault.lasts_seconds:g} s")
+                self._stopped.wait(fault.lasts_seconds)
+        except NoTargetError as error:
+            self.course.skipped.append((fault, str(error)))
+            return
+        except DevError as error:
+            broken = str(error)
+        self.course.strikes.append(Strike(fault, target, started_at, time.time(), broken))

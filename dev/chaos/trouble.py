@@ -1,0 +1,84 @@
+"""When the run was disturbed, computed afterwards: what happens then has a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dev.chaos.ledger import Life
+from dev.chaos.strikes import Strike
+from dev.chaos.workload import ChaosJob
+
+RECOVERY_SECONDS = 60.0  # longer than this after its mending, a fault is no excuse
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Begins and ends by seconds since 1970."""
+
+    begins_at: float
+    ends_at: float
+
+    def overlaps(self, begins_at: float, ends_at: float) -> bool:
+        return self.begins_at <= ends_at and begins_at <= self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """From falling due to the first claim."""
+
+    job: ChaosJob
+    due_at: float
+    claimed_at: float
+
+    @property
+    def seconds(self) -> float:
+        return self.claimed_at - self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """From a fault's mending to the next claim, where work was waiting."""
+
+    strike: Strike
+    seconds: float
+
+
+def wait_of(job: ChaosJob, life: Life) -> Wait:
+    return Wait(job, life.created_at + (job.delay_seconds or 0.0), life.first_claim_at)
+
+
+def troubles(strikes: Iterable[Strike], waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> list[Span]:
+    """Each fault, and after it the time until nothing is overdue any more, but never more than RECOVERY_SECONDS."""
+    return [Span(strike.struck_at, _recovered_at(strike, waits, promise_seconds)) for strike in strikes]
+
+
+def recoveries(strikes: Iterable[Strike], waits: Sequence[Wait], claims_at: Sequence[float]) -> list[Recovery]:
+    """`claims_at` in ascending order."""
+    found = []
+    for strike in strikes:
+        if any(wait.due_at <= strike.healed_at < wait.claimed_at for wait in waits):
+            following = next((at for at in claims_at if at >= strike.healed_at), None)
+            if following is not None:
+                found.append(Recovery(strike, following - strike.healed_at))
+    return found
+
+
+def covered_seconds(spans: Iterable[Span]) -> float:
+    """How long at least one of them lasted."""
+    total, reached = 0.0, float("-inf")
+    for span in sorted(spans, key=lambda span: span.begins_at):
+        total += max(0.0, span.ends_at - max(span.begins_at, reached))
+        reached = max(reached, span.ends_at)
+    return total
+
+
+def _recovered_at(strike: Strike, waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> float:
+    """When the backlog at the mending was claimed, and whatever was overdue from then on without a break."""
+    backlog = [wait.claimed_at for wait in waits if wait.due_at <= strike.healed_at < wait.claimed_at]
+    recovered_at = max([strike.healed_at, *backlog])
+    overdue = ((wait.due_at + promise_seconds[wait.job.pool], wait.claimed_at) for wait in waits)
+    for late_at, claimed_at in sorted(span for span in overdue if span[0] < span[1]):
+        if late_at <= recovered_at:
+            recovered_at = max(recovered_at, claimed_at)
+    return min(recovered_at, strike.healed_at + RECOVERY_SECONDS)

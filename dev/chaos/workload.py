@@ -1,0 +1,82 @@
+"""What is asked for in the meantime: waves of jobs for many tenants, planned in advance like the faults."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+SHORT, LONG, RARE, EFFECT, FLAKY, POISON = (
+    f"chaos.{name}" for name in ("short", "long", "rare", "effect", "flaky", "poison")
+)
+POISON_ATTEMPTS = 3  # as in app/handlers.py
+
+# Like pools.yaml, which a test compares.
+MAX_REPLICAS = {"short": 5, "long": 8, "rare": 2}
+MAX_WAIT_SECONDS = {"short": 5.0, "long": 20.0, "rare": 5.0}
+POOL_OF = {SHORT: "short", EFFECT: "short", FLAKY: "short", POISON: "short", LONG: "long", RARE: "rare"}
+MAX_ATTEMPTS = 8
+
+TENANTS = 20
+RATE = 8.0  # jobs a second while a wave lasts
+BURST = 60  # one tenant's, all at once, at the beginning of each wave
+SHARES = {SHORT: 0.76, EFFECT: 0.14, FLAKY: 0.05, POISON: 0.02, LONG: 0.015, RARE: 0.015}
+SCHEDULED_SHARE = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosJob:
+    """One row to insert. `tenant` is a number; `delay_seconds` is how far in the future it falls due."""
+
+    id: UUID
+    tenant: int
+    type: str
+    payload: Mapping[str, Any]
+    delay_seconds: float | None = None
+
+    @property
+    def pool(self) -> str:
+        return POOL_OF[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    at_seconds: float  # after the beginning
+    job: ChaosJob
+
+
+def make_workload(seed: int, seconds: int) -> list[Arrival]:
+    """In the order of insertion."""
+    dice = random.Random(f"workload {seed}")
+    return [Arrival(at, _job(dice, type_, tenant)) for at, type_, tenant in _arrivals(dice, seconds)]
+
+
+def expected_result(job: ChaosJob) -> Any:
+    """What a completed job must have stored, computed apart from the handlers' own code."""
+    return {"seconds": job.payload["seconds"], "sha256": hashlib.sha256(job.payload["text"].encode()).hexdigest()}
+
+
+def _arrivals(dice: random.Random, seconds: int) -> Iterator[tuple[float, str, int]]:
+    """Waves with pauses between them, long enough for a pool to go to sleep."""
+    at = 0.0
+    while at < seconds:
+        loud = dice.randrange(TENANTS)
+        yield from ((at, SHORT, loud) for _ in range(BURST))
+        wave_ends = min(at + dice.uniform(20, 40), seconds)
+        while (at := at + dice.expovariate(RATE)) < wave_ends:
+            (type_,) = dice.choices(list(SHARES), list(SHARES.values()))
+            yield at, type_, dice.randrange(TENANTS)
+        at += dice.uniform(8, 20)
+
+
+def _job(dice: random.Random, type_: str, tenant: int) -> ChaosJob:
+    seconds = dice.uniform(20, 60) if type_ == LONG else min(2.0, 0.05 + dice.expovariate(2.5))
+    payload: dict[str, Any] = {"seconds": round(seconds, 3), "text": f"{dice.getrandbits(64):016x}"}
+    if type_ == FLAKY:
+        payload["succeeds_at"] = dice.randint(2, 3)
+    scheduled = type_ in (SHORT, RARE) and dice.random() < SCHEDULED_SHARE
+    delay_seconds = round(dice.uniform(3, 45), 3) if scheduled else None
+    return ChaosJob(UUID(int=dice.getrandbits(128), version=4), tenant, type_, payload, delay_seconds)

@@ -1,0 +1,113 @@
+"""The plan and the workload: all chance is in the seed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dev.chaos import workload
+from dev.chaos.plan import CALM_SECONDS, MANNERS, Kind, Victim, make_plan
+from dev.chaos.settings import read_settings
+from dev.chaos.workload import (
+    LONG,
+    MAX_ATTEMPTS,
+    MAX_REPLICAS,
+    MAX_WAIT_SECONDS,
+    POISON,
+    POOL_OF,
+    RARE,
+    SHORT,
+    TENANTS,
+    make_workload,
+)
+from dev.errors import DevError
+
+POOLS = Path(workload.__file__).with_name("pools.yaml")
+
+
+def test_the_same_seed_makes_the_same_plan_and_the_same_jobs() -> None:
+    assert make_plan(7, 600) == make_plan(7, 600)
+    assert make_workload(7, 600) == make_workload(7, 600)
+
+
+def test_another_seed_makes_another_plan_and_other_jobs() -> None:
+    assert make_plan(7, 600) != make_plan(8, 600)
+    assert make_workload(7, 600) != make_workload(8, 600)
+
+
+def test_a_longer_run_begins_like_a_shorter_one() -> None:
+    shorter = make_plan(7, 120)
+
+    assert make_plan(7, 600)[: len(shorter)] == shorter
+
+
+def test_ten_minutes_break_everything_and_nothing_twice_before_all_else_once() -> None:
+    kinds = [fault.kind for fault in make_plan(7, 600)]
+
+    assert set(kinds[: len(Kind)]) == set(Kind)
+    assert {MANNERS[kind].victim for kind in kinds} == set(Victim)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_fault_is_over_before_the_end_and_lasts_as_long_as_its_kind_may(seed: int) -> None:
+    at = CALM_SECONDS
+    for fault in make_plan(seed, 300):
+        at += fault.pause_seconds
+        manner = MANNERS[fault.kind]
+        assert manner.shortest_seconds <= fault.lasts_seconds <= manner.longest_seconds
+        assert at + fault.lasts_seconds <= 300
+        assert 0 <= fault.dice < 1
+
+
+def test_some_faults_wait_for_recovery_and_some_overlap() -> None:
+    assert {fault.waits for fault in make_plan(7, 600)} == {True, False}
+
+
+def test_jobs_come_in_order_for_all_tenants_and_of_all_types() -> None:
+    arrivals = make_workload(7, 600)
+
+    assert all(earlier.at_seconds <= later.at_seconds for earlier, later in pairwise(arrivals))
+    assert arrivals[-1].at_seconds <= 600
+    assert {arrival.job.tenant for arrival in arrivals} == set(range(TENANTS))
+    assert {arrival.job.type for arrival in arrivals} == set(POOL_OF)
+    assert len({arrival.job.id for arrival in arrivals}) == len(arrivals)
+
+
+def test_jobs_last_as_long_as_their_type_says_and_some_are_scheduled() -> None:
+    jobs = [arrival.job for arrival in make_workload(7, 600)]
+
+    assert all(20 <= job.payload["seconds"] <= 60 for job in jobs if job.type == LONG)
+    assert all(0.05 <= job.payload["seconds"] <= 2 for job in jobs if job.type != LONG)
+    assert {job.type for job in jobs if job.delay_seconds is not None} == {SHORT, RARE}
+
+
+def test_the_pools_are_what_the_account_measures_them_by() -> None:
+    pools = {pool["metadata"]["name"]: pool["spec"] for pool in yaml.safe_load_all(POOLS.read_text())}
+
+    assert {name: pool["maxReplicas"] for name, pool in pools.items()} == MAX_REPLICAS
+    assert {name: pool["maxWaitSeconds"] for name, pool in pools.items()} == MAX_WAIT_SECONDS
+    assert {type_: name for name, pool in pools.items() for type_ in pool["types"]} == POOL_OF
+    assert {pool["retry"]["maxAttempts"] for pool in pools.values()} == {MAX_ATTEMPTS}
+    assert POISON in POOL_OF
+
+
+def test_a_seed_that_nobody_gave_is_a_new_one() -> None:
+    settings = read_settings({}, new_seed=lambda below: below - 1)
+
+    assert (settings.seconds, settings.seed) == (600, 2**32 - 2)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        pytest.param({"SECONDS": "ten"}, "SECONDS='ten': expected a whole number from 30 to 86400", id="a-word"),
+        pytest.param({"SECONDS": "29"}, "SECONDS='29'", id="too-short"),
+        pytest.param({"SEED": "-1"}, "SEED='-1': expected a whole number from 0", id="negative-seed"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_named(environ: dict[str, str], words: str) -> None:
+    with pytest.raises(DevError, match=words):
+        read_settings(environ)
