@@ -75,7 +75,7 @@ def _empty_pools(stage: Stage, table: JobTable) -> None:
     table.clear()
     if look(stage.kubectl, DEMO_NAMESPACE).workers:
         with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
-            options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade", "foreground", "--timeout", "120s")
+            options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade=foreground", "--timeout", "120s")
             stage.kubectl("delete", "jobworkerpools", *options)
             _wait_for_no_workers(stage, within_seconds=120)
     stage.kubectl.apply(stage.example_pools(), namespace=DEMO_NAMESPACE)
