@@ -61,7 +61,7 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
 
 def clear_pools(stage: Stage) -> None:
     place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
-    stage.kubectl("delete", "jobworkerpools", *place, "--cascade", "foreground", "--timeout", "120s")
+    stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
     stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
     wait_until("the end of the workers of an earlier run", lambda: not look(stage.kubectl, NAMESPACE).workers)
 
