@@ -116,6 +116,8 @@ class Controller:
 
     async def _hand_over(self) -> None:
         """What is on its way arrives before another may act, and that is within two seconds."""
+        self.elector.resign()
+        self.queue.clear()
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 await self.queue.idle()

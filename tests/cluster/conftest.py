@@ -1,18 +1,28 @@
-"""A real API server for the whole run, with the CRD in it, and a namespace for each test."""
+"""A real API server and a real PostgreSQL for the whole run, and a namespace for each test."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
+from dev.postgres import Server
+from jobtide.schema import apply
+from jobtide_controller.kube.client import Api, load_configuration
+from tests.cluster.bench import Bench
+from tests.cluster.controllers import Controller, replicas_of
+from tests.cluster.faults import FaultProxy
 
 CRD = Path(__file__).parents[2] / "crds" / "jobworkerpools.yaml"
 
@@ -82,3 +92,105 @@ def pool() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+async def api(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    made = Api(await load_configuration())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def bench(api: Api, kubectl: Any) -> Bench:
+    return Bench(api, kubectl)
+
+
+@pytest.fixture
+def worker(pool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A pool whose worker has these environment variables."""
+
+    def make(**env: str) -> dict[str, Any]:
+        entries = [{"name": name, "value": value} for name, value in env.items()]
+        container = {"name": "worker", "image": "acme/jobs:1", "env": entries}
+        return pool(template={"spec": {"containers": [container]}})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with Server(version=18) as running:
+        apply(running.dsn, roles=True)
+        yield running
+
+
+@pytest.fixture
+def jobs(server: Server) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("DELETE FROM job_queue")
+        yield conn
+
+
+@pytest.fixture
+def insert(jobs: psycopg.Connection[Any]) -> Callable[..., None]:
+    row = jobs.execute("INSERT INTO tenants (name) VALUES ('somebody') RETURNING id").fetchone()
+    assert row is not None
+    tenant_id = row[0]
+
+    def some(count: int, *, type_: str = "thumbs", status: str = "pending", worker_id: str | None = None) -> None:
+        jobs.execute(
+            "INSERT INTO job_queue (type, tenant_id, payload, status, worker_id, attempts) "
+            "SELECT %s, %s, '{}', %s::job_status, %s, 1 FROM generate_series(1, %s)",
+            [type_, tenant_id, status, worker_id, count],
+        )
+
+    return some
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: Server) -> Path:
+    configured = tmp_path / "databases" / "main"
+    configured.mkdir(parents=True)
+    (configured / "url").write_text(server.dsn)
+    return configured.parent
+
+
+@pytest.fixture
+def controller(
+    plane: ControlPlane, kubectl: Kubectl, folder: Path, tmp_path: Path
+) -> Iterator[Callable[..., Controller]]:
+    """Starts one more; all are gone with the test."""
+    made: list[Controller] = []
+
+    def start(name: str = "jobtide-0", **settings: str) -> Controller:
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("JOBTIDE_")},
+            "KUBECONFIG": str(plane.kubeconfig),
+            "JOBTIDE_DATABASES_DIR": str(folder),
+            "JOBTIDE_NAMESPACES": kubectl.namespace,
+            "JOBTIDE_NAMESPACE": kubectl.namespace,
+            "JOBTIDE_POD_NAME": name,
+            "JOBTIDE_HTTP_PORT": "0",
+            **settings,
+        }
+        made.append(Controller(name, env, tmp_path / f"{name}.log").start())
+        return made[-1]
+
+    yield start
+    for one in made:
+        if one.is_running:
+            one.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def replicas(kubectl: Kubectl) -> Callable[[], int | None]:
+    return lambda: replicas_of(kubectl)
+
+
+@pytest.fixture
+def proxy(plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[[str], FaultProxy]]:
+    """A way of its own to the API server for each controller, which faults can stand in."""
+    with ExitStack() as running:
+        yield lambda name: running.enter_context(FaultProxy(name, plane, tmp_path))

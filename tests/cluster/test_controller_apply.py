@@ -2,106 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
-
 import pytest
 
-from dev.cluster.control_plane import ControlPlane
 from jobtide_controller.decide import manifests
 from jobtide_controller.decide.demand import Key, PodRun, Reading
-from jobtide_controller.instrument import EventRefused, PoolRef, ReasonChanged, Wrote
-from jobtide_controller.kube.apply import REPAIR_SECONDS, Applier, ConflictError
-from jobtide_controller.kube.client import Api, ApiError, load_configuration
+from jobtide_controller.instrument import EventRefused, PoolRef, ReasonChanged
+from jobtide_controller.kube.apply import REPAIR_SECONDS, ConflictError
+from jobtide_controller.kube.client import ApiError
 from jobtide_controller.kube.events import EventRecorder
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.pace import Pace
-from jobtide_controller.kube.queue import WriteQueue
-from jobtide_controller.kube.relist import Relister
-from jobtide_controller.kube.status import StatusWriter
-from jobtide_controller.kube.writer import Writer
-
-NOTHING = Reading(0.0, {})
-
-
-class Bench:
-    """The controller's writing half in one namespace; `see` reads the cluster as the watch would."""
-
-    def __init__(self, api: Api, kubectl: Any) -> None:
-        self.kubectl = kubectl
-        self.events: list[object] = []
-        self.seconds = 0.0
-        self.inventory = Inventory(self.events.append)
-        self.writer = Writer(api, self.events.append, leading=lambda: True, pace=Pace())
-        self.applier = Applier(self.inventory, self.writer, monotonic=lambda: self.seconds)
-        self.queue = WriteQueue(self.events.append)
-        self.statuses = StatusWriter(self.inventory, self.writer, self.queue)
-        self.relister = Relister(api, self.inventory, (kubectl.namespace,), self.events.append)
-        self.reading = NOTHING
-
-    async def see(self) -> None:
-        assert await self.relister.run_once()
-
-    async def make(self, manifest: dict[str, Any], replicas: int) -> dict[str, Any]:
-        """Apply the pool as its user does, then converge as the controller does."""
-        done = self.kubectl.apply(manifest)
-        assert done.returncode == 0, done.stderr
-        await self.see()
-        await self.converge(replicas)
-        return self.deployment()
-
-    async def converge(self, replicas: int) -> list[str]:
-        """What was written for it."""
-        before = len(self.events)
-        await self.applier.converge(self.entry.uid, replicas, lambda: self.inventory.fleet(self.entry, self.reading))
-        return [event.what for event in self.events[before:] if isinstance(event, Wrote)]
-
-    @property
-    def entry(self) -> Any:
-        (entry,) = self.inventory.pools
-        return entry
-
-    def deployment(self) -> dict[str, Any]:
-        output = self.kubectl("get", "deployment", "thumbs-worker", "-o", "json", "--show-managed-fields")
-        found: dict[str, Any] = json.loads(output)
-        return found
-
-
-@pytest.fixture
-async def api(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
-    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
-    made = Api(await load_configuration())
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def bench(api: Api, kubectl: Any) -> Bench:
-    return Bench(api, kubectl)
-
-
-@pytest.fixture
-def worker(pool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """A pool whose worker has these environment variables."""
-
-    def make(**env: str) -> dict[str, Any]:
-        entries = [{"name": name, "value": value} for name, value in env.items()]
-        container = {"name": "worker", "image": "acme/jobs:1", "env": entries}
-        return pool(template={"spec": {"containers": [container]}})
-
-    return make
-
-
-def owners(deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Fields of the spec by the manager that applied them."""
-    entries = deployment["metadata"]["managedFields"]
-    return {e["manager"]: e["fieldsV1"].get("f:spec", {}) for e in entries if e["operation"] == "Apply"}
-
-
-def env_of(deployment: dict[str, Any]) -> dict[str, str]:
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return {entry["name"]: entry.get("value", "") for entry in container["env"]}
+from tests.cluster.bench import Bench, env_of, owners
 
 
 async def test_each_manager_owns_its_own_fields_and_nothing_else(bench, pool):
@@ -227,15 +136,24 @@ async def test_a_pool_takes_its_own_deployment_up_again_when_the_event_was_misse
 async def test_a_deployment_deleted_behind_our_back_is_made_anew_whole(bench, pool):
     first = await bench.make(pool(), replicas=2)
     bench.kubectl("delete", "deployment", "thumbs-worker")
-    with pytest.raises(ApiError) as refused:
-        await bench.converge(5)
-    assert refused.value.code == 409, "not made from a bare number of replicas"
-    await bench.see()
-    await bench.converge(5)
+    assert await bench.converge(5) == ["replicas", "create", "template", "replicas"], "not from a number alone"
     second = bench.deployment()
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
     assert second["spec"]["replicas"] == 5
     assert set(owners(second)["jobtide-scale"]) == {"f:replicas"}
+
+
+async def test_a_write_that_was_decided_before_somebody_elses_is_refused(bench, pool, api, kubectl):
+    await bench.make(pool(), replicas=2)
+    successor = Bench(api, kubectl)
+    await successor.see()
+    await successor.converge(7)
+    for late in (bench.applier._replicas(bench.entry, 0), bench.applier._template(bench.entry)):
+        with pytest.raises(ApiError) as refused:
+            await late
+        assert refused.value.code == 409
+    assert bench.deployment()["spec"]["replicas"] == 7
+    assert await bench.converge(7) == ["replicas"], "refused once, then it looks and finds nothing to do"
 
 
 async def test_an_interrupted_making_is_finished(bench, pool, api, kubectl):

@@ -3,159 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-from dev.cluster.control_plane import ControlPlane
 from dev.postgres import Server
 from dev.toolchain import ensure_tools
 from jobtide.schema import apply
+from tests.cluster.controllers import condition, holder, until
 
 CHART = Path(__file__).parents[2] / "charts" / "jobtide"
 POD = "11111111-2222-3333-4444-555555555555"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(version=18) as running:
-        apply(running.dsn, roles=True)
-        yield running
-
-
-@dataclass
-class Controller:
-    """One process; `words` is its log so far."""
-
-    name: str
-    env: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    def start(self) -> Controller:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "jobtide_controller"]
-            self.process = subprocess.Popen(command, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
-        return self
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(15)
-
-    @property
-    def port(self) -> int | None:
-        lines = [line for line in self.words.splitlines() if '"port"' in line]
-        return json.loads(lines[-1])["port"] if lines else None
-
-    @property
-    def words(self) -> str:
-        return self.log.read_text()
-
-    def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, server: Server) -> Path:
-    configured = tmp_path / "databases" / "main"
-    configured.mkdir(parents=True)
-    (configured / "url").write_text(server.dsn)
-    return configured.parent
-
-
-@pytest.fixture
-def controller(
-    plane: ControlPlane, kubectl: Any, folder: Path, tmp_path: Path
-) -> Iterator[Callable[[str], Controller]]:
-    made: list[Controller] = []
-
-    def start(name: str = "jobtide-0", **settings: str) -> Controller:
-        env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("JOBTIDE_")},
-            "KUBECONFIG": str(plane.kubeconfig),
-            "JOBTIDE_DATABASES_DIR": str(folder),
-            "JOBTIDE_NAMESPACES": kubectl.namespace,
-            "JOBTIDE_NAMESPACE": kubectl.namespace,
-            "JOBTIDE_POD_NAME": name,
-            "JOBTIDE_HTTP_PORT": "0",
-            **settings,
-        }
-        made.append(Controller(name, env, tmp_path / f"{name}.log").start())
-        return made[-1]
-
-    yield start
-    for one in made:
-        assert one.process is not None
-        if one.process.poll() is None:
-            one.stop(signal.SIGKILL)
-
-
-@pytest.fixture
-def jobs(server: Server) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
-        conn.execute("DELETE FROM job_queue")
-        yield conn
-
-
-@pytest.fixture
-def insert(jobs: psycopg.Connection[Any]) -> Callable[..., None]:
-    row = jobs.execute("INSERT INTO tenants (name) VALUES ('somebody') RETURNING id").fetchone()
-    assert row is not None
-    tenant_id = row[0]
-
-    def some(count: int, *, status: str = "pending", worker_id: str | None = None) -> None:
-        jobs.execute(
-            "INSERT INTO job_queue (type, tenant_id, payload, status, worker_id, attempts) "
-            "SELECT 'thumbs', %s, '{}', %s::job_status, %s, 1 FROM generate_series(1, %s)",
-            [tenant_id, status, worker_id, count],
-        )
-
-    return some
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true value; fails at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain")
-        time.sleep(0.05)
-    return found
-
-
-@pytest.fixture
-def replicas(kubectl: Any) -> Callable[[], int | None]:
-    def read() -> int | None:
-        done = kubectl.run("get", "deployment", "thumbs-worker", "-o", "jsonpath={.spec.replicas}")
-        return int(done.stdout) if done.returncode == 0 and done.stdout else None
-
-    return read
-
-
-def condition(kubectl: Any, type_: str) -> dict[str, Any]:
-    status = kubectl.get("jobworkerpool", "thumbs").get("status", {})
-    return next((c for c in status.get("conditions", ()) if c["type"] == type_), {})
-
-
-def holder(kubectl: Any) -> str | None:
-    done = kubectl.run("get", "lease", "jobtide", "-o", "jsonpath={.spec.holderIdentity}")
-    return done.stdout or None
 
 
 def test_jobs_make_workers_and_the_pool_says_why(controller, kubectl, pool, insert, replicas):

@@ -18,6 +18,9 @@ NAME_LABEL = "app.kubernetes.io/name"
 WORKER_NAME = "jobtide-worker"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "jobtide"}
 
+# The fields of a pool's spec that its pods are made from.
+RENDERED = ("template", "types", "concurrency", "drain_seconds", "retry", "tenants", "database_secret")
+
 PROGRESS_DEADLINE_SECONDS = 600
 REVISIONS_KEPT = 2
 

@@ -8,9 +8,14 @@ and what others add stays. Each pass looks at the Deployment as it is now:
 |---|---|
 | is not there | all of it as jobtide-scale, without force: a Deployment that is not ours is not taken over |
 | is another's | none: Conflict |
-| has no or an older template of ours, or somebody changed it | template, as jobtide-template |
+| has none of our template, or the user changed the pool | template, as jobtide-template |
 | jobtide-scale owns more than the number, or the number is wrong | deletion costs of the pods that go; the number |
+| has a template that we render differently by now | template, when it is its turn (rollouts.py) |
+| has been changed by somebody else | template, twice a minute at most |
 | is as it should be | none |
+
+Each request names the resourceVersion of the Deployment that it was decided from: one that comes late, or meets
+somebody else's change, is refused, and the next look is at the Deployment as the API server has it.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.kube.client import DEPLOYMENTS, PODS, ApiError, Json
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.parse import (
+    ASKED_HASH,
     DELETION_COST,
     SCALE_MANAGER,
     TEMPLATE_HASH,
@@ -35,9 +41,11 @@ from jobtide_controller.kube.parse import (
     fingerprint,
     owner_uid,
     owner_words,
+    uid_of,
 )
 from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.kube.queue import GoneError
+from jobtide_controller.kube.rollouts import Rollouts
 from jobtide_controller.kube.writer import Writer
 
 Step = Literal["create", "template", "replicas"]
@@ -46,6 +54,8 @@ NOT_FOUND = 404
 CONFLICT = 409
 # Create, template, replicas, and one more of each if somebody interferes meanwhile.
 STEPS_AT_MOST = 6
+# A look at the Deployment costs less than the pause after a failure; whoever changes it all the time gets that pause.
+LOOKS_AT_MOST = 2
 # Somebody who keeps changing our fields is put right twice a minute, not in a loop.
 REPAIR_SECONDS = 30.0
 
@@ -68,6 +78,7 @@ class Applier:
         self._writer = writer
         self._monotonic = monotonic
         self._applied: dict[str, _Repair] = {}  # as our last template apply left the spec
+        self._rollouts = Rollouts(self._wake)
 
     def is_due(self, entry: PoolEntry, replicas: int) -> bool:
         """Whether there is anything to write for this pool."""
@@ -78,6 +89,7 @@ class Applier:
 
         `fleet` is asked when pods are chosen to go, which may be a while after the decision.
         """
+        looks = 0
         for _ in range(STEPS_AT_MOST):
             entry = self._inventory.pools.get(uid)
             if entry is None:
@@ -85,19 +97,30 @@ class Applier:
             step = self._next_step(entry, replicas)
             if step is None:
                 return
-            await self._take_step(step, entry, replicas, fleet)
+            try:
+                await self._take_step(step, entry, replicas, fleet)
+            except ApiError as error:
+                if error.code != CONFLICT or isinstance(error, ConflictError) or looks == LOOKS_AT_MOST:
+                    raise
+                looks += 1
+                await self._look(entry)
 
     def forget(self, uid: str) -> None:
         self._applied.pop(uid, None)
+        self._rollouts.end(uid)
 
     def _next_step(self, entry: PoolEntry, replicas: int) -> Step | None:
         deployment = self._inventory.deployment(entry.uid)
         if deployment is None:
             return "create"
-        if not deployment.template_applied or deployment.template_hash != template_hash(entry):
+        self._rollouts.look(entry.uid, deployment.rollout)
+        is_old = deployment.template_hash != template_hash(entry)
+        if not deployment.template_applied or (is_old and not _is_our_change(entry, deployment)):
             return "template"
         if not deployment.only_scale_owned or deployment.replicas != replicas:
             return "replicas"
+        if is_old:
+            return "template" if self._rollouts.may_begin(entry.uid) else None
         return "template" if self._is_changed_by_others(entry.uid, deployment) else None
 
     def _is_changed_by_others(self, uid: str, deployment: Deployment) -> bool:
@@ -105,6 +128,20 @@ class Applier:
         if applied.fingerprint == deployment.fingerprint:
             return False
         return self._monotonic() - applied.at >= REPAIR_SECONDS
+
+    def _wake(self, uid: str) -> None:
+        entry = self._inventory.pools.get(uid)
+        if entry is not None:
+            self._inventory.changes.mark(entry.database, uid)
+
+    async def _look(self, entry: PoolEntry) -> None:
+        """Take the Deployment as it is, whatever the watch has told so far."""
+        existing = await self._get(_path(entry))
+        known = self._inventory.deployment(entry.uid)
+        if existing is not None:
+            self._inventory.upsert_deployment(existing)
+        if known is not None and (existing is None or uid_of(existing) != known.uid):
+            self._inventory.forget_deployment({"metadata": {"uid": known.uid}})
 
     async def _take_step(self, step: Step, entry: PoolEntry, replicas: int, fleet: Callable[[], Fleet]) -> None:
         match step:
@@ -136,22 +173,31 @@ class Applier:
             )
 
     async def _template(self, entry: PoolEntry) -> None:
-        body = _with_hash(manifests.deployment_template_apply(entry.pool), entry)
-        answer = await self._writer.apply("template", _path(entry), body, manager=TEMPLATE_MANAGER)
+        known = self._inventory.deployment(entry.uid)
+        if known is None:
+            return
+        manifest = _with_hash(manifests.deployment_template_apply(entry.pool), entry)
+        body = {**manifest, "metadata": {**manifest["metadata"], **_decided_from(known)}}
+        if known.template_hash != template_hash(entry) and _is_our_change(entry, known):
+            self._rollouts.begin(entry.uid)
+        try:
+            answer = await self._writer.apply("template", _path(entry), body, manager=TEMPLATE_MANAGER)
+        except ApiError:
+            self._rollouts.end(entry.uid)
+            raise
         self._inventory.upsert_deployment(answer)
         deployment = self._inventory.deployment(entry.uid)
         if deployment is not None:
             self._applied[entry.uid] = _Repair(deployment.fingerprint, self._monotonic())
 
     async def _replicas(self, entry: PoolEntry, replicas: int) -> None:
-        deployment = self._inventory.deployment(entry.uid)
-        if deployment is None:
+        known = self._inventory.deployment(entry.uid)
+        if known is None:
             return
         body = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            # With the UID a Deployment that was deleted meanwhile is not made anew without a template.
-            "metadata": {"name": deployment.ref.name, "namespace": deployment.ref.namespace, "uid": deployment.uid},
+            "metadata": {"name": known.ref.name, "namespace": known.ref.namespace, **_decided_from(known)},
             "spec": {"replicas": replicas},
         }
         answer = await self._writer.apply("replicas", _path(entry), body, manager=SCALE_MANAGER)
@@ -189,10 +235,25 @@ def template_hash(entry: PoolEntry) -> str:
     return entry.template_hash
 
 
+def asked_hash(entry: PoolEntry) -> str:
+    """Of what the user wrote, without defaults: those may change from release to release."""
+    return fingerprint(entry.pool.spec.model_dump(mode="json", exclude_defaults=True, include=set(manifests.RENDERED)))
+
+
+def _is_our_change(entry: PoolEntry, deployment: Deployment) -> bool:
+    """Whether a new template comes from what we make of the pool, not from its user."""
+    return deployment.asked_hash == asked_hash(entry)
+
+
 def _with_hash(manifest: Json, entry: PoolEntry) -> Json:
     metadata = manifest["metadata"]
-    annotations = {**metadata.get("annotations", {}), TEMPLATE_HASH: template_hash(entry)}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+    hashes = {TEMPLATE_HASH: template_hash(entry), ASKED_HASH: asked_hash(entry)}
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **hashes}}}
+
+
+def _decided_from(deployment: Deployment) -> Json:
+    """With these, one that was deleted meanwhile is not made anew from a part of it."""
+    return {"uid": deployment.uid, "resourceVersion": str(deployment.version)}
 
 
 def _path(entry: PoolEntry) -> str:

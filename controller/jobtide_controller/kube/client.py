@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +12,8 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+
+from jobtide_controller.kube.connection import RestClient, time_limit
 
 Json = dict[str, Any]
 
@@ -25,17 +26,32 @@ LIST_SECONDS = 60.0
 PAGE = 500
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
 class ApiError(Exception):
     """The API server refused, or did not answer (code 0)."""
 
-    def __init__(self, code: int, reason: str, message: str, *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        causes: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+        self.causes = causes
+
+    @property
+    def namespace_ends(self) -> bool:
+        """Nothing new is let into a namespace that is being deleted: an expected end, nobody's trouble."""
+        return NAMESPACE_TERMINATING in self.causes
 
     def __str__(self) -> str:
         return f"{self.reason or self.code}: {self.message}" if self.code else self.message
@@ -81,6 +97,7 @@ class Api:
 
     def __init__(self, configuration: Configuration) -> None:
         self._client = ApiClient(configuration)
+        self._client.rest_client = RestClient(configuration, unacknowledged_seconds=WRITE_SECONDS)
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -123,10 +140,12 @@ class Api:
     ) -> Json:
         """The answer's object. Raises ApiError for every refusal and every silence."""
         headers = {"Accept": accept or "application/json", "Content-Type": content_type}
+        # The API server gives up when we do, whatever stands between us.
+        limited = {**(query or {}), "timeout": f"{timeout_seconds:g}s"}
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with time_limit(timeout_seconds):
                 serialized = await self._client.param_serialize(
-                    method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+                    method, path, query_params=list(limited.items()), header_params=headers, body=body,
                     auth_settings=["BearerToken"],
                 )  # fmt: skip
                 answer = await self._client.call_api(*serialized, _request_timeout=timeout_seconds)
@@ -150,4 +169,7 @@ def _refusal(code: int, headers: Mapping[str, str], raw: bytes) -> ApiError:
     details = status.get("details") or {}
     after = headers.get("Retry-After") or details.get("retryAfterSeconds")
     seconds = float(after) if after is not None and str(after).isdecimal() else None
-    return ApiError(code, status.get("reason") or "", status.get("message") or "", retry_after_seconds=seconds)
+    causes = frozenset(cause.get("reason", "") for cause in details.get("causes") or ())
+    return ApiError(
+        code, status.get("reason") or "", status.get("message") or "", retry_after_seconds=seconds, causes=causes
+    )

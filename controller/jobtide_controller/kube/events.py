@@ -86,7 +86,8 @@ class EventRecorder:
         except NotLeadingError:
             return  # its new holder sees the same and says it
         except ApiError as error:
-            self._emit(instrument.EventRefused(pool, str(error)))
+            if not error.namespace_ends:
+                self._emit(instrument.EventRefused(pool, str(error)))
 
 
 def _event(pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, instance: str) -> Json:

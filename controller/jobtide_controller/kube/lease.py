@@ -8,10 +8,15 @@
 
 No two clocks are compared. A follower counts from the moment it saw the lease change, which is after the holder sent
 that change; the holder counts from the moment it sent it. With hold_seconds < lease_seconds the holder has stopped
-before anybody may start, and what it had sent by then has been answered or has timed out:
+before anybody may start, and what it had sent by then has been answered or was cut off:
 
     leader    |send ---- hold 5 s ----| last write, at most 2.5 s |
     follower    |sees ---------------- lease 8 s ----------------| takes
+
+"Cut off" is meant: client.WRITE_SECONDS after it began, the connection of a write is reset (connection.py), so that
+neither TLS nor the kernel sends any more of it, and the API server, told the same limit, gives up too. What can still
+be late is what a proxy on the way has taken and kept; against that each write names the resourceVersion that it was
+decided from (apply.py), and is refused wherever the successor, or anybody, has written since.
 
 Every change carries the resourceVersion that was read, so that of two takers one is refused.
 """
@@ -38,12 +43,16 @@ class LeaseApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Takeover after a crash: lease_seconds and one poll, 9 s. After a release: one poll."""
+    """Takeover after a crash: lease_seconds and one poll, 9 s. After a release: one poll.
+
+    One renewal may fail, even by silence: renew + request + retry leave time for another within hold.
+    """
 
     lease_seconds: float = 8.0
     hold_seconds: float = 5.0
     renew_seconds: float = 2.0
-    poll_seconds: float = 1.0
+    retry_seconds: float = 0.5
+    poll_seconds: float = 0.7
     request_seconds: float = 1.5
 
 
@@ -73,6 +82,8 @@ class Elector:
         self._wall_clock = wall_clock
         self._leading = False
         self._held_until = 0.0
+        self._resigned_in_time = False
+        self._ours: Json | None = None  # as our last change left it
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
 
@@ -87,25 +98,33 @@ class Elector:
 
     async def step(self) -> float:
         """Renew, take, or look; the seconds until the next pass."""
+        failed = True
         try:
             async with asyncio.timeout(self._timing.request_seconds):
                 await self._advance()
+            failed = False
         except ApiError as error:
-            self._failed(error)
+            self._emit(LeaseFailed(str(error)))
         except TimeoutError:
-            self._failed(ApiError(0, "", f"no answer within {self._timing.request_seconds:g} s"))
+            self._emit(LeaseFailed(f"no answer within {self._timing.request_seconds:g} s"))
         if self._leading and not self.held():
             self._follow("no renewal was confirmed in time")
-        return self._timing.renew_seconds if self._leading and self.held() else self._timing.poll_seconds
+        if not self._leading:
+            return self._timing.poll_seconds
+        return self._timing.retry_seconds if failed else self._timing.renew_seconds
+
+    def resign(self) -> None:
+        """Begin no write any more; nobody takes over before `release`, so what is on its way has time to arrive."""
+        if self._leading:
+            self._resigned_in_time = self.held()
+            self._follow("asked to stop")
 
     async def release(self) -> None:
         """Let another take over at once; afterwards nothing may be written."""
-        if not self._leading:
+        self.resign()
+        if not self._resigned_in_time:
             return
-        was_held = self.held()
-        self._follow("released")
-        if not was_held:
-            return
+        self._resigned_in_time = False
         try:
             lease = await self._get()
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
@@ -115,6 +134,10 @@ class Elector:
             self._emit(LeaseFailed(f"not released, it runs out by itself: {error}"))
 
     async def _advance(self) -> None:
+        if self._ours is not None:
+            ours, self._ours = self._ours, None
+            if await self._take(ours):  # one request where nothing has changed
+                return
         lease = await self._get()
         if lease is None:
             await self._take(None)
@@ -137,23 +160,24 @@ class Elector:
         wait = max(self._timing.lease_seconds, float(spec.get("leaseDurationSeconds") or 0))
         return self._monotonic() - self._seen_at >= wait
 
-    async def _take(self, lease: Json | None) -> None:
-        """Write ourselves into the lease; a renewal if it is ours already."""
+    async def _take(self, lease: Json | None) -> bool:
+        """Write ourselves into the lease, a renewal if it is ours already; False if another was faster."""
         sent_at = self._monotonic()
         try:
             if lease is None:
                 body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": self._metadata}
-                await self._post({**body, "spec": self._spec({})})
+                self._ours = await self._post({**body, "spec": self._spec({})})
             else:
-                await self._put({**lease, "spec": self._spec(lease["spec"])})
+                self._ours = await self._put({**lease, "spec": self._spec(lease["spec"])})
         except ApiError as error:
             if error.code != CONFLICT:
                 raise
-            return  # another was faster; the next pass sees who
+            return False
         self._held_until = sent_at + self._timing.hold_seconds
         if not self._leading:
             self._leading = True
             self._emit(LeaderChanged(leading=True, why=f"took the lease as {self._identity}"))
+        return True
 
     def _spec(self, before: Json) -> Json:
         now = datetime.fromtimestamp(self._wall_clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -170,11 +194,9 @@ class Elector:
 
     def _follow(self, why: str) -> None:
         self._leading = False
+        self._ours = None
         self._seen = None
         self._emit(LeaderChanged(leading=False, why=why))
-
-    def _failed(self, error: ApiError) -> None:
-        self._emit(LeaseFailed(str(error)))
 
     async def _get(self) -> Json | None:
         try:

@@ -19,6 +19,7 @@ Json = Mapping[str, Any]
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 TEMPLATE_HASH = "jobtide.dev/template-hash"
+ASKED_HASH = "jobtide.dev/asked-hash"
 TEMPLATE_MANAGER = "jobtide-template"
 SCALE_MANAGER = "jobtide-scale"
 WORKER_CONTAINER = "worker"
@@ -38,6 +39,7 @@ class Deployment:
     version: int
     replicas: int
     template_hash: str | None  # of what we applied last
+    asked_hash: str | None  # of what the user had written then
     template_applied: bool  # the template manager has taken its fields
     only_scale_owned: bool  # the scale manager owns the replicas and nothing else
     fingerprint: str  # of the spec without replicas, to see somebody else's hand
@@ -94,6 +96,7 @@ def deployment_of(raw: Json) -> Deployment | None:
     if owner is None:
         return None
     spec, status = raw["spec"], raw.get("status") or {}
+    annotations = raw["metadata"].get("annotations") or {}
     template_owned = any(True for _ in _owned(raw, TEMPLATE_MANAGER))
     scale_owned = [field for fields in _owned(raw, SCALE_MANAGER) for field in fields]
     return Deployment(
@@ -102,7 +105,8 @@ def deployment_of(raw: Json) -> Deployment | None:
         owner_uid=owner,
         version=version_of(raw),
         replicas=spec.get("replicas", 1),
-        template_hash=(raw["metadata"].get("annotations") or {}).get(TEMPLATE_HASH),
+        template_hash=annotations.get(TEMPLATE_HASH),
+        asked_hash=annotations.get(ASKED_HASH),
         template_applied=template_owned,
         only_scale_owned=scale_owned == ["f:spec.f:replicas"],
         fingerprint=fingerprint({key: value for key, value in spec.items() if key != "replicas"}),

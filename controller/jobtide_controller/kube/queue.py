@@ -169,8 +169,9 @@ class WriteQueue:
         attempts = before.attempts + 1 if before is not None else 1
         pause = self._retry.seconds(attempts - 1, error)
         self._trouble[wish.key] = _Trouble(attempts, self._monotonic() + pause, wish.version)
-        self._emit(WriteFailed(wish.pool, wish.kind, str(error), pause))
-        wish.on_result(error)
+        if not error.namespace_ends:
+            self._emit(WriteFailed(wish.pool, wish.kind, str(error), pause))
+            wish.on_result(error)
         if wish.key not in self._waiting:  # a newer wish carries on by itself
             self._waiting[wish.key] = (next(self._order), wish)
         self._enqueue(*self._waiting[wish.key])

@@ -36,6 +36,8 @@ class Writer:
         self._pace = pace
 
     async def get(self, path: str) -> Json:
+        """What a write needs to know first."""
+        self._check_lease()
         return await self._api.request("GET", path)
 
     async def apply(self, what: str, path: str, body: Json, *, manager: str, force: bool = True) -> Json:
@@ -55,9 +57,9 @@ class Writer:
         return await self._write(what, lambda: self._api.request("POST", path, body=body))
 
     async def _write(self, what: str, send: Callable[[], Awaitable[Json]]) -> Json:
+        self._check_lease()  # a backlog ends at once with our time, not at its pace
         await self._pace.wait()
-        if not self._leading():  # asked last, after all waiting
-            raise NotLeadingError
+        self._check_lease()  # asked last, after all waiting
         started = time.monotonic()
         try:
             answer = await send()
@@ -66,3 +68,7 @@ class Writer:
             raise
         self._emit(Wrote(what, time.monotonic() - started, 200))
         return answer
+
+    def _check_lease(self) -> None:
+        if not self._leading():
+            raise NotLeadingError

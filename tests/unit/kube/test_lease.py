@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from jobtide_controller.instrument import LeaderChanged, LeaseFailed
-from jobtide_controller.kube.client import ApiError
+from jobtide_controller.kube.client import WRITE_SECONDS, ApiError
 from jobtide_controller.kube.lease import Elector, Timing
 from tests.unit.kube.objects import Clock, Events, refused
 
@@ -213,3 +213,33 @@ async def test_an_api_server_that_does_not_answer_is_said(elector, server, event
     server.down = refused(503)
     assert await elector("a").step() == TIMING.poll_seconds
     assert "503" in events.of(LeaseFailed)[0].message
+
+
+async def test_one_renewal_that_fails_loses_nothing(elector, server, clock):
+    a = elector("a")
+    clock.pass_(await a.step())
+    server.down = refused(0)
+    clock.pass_(TIMING.request_seconds)
+    assert await a.step() == TIMING.retry_seconds
+    server.down = None
+    clock.pass_(TIMING.retry_seconds)
+    assert a.held()
+    await a.step()
+    clock.pass_(TIMING.hold_seconds - 0.1)
+    assert a.held()
+
+
+async def test_whoever_resigns_writes_no_more_but_keeps_others_out_until_released(elector, server):
+    a, b = elector("a"), elector("b")
+    await a.step()
+    await b.step()
+    a.resign()
+    await b.step()
+    assert (a.held(), b.held()) == (False, False)
+    await a.release()
+    await b.step()
+    assert b.held()
+
+
+def test_a_write_of_the_last_moment_is_cut_off_before_another_may_start():
+    assert TIMING.hold_seconds + WRITE_SECONDS < TIMING.lease_seconds

@@ -1,0 +1,73 @@
+"""The controller's writing half against a real API server, step by step."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobtide_controller.decide.demand import Reading
+from jobtide_controller.instrument import Wrote
+from jobtide_controller.kube.apply import Applier
+from jobtide_controller.kube.client import Api
+from jobtide_controller.kube.inventory import Inventory
+from jobtide_controller.kube.pace import Pace
+from jobtide_controller.kube.queue import WriteQueue
+from jobtide_controller.kube.relist import Relister
+from jobtide_controller.kube.status import StatusWriter
+from jobtide_controller.kube.writer import Writer
+
+NOTHING = Reading(0.0, {})
+
+
+class Bench:
+    """The controller's writing half in one namespace; `see` reads the cluster as the watch would."""
+
+    def __init__(self, api: Api, kubectl: Any) -> None:
+        self.kubectl = kubectl
+        self.events: list[object] = []
+        self.seconds = 0.0
+        self.inventory = Inventory(self.events.append)
+        self.writer = Writer(api, self.events.append, leading=lambda: True, pace=Pace())
+        self.applier = Applier(self.inventory, self.writer, monotonic=lambda: self.seconds)
+        self.queue = WriteQueue(self.events.append)
+        self.statuses = StatusWriter(self.inventory, self.writer, self.queue)
+        self.relister = Relister(api, self.inventory, (kubectl.namespace,), self.events.append)
+        self.reading = NOTHING
+
+    async def see(self) -> None:
+        assert await self.relister.run_once()
+
+    async def make(self, manifest: dict[str, Any], replicas: int) -> dict[str, Any]:
+        """Apply the pool as its user does, then converge as the controller does."""
+        done = self.kubectl.apply(manifest)
+        assert done.returncode == 0, done.stderr
+        await self.see()
+        await self.converge(replicas)
+        return self.deployment()
+
+    async def converge(self, replicas: int) -> list[str]:
+        """What was written for it."""
+        before = len(self.events)
+        await self.applier.converge(self.entry.uid, replicas, lambda: self.inventory.fleet(self.entry, self.reading))
+        return [event.what for event in self.events[before:] if isinstance(event, Wrote)]
+
+    @property
+    def entry(self) -> Any:
+        (entry,) = self.inventory.pools
+        return entry
+
+    def deployment(self) -> dict[str, Any]:
+        output = self.kubectl("get", "deployment", "thumbs-worker", "-o", "json", "--show-managed-fields")
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+
+def owners(deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Fields of the spec by the manager that applied them."""
+    entries = deployment["metadata"]["managedFields"]
+    return {e["manager"]: e["fieldsV1"].get("f:spec", {}) for e in entries if e["operation"] == "Apply"}
+
+
+def env_of(deployment: dict[str, Any]) -> dict[str, str]:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry.get("value", "") for entry in container["env"]}

@@ -1,0 +1,83 @@
+"""The controller as a process, and what a test asks about it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Controller:
+    """One process; `words` is its log so far."""
+
+    name: str
+    env: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> Controller:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "jobtide_controller"]
+            self.process = subprocess.Popen(command, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def port(self) -> int | None:
+        lines = [line for line in self.words.splitlines() if '"port"' in line]
+        return json.loads(lines[-1])["port"] if lines else None
+
+    @property
+    def words(self) -> str:
+        return self.log.read_text()
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true value; fails at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} s in vain")
+        time.sleep(0.05)
+    return found
+
+
+def condition(kubectl: Any, type_: str, pool: str = "thumbs") -> dict[str, Any]:
+    status = kubectl.get("jobworkerpool", pool).get("status", {})
+    return next((c for c in status.get("conditions", ()) if c["type"] == type_), {})
+
+
+def holder(kubectl: Any) -> str | None:
+    done = kubectl.run("get", "lease", "jobtide", "-o", "jsonpath={.spec.holderIdentity}")
+    return done.stdout or None
+
+
+def replicas_of(kubectl: Any, pool: str = "thumbs") -> int | None:
+    done = kubectl.run("get", "deployment", f"{pool}-worker", "-o", "jsonpath={.spec.replicas}")
+    return int(done.stdout) if done.returncode == 0 and done.stdout else None
