@@ -173,5 +173,5 @@ def _is_at_rest(outcome: Outcome) -> bool:
     if isinstance(outcome.reading, Unreadable):
         return True
     history = decision.history
-    remembers = history.counts or history.flow or history.failing_since is not None or len(history.wants) > 1
+    remembers = history.counts or history.flow or history.failing is not None or len(history.wants) > 1
     return not (outcome.reading.depths or remembers)

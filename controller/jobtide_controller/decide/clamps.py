@@ -95,8 +95,8 @@ def is_paused(policy: JobWorkerPoolSpec, now: float) -> bool:
 
 def is_failing(situation: Situation) -> bool:
     """Every attempt has failed for long enough to say so. While a database fails all jobs, S stays as it was."""
-    since = situation.history.failing_since
-    return since is not None and situation.reading.taken_at - since >= FAILING_SECONDS
+    failing = situation.history.failing
+    return failing is not None and situation.reading.taken_at - failing.since >= FAILING_SECONDS
 
 
 def _limited(rules: Sequence[tuple[ClampName, Rule]], situation: Situation, numbers: Numbers, wanted: int) -> Limited:

@@ -31,6 +31,8 @@ class Depth:
     capped: bool = False  # counting stopped: due and later are at least this
     next_due_at: float | None = None  # when the first `later` row falls due
     arrivals: int = 0  # rows created since the previous reading
+    succeeded: int = 0  # attempts that were seen to end well since then; not all are looked at
+    failed: int = 0  # attempts that were seen to end otherwise, those that will be tried again among them
 
 
 @dataclass(frozen=True, slots=True)

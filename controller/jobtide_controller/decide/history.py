@@ -61,6 +61,13 @@ class Count:
     estimate: float  # of the due rows, dead-reckoned while counting stops early
 
 
+class Failing(NamedTuple):
+    """Attempts have ended, and none that was looked at ended well; by the database's clock."""
+
+    since: float
+    last_at: float  # when the latest of them was seen
+
+
 class Want(NamedTuple):
     """How many workers one decision would have had, by the controller's clock."""
 
@@ -77,7 +84,7 @@ class History:
     counts: Mapping[Key, Count] = field(default_factory=dict)
     types: Mapping[str, Learned] = field(default_factory=dict)
     flow: Mapping[Group, Pieces] = field(default_factory=dict)
-    failing_since: float | None = None  # attempts have ended since, and none of them well
+    failing: Failing | None = None
     wants: tuple[Want, ...] = ()
 
     def learned(self, type_: str) -> Learned:

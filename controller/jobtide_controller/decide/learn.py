@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from jobtide_controller.api.spec import Tenants
 from jobtide_controller.decide import flow
 from jobtide_controller.decide.demand import Depth, Key, Reading
-from jobtide_controller.decide.history import Count, Group, History, Learned
+from jobtide_controller.decide.history import Count, Failing, Group, History, Learned
 
 GAP_SECONDS = 20.0  # between readings further apart, what ran in between is a guess
+FAILING_KEPT_SECONDS = 60.0  # between two jobs that fail a pool may be empty, and still everything fails
 STEPPED_BACK_SECONDS = 60.0  # a clock set back by more was wrong before, not late now
 
 _NOTHING = Depth()
@@ -39,7 +40,7 @@ def learn(tenants: Tenants, reading: Reading, history: History) -> History:
         types=types,
         flow=_flow(tenants, reading, history),
         counts={key: _counted(key, depth, history, seconds, types) for key, depth in reading.depths.items()},
-        failing_since=_failing_since(changes, history, reading),
+        failing=_failing(reading, history.failing),
     )
 
 
@@ -76,11 +77,6 @@ class _Change:
     def ended(self) -> int:
         """Rows that left: came in, and are neither waiting nor running. 10 came, 4 more are there: 6 ended."""
         return self.arrivals - self.total
-
-    @property
-    def failing(self) -> bool:
-        """Attempts ended and put their rows back, more of them than can be new rows scheduled for later."""
-        return not self.capped and self.running_before > 0 and self.ended <= 0 and self.later > self.arrivals
 
     def slot_seconds(self, seconds: float) -> float:
         """Slots in use, between the two readings. 3 before and 5 now, 2 s apart: 8 slot seconds."""
@@ -169,10 +165,12 @@ def _count(depth: Depth, estimate: float) -> Count:
     return Count(depth.due, depth.later, depth.running, depth.capped, estimate)
 
 
-def _failing_since(changes: Mapping[str, _Change], history: History, reading: Reading) -> float | None:
-    """Since when attempts end without any job ending; a job that ends in any type clears it."""
-    if not reading.depths or any(change.ended > 0 for change in changes.values()):
+def _failing(reading: Reading, before: Failing | None) -> Failing | None:
+    """One attempt that ends well ends it, of whatever type; so does a minute with nothing to do and no failure."""
+    if any(depth.succeeded for depth in reading.depths.values()):
         return None
-    if history.failing_since is None and any(change.failing for change in changes.values()):
-        return reading.taken_at
-    return history.failing_since
+    if any(depth.failed for depth in reading.depths.values()):
+        return Failing(reading.taken_at if before is None else before.since, reading.taken_at)
+    if before is None or reading.depths or reading.taken_at - before.last_at < FAILING_KEPT_SECONDS:
+        return before
+    return None

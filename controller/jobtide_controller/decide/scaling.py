@@ -74,7 +74,7 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
         and (fleet.share is None or fleet.share.workers >= policy.min_replicas)
         and policy.replicas is None
         and not policy.paused
-        and history.failing_since is None
+        and history.failing is None
     )
 
 

@@ -13,6 +13,7 @@ from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
 from jobtide_controller.decide.demand import Blindness, Depth, Key, PodRun, Reading, Unreadable
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
+from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.blindness import checked_url, classify, words_of
 from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
@@ -20,6 +21,10 @@ from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 SQL_PACKAGE = "jobtide_controller.postgres.sql"
 
 ARRIVALS_CAP = 10_000
+
+# Enough to see within some ticks that one attempt in a hundred succeeds.
+WATCH_RUNNING = 64
+WATCH_SOON = 16
 
 # The statement costs as much as the rows it counts: 100,000 index entries take 30 to 50 ms. A thousand tenants with
 # a deep queue each say as much about the workers that are needed when 100 rows of each are counted.
@@ -46,6 +51,9 @@ class Limits:
 
     statement_seconds: float = 5.0
     depth_cap: int = 10_000
+
+
+_NOTHING = Depth()
 
 
 class UnfitError(Exception):
@@ -78,6 +86,7 @@ class Reader:
         self.session = Session(self._fresh_url)
         self._checked_at: float | None = None
         self._arrivals = Arrivals()
+        self._watched = Watched()
         self._read_at = 0.0
         self._keys = 0
         self._since: float | None = None
@@ -126,11 +135,16 @@ class Reader:
                 "arrivals_cap": ARRIVALS_CAP,
                 "overlap_seconds": OVERLAP_SECONDS,
                 "previous_at": self._arrivals.previous_at(started - self._read_at),
+                "watched_ids": list(self._watched.ids),
+                "watched_attempts": list(self._watched.attempts),
+                "watch_running": WATCH_RUNNING,
+                "watch_soon": WATCH_SOON,
             },
             timeout_seconds=self._limits.statement_seconds,
         )
         cost = self._monotonic() - started
         reading, self._arrivals = reading_of(rows, self._arrivals, depth_cap=self.depth_cap, query_seconds=cost)
+        self._watched = Watched.of(rows)
         self._read_at = started
         self._keys = len(reading.depths)
         return reading
@@ -164,7 +178,7 @@ def reading_of(
             continue
         key = Key(row["type"], row["tenant_id"])
         depth = _depth(row, before.count(key, _seen(row)), depth_cap)
-        if depth.due or depth.later or depth.running or depth.arrivals:
+        if depth != _NOTHING:
             depths[key] = depth
         if row["arrivals_overlap"]:
             overlap[key] = row["arrivals_overlap"]
@@ -190,4 +204,6 @@ def _depth(row: Mapping[str, Any], arrivals: int, depth_cap: int) -> Depth:
         # A row at `infinity` is scheduled for never.
         next_due_at=None if next_due_at == float("inf") else next_due_at,
         arrivals=arrivals,
+        succeeded=row["succeeded"],
+        failed=row["failed"],
     )

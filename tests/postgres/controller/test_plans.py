@@ -13,11 +13,13 @@ from psycopg.rows import dict_row
 
 from jobtide.sql import load
 from jobtide_controller.postgres.arrivals import Arrivals
-from jobtide_controller.postgres.readings import SQL_PACKAGE, reading_of
+from jobtide_controller.postgres.attempts import Watched
+from jobtide_controller.postgres.readings import SQL_PACKAGE, WATCH_RUNNING, WATCH_SOON, reading_of
 from jobtide_controller.postgres.session import BEFORE
 
 FINISHED, PENDING, TYPES, TENANTS, RUNNING = 200_000, 50_000, 10, 20, 100
 CAP = 100
+DUE_INDEX = "idx_job_queue_due"
 POD = "11111111-2222-3333-4444-555555555555"
 
 FILL = f"""
@@ -53,7 +55,8 @@ def large(server) -> Iterator[psycopg.Connection[Any]]:
 def parameters(**changed: Any) -> dict[str, Any]:
     (types, previous_at) = ([f"t{number}" for number in range(TYPES)], None)
     usual = {"types": types, "depth_cap": CAP, "arrivals_cap": 1000, "overlap_seconds": 1.0, "previous_at": previous_at}
-    return usual | changed
+    watch = {"watched_ids": [], "watched_attempts": [], "watch_running": WATCH_RUNNING, "watch_soon": WATCH_SOON}
+    return usual | watch | changed
 
 
 def explain(conn: psycopg.Connection[Any], name: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -84,12 +87,14 @@ def tables_scanned(plan: dict[str, Any]) -> set[tuple[str, str | None]]:
     }
 
 
-def test_a_reading_reads_two_indexes_and_no_table(large):
+def test_a_reading_reads_indexes_and_no_table(large):
     plan = explain(large, "readings", parameters())
     assert tables_scanned(plan) <= {
         ("Index Only Scan", "idx_job_queue_due"),
         ("Index Scan", "idx_job_queue_status_created_at"),
         ("Index Scan Backward", "idx_job_queue_status_created_at"),
+        ("Index Scan", "idx_job_queue_due"),  # rows to follow that are about to start
+        ("Index Scan", "job_queue_pkey"),  # rows that are followed
     }
     assert buffers(plan) < 6 * TYPES * TENANTS * 2 + RUNNING + 100
 
@@ -110,6 +115,27 @@ def test_a_reading_of_one_type_costs_one_types_keys(large):
 def test_a_reading_of_ten_thousand_idle_types_costs_no_probe_for_each(large):
     plan = explain(large, "readings", parameters(types=[f"idle{number}" for number in range(10_000)]))
     assert buffers(plan) < 4 * TYPES + RUNNING + 100
+
+
+def test_following_rows_costs_one_probe_for_each(large):
+    query = "SELECT array_agg(id::text) AS ids FROM (SELECT id FROM job_queue WHERE status = 'completed' LIMIT %s) AS q"
+    ids = large.execute(query, [WATCH_RUNNING + WATCH_SOON]).fetchone()["ids"]
+    plan = explain(large, "readings", parameters(watched_ids=ids, watched_attempts=[1] * len(ids)))
+    (probes,) = (node for node in nodes(plan) if node.get("Index Name") == "job_queue_pkey")
+    assert probes["Actual Rows"] * probes["Actual Loops"] == len(ids)
+    assert buffers(plan) < 6 * TYPES * TENANTS * 2 + RUNNING + 100 + 5 * len(ids)
+
+
+def test_rows_to_follow_are_few_however_many_are_about_to_start(large):
+    with large.transaction(force_rollback=True):
+        large.execute("RESET ROLE")
+        large.execute("UPDATE job_queue SET next_retry_at = now() + interval '4 s' WHERE next_retry_at IS NOT NULL")
+        large.execute("SET LOCAL ROLE jobtide_controller")
+        plan = explain(large, "readings", parameters())
+        rows = large.execute(load(SQL_PACKAGE, "readings"), parameters()).fetchall()
+    heap = [node for node in nodes(plan) if (node["Node Type"], node.get("Index Name")) == ("Index Scan", DUE_INDEX)]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in heap) <= WATCH_SOON
+    assert len(Watched.of(rows).ids) == WATCH_RUNNING + WATCH_SOON
 
 
 def test_arrivals_of_a_long_gap_are_bounded_by_their_cap(large):

@@ -90,6 +90,8 @@ def depths(draw: st.DrawFn, taken_at: float = NOW) -> Depth:
         capped=draw(st.booleans()),
         next_due_at=taken_at + draw(st.integers(1, 5_000)) / 4 if later else None,
         arrivals=draw(st.integers(0, 5_000)),
+        succeeded=draw(st.integers(0, 3)),
+        failed=draw(st.integers(0, 3)),
     )
 
 
@@ -115,6 +117,8 @@ def _any_depth(chance: Random, taken_at: float) -> Depth:
         capped=chance.random() < 0.2,
         next_due_at=taken_at + chance.uniform(0, 1_000) if later else None,
         arrivals=chance.choice([0, chance.randint(1, 5_000)]),
+        succeeded=chance.randint(0, 1),
+        failed=chance.randint(0, 1),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.demand import Blindness, Depth, Reading, Unreadable
 from jobtide_controller.decide.explain import clamped, sentence
-from jobtide_controller.decide.history import History, Learned, Want
+from jobtide_controller.decide.history import Failing, History, Learned, Want
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
 from tests.unit.decide.builders import NOW, A, fleet, replay, share, spec
@@ -139,7 +139,7 @@ def test_pause_that_ends_by_itself_wakes_the_decision_then():
     ("on_all_failing", "expected"), [pytest.param("Hold", 2, id="hold"), pytest.param("Scale", 54, id="scale")]
 )
 def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expected):
-    failing = replace(KNOWN, failing_since=NOW - 60, read_at=NOW - 1, counts={})
+    failing = replace(KNOWN, failing=Failing(NOW - 60, NOW - 1), read_at=NOW - 1, counts={})
     policy = {"workers": fleet(2), "history": failing, "onAllFailing": on_all_failing}
     decision = _decide(BURST, **policy)
     assert decision.replicas == expected

@@ -90,20 +90,25 @@ def test_key_that_is_gone_leaves_nothing_behind():
     assert dict(history.counts) == {}
 
 
-def test_failing_is_seen_when_attempts_end_and_no_job_does():
-    history = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, running=0, later=4)}))
-    assert history.failing_since == NOW + 1
-
-
-def test_new_rows_for_later_are_not_failures():
-    history = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, running=4, later=9, arrivals=9)}))
-    assert history.failing_since is None
-
-
-def test_one_job_that_ends_clears_the_failing():
-    failing = _after((0, {A: Depth(due=5, running=4)}), (1, {A: Depth(due=5, later=4)}))
-    cleared = learn(NO_CAPS, Reading(NOW + 2, {A: Depth(due=4, later=4)}), failing)
-    assert cleared.failing_since is None
+@pytest.mark.parametrize(
+    ("readings", "since"),
+    [
+        pytest.param([(0, {A: Depth(running=4)}), (1, {A: Depth(failed=2)})], 1, id="attempts fail"),
+        pytest.param([(0, {A: Depth(failed=2)}), (9, {A: Depth(failed=1)})], 0, id="since the first of them"),
+        pytest.param([(0, {A: Depth(failed=2)}), (9, {A: Depth(due=4, running=4)})], 0, id="nothing ended since"),
+        pytest.param([(0, {A: Depth(due=9, failed=2)}), (1, {A: Depth(due=5)})], 0, id="rows end, and fail"),
+        pytest.param([(0, {A: Depth(failed=2)}), (1, {A: Depth(failed=9, succeeded=1)})], None, id="one succeeds"),
+        pytest.param([(0, {A: Depth(failed=2)}), (1, {B: Depth(succeeded=1)})], None, id="one of another type does"),
+        pytest.param([(0, {A: Depth(failed=2)}), (59, {})], 0, id="empty for a while"),
+        pytest.param([(0, {A: Depth(failed=2)}), (60, {})], None, id="empty for a minute"),
+        pytest.param([(0, {A: Depth(failed=1)}), (50, {A: Depth(failed=1)}), (80, {})], 0, id="a minute from the last"),
+        pytest.param([(0, {A: Depth(failed=2)}), (600, {A: Depth(later=2)})], 0, id="in a long backoff"),
+        pytest.param([(0, {A: Depth(due=4, running=4)}), (1, {A: Depth(due=4, later=9, arrivals=9)})], None, id="new"),
+    ],
+)
+def test_a_pool_is_failing_from_the_first_failure_to_the_first_success(readings, since):
+    failing = _after((-1, {}), *readings).failing
+    assert (None if failing is None else failing.since - NOW) == since
 
 
 def test_restarted_controller_knows_what_the_status_kept():

@@ -5,12 +5,19 @@
 -- because a transaction that commits late leaves a created_at in the past: `arrivals_again` is what the previous
 -- window shows now, and `arrivals_overlap` what the next reading will compare that with.
 --
+-- How attempts end is followed on a few rows: those that ran at the previous reading, or were about to (`watched_ids`,
+-- with the number of the attempt that was to end next), and those that arrived since. A row that is pending again under
+-- that number has failed; one that was given back has one attempt less.
+--
 -- Always returns at least one row, which carries the clock; type is NULL in it where nothing waits or runs.
 --
 -- Parameters: types text[], depth_cap int, arrivals_cap int (rows a status), overlap_seconds float8,
---             previous_at float8 (epoch of the previous reading, NULL for the first)
--- Index:      idx_job_queue_due, index-only; idx_job_queue_status_created_at for what runs and what arrived
--- Bounds:     types in the table + keys * (2 + 2 * depth_cap) index entries; running rows; 4 * arrivals_cap rows
+--             previous_at float8 (epoch of the previous reading, NULL for the first), watched_ids uuid[],
+--             watched_attempts int[] (one length), watch_running int, watch_soon int (rows to follow from here on)
+-- Index:      idx_job_queue_due, index-only but for the rows to follow; idx_job_queue_status_created_at for what runs
+--             and what arrived; job_queue_pkey, one probe a watched row
+-- Bounds:     types in the table + keys * (2 + 2 * depth_cap) index entries; running rows; 4 * arrivals_cap rows;
+--             2 * watch_soon + watch_running rows
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT
         statement_timestamp() AS at,
@@ -107,22 +114,26 @@ waiting AS (
 ),
 -- The type is compared afterwards: here it would lead the planner to idx_job_queue_type and all finished jobs.
 processing AS MATERIALIZED (
-    SELECT q.type, q.tenant_id, q.worker_id
+    SELECT q.id, q.type, q.tenant_id, q.worker_id, q.attempts
     FROM job_queue AS q
     WHERE q.status = 'processing'
 ),
 -- Only claims of our own workers: a row that another consumer holds needs no worker of ours, also not when it is
 -- left there for ever.
-running_pod AS (
-    SELECT
-        processing.type, processing.tenant_id,
-        split_part(processing.worker_id, ':', 2) AS pod_uid,
-        count(*) AS running
+ours AS MATERIALIZED (
+    SELECT processing.id, processing.type, processing.tenant_id, processing.worker_id, processing.attempts
     FROM processing
     WHERE
         starts_with(processing.worker_id, 'jobtide:')
         AND processing.type IN (SELECT wanted.type FROM wanted)
-    GROUP BY processing.type, processing.tenant_id, pod_uid
+),
+running_pod AS (
+    SELECT
+        ours.type, ours.tenant_id,
+        split_part(ours.worker_id, ':', 2) AS pod_uid,
+        count(*) AS running
+    FROM ours
+    GROUP BY ours.type, ours.tenant_id, pod_uid
 ),
 running AS (
     SELECT
@@ -132,16 +143,80 @@ running AS (
     FROM running_pod
     GROUP BY running_pod.type, running_pod.tenant_id
 ),
+-- By chance, so that a job that runs for hours does not stand for all others; then a row of each type in turn.
+running_to_watch AS (
+    SELECT one.id, one.type, one.tenant_id, one.attempts AS attempt
+    FROM (
+        SELECT few.*, row_number() OVER (PARTITION BY few.type) AS turn
+        FROM (SELECT ours.* FROM ours ORDER BY random() LIMIT 4 * %(watch_running)s) AS few
+    ) AS one
+    ORDER BY one.turn
+    LIMIT %(watch_running)s
+),
+-- A failing job may be back in its backoff before the next reading, and so never be seen to run.
+soon_to_watch AS (
+    SELECT following.id, soon.type, soon.tenant_id, following.attempts + 1 AS attempt
+    FROM (
+        SELECT waiting.type, waiting.tenant_id
+        FROM waiting
+        CROSS JOIN clock
+        WHERE waiting.next_due_at < date_part('epoch', clock.at) + 5
+        ORDER BY waiting.next_due_at
+        LIMIT %(watch_soon)s
+    ) AS soon
+    CROSS JOIN clock
+    CROSS JOIN LATERAL (
+        SELECT q.id, q.attempts
+        FROM job_queue AS q
+        WHERE
+            q.status = 'pending' AND q.type = soon.type AND q.tenant_id = soon.tenant_id
+            AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) > clock.at
+        ORDER BY coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
+        LIMIT 1
+    ) AS following
+),
+to_watch AS (
+    SELECT
+        one.type, one.tenant_id,
+        array_agg(one.id::text) AS watch_ids,
+        array_agg(one.attempt) AS watch_attempts
+    FROM (SELECT * FROM running_to_watch UNION ALL SELECT * FROM soon_to_watch) AS one
+    GROUP BY one.type, one.tenant_id
+),
+watched AS (
+    SELECT
+        now_is.type, now_is.tenant_id,
+        count(*) FILTER (WHERE now_is.status = 'completed') AS succeeded,
+        count(*) FILTER (WHERE
+            now_is.status = 'failed'
+            OR (now_is.status = 'pending' AND now_is.attempts >= before.attempt)
+            OR (now_is.status = 'processing' AND now_is.attempts > before.attempt)
+        ) AS failed
+    FROM unnest(%(watched_ids)s::uuid[], %(watched_attempts)s::int[]) AS before (id, attempt)
+    CROSS JOIN LATERAL (
+        SELECT q.type, q.tenant_id, q.status, q.attempts
+        FROM job_queue AS q
+        WHERE q.id = before.id
+        LIMIT 1
+    ) AS now_is
+    WHERE now_is.type IN (SELECT wanted.type FROM wanted)
+    GROUP BY now_is.type, now_is.tenant_id
+),
 arrived AS (
     SELECT
         one.type, one.tenant_id,
         count(*) FILTER (WHERE one.created_at > clock.previous_at) AS arrivals_new,
         count(*) FILTER (WHERE one.created_at <= clock.previous_at) AS arrivals_again,
-        count(*) FILTER (WHERE one.created_at > clock.overlap_from) AS arrivals_overlap
+        count(*) FILTER (WHERE one.created_at > clock.overlap_from) AS arrivals_overlap,
+        count(*) FILTER (WHERE one.is_ours AND of_status.status = 'completed') AS succeeded,
+        count(*) FILTER (WHERE
+            one.is_ours
+            AND (of_status.status = 'failed' OR (of_status.status = 'pending' AND one.attempts > 0))
+        ) AS failed
     FROM unnest(enum_range(NULL::job_status)) AS of_status (status)
     CROSS JOIN clock
     CROSS JOIN LATERAL (
-        SELECT q.type, q.tenant_id, q.created_at
+        SELECT q.type, q.tenant_id, q.created_at, q.attempts, starts_with(q.worker_id, 'jobtide:') AS is_ours
         FROM job_queue AS q
         WHERE
             q.status = of_status.status
@@ -170,8 +245,14 @@ LEFT JOIN (
         running.pods,
         coalesce(arrived.arrivals_new, 0) AS arrivals_new,
         coalesce(arrived.arrivals_again, 0) AS arrivals_again,
-        coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap
+        coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap,
+        coalesce(arrived.succeeded, 0) + coalesce(watched.succeeded, 0) AS succeeded,
+        coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
+        to_watch.watch_ids,
+        to_watch.watch_attempts
     FROM waiting
     FULL JOIN running USING (type, tenant_id)
     FULL JOIN arrived USING (type, tenant_id)
+    FULL JOIN watched USING (type, tenant_id)
+    FULL JOIN to_watch USING (type, tenant_id)
 ) AS by_key ON TRUE
