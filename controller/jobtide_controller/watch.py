@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
 from jobtide_controller.instrument import Emit, Failed
@@ -30,6 +31,26 @@ _LABELS = dict(pair.split("=") for pair in WORKER_SELECTOR.split(","))
 
 Raw = dict[str, Any]
 Deliver = Callable[[Callable[[Raw], object], Raw], None]
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies every object for handlers of changes, which we don't have."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is written on users' objects."""
+
+
+class _NoMemories(ResourceMemories):
+    """kopf remembers three kilobytes of each object for daemons and retries, which we don't have either."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class WatchEndedError(RuntimeError):
@@ -112,6 +133,10 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = 70
     settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
     settings.watching.label_selectors["", PODS.plural] = WORKER_SELECTOR
+    settings.watching.chunk_size = 100
+    # A task, a queue and the last event of each object would live as long after it.
+    settings.queueing.idle_timeout = 0.1
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.process.ultimate_exiting_timeout = None
     return settings
 
@@ -146,6 +171,7 @@ async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], st
         await kopf.operator(
             registry=made,
             settings=operator_settings(),
+            memories=_NoMemories(),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=list(namespaces),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
+from jobtide_controller import watch
 from jobtide_controller.decide import manifests
 from jobtide_controller.instrument import PoolRef, Relisted
 from jobtide_controller.kube.client import Api, ApiError, load_configuration
@@ -98,6 +99,18 @@ class TestWatch:
             await until(lambda: inventory.pods.whereabouts(pod.uid) == GonePod(gives_back=True))
             kubectl("delete", "jobworkerpool", "thumbs")
             await until(lambda: inventory.pools.get(entry.uid) is None)
+
+    async def test_kopf_remembers_no_object(self, kubeconfig, inventory, kubectl, pool, monkeypatch):
+        memories = watch._NoMemories()
+        monkeypatch.setattr(watch, "_NoMemories", lambda: memories)
+        kubectl.apply(pool())
+        async with watching(inventory, kubectl.namespace):
+            await until(lambda: inventory.pools.by_ref(PoolRef(kubectl.namespace, "thumbs")))
+            kubectl.apply(pool(maxReplicas=7))
+            await until(
+                lambda: inventory.pools.by_ref(PoolRef(kubectl.namespace, "thumbs")).pool.spec.max_replicas == 7
+            )
+        assert list(memories.iter_all_memories()) == []
 
     async def test_nothing_is_written_on_the_users_objects(self, kubeconfig, inventory, kubectl, pool):
         kubectl.apply(pool())

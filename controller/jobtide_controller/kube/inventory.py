@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from jobtide_controller.kube.changes import Changes
 from jobtide_controller.kube.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
 from jobtide_controller.kube.pods import Pods
 from jobtide_controller.kube.pools import PoolEntry, Pools
+from jobtide_controller.kube.tombstones import Tombstones
 
 Raw = dict[str, Any]
 
@@ -29,17 +30,21 @@ class Inventory:
         self._deployments: dict[str, Deployment] = {}  # by the owning pool's UID
         self._owners: dict[str, str] = {}  # Deployment UID -> the owning pool's
         self._rejected: dict[str, int] = {}
+        self._gone = Tombstones()
         self._emit = emit
 
     def upsert_pool(self, raw: Raw) -> bool:
         """Whether what the user asks for is new."""
         uid, version = uid_of(raw), version_of(raw)
         known = self.pools.get(uid)
-        if known is not None and known.version >= version:
+        if uid in self._gone or (known is not None and known.version >= version):
             return False
         if raw["metadata"].get("deletionTimestamp"):
             # Deleted in the foreground: what we make anew now, the garbage collector would wait for.
             return self._forget_pool(uid)
+        if known is not None and known.generation == raw["metadata"].get("generation", 0):
+            known.version, known.status = version, raw.get("status")
+            return False
         try:
             pool = JobWorkerPool.model_validate({**raw, "status": None})
         except ValidationError as error:
@@ -47,9 +52,6 @@ class Inventory:
             return False
         self._rejected.pop(uid, None)
         entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"))
-        if known is not None and known.pool.metadata.generation == pool.metadata.generation:
-            known.version, known.status = version, entry.status
-            return False
         if known is not None and known.database != entry.database:
             self.changes.mark(known.database, uid)
         self.pools.put(entry)
@@ -64,7 +66,7 @@ class Inventory:
         if deployment is None:
             return False
         known = self._deployments.get(deployment.owner_uid)
-        if known is not None and known.version >= deployment.version:
+        if deployment.uid in self._gone or (known is not None and known.version >= deployment.version):
             return False
         self._deployments[deployment.owner_uid] = deployment
         self._owners[deployment.uid] = deployment.owner_uid
@@ -86,29 +88,24 @@ class Inventory:
                 self.changes.wake(database)
         return changed
 
-    def relisted_pools(self, items: Sequence[Raw], list_version: int) -> int:
-        """Compare with a full list; the number of repairs."""
-        repaired = sum([self.upsert_pool(raw) for raw in items])
-        present = {uid_of(raw) for raw in items}
+    def forget_absent_pools(self, present: AbstractSet[str], list_version: int) -> int:
+        """Those that a full list of this version should have had; how many there were."""
         absent = [entry.uid for entry in self.pools if entry.uid not in present and entry.version <= list_version]
-        return repaired + sum([self._forget_pool(uid) for uid in absent])
+        return sum([self._forget_pool(uid) for uid in absent])
 
-    def relisted_deployments(self, items: Sequence[Raw], list_version: int) -> int:
-        repaired = sum([self.upsert_deployment(raw) for raw in items])
-        present = {uid_of(raw) for raw in items}
+    def forget_absent_deployments(self, present: AbstractSet[str], list_version: int) -> int:
         absent = [
             known.uid
             for known in self._deployments.values()
             if known.uid not in present and known.version <= list_version
         ]
-        return repaired + sum([self._forget_deployment(uid) for uid in absent])
+        return sum([self._forget_deployment(uid) for uid in absent])
 
-    def relisted_pods(self, items: Sequence[Raw], list_version: int) -> int:
-        repaired = sum([self.upsert_pod(raw) for raw in items])
-        absent = self.pods.absent({uid_of(raw) for raw in items}, list_version)
+    def forget_absent_pods(self, present: AbstractSet[str], list_version: int) -> int:
+        absent = self.pods.absent(present, list_version)
         for uid in absent:
             self._mark_ref(self.pods.vanished(uid))
-        return repaired + len(absent)
+        return len(absent)
 
     def deployment(self, pool_uid: str) -> Deployment | None:
         return self._deployments.get(pool_uid)
@@ -132,6 +129,7 @@ class Inventory:
 
     def _forget_pool(self, uid: str) -> bool:
         self._rejected.pop(uid, None)
+        self._gone.add(uid)
         entry = self.pools.drop(uid)
         if entry is None:
             return False
@@ -141,6 +139,7 @@ class Inventory:
         return True
 
     def _forget_deployment(self, uid: str) -> bool:
+        self._gone.add(uid)
         owner = self._owners.pop(uid, None)
         known = self._deployments.get(owner) if owner is not None else None
         if owner is None or known is None or known.uid != uid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from statistics import median
 from typing import Any
@@ -65,7 +66,7 @@ class Pods:
         self._remember(uid, GonePod(gives_back=True))
         return self._drop(uid)
 
-    def absent(self, present: set[str], list_version: int) -> list[str]:
+    def absent(self, present: AbstractSet[str], list_version: int) -> list[str]:
         """UIDs that a full list should have had."""
         return [uid for uid, (_, version) in self._known.items() if uid not in present and version <= list_version]
 

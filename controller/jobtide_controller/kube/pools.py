@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.context import Overlap
 from jobtide_controller.instrument import PoolRef
 
+# 10,000 pools as objects are 140 MB, as text 20 MB. Those that have something to do are looked at in every tick, and
+# so many of them stay parsed.
+PARSED_POOLS = 1_000
 
-@dataclass(slots=True)
+
 class PoolEntry:
-    """One pool as the API server has it; its status is ours and follows our own writes."""
+    """One pool as the API server has it; its status is ours and follows our own writes. Kept as text, for there are
+    many pools and most of them rest.
+    """
 
-    uid: str
-    ref: PoolRef
-    pool: JobWorkerPool
-    version: int
-    status: Mapping[str, Any] | None
-    template_hash: str | None = None  # of the manifest, once it was needed
+    __slots__ = ("_pool", "_status", "database", "generation", "ref", "template_hash", "types", "uid", "version")
+
+    def __init__(
+        self, uid: str, ref: PoolRef, pool: JobWorkerPool, version: int, status: Mapping[str, Any] | None
+    ) -> None:
+        self.uid = uid
+        self.ref = ref
+        self.version = version
+        self.generation = pool.metadata.generation
+        self.database = pool.spec.database
+        self.types = pool.spec.types
+        self.template_hash: str | None = None  # of the manifest, once it was needed
+        self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        self.status = status
 
     @property
-    def database(self) -> str:
-        return self.pool.spec.database
+    def pool(self) -> JobWorkerPool:
+        return _pool_of(self._pool)
 
     @property
-    def types(self) -> tuple[str, ...]:
-        return self.pool.spec.types
+    def status(self) -> Mapping[str, Any] | None:
+        return None if self._status is None else _status_of(self._status)
+
+    @status.setter
+    def status(self, status: Mapping[str, Any] | None) -> None:
+        self._status = None if status is None else json.dumps(status, separators=(",", ":"))
+
+
+@lru_cache(maxsize=PARSED_POOLS)
+def _pool_of(text: bytes) -> JobWorkerPool:
+    return JobWorkerPool.model_validate_json(text)
+
+
+@lru_cache(maxsize=PARSED_POOLS)
+def _status_of(text: str) -> Mapping[str, Any]:
+    status: Mapping[str, Any] = json.loads(text)
+    return status
 
 
 class Pools:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from jobtide_controller.decide.manifests import MANAGED_BY, NAME_LABEL, WORKER_NAME
@@ -24,10 +25,18 @@ AFTER_START_SECONDS = 15.0
 FIRST_RETRY_SECONDS = (0.5, 5.0)
 
 
+# Between two pauses in which probes are answered and the lease is renewed.
+OBJECTS_AT_ONCE = 20
+
+
 @dataclass(frozen=True, slots=True)
-class Found:
-    items: list[Json]
-    version: int
+class _Kind:
+    """What is listed, and how the inventory takes it."""
+
+    resource: Resource
+    selector: str | None
+    upsert: Callable[[Json], bool]
+    forget_absent: Callable[[AbstractSet[str], int], int]
 
 
 class Relister:
@@ -35,7 +44,11 @@ class Relister:
 
     def __init__(self, api: Api, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
         self._api = api
-        self._inventory = inventory
+        self._kinds = (
+            _Kind(POOLS, None, inventory.upsert_pool, inventory.forget_absent_pools),
+            _Kind(DEPLOYMENTS, WORKER_SELECTOR, inventory.upsert_deployment, inventory.forget_absent_deployments),
+            _Kind(PODS, WORKER_SELECTOR, inventory.upsert_pod, inventory.forget_absent_pods),
+        )
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._emit = emit
 
@@ -67,32 +80,41 @@ class Relister:
         return found
 
     async def _pass(self, *, is_first: bool) -> bool:
-        steps: tuple[tuple[Resource, str | None, Callable[[list[Json], int], int]], ...] = (
-            (POOLS, None, self._inventory.relisted_pools),
-            (DEPLOYMENTS, WORKER_SELECTOR, self._inventory.relisted_deployments),
-            (PODS, WORKER_SELECTOR, self._inventory.relisted_pods),
-        )
-        for resource, selector, compare in steps:
+        for kind in self._kinds:
             started = time.monotonic()
             try:
-                found = await self._list(resource, selector)
+                count, repaired = await self._compare(kind)
             except ApiError as error:
-                self._emit(RelistFailed(resource.plural, str(error)))
+                self._emit(RelistFailed(kind.resource.plural, str(error)))
                 return False
-            repaired = compare(found.items, found.version)
             seconds = time.monotonic() - started
-            self._emit(Relisted(resource.plural, len(found.items), 0 if is_first else repaired, seconds))
+            self._emit(Relisted(kind.resource.plural, count, 0 if is_first else repaired, seconds))
         return True
 
-    async def _list(self, resource: Resource, selector: str | None) -> Found:
-        """All namespaces; the oldest list's version counts, so that nothing newer is dropped."""
-        items: list[Json] = []
+    async def _compare(self, kind: _Kind) -> tuple[int, int]:
+        """All namespaces; how many objects there are, and how many of them were news.
+
+        An object is let go as soon as it was looked at: 10,000 of them at once are half a gigabyte. The oldest list's
+        version counts for what is absent, so that nothing newer is dropped.
+        """
+        present: set[str] = set()
         versions: list[int] = []
+        repaired = 0
         for namespace in self._namespaces:
             first = True
-            async for page in self._api.list_pages(resource.path(namespace), label_selector=selector):
-                items += page["items"]
+            async for page in self._api.list_pages(kind.resource.path(namespace), label_selector=kind.selector):
                 if first:
                     versions.append(int(page["metadata"]["resourceVersion"]))
                     first = False
-        return Found(items, min(versions))
+                async for raw in _in_turns(page["items"]):
+                    present.add(uid_of(raw))
+                    repaired += kind.upsert(raw)
+        return len(present), repaired + kind.forget_absent(present, min(versions))
+
+
+async def _in_turns(items: list[Json]) -> AsyncIterator[Json]:
+    """One after the other, with pauses for everybody else."""
+    for number, item in enumerate(items):
+        if number % OBJECTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield item

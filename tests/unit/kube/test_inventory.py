@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.demand import Blindness, Key, PodRun, Reading, Unreadable
 from jobtide_controller.instrument import ObjectRejected, PoolRef
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.parse import GonePod
 from jobtide_controller.kube.pods import Presence
+from jobtide_controller.kube.tombstones import KEPT, Tombstones
 from tests.unit.kube.objects import Events, deployment, pod, pool
 
 THUMBS = PoolRef("media", "thumbs")
@@ -192,35 +194,83 @@ class TestRelist:
     def test_what_a_newer_list_does_not_have_is_dropped(self, inventory):
         inventory.upsert_pool(pool("a", version_=10))
         inventory.upsert_pool(pool("b", version_=11))
-        assert inventory.relisted_pools([pool("a", version_=10)], list_version=20) == 1
+        assert inventory.forget_absent_pools({"uid-a"}, list_version=20) == 1
+        assert inventory.pools.get("uid-a") is not None
         assert inventory.pools.get("uid-b") is None
 
     def test_what_came_after_the_list_stays(self, inventory):
         inventory.upsert_pool(pool("late", version_=21))
         inventory.upsert_deployment(deployment("late", version_=22))
         inventory.upsert_pod(pod("late-pod", version_=23))
-        assert inventory.relisted_pools([], list_version=20) == 0
-        assert inventory.relisted_deployments([], list_version=20) == 0
-        assert inventory.relisted_pods([], list_version=20) == 0
+        assert inventory.forget_absent_pools(set(), list_version=20) == 0
+        assert inventory.forget_absent_deployments(set(), list_version=20) == 0
+        assert inventory.forget_absent_pods(set(), list_version=20) == 0
         assert inventory.pools.get("uid-late") is not None
         assert inventory.deployment("uid-late") is not None
         assert inventory.pods.whereabouts("uid-late-pod") is Presence.ALIVE
 
     def test_a_list_that_says_nothing_new_repairs_nothing(self, inventory):
+        for _ in range(2):
+            news = [
+                inventory.upsert_pool(pool(version_=10)),
+                inventory.upsert_deployment(deployment(version_=11)),
+                inventory.upsert_pod(pod(version_=12)),
+            ]
+        assert news == [False, False, False]
+
+    @pytest.mark.parametrize("how", ["by an event", "by a list"])
+    def test_what_was_deleted_while_a_list_came_in_does_not_come_back_with_it(self, inventory, how):
         inventory.upsert_pool(pool(version_=10))
         inventory.upsert_deployment(deployment(version_=11))
-        inventory.upsert_pod(pod(version_=12))
-        assert inventory.relisted_pools([pool(version_=10)], 20) == 0
-        assert inventory.relisted_deployments([deployment(version_=11)], 20) == 0
-        assert inventory.relisted_pods([pod(version_=12)], 20) == 0
+        if how == "by an event":
+            inventory.forget_pool(pool(version_=15))
+            inventory.forget_deployment(deployment(version_=16))
+        else:
+            inventory.forget_absent_pools(set(), list_version=20)
+            inventory.forget_absent_deployments(set(), list_version=20)
+        assert not inventory.upsert_pool(pool(version_=10))
+        assert not inventory.upsert_deployment(deployment(version_=11))
+        assert len(inventory.pools) == 0
+        assert inventory.deployment("uid-thumbs") is None
 
     def test_a_pod_whose_deletion_was_missed_is_gone_and_gives_back(self, inventory):
         inventory.upsert_pool(pool())
         inventory.upsert_pod(pod(version_=12))
         inventory.changes.take("main")
-        assert inventory.relisted_pods([], list_version=20) == 1
+        assert inventory.forget_absent_pods(set(), list_version=20) == 1
         assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
         assert inventory.changes.take("main") == {"uid-thumbs"}
+
+
+class TestEntry:
+    """Entries are kept as text: what is read back is what was put in."""
+
+    def test_a_pool_is_what_the_api_server_sent(self, inventory):
+        raw = pool(
+            types=["a", "bücher"],
+            tenants={"maxConcurrent": 3, "overrides": {"11111111-2222-3333-4444-555555555555": 64}},
+            paused=True,
+            pausedUntil="2026-11-30T08:00:00+01:00",
+            template={"spec": {"containers": [{"name": "worker", "image": "a:1", "x": [1, 2.5, None, True, "ü"]}]}},
+        )
+        inventory.upsert_pool(raw)
+        assert entry_of(inventory).pool == JobWorkerPool.model_validate(raw)
+
+    @pytest.mark.parametrize("status", [None, {}, {"pending": 5, "conditions": [{"type": "Ready", "message": "ü"}]}])
+    def test_a_status_is_what_was_written(self, inventory, status):
+        inventory.upsert_pool(pool())
+        entry_of(inventory).status = status
+        assert entry_of(inventory).status == status
+
+
+class TestTombstones:
+    def test_the_oldest_are_forgotten_first(self):
+        stones = Tombstones()
+        for number in range(KEPT + 1):
+            stones.add(f"uid-{number}")
+        assert "uid-0" not in stones
+        assert "uid-1" in stones
+        assert f"uid-{KEPT}" in stones
 
 
 async def test_waiting_ends_with_the_first_change(inventory):
