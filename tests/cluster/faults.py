@@ -85,6 +85,7 @@ class FaultProxy:
         self.kubeconfig = folder / f"{name}.kubeconfig"
         self.passed: list[Call] = []
         self.spoilt: list[Call] = []
+        self.met = 0  # calls that the present fault, or the last one, was on
         self._plane = plane
         self._fault: Fault | None = None
         self._lifted = asyncio.Event()
@@ -114,6 +115,7 @@ class FaultProxy:
 
     def begin(self, fault: Fault) -> None:
         self._loop.call_soon_threadsafe(self._lifted.clear)
+        self.met = 0
         self._fault = fault
 
     def lift(self) -> None:
@@ -147,9 +149,9 @@ class FaultProxy:
 
     async def _start(self) -> None:
         context = ssl.create_default_context(cafile=str(self._plane.authority))
-        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        self._connector = aiohttp.TCPConnector(ssl=context, limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        self._session = aiohttp.ClientSession(connector=self._connector, timeout=timeout, auto_decompress=False)
         application = web.Application(client_max_size=10_000_000)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -162,12 +164,14 @@ class FaultProxy:
         self._runs.set()
 
     async def _stop(self) -> None:
-        await self._runner.cleanup()
+        await self._connector.close(abort_ssl=True)  # watches would be closed politely, and late
         await self._session.close()
+        await self._runner.cleanup()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
             with contextlib.suppress(BaseException):
                 await task
+        await asyncio.sleep(0)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.transport is not None:
@@ -177,6 +181,7 @@ class FaultProxy:
         fault = self._fault
         if fault is None or not fault.on(call):
             return await self._pass_on(request, call, raw)
+        self.met += 1
         if fault.holds:
             self.spoilt.append(call)
             await self._lifted.wait()

@@ -1,0 +1,62 @@
+"""The API server fails in every way it can while jobs wait: nothing wrong is written, and the process lives on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.controllers import condition, until
+from tests.cluster.faults import Call, Fault
+
+
+def writes(call: Call) -> bool:
+    return call.is_write
+
+
+def leases(call: Call) -> bool:
+    return call.is_lease
+
+
+def watches(call: Call) -> bool:
+    return call.is_watch
+
+
+STEPS_DOWN = "not leading"
+TRIES_AGAIN = "failed, next try in"
+SAYS_NOTHING = ""
+
+# The fault, and what the controller says of it.
+FAULTS = {
+    "answers come after 3 s": (Fault(answers_after_seconds=3.0), STEPS_DOWN),
+    "too many requests, come again in 1 s": (Fault(code=429, retry_after_seconds=1), STEPS_DOWN),
+    "every write conflicts": (Fault(on=writes, code=409), TRIES_AGAIN),
+    "every write fails": (Fault(on=writes, code=500), TRIES_AGAIN),
+    "everything is unavailable": (Fault(code=503), STEPS_DOWN),
+    "the lease can't be renewed": (Fault(on=leases, code=500), STEPS_DOWN),
+    "no watch can begin": (Fault(on=watches, code=503), SAYS_NOTHING),
+    "silence": (Fault(holds=True), STEPS_DOWN),
+    "silence, and what was sent arrives late": (Fault(holds=True, lands_late=True), STEPS_DOWN),
+}
+
+
+@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_writes_nothing_wrong_and_is_over_when_it_is_over(
+    fault, said, controller, proxy, kubectl, pool, insert, replicas
+):
+    way = proxy("jobtide-0")
+    kubectl.apply(pool())
+    insert(8)
+    running = controller(KUBECONFIG=str(way.kubeconfig))
+    before = until(lambda: replicas() or 0)
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    way.cut()
+    with way.fault(fault):
+        insert(100)
+        until(lambda: way.met >= 3 and said in running.words)
+    wanted = until(lambda: (replicas() or 0) > before and replicas())
+    until(lambda: kubectl.get("jobworkerpool", "thumbs")["status"].get("desiredReplicas") == wanted)
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    numbers = [number for _, number in way.scaled]
+    assert set(numbers) <= {0, before, wanted}
+    assert numbers == sorted(numbers), "never down"
+    assert running.is_running
+    assert "Traceback" not in running.words
