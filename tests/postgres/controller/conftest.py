@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,38 @@ def configure(urls: DatabaseUrls) -> Callable[..., None]:
         (folder / "url").write_text(url + "\n")
 
     return write
+
+
+@pytest.fixture
+def mount(urls: DatabaseUrls) -> Callable[..., str]:
+    """mount(url, name="main") -> name: as the kubelet does it, by the swap of a link that all files go through."""
+    versions = itertools.count(1)
+
+    def swap(url: str, name: str = "main") -> str:
+        folder = urls.folder / name
+        version = folder / f"..2026_11_24_{next(versions)}"
+        version.mkdir(parents=True)
+        (version / "url").write_text(url)
+        (folder / "..data_tmp").symlink_to(version.name)
+        (folder / "..data_tmp").rename(folder / "..data")
+        if not (folder / "url").is_symlink():
+            (folder / "url").symlink_to("..data/url")
+        return name
+
+    return swap
+
+
+@pytest.fixture
+def reading_from(urls: DatabaseUrls) -> Iterator[Callable[[str], Reader]]:
+    """reading_from(name): a reader of the database of this name, wherever its URL is."""
+    with ExitStack() as opened:
+
+        def new(name: str) -> Reader:
+            reader = Reader(name, urls, Limits())
+            opened.callback(reader.session.close)
+            return reader
+
+        yield new
 
 
 @pytest.fixture

@@ -7,15 +7,19 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from dev.postgres import Server
+from jobtide.schema import apply
 from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
+
+MAX_CONNECTIONS = 8
 
 
 @pytest.fixture
@@ -40,6 +44,33 @@ def login(app) -> Callable[..., str]:
 def locked_server(server: Server) -> Iterator[Server]:
     with Server(version=server.version, password="right p@ss") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def full_server(server: Server) -> Iterator[Server]:
+    with Server(version=server.version, settings={"max_connections": str(MAX_CONNECTIONS)}) as running:
+        apply(running.dsn, roles=True)
+        with psycopg.connect(running.dsn, autocommit=True) as admin:
+            admin.execute("CREATE ROLE controller LOGIN IN ROLE jobtide_controller")
+        yield running
+
+
+@pytest.fixture
+def rotate(locked_server: Server) -> Callable[[str], str]:
+    """rotate(password): the URL of a role that has this password from now on; who is logged in is cut off."""
+    role = f"rotated_{uuid.uuid4().hex}"
+    with psycopg.connect(locked_server.dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {role}")
+        apply(locked_server.url(role), roles=True)
+        admin.execute(f"CREATE ROLE {role} LOGIN IN ROLE jobtide_controller")
+
+    def change(password: str) -> str:
+        with psycopg.connect(locked_server.dsn, autocommit=True) as admin:
+            admin.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
+            admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [role])
+        return locked_server.url(role, user=role, password=password)
+
+    return change
 
 
 def as_role(url: str, role: str) -> str:
@@ -102,6 +133,16 @@ def test_a_rotated_password_is_used_at_once_without_a_restart(new_reader, locked
     assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING, "logged in, and looked for the table"
 
 
+def test_a_password_is_rotated_under_a_running_reader_by_the_swap_of_a_mounted_secret(reading_from, rotate, mount):
+    reader = reading_from(mount(rotate("first")))
+    assert isinstance(reader.read(["a"]), Reading)
+    renewed = rotate("second")
+    assert blind(reader.read(["a"])).reason is Blindness.UNREACHABLE, "its connection was cut"
+    assert blind(reader.read(["a"])).reason is Blindness.AUTH_FAILED
+    mount(renewed)
+    assert isinstance(reader.read(["a"]), Reading)
+
+
 def test_another_url_ends_the_connection_to_the_old_one(new_reader, database, own_database, configure):
     reader = new_reader(database)
     assert isinstance(reader.read(["a"]), Reading)
@@ -119,8 +160,19 @@ def test_a_server_without_tls_is_a_tls_failure_where_the_url_demands_it(new_read
 
 def test_a_role_that_has_all_its_connections_is_too_many(new_reader, database, login, connect):
     url = as_role(database, login(member_of="jobtide_controller", limit=1))
+    reader = new_reader(url)
     with connect(url):
-        assert blind(new_reader(url).read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+        assert blind(reader.read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+    assert isinstance(reader.read(["a"]), Reading)
+
+
+def test_a_server_that_has_all_its_connections_is_too_many(new_reader, full_server):
+    reader = new_reader(full_server.url(user="controller"))
+    with ExitStack() as held:
+        for _ in range(MAX_CONNECTIONS):
+            held.enter_context(psycopg.connect(full_server.dsn))
+        assert blind(reader.read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+    assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_statement_that_waits_for_a_lock_ends_in_time(new_reader, database, connect):
@@ -136,30 +188,42 @@ def test_a_statement_that_waits_for_a_lock_ends_in_time(new_reader, database, co
 
 
 def test_a_missing_table_says_what_to_run(new_reader, empty_database):
-    answer = blind(new_reader(empty_database).read(["a"]))
+    reader = new_reader(empty_database)
+    answer = blind(reader.read(["a"]))
     assert answer.reason is Blindness.TABLE_MISSING
     assert "jobtide schema apply" in answer.message
+    apply(empty_database, roles=True)
+    assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_table_that_is_dropped_in_mid_run_is_missing(reader, app):
     assert isinstance(reader.read(["a"]), Reading)
     app.execute("ALTER TABLE job_queue RENAME TO job_queue_old")
     assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING
+    app.execute("ALTER TABLE job_queue_old RENAME TO job_queue")
+    assert isinstance(reader.read(["a"]), Reading)
 
 
-def test_a_missing_grant_is_named(new_reader, database, login):
-    answer = blind(new_reader(as_role(database, login())).read(["a"]))
+def test_a_missing_grant_is_named(new_reader, database, login, app):
+    role = login()
+    reader = new_reader(as_role(database, role))
+    answer = blind(reader.read(["a"]))
     assert answer.reason is Blindness.GRANT_MISSING
     assert "SELECT" in answer.message
+    app.execute(sql.SQL("GRANT jobtide_controller TO {}").format(sql.Identifier(role)))
+    assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_role_that_sees_no_rows_is_blind_not_idle(new_reader, database, login, app, insert):
     insert("a")
     role = login()
     app.execute(sql.SQL("GRANT SELECT, UPDATE ON job_queue TO {}").format(sql.Identifier(role)))
-    answer = blind(new_reader(as_role(database, role)).read(["a"]))
+    reader = new_reader(as_role(database, role))
+    answer = blind(reader.read(["a"]))
     assert answer.reason is Blindness.RLS_HIDES_ROWS
     assert role in answer.message
+    app.execute(sql.SQL("GRANT jobtide_controller TO {}").format(sql.Identifier(role)))
+    assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_column_of_another_type_is_named(new_reader, empty_database, connect):

@@ -92,10 +92,10 @@ class Board:
 
 
 class World:
-    def __init__(self, *, connections: int | None = None) -> None:
+    def __init__(self, *, source=None, connections: int | None = None) -> None:
         self.clock, self.events, self.leading = Clock(), Events(), True
         self.inventory = Inventory(self.events)
-        self.source, self.orphans, self.board = Source(), Orphans(), Board()
+        self.source, self.orphans, self.board = source or Source(), Orphans(), Board()
         self.source.clock = self.clock
         self.applier = Applier(self.inventory)
         self.statuses = []
