@@ -18,7 +18,7 @@ from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.kube.status import StatusWriter
 
 # Whose changes are worth an Event: the state of the pool, not its motion.
-_TOLD = {"Ready": "True", "DatabaseReachable": "True", "SchemaReady": "True", "Stalled": "False"}
+_TOLD = {"Ready": "True", "DatabaseReachable": "True", "SchemaReady": "True", "KeepingUp": "True", "Stalled": "False"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from jobtide_controller.budget import Budget
@@ -121,7 +122,7 @@ class DatabaseLoop:
         self._end_rest(uids)
         if self._budget.connections is not None:
             uids = await self._divide(uids, part)
-        async for uid in _by_turns(uids):
+        async for uid in _by_turns(uids, first=set() if parts is None else parts.by_pool.keys()):
             self._advance_pool(uid, part(uid))
         if isinstance(reading, Reading):
             self._previous_taken_at = reading.taken_at
@@ -245,9 +246,9 @@ class DatabaseLoop:
         return self._inventory.pools.of_type(self.name, type_)
 
 
-async def _by_turns(uids: Iterable[str]) -> AsyncIterator[str]:
-    """In one order, with a pause now and then."""
-    for number, uid in enumerate(sorted(uids), 1):
+async def _by_turns(uids: Iterable[str], *, first: AbstractSet[str] = frozenset()) -> AsyncIterator[str]:
+    """In one order, with a pause now and then. After a start all pools are looked at: jobs don't wait for the idle."""
+    for number, uid in enumerate(sorted(uids, key=lambda uid: (uid not in first, uid)), 1):
         if number % POOLS_AT_ONCE == 0:
             await asyncio.sleep(0)
         yield uid

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,10 +28,14 @@ LOGIN_SECONDS = 600
 
 CLOSING_SECONDS = 0.25
 
+# Between two pauses in which probes are answered and the lease is renewed.
+EVENTS_AT_ONCE = 50
+
 _LABELS = dict(pair.split("=") for pair in WORKER_SELECTOR.split(","))
 
 Raw = dict[str, Any]
-Deliver = Callable[[Callable[[Raw], object], Raw], None]
+Handle = Callable[[Raw], object]
+Deliver = Callable[[Handle, Raw], None]
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
@@ -69,12 +74,10 @@ class Watch:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[str] = loop.create_future()
-
-        def deliver(handle: Callable[[Raw], object], raw: Raw) -> None:
-            loop.call_soon_threadsafe(self._handle, handle, raw)
+        events = _Events(self._handle, loop)
 
         def work() -> None:
-            why = _operate(registry(self._inventory, deliver), self._namespaces, self._stop)
+            why = _operate(registry(self._inventory, events.put), self._namespaces, self._stop)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, ended, why)
 
@@ -84,11 +87,36 @@ class Watch:
         finally:
             self._stop.set()
 
-    def _handle(self, handle: Callable[[Raw], object], raw: Raw) -> None:
+    def _handle(self, handle: Handle, raw: Raw) -> None:
         try:
             handle(raw)
         except (KeyError, TypeError, ValueError, AttributeError):
             self._emit(Failed(f"an event of {raw.get('kind')}", traceback.format_exc()))
+
+
+class _Events:
+    """From kopf's thread to the pipeline's: in order, and with one call to wake it for many events."""
+
+    def __init__(self, handle: Deliver, loop: asyncio.AbstractEventLoop) -> None:
+        self._handle = handle
+        self._loop = loop
+        self._waiting: deque[tuple[Handle, Raw]] = deque()
+
+    def put(self, handle: Handle, raw: Raw) -> None:
+        self._waiting.append((handle, raw))
+        if len(self._waiting) == 1:  # else the other thread is on its way, or at one before this
+            self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        try:
+            for _ in range(min(EVENTS_AT_ONCE, len(self._waiting))):
+                try:
+                    self._handle(*self._waiting[0])
+                finally:
+                    self._waiting.popleft()  # not before: an empty queue is what has `put` wake us
+        finally:
+            if self._waiting:
+                self._loop.call_soon(self._take)
 
 
 def _settle(ended: asyncio.Future[str], why: str) -> None:

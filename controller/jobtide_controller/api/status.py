@@ -127,5 +127,5 @@ class JobWorkerPoolStatus(Model):
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, DatabaseReachable, SchemaReady, ScalingActive, Progressing, Paused, Stalled.",
+        description="Ready, DatabaseReachable, SchemaReady, ScalingActive, KeepingUp, Progressing, Paused, Stalled.",
     )

@@ -6,6 +6,7 @@
 | DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed, ReadingStale | |
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
+| KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
 | Progressing | workers come or go (ScalingUp, ScalingDown, RollingOut) | they are as asked for (Settled) | |
 | Paused | the user paused it (Paused) | NotPaused | |
 | Stalled | it can't go on by itself: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
@@ -16,16 +17,17 @@ that GitOps tools, which read Ready and Stalled (kstatus), show such a pool as h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
-from jobtide_controller.decide import explain
+from jobtide_controller.decide import display, explain
 from jobtide_controller.decide.clamps import is_paused
 from jobtide_controller.decide.context import Context
 from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.reasons import Reason
+from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import Decision
 
 Status = Literal["True", "False", "Unknown"]
@@ -76,6 +78,7 @@ def judge(facts: Facts) -> tuple[Judgement, ...]:
         _database_reachable(facts.reading),
         _schema_ready(facts),
         _scaling_active(facts),
+        _keeping_up(facts),
         _progressing(facts),
         _paused(facts),
         _stalled(facts),
@@ -90,6 +93,8 @@ def word(facts: Facts) -> str:
         return "DatabaseUnreachable" if ready.reason == Blindness.UNREACHABLE else ready.reason
     if stalled.status == "True":
         return stalled.reason
+    if Note.ALL_FAILING in facts.decision.notes:
+        return Note.ALL_FAILING
     if facts.context.overlaps and facts.decision.reason in (Reason.IDLE, Reason.STEADY, Reason.STABILIZING):
         return "TypesOverlap"
     return facts.decision.reason
@@ -135,6 +140,19 @@ def _scaling_active(facts: Facts) -> Judgement:
     if context.overlaps:
         return Judgement("ScalingActive", "False", "TypesOverlap", _overlap_message(context))
     return Judgement("ScalingActive", "True", "Active", "the table alone decides")
+
+
+def _keeping_up(facts: Facts) -> Judgement:
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("KeepingUp", "Unknown", facts.reading.reason, "the database can't be read")
+    if is_paused(facts.spec, facts.now):
+        return Judgement("KeepingUp", "Unknown", "Paused", "jobs wait because the pool is paused")
+    for note, words in _BEHIND:
+        if note in facts.decision.notes:
+            return Judgement("KeepingUp", "False", note, words(facts))
+    if facts.spec.jobs_per_worker is not None:
+        return Judgement("KeepingUp", "True", "NoPromise", "jobsPerWorker decides; no waiting time is promised")
+    return Judgement("KeepingUp", "True", "Keeping", "no job waits longer than maxWaitSeconds")
 
 
 def _progressing(facts: Facts) -> Judgement:
@@ -183,6 +201,27 @@ def _pause_message(spec: JobWorkerPoolSpec) -> str:
     return f"paused until {spec.paused_until.isoformat()}; jobs wait"
 
 
+def _failing_message(facts: Facts) -> str:
+    del facts
+    return "every attempt that was seen to end has failed; the rows' result has the last error, the workers' logs all"
+
+
+def _missed_message(facts: Facts) -> str:
+    """With what keeps the number of workers from being what the promise needs."""
+    counted = facts.decision.numbers
+    waited = "" if counted is None else f" {display.age(counted.oldest_seconds)}"
+    limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
+    why = "".join(f"; {explain.clamped(clamp)}" for clamp in limits)
+    return f"the oldest due job has waited{waited}, longer than maxWaitSeconds ({facts.spec.wait_seconds}){why}"
+
+
+def _below_start_message(facts: Facts) -> str:
+    return (
+        f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that meet none wait longer than most of "
+        f"maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas to 1 or more, or promise a longer time"
+    )
+
+
 def _limiting_message(facts: Facts) -> str:
     words, share = _LIMITING[facts.decision.reason], facts.fleet.share
     if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
@@ -196,3 +235,11 @@ def _limiting_message(facts: Facts) -> str:
 def _overlap_message(context: Context) -> str:
     shared = [f"{overlap.type} is handled by {', '.join(overlap.pools)} too" for overlap in context.overlaps]
     return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"
+
+
+# The first that holds: while everything fails, waiting is the lesser trouble.
+_BEHIND: tuple[tuple[Note, Callable[[Facts], str]], ...] = (
+    (Note.ALL_FAILING, _failing_message),
+    (Note.PROMISE_MISSED, _missed_message),
+    (Note.PROMISE_BELOW_START, _below_start_message),
+)

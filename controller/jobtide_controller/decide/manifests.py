@@ -96,6 +96,10 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
     spec.setdefault("terminationGracePeriodSeconds", pool.spec.drain_seconds + DRAIN_MARGIN_SECONDS)
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
+    # The first process of a container loses a SIGTERM that comes before its handler is set: told to go while Python
+    # starts, a worker would claim on for its whole grace period, to be killed in mid-job.
+    if not spec.get("hostPID"):  # the two exclude each other
+        spec.setdefault("shareProcessNamespace", True)
     spec["securityContext"] = _pod_security(spec.get("securityContext", {}))
     spec["containers"] = [
         completed(container, pool) if container["name"] == "worker" else container for container in spec["containers"]

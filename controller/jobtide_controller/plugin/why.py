@@ -20,6 +20,7 @@ _TROUBLE = {
     "DatabaseReachable": "False",
     "SchemaReady": "False",
     "ScalingActive": "False",
+    "KeepingUp": "False",
     "Stalled": "True",
 }
 

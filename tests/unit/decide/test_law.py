@@ -53,7 +53,9 @@ def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, tim
     for tick in range(times):
         decision = decide(world.policy, blind, world.fleet, history, world.now + tick)
         history = decision.history
-        expected = world.policy.min_replicas if world.fleet.want is None else world.fleet.want
+        share = world.fleet.share
+        first = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
+        expected = first if world.fleet.want is None else world.fleet.want
         assert decision.replicas == expected
     assert history is world.history
 

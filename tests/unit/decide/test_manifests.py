@@ -133,6 +133,20 @@ def test_database_secret_is_a_file():
     )
 
 
+def test_worker_is_not_the_first_process_so_that_no_signal_is_lost_while_python_starts():
+    assert _pod()["spec"]["shareProcessNamespace"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "shared"),
+    [({"shareProcessNamespace": False}, False), ({"hostPID": True}, None)],
+    ids=["the template's own word", "which the API server refuses beside hostPID"],
+)
+def test_process_namespace_is_shared_only_where_it_may_be(given: dict[str, bool], shared: bool | None):
+    spec = {**GREEDY["spec"], **given}
+    assert _pod({"spec": spec})["spec"].get("shareProcessNamespace") is shared
+
+
 def test_grace_period_is_the_drain_and_ten_seconds():
     assert _pod(drainSeconds=120)["spec"]["terminationGracePeriodSeconds"] == 130
 

@@ -13,8 +13,8 @@ from jobtide_controller.decide import status
 from jobtide_controller.decide.conditions import problem_reason
 from jobtide_controller.decide.context import Context, Overlap, Rollout
 from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
-from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.fleet import Fleet, Share
+from jobtide_controller.decide.history import Failing, History, Learned
 from jobtide_controller.decide.scaling import decide
 from tests.unit.decide.builders import NOW, A, B, fleet, pool
 
@@ -26,6 +26,9 @@ TYPES = {"a": Learned(slot_seconds=1_234.567, jobs=1_000.4, ran_seconds=900)}
 REFUSED = Unreadable(Blindness.UNREACHABLE, "connection to db:5432 refused", NOW)
 
 
+FAILING = History(types=TYPES, failing=Failing(NOW - 60, NOW - 1), read_at=NOW - 1, began_at=NOW - 60)
+
+
 def _render(
     depths: dict[Key, Depth] | Unreadable,
     workers: Fleet | None = None,
@@ -34,12 +37,13 @@ def _render(
     before: dict[str, Any] | None = None,
     at: float = NOW,
     generation: int = 3,
+    history: History | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
     reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
     given = pool(generation=generation, **{"maxReplicas": 40, **fields})
     workers = workers or fleet(0)
-    decision = decide(given.spec, reading, workers, History(types=TYPES), at)
+    decision = decide(given.spec, reading, workers, history or History(types=TYPES), at)
     return status.render(given, reading, workers, decision, context or Context(), before, at)
 
 
@@ -107,6 +111,7 @@ def test_ten_tenants_with_the_most_waiting_jobs_are_listed():
         pytest.param(_render(DEPTHS, fleet(5), maxReplicas=5), "CappedByMax", id="capped"),
         pytest.param(_render(DEPTHS, replicas=2), "Pinned", id="pinned"),
         pytest.param(_render(DEPTHS, paused=True), "Paused", id="paused"),
+        pytest.param(_render(DEPTHS, history=FAILING), "AllFailing", id="all-failing"),
         pytest.param(_render(REFUSED), "DatabaseUnreachable", id="unreachable"),
         pytest.param(_render(Unreadable(Blindness.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="blinded"),
         pytest.param(_render({}, context=Context(conflict="not ours")), "Conflict", id="conflict"),
@@ -134,6 +139,7 @@ def _broken(problem: str) -> Fleet:
                 "DatabaseReachable": ("False", "Unreachable"),
                 "SchemaReady": ("Unknown", "Unreachable"),
                 "ScalingActive": ("Unknown", "Unreachable"),
+                "KeepingUp": ("Unknown", "Unreachable"),
             },
             id="database-gone",
         ),
@@ -162,10 +168,21 @@ def _broken(problem: str) -> Fleet:
         ),
         pytest.param(
             _render(DEPTHS, paused=True, pausedUntil="2030-01-01T00:00:00Z"),
-            {"Paused": ("True", "Paused"), "ScalingActive": ("False", "Paused"), "Ready": ("True", "Applied")},
+            {
+                "Paused": ("True", "Paused"),
+                "ScalingActive": ("False", "Paused"),
+                "KeepingUp": ("Unknown", "Paused"),
+                "Ready": ("True", "Applied"),
+            },
             id="paused",
         ),
         pytest.param(_render(DEPTHS, replicas=3), {"ScalingActive": ("False", "Pinned")}, id="pinned"),
+        pytest.param(_render({}), {"KeepingUp": ("True", "Keeping")}, id="kept"),
+        pytest.param(_render(DEPTHS), {"KeepingUp": ("False", "PromiseMissed")}, id="missed"),
+        pytest.param(_render(DEPTHS, jobsPerWorker=9), {"KeepingUp": ("True", "NoPromise")}, id="no-promise"),
+        pytest.param(_render({}, maxWaitSeconds=9), {"KeepingUp": ("False", "PromiseBelowStart")}, id="below-start"),
+        pytest.param(_render({}, maxWaitSeconds=9, minReplicas=1), {"KeepingUp": ("True", "Keeping")}, id="warm"),
+        pytest.param(_render(DEPTHS, history=FAILING), {"KeepingUp": ("False", "AllFailing")}, id="all-failing"),
         pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-come"),
         pytest.param(_render({}, fleet(3, want=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
         pytest.param(
@@ -203,6 +220,28 @@ def _broken(problem: str) -> Fleet:
 )
 def test_conditions_follow_the_truth_table(rendered, expected):
     assert expected.items() <= _conditions(rendered).items()
+
+
+def _message(rendered: dict[str, Any], type_: str) -> str:
+    return next(entry["message"] for entry in rendered["conditions"] if entry["type"] == type_)
+
+
+def test_missed_promise_names_how_long_and_what_keeps_workers_away():
+    message = _message(_render(DEPTHS, fleet(5), maxReplicas=5), "KeepingUp")
+    assert message.startswith("the oldest due job has waited 3m12s, longer than maxWaitSeconds (60); ")
+    assert message.endswith("-> 5 limited by maxReplicas (5)")
+
+
+def test_promise_below_the_start_advises_a_warm_worker():
+    message = _message(_render({}, replace(fleet(0), start_seconds=12), maxWaitSeconds=9), "KeepingUp")
+    assert "takes 12 s to start" in message
+    assert "minReplicas" in message
+
+
+def test_limit_of_connections_is_told_with_its_numbers():
+    workers = replace(fleet(5), share=Share(5, connections=2, budget=80))
+    message = _message(_render(DEPTHS, workers), "ScalingActive")
+    assert "of the 80 that the workers of all pools of main share, this pool has 10, 2 for each of 5" in message
 
 
 @pytest.mark.parametrize("blindness", Blindness)

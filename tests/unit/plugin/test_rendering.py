@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide import status
 from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.context import Context
+from jobtide_controller.decide.demand import Blindness
+from jobtide_controller.decide.fleet import Share
+from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.plugin import top, why
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
 from tests.unit.plugin.pools import DEPTHS, LATER, REFUSED, reported
@@ -28,6 +32,7 @@ POOLS = {
     "pinned": reported(DEPTHS, fleet(3, busy=3), replicas=2),
     "paused": reported(DEPTHS, fleet(3), paused=True, pausedUntil="2030-01-01T00:00:00Z"),
     "jobs-per-worker": reported(DEPTHS, fleet(3), jobsPerWorker=50),
+    "connections": reported(DEPTHS, replace(fleet(6, busy=6), share=Share(6, connections=2, budget=80))),
     "conflict": reported({}, fleet(0), context=Context(conflict='Deployment "thumbs-worker" belongs to Helm')),
     "unreported": pool(),
 }
@@ -47,6 +52,18 @@ def test_the_page_about_it_shows_what_it_prints():
 def test_every_limit_is_on_that_page(name):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"^\| .*\b{name}\b.* \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("word", sorted({*Reason, *Note, *Blindness}))
+def test_every_word_that_a_status_may_say_is_on_that_page(word):
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
+    assert re.search(rf"\b{word}\b", page[page.index("## Conditions") :])
+
+
+@pytest.mark.parametrize("condition", POOLS["idle"].status.conditions, ids=lambda condition: condition.type)
+def test_every_condition_is_on_that_page(condition):
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
+    assert re.search(rf"^\| {condition.type}\b", page, re.MULTILINE)
 
 
 def test_top_is_what_a_user_reads():
