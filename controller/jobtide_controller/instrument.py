@@ -48,6 +48,14 @@ class LeaseFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchEnded:
+    """Nothing is heard of the cluster until the watch begins anew."""
+
+    why: str
+    restart_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Relisted:
     """A full list was compared with the inventory."""
 
@@ -186,6 +194,7 @@ Event = (
     | Stopping
     | LeaderChanged
     | LeaseFailed
+    | WatchEnded
     | Relisted
     | RelistFailed
     | ObjectRejected

@@ -58,6 +58,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _say(logging.INFO, f"{'leading' if leading else 'not leading'}: {why}", leading=leading)
         case events.LeaseFailed(message):
             _say(logging.WARNING, f"lease: {message}")
+        case events.WatchEnded(why, restart_seconds):
+            _say(logging.WARNING, f"the watch ended, it begins anew in {restart_seconds:.1f} s: {why}")
         case events.Relisted(kind, count, repaired, seconds):
             level = logging.WARNING if repaired else logging.DEBUG
             _say(level, f"listed {count} {kind}, {repaired} repaired", kind=kind, seconds=round(seconds, 3))

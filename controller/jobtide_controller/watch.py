@@ -7,10 +7,12 @@ ends, waits for and cancels every task that was made while it ran; neither may h
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +20,7 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
-from jobtide_controller.instrument import Emit, Failed
+from jobtide_controller.instrument import Emit, Failed, WatchEnded
 from jobtide_controller.kube.client import DEPLOYMENTS, PODS, POOLS, load_configuration
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.relist import WORKER_SELECTOR
@@ -28,10 +30,11 @@ LOGIN_SECONDS = 600
 
 CLOSING_SECONDS = 0.25
 
+# The first pause before kopf is started anew, and the longest.
+RESTART_SECONDS = (0.25, 30.0)
+
 # Between two pauses in which probes are answered and the lease is renewed.
 EVENTS_AT_ONCE = 50
-
-_LABELS = dict(pair.split("=") for pair in WORKER_SELECTOR.split(","))
 
 Raw = dict[str, Any]
 Handle = Callable[[Raw], object]
@@ -58,34 +61,57 @@ class _NoMemories(ResourceMemories):
         return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
-class WatchEndedError(RuntimeError):
-    """What kopf watched would be stale from here on: the process must not outlive it."""
+class _Patience:
+    """Pauses between attempts of one request. An API server that is away for an hour is no reason to give up."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1.0, 2.0, 3.0), itertools.repeat(5.0))
 
 
 class Watch:
-    """`run()` returns only by cancellation or WatchEndedError."""
+    """Follows until it is cancelled. Where kopf gives up (an error within a stream that it does not know, rights that
+    are gone) it is started anew, which reads everything again; `on_restart` then has deletions looked for.
+    """
 
-    def __init__(self, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        namespaces: tuple[str, ...],
+        emit: Emit,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> None:
         self._inventory = inventory
         self._namespaces = namespaces
         self._emit = emit
-        self._stop = threading.Event()
+        self._on_restart = on_restart
 
     async def run(self) -> None:
+        pause, longest = RESTART_SECONDS
+        while True:
+            started = time.monotonic()
+            why = await self._follow()
+            pause = RESTART_SECONDS[0] if time.monotonic() - started > longest else min(longest, 2 * pause)
+            self._emit(WatchEnded(why, pause))
+            await asyncio.sleep(pause)
+            self._on_restart()
+
+    async def _follow(self) -> str:
+        """Until kopf ends; why it did."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[str] = loop.create_future()
         events = _Events(self._handle, loop)
+        stop = threading.Event()
 
         def work() -> None:
-            why = _operate(registry(self._inventory, events.put), self._namespaces, self._stop)
+            why = _operate(registry(self._inventory, events.put), self._namespaces, stop)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, ended, why)
 
         threading.Thread(target=work, name="kopf", daemon=True).start()
         try:
-            raise WatchEndedError(f"the watch ended: {await ended}")
+            return await ended
         finally:
-            self._stop.set()
+            stop.set()
 
     def _handle(self, handle: Handle, raw: Raw) -> None:
         try:
@@ -125,7 +151,9 @@ def _settle(ended: asyncio.Future[str], why: str) -> None:
 
 
 def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
-    """`on.event` alone: anything more of kopf would write annotations or finalizers on users' objects."""
+    """`on.event` alone: anything more of kopf would write annotations or finalizers on users' objects. Which
+    Deployments and pods come is said to the API server, in operator_settings().
+    """
     made = kopf.OperatorRegistry()
 
     @kopf.on.event(POOLS.group, POOLS.version, POOLS.plural, registry=made)
@@ -133,12 +161,12 @@ def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
         is_gone = event["type"] == "DELETED"
         deliver(inventory.forget_pool if is_gone else inventory.upsert_pool, event["object"])
 
-    @kopf.on.event(DEPLOYMENTS.group, DEPLOYMENTS.version, DEPLOYMENTS.plural, labels=_LABELS, registry=made)
+    @kopf.on.event(DEPLOYMENTS.group, DEPLOYMENTS.version, DEPLOYMENTS.plural, registry=made)
     async def deployment(event: Mapping[str, Any], **_: Any) -> None:
         is_gone = event["type"] == "DELETED"
         deliver(inventory.forget_deployment if is_gone else inventory.upsert_deployment, event["object"])
 
-    @kopf.on.event(PODS.version, PODS.plural, labels=_LABELS, registry=made)
+    @kopf.on.event(PODS.version, PODS.plural, registry=made)
     async def pod(event: Mapping[str, Any], **_: Any) -> None:
         is_gone = event["type"] == "DELETED"
         deliver(inventory.forget_pod if is_gone else inventory.upsert_pod, event["object"])
@@ -157,6 +185,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True  # our Lease decides who acts
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Patience()
     settings.watching.server_timeout = 300
     settings.watching.inactivity_timeout = 70
     settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
@@ -189,7 +218,7 @@ def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: thr
     """kopf until it ends; why it did."""
     try:
         asyncio.run(_operator(made, namespaces, stop))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process with these words
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with these words
         return f"{type(error).__name__}: {error}"
     return "kopf returned"
 
@@ -206,5 +235,6 @@ async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], st
             stop_flag=stop,
         )
     finally:
+        stop.set()  # a thread of the loop's executor waits for it, and the loop for that thread
         # kopf closes its connections without waiting; with TLS that takes some turns of the loop.
         await asyncio.sleep(CLOSING_SECONDS)

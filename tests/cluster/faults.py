@@ -19,7 +19,6 @@ from aiohttp import web
 from dev.cluster.control_plane import ControlPlane
 
 HOP_BY_HOP = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
-GONE = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +125,23 @@ class FaultProxy:
         """Reset every connection, streams and all."""
         self._loop.call_soon_threadsafe(lambda: [transport.abort() for transport in list(self._connections)])
 
-    def end_watches(self) -> None:
-        """As an API server that has forgotten what was since: 410 within the stream."""
-        asyncio.run_coroutine_threadsafe(self._end_watches(), self._loop).result(10)
+    def end_watches(self, code: int) -> None:
+        """With an error within the stream; 410 says that the API server has forgotten what was since."""
+        asyncio.run_coroutine_threadsafe(self._end_watches(code), self._loop).result(10)
 
     @property
     def scaled(self) -> list[tuple[str, int]]:
         """Every number of workers that reached the API server, by Deployment."""
         return [(call.name, call.replicas) for call in list(self.passed) if call.replicas is not None]
 
-    async def _end_watches(self) -> None:
+    async def _end_watches(self, code: int) -> None:
+        error = {
+            "type": "ERROR",
+            "object": {"kind": "Status", "apiVersion": "v1", "code": code, "message": "on demand"},
+        }
         for stream in list(self._watches):
             with contextlib.suppress(ConnectionError):
-                await stream.write(json.dumps(GONE).encode() + b"\n")
+                await stream.write(json.dumps(error).encode() + b"\n")
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -206,6 +209,8 @@ class FaultProxy:
                     await asyncio.sleep(answers_after_seconds)
                 return await self._answer(request, call, answer)
         except aiohttp.ClientConnectionError:  # the API server itself is away
+            self.passed.remove(call)
+            self.spoilt.append(call)
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=502)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.controllers import condition, until
-from tests.cluster.faults import Call, Fault
+from tests.cluster.faults import Call, Fault, FaultProxy
 
 
 def writes(call: Call) -> bool:
@@ -60,3 +60,56 @@ def test_a_fault_writes_nothing_wrong_and_is_over_when_it_is_over(
     assert numbers == sorted(numbers), "never down"
     assert running.is_running
     assert "Traceback" not in running.words
+
+
+@pytest.mark.parametrize("code", [410, 500], ids=["410, which kopf knows", "500, at which kopf gives up"])
+def test_a_watch_that_ends_begins_anew_within_the_process(code, controller, proxy, kubectl, pool, replicas):
+    way = proxy("jobtide-0")
+    kubectl.apply(pool(replicas=2))
+    running = controller(KUBECONFIG=str(way.kubeconfig))
+    until(lambda: replicas() == 2 and condition(kubectl, "Ready").get("status") == "True")
+    before = watches_begun(way)
+    way.end_watches(code)
+    until(lambda: watches_begun(way) >= before + 3)
+    kubectl.apply(pool(replicas=3))
+    until(lambda: replicas() == 3, 10)
+    kubectl("scale", "deployment", "thumbs-worker", "--replicas=9")
+    until(lambda: replicas() == 3, 10)
+    assert running.is_running
+    assert [number for _, number in way.scaled if number not in {0, 2, 3}] == []
+
+
+def test_what_was_deleted_while_nothing_was_watched_is_found(controller, proxy, kubectl, pool, replicas):
+    way = proxy("jobtide-0")
+    kubectl.apply(pool(replicas=2))
+    running = controller(KUBECONFIG=str(way.kubeconfig))
+    until(lambda: replicas() == 2 and condition(kubectl, "Ready").get("status") == "True")
+    with way.fault(Fault(on=watches, code=410)):
+        way.end_watches(500)
+        until(lambda: way.met >= 3)
+        kubectl("delete", "deployment", "thumbs-worker")
+    until(lambda: replicas() == 2)
+    assert running.is_running
+
+
+def test_an_api_server_that_was_away_is_found_again(controller, proxy, plane, kubectl, pool, insert, replicas):
+    way = proxy("jobtide-0")
+    kubectl.apply(pool())
+    insert(8)
+    running = controller(KUBECONFIG=str(way.kubeconfig))
+    before = until(lambda: replicas() or 0)
+    until(lambda: condition(kubectl, "Ready").get("status") == "True")
+    plane.stop_apiserver()
+    try:
+        insert(100)
+        tried = watches_begun(way)
+        until(lambda: STEPS_DOWN in running.words and watches_begun(way) >= tried + 12)
+        assert way.scaled[-1][1] == before
+    finally:
+        plane.start_apiserver()
+    until(lambda: (replicas() or 0) > before)
+    assert running.is_running
+
+
+def watches_begun(way: FaultProxy) -> int:
+    return sum(call.is_watch for call in [*way.passed, *way.spoilt])

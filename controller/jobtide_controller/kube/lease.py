@@ -83,6 +83,7 @@ class Elector:
         self._leading = False
         self._held_until = 0.0
         self._resigned_in_time = False
+        self._trouble: str | None = None  # said once, however long it lasts
         self._ours: Json | None = None  # as our last change left it
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
@@ -98,20 +99,22 @@ class Elector:
 
     async def step(self) -> float:
         """Renew, take, or look; the seconds until the next pass."""
-        failed = True
+        trouble = None
         try:
             async with asyncio.timeout(self._timing.request_seconds):
                 await self._advance()
-            failed = False
         except ApiError as error:
-            self._emit(LeaseFailed(str(error)))
+            trouble = str(error)
         except TimeoutError:
-            self._emit(LeaseFailed(f"no answer within {self._timing.request_seconds:g} s"))
+            trouble = f"no answer within {self._timing.request_seconds:g} s"
+        if trouble is not None and trouble != self._trouble:
+            self._emit(LeaseFailed(trouble))
+        self._trouble = trouble
         if self._leading and not self.held():
             self._follow("no renewal was confirmed in time")
         if not self._leading:
             return self._timing.poll_seconds
-        return self._timing.retry_seconds if failed else self._timing.renew_seconds
+        return self._timing.retry_seconds if trouble else self._timing.renew_seconds
 
     def resign(self) -> None:
         """Begin no write any more; nobody takes over before `release`, so what is on its way has time to arrive."""

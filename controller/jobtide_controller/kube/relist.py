@@ -7,6 +7,7 @@ ever. Each list is consistent at its resourceVersion; what is newer than that in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -51,6 +52,7 @@ class Relister:
         )
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._emit = emit
+        self._asked = asyncio.Event()
 
     async def fill(self) -> None:
         """The first lists, until they succeed: nothing may be decided before."""
@@ -61,11 +63,18 @@ class Relister:
 
     async def run(self, resync_seconds: float) -> None:
         """The first time soon: what was deleted between our first lists and the watch's start has no event."""
-        pause = min(AFTER_START_SECONDS, resync_seconds)
+        self._asked.set()
         while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads lists
+            pause = resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreads lists
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), pause)
+                self._asked.clear()
+                await asyncio.sleep(min(AFTER_START_SECONDS, pause))
             await self.run_once()
-            pause = resync_seconds
+
+    def soon(self) -> None:
+        """The watch has a gap, and begins anew now."""
+        self._asked.set()
 
     async def run_once(self) -> bool:
         """Compare everything once; whether all lists were read."""
