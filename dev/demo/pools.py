@@ -51,7 +51,7 @@ def read(items: list[Mapping[str, Any]]) -> Snapshot:
     pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]
-    return Snapshot(tuple(pools), workers=len(alive), ready=sum(map(_is_ready, alive)))
+    return Snapshot(tuple(pools), workers=len(alive), ready=sum(map(is_ready, alive)))
 
 
 def _pool(item: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> Pool:
@@ -79,6 +79,6 @@ def _condition(condition: Mapping[str, Any]) -> Condition:
     )
 
 
-def _is_ready(pod: Mapping[str, Any]) -> bool:
+def is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -73,6 +73,17 @@ def test_waiting_for_ready_after_an_edit_waits_for_the_edit(work: Work) -> None:
     assert judged["Ready"]["observedGeneration"] == 2
 
 
+def test_waiting_for_nothing_to_be_pending_waits_for_the_last_job_to_begin(work: Work) -> None:
+    work.apply_pool("counted", ["counted.hold"])
+    jobs = work.insert("counted.hold", {"seconds": 1}, count=4)
+    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}", "--timeout=30s")
+    wait_for("the jobs being counted", lambda: work.kubectl_json("get", "jwp", "counted")["status"]["pending"])
+
+    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}=0", "--timeout=30s")
+
+    assert {work.row(job).status for job in jobs} <= {"processing", "completed"}
+
+
 def test_depth_is_shown_per_type_and_tenant_and_columns_are_filled(work: Work) -> None:
     work.apply_pool("held", ["held.hold"], paused=True)
     work.insert("held.hold", {"seconds": 0}, count=7)

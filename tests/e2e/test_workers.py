@@ -7,7 +7,10 @@ from dataclasses import replace
 from dev.demo.job_table import JobTable
 from dev.demo.postgres import CONTROLLER, WORKER
 from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
+from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
+
+BACK_SECONDS = 5  # from the moment that a pod is confirmed gone
 
 # The first process of a container can't be killed from inside, so these pods share one process namespace.
 CAN_BE_KILLED = {"shareProcessNamespace": True}
@@ -35,31 +38,32 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_attempt(work: Work) -
     assert row.result == {"held_seconds": 1}
 
 
-def test_a_deleted_pod_finishes_its_job_first(work: Work) -> None:
-    work.apply_pool("delete", ["delete.hold"])
-    (job,) = work.insert("delete.hold", {"seconds": 8})
-    pod = work.wait_processing(job)
-
-    work.kubectl("delete", "pod", pod, "--wait=false")
-
-    (row,) = work.wait_completed(job)
-    assert row.attempts == 1
-
-
-def test_jobs_of_a_pod_that_vanished_are_back_within_seconds(work: Work) -> None:
+def test_jobs_of_a_pod_that_vanished_are_back_within_seconds_of_that(work: Work) -> None:
     work.apply_pool("evict", ["evict.hold"])
     (job,) = work.insert("evict.hold", {"first_seconds": 600, "seconds": 600})
     pod = work.wait_processing(job)
-    with work.stage.postgres.connect("main") as conn:
-
-        def claim() -> tuple[str, str]:
-            ((status, token),) = conn.execute("SELECT status, worker_id FROM job_queue WHERE id = %s", [job]).fetchall()
-            return status, token
-
-        before = claim()
+    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
+        pods.wait("the pod", lambda said: said)
         work.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
 
-        wait_for("the job leaving the pod that is gone", lambda: claim() != before, seconds=20)
+        gone_at = pods.wait("the pod being gone", lambda said: next((s.at for s in said if s.what == "DELETED"), None))
+        back = wait_for("the job leaving the pod that is gone", lambda: work.history([job])[job][1:], seconds=20)
+    assert back[0].became == "pending"
+    assert back[0].at - gone_at < BACK_SECONDS
+
+
+def test_a_pool_needs_no_python_code_of_its_own(work: Work) -> None:
+    """Only the plain worker's image and programs; each gets the payload on stdin."""
+    commands = {"exec.echo": "cat", "exec.refuse": "sh -c 'echo no such customer >&2; exit 65'"}
+    args = [argument for type_, command in commands.items() for argument in ("--exec", f"{type_}={command}")]
+    work.apply_pool("exec", list(commands), container={"image": work.stage.images.worker, "args": args})
+    (echo,) = work.insert("exec.echo", {"say": "hello"})
+    (refuse,) = work.insert("exec.refuse", {})
+
+    (row,) = work.wait_completed(echo)
+    assert row.result == {"say": "hello"}
+    wait_for("the other job having failed", lambda: work.row(refuse).status == "failed")
+    assert work.row(refuse).result["error"]["message"].endswith("no such customer")
 
 
 def test_deleting_a_pool_takes_its_workers_and_loses_no_job(work: Work) -> None:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from dev.demo.job_table import JobTable
-from dev.demo.pools import POOL_LABEL, Condition, Pool, look
+from dev.demo.pools import POOL_LABEL, Condition, Pool, is_ready, look
 from dev.demo.stage import Stage
 from dev.demo.verify import Row
 from dev.demo.workload import DemoJob
 
 Found = TypeVar("Found")
+HISTORY = """
+SELECT job_id, became::text, split_part(worker_id, ':', 2), extract(EPOCH FROM at)::float8
+FROM jobtide_demo.transitions WHERE job_id = ANY(%s) ORDER BY at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A job's status changed."""
+
+    became: str
+    pod_uid: str  # of the last claim
+    at: float  # seconds since the epoch, by the database's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +42,47 @@ class Work:
     tenant: UUID
     image: str
 
-    def apply_pool(self, name: str, types: Sequence[str], **spec: Any) -> None:
-        """A pool of one worker for one job at a time, unless `spec` says otherwise."""
-        container = {"name": "worker", "image": self.image, "resources": {"requests": {"cpu": "10m"}}}
+    def apply_pool(
+        self, name: str, types: Sequence[str], *, container: Mapping[str, Any] | None = None, **spec: Any
+    ) -> None:
+        """A pool of one worker for one job at a time, unless `spec` and `container` say otherwise."""
+        resources = {"requests": {"cpu": "10m"}}
+        container = {"name": "worker", "image": self.image, "resources": resources, **(container or {})}
         pool = {
             "apiVersion": "jobtide.dev/v1alpha1",
             "kind": "JobWorkerPool",
             "metadata": {"name": name},
             "spec": {
                 "types": list(types),
-                "maxWaitSeconds": 5,
                 "maxReplicas": 1,
                 "concurrency": 1,
                 "drainSeconds": 20,
                 "scaleDown": {"stabilizationSeconds": 5},
                 "template": {"spec": {"containers": [container]}},
+                **({} if "jobsPerWorker" in spec else {"maxWaitSeconds": 5}),
                 **spec,
             },
         }
         self.stage.kubectl.apply(json.dumps(pool), namespace=self.namespace)
 
     def insert(self, type_: str, payload: Any, *, count: int = 1) -> list[UUID]:
-        jobs = [DemoJob(uuid4(), self.tenant, type_, payload) for _ in range(count)]
+        return self.insert_each(type_, [payload] * count)
+
+    def insert_each(self, type_: str, payloads: Iterable[Any]) -> list[UUID]:
+        jobs = [DemoJob(uuid4(), self.tenant, type_, payload) for payload in payloads]
         self.table.insert(jobs)
         return [job.id for job in jobs]
 
     def row(self, job: UUID) -> Row:
         return self.table.rows([self.tenant])[job]
+
+    def history(self, jobs: Iterable[UUID]) -> dict[UUID, list[Change]]:
+        """Every change of their status, in order."""
+        changes: defaultdict[UUID, list[Change]] = defaultdict(list)
+        with self.table.postgres.connect(self.table.database) as conn:
+            for job, *change in conn.execute(HISTORY, [list(jobs)]):
+                changes[job].append(Change(*change))
+        return changes
 
     def wait_processing(self, job: UUID) -> str:
         """The name of a pod that is ready while the job runs."""
@@ -75,15 +103,13 @@ class Work:
     def pods(self) -> list[dict[str, Any]]:
         return list(self.kubectl_json("get", "pods", "--selector", POOL_LABEL)["items"])
 
-    def ready_pods(self) -> list[str]:
+    def ready_pods(self, pool: str | None = None) -> list[str]:
         return [
             pod["metadata"]["name"]
             for pod in self.pods()
-            if "deletionTimestamp" not in pod["metadata"]
-            and any(
-                condition["type"] == "Ready" and condition["status"] == "True"
-                for condition in pod["status"].get("conditions", [])
-            )
+            if pool in {None, pod["metadata"]["labels"][POOL_LABEL]}
+            and "deletionTimestamp" not in pod["metadata"]
+            and is_ready(pod)
         ]
 
     def pool(self, name: str) -> Pool:

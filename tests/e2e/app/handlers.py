@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from jobtide import Context, Snooze, Tide
@@ -9,6 +10,8 @@ from jobtide import Context, Snooze, Tide
 TESTS = (
     *("crash", "delete", "evict", "pool", "namespace", "second", "blind"),
     *("edit", "shared", "notes", "held", "faults"),
+    *("rollout", "node", "partition-lease", "partition-forced", "killed", "handover", "isolated"),
+    *("shrink-0", "shrink-1", "shrink-2", "shrink-3", "shrink-4", "scheduled", "counted"),
 )
 
 tide = Tide()
@@ -26,3 +29,6 @@ def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
 
 for name in TESTS:
     tide.job(f"{name}.hold")(hold)
+
+if tenant := os.environ.get("CRON_TENANT"):
+    tide.cron("* * * * *", "cron.hold", tenant_id=tenant, payload={"seconds": 0})(hold)
