@@ -10,7 +10,7 @@ from dev.chaos.ledger import ENDS, Ledger, Life
 from dev.chaos.trouble import Span, Wait
 from dev.chaos.workload import (
     EFFECT,
-    FLAKY,
+    FAILING,
     MAX_ATTEMPTS,
     MAX_WAIT_SECONDS,
     POISON,
@@ -59,7 +59,7 @@ def judge_claims(
     """A claim that came to nothing was alive while something was broken; only failing jobs do so by themselves."""
     for job in jobs.values():
         life = lives.get(job.id)
-        if life is None or job.type in (FLAKY, POISON):
+        if life is None or job.type in FAILING:
             continue
         for claim in life.claims[:-1]:
             if not any(span.overlaps(claim.at, claim.until) for span in troubles):

@@ -15,7 +15,7 @@ from dev.chaos.ledger import Ledger, Life
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
 from dev.chaos.trouble import Recovery, Span, Wait, covered_seconds
-from dev.chaos.workload import POOL_OF, ChaosJob
+from dev.chaos.workload import FAILING, POOL_OF, ChaosJob
 from dev.demo.report import percentile, table
 
 SHOWN_VIOLATIONS = 20
@@ -106,12 +106,8 @@ def show(account: Account, write: Callable[[str], object] = print) -> None:
 
 
 def _lost_claims(job: ChaosJob, life: Life) -> int:
-    """Those beyond the attempts that its own failures explain."""
-    return (
-        max(0, len(life.claims) - max(life.attempts, 1))
-        if job.type.endswith(("flaky", "poison"))
-        else len(life.claims) - 1
-    )
+    """Those that came to nothing, though the job itself never fails."""
+    return 0 if job.type in FAILING else len(life.claims) - 1
 
 
 def _pools() -> list[str]:

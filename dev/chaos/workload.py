@@ -12,6 +12,7 @@ from uuid import UUID
 SHORT, LONG, RARE, EFFECT, FLAKY, POISON = (
     f"chaos.{name}" for name in ("short", "long", "rare", "effect", "flaky", "poison")
 )
+FAILING = (FLAKY, POISON)  # by themselves, now and then or always
 POISON_ATTEMPTS = 3  # as in app/handlers.py
 
 # Like pools.yaml, which a test compares.
