@@ -1,0 +1,21 @@
+"""Jobs that last as long as their payload says, under as many types as a benchmark has pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobtide import Context, Snooze, Tide
+
+TYPES = 100
+
+tide = Tide()
+
+
+def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
+    if ctx.wait_cancelled(payload["seconds"]):
+        raise Snooze(0)
+    return {}
+
+
+for number in range(TYPES):
+    tide.job(f"bench.{number:02}")(hold)

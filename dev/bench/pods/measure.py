@@ -1,0 +1,12 @@
+"""All figures on real pods, in one visit to the cluster."""
+
+from __future__ import annotations
+
+from dev.bench.figures import Figure
+from dev.bench.pods import burst, drain, wake
+from dev.bench.pods.site import open_site
+
+
+def measure(*, full: bool) -> list[Figure]:
+    with open_site() as site:
+        return [*wake.measure(site), *burst.measure(site), *drain.measure(site, full=full)]

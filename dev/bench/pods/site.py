@@ -1,0 +1,186 @@
+"""Where the pods run: the demo's stage, a namespace, a tenant, and eyes on both the cluster and the table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from dev.bench.pods.clock import database_offset_seconds
+from dev.bench.pods.manifests import Json, plain_deployment, pool, worker_deployment
+from dev.bench.pods.watching import Arrival, Watching
+from dev.cluster.choose import choose_cluster
+from dev.demo.job_table import JobTable
+from dev.demo.kubectl import Kubectl
+from dev.demo.stage import Stage, set_stage
+from dev.errors import DevError
+from dev.images import ensure_image
+from jobtide.sql import load
+
+SQL = "dev.bench.pods.sql"
+APP = Path(__file__).parent / "app"
+NAMESPACE = "bench-pods"
+LOOK_EVERY_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job taken by one pod; times are time.time() here."""
+
+    inserted_at: float
+    claimed_at: float
+    ended_at: float | None  # None: still running
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """A Deployment of workers for one type of jobs, and what there is to delete when it is done with."""
+
+    type: str
+    deployment: str
+    owner: str  # as `kubectl delete` names it
+
+    def is_scaled(self, arrival: Arrival, replicas: int) -> bool:
+        return arrival.name == self.deployment and arrival.object["spec"]["replicas"] >= replicas
+
+    def is_pod(self, arrival: Arrival) -> bool:
+        return arrival.name.startswith(f"{self.deployment}-")
+
+
+@dataclass(slots=True)
+class Site:
+    kubectl: Kubectl
+    connection: psycopg.Connection[Any]
+    tenant: UUID
+    image: str
+    deployments: Watching
+    pods: Watching
+    offset_seconds: float
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def pool(self, **spec: Any) -> Workers:
+        """A fresh pool that says it is ready, with no worker."""
+        type_, manifest = self._manifest("pool", spec)
+        workers = Workers(type_, worker_deployment(manifest), f"jobworkerpool/{manifest['metadata']['name']}")
+        self._apply(manifest)
+        self.kubectl("wait", workers.owner, "--namespace", NAMESPACE, "--for", "condition=Ready", "--timeout", "60s")
+        self.deployments.first(f"the Deployment of {workers.owner}", lambda seen: seen.name == workers.deployment)
+        return workers
+
+    def plain(self, **spec: Any) -> Workers:
+        """A Deployment that is scaled by hand."""
+        type_, manifest = self._manifest("plain", spec)
+        name = manifest["metadata"]["name"]
+        workers = Workers(type_, name, f"deployment/{name}")
+        self._apply(plain_deployment(manifest))
+        self.deployments.first(f"Deployment {name}", lambda seen: seen.name == name)
+        return workers
+
+    def scale(self, workers: Workers, replicas: int) -> None:
+        self.kubectl("scale", workers.owner, "--namespace", NAMESPACE, "--replicas", str(replicas))
+
+    def insert(self, workers: Workers, seconds: Sequence[float]) -> float:
+        """One job of each length, in one transaction; the moment at which it was committed."""
+        self._execute("add", workers, seconds=list(seconds))
+        return time.time()
+
+    def claims(self, workers: Workers) -> list[Claim]:
+        rows = self._execute("claims", workers)
+        return [
+            Claim(self._here(inserted), self._here(claimed), None if ended is None else self._here(ended), pod_uid)
+            for _, inserted, claimed, pod_uid, ended in rows
+        ]
+
+    def claiming_pods(self, workers: Workers) -> int:
+        return int(self._execute("pods", workers)[0][0])
+
+    def jobs(self, workers: Workers, status: str) -> int:
+        return int(self._execute("count", workers, status=status)[0][0])
+
+    def end(self, *done_with: Workers) -> None:
+        """Their pods drain and go, what nobody has begun is taken back; returns when nothing is left."""
+        for workers in done_with:
+            self._execute("drop_waiting", workers)
+            self.kubectl("delete", workers.owner, "--namespace", NAMESPACE, "--wait=false")
+        for workers in done_with:
+            wait_for(f"the pods of {workers.owner} going", partial(self._is_gone, workers))
+
+    def _is_gone(self, workers: Workers) -> bool:
+        """Whether each of its pods was last heard of as deleted."""
+        last = {arrival.name: arrival.type for arrival in self.pods.arrivals() if workers.is_pod(arrival)}
+        return all(type_ == "DELETED" for type_ in last.values())
+
+    def _manifest(self, kind: str, spec: Json) -> tuple[str, Json]:
+        number = next(self._numbers)
+        type_ = f"bench.{number:02}"
+        return type_, pool(NAMESPACE, f"{kind}-{number:02}", self.image, type_, **spec)
+
+    def _apply(self, manifest: Json) -> None:
+        self.kubectl.apply(json.dumps(manifest), namespace=NAMESPACE)
+
+    def _execute(self, statement: str, workers: Workers, **parameters: object) -> list[tuple[Any, ...]]:
+        cursor = self.connection.execute(
+            load(SQL, statement), {"tenant": self.tenant, "type": workers.type, **parameters}
+        )
+        return cursor.fetchall() if cursor.description else []
+
+    def _here(self, database_time: float) -> float:
+        return database_time + self.offset_seconds
+
+
+def wait_for(what: str, is_so: Callable[[], bool], *, within_seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise DevError(
+                f"waited {within_seconds:.0f} s in vain for {what}; see `kubectl get jwp,deployments,pods "
+                f"--namespace {NAMESPACE}`"
+            )
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+@contextmanager
+def open_site() -> Iterator[Site]:
+    """From any state of the machine to an empty namespace under a running controller; nothing stays behind."""
+    stage = set_stage()
+    image = ensure_image(
+        choose_cluster(),
+        "jobtide-bench-pods",
+        dockerfile=APP / "Dockerfile",
+        context_root=APP,
+        context_paths=["handlers.py"],
+        build_args={"WORKER_IMAGE": stage.images.worker},
+        usual="5 s",
+    )
+    table = JobTable(stage.postgres)
+    table.clear()
+    _delete_namespace(stage)
+    stage.make_namespace(NAMESPACE)
+    (tenant,) = table.add_tenants([NAMESPACE])
+    path = f"namespaces/{NAMESPACE}"
+    try:
+        with (
+            stage.postgres.connect("main") as connection,
+            Watching(stage.kubectl, f"/apis/apps/v1/{path}/deployments") as deployments,
+            Watching(stage.kubectl, f"/api/v1/{path}/pods") as pods,
+        ):
+            offset_seconds = database_offset_seconds(connection)
+            yield Site(stage.kubectl, connection, tenant, image, deployments, pods, offset_seconds)
+    finally:
+        _delete_namespace(stage)
+        table.clear()
+        stage.postgres.close()
+
+
+def _delete_namespace(stage: Stage) -> None:
+    stage.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
