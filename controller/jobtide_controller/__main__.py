@@ -40,8 +40,8 @@ from jobtide_controller.settings import Settings, SettingsError
 from jobtide_controller.tick import DatabaseLoop
 from jobtide_controller.watch import Watch
 
-# Most of what is allocated is parsed JSON, which has no cycles. Looking for some after every 700 objects, as Python does,
-# takes as long as parsing does.
+# Most of what is allocated is parsed JSON, which has no cycles. Looking for some after every 700 objects, as Python
+# does, takes as long as parsing them.
 COLLECT_AFTER = (10_000, 20, 50)
 
 # Kubernetes waits longer; whoever deletes the pod should not have to.

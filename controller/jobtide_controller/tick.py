@@ -25,7 +25,7 @@ from jobtide_controller.pipeline import Pipeline
 from jobtide_controller.slices import Slices, slices
 
 # Between two pauses in which the lease is renewed and probes are answered.
-POOLS_AT_ONCE = 50
+POOLS_AT_ONCE = 20
 
 
 class Source(RescueSource, Protocol):

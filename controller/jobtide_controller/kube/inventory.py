@@ -62,14 +62,18 @@ class Inventory:
         return self._forget_pool(uid_of(raw))
 
     def upsert_deployment(self, raw: Raw) -> bool:
+        uid = uid_of(raw)
+        known = self._deployments.get(self._owners.get(uid, ""))
+        if uid in self._gone or (known is not None and known.uid == uid and known.version >= version_of(raw)):
+            return False
         deployment = deployment_of(raw)
         if deployment is None:
             return False
-        known = self._deployments.get(deployment.owner_uid)
-        if deployment.uid in self._gone or (known is not None and known.version >= deployment.version):
+        before = self._deployments.get(deployment.owner_uid)
+        if before is not None and before.version >= deployment.version:
             return False
         self._deployments[deployment.owner_uid] = deployment
-        self._owners[deployment.uid] = deployment.owner_uid
+        self._owners[uid] = deployment.owner_uid
         self._mark(deployment.owner_uid)
         return True
 

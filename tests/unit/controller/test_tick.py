@@ -24,6 +24,14 @@ async def test_waiting_jobs_scale_in_the_tick_that_reads_them(world):
     assert [(event.before, event.after) for event in world.events.of(Decided)] == [(0, 2)]
 
 
+async def test_pools_with_jobs_are_decided_before_the_idle(world):
+    for number in range(3):
+        world.inventory.upsert_pool(pool(f"p{number}", minReplicas=1))
+    world.due(count=8, type_="p2")
+    await world.tick()
+    assert [name for name, _ in world.applier.applied] == ["p2", "p0", "p1"]
+
+
 async def test_one_reading_a_tick_for_all_pools(world):
     for number in range(50):
         world.inventory.upsert_pool(pool(f"p{number}", types=[f"a{number}", "shared"]))
