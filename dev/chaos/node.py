@@ -14,6 +14,7 @@ from dev.cluster.local.cluster import CERTIFICATE_NAMES, NODE_TOOLS
 from dev.cluster.local.components import Component
 from dev.cluster.pki import Credentials, ensure_credentials
 from dev.cluster.probe import wait_until
+from dev.cluster.provider import Cluster
 from dev.errors import DevError
 from dev.toolchain import ensure_tools
 
@@ -76,12 +77,17 @@ class Node:
             daemons.start(name, self.components[name].command)
 
 
-def local_node(cluster: object) -> Node:
-    """Of a cluster that stands. Any other cluster than our own is left alone."""
+def require_local(cluster: Cluster) -> LocalCluster:
+    """Any other cluster than our own is left alone."""
     if not isinstance(cluster, LocalCluster):
         raise DevError(
             "chaos ends the node's own processes, so it runs on the local cluster only: CONTEXT=jobtide-local"
         )
+    return cluster
+
+
+def local_node(cluster: LocalCluster) -> Node:
+    """Of a cluster that stands."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # what is started again inherits it
     tools = ensure_tools(*NODE_TOOLS)

@@ -13,7 +13,7 @@ from dev.chaos.api import Api
 from dev.chaos.faults import Faults
 from dev.chaos.fleet import Fleet
 from dev.chaos.ledger import LedgerReader
-from dev.chaos.node import Node, local_node
+from dev.chaos.node import Node, local_node, require_local
 from dev.chaos.plan import make_plan
 from dev.chaos.producer import Producer
 from dev.chaos.report import show
@@ -39,7 +39,7 @@ LOOK_SECONDS = 1.0
 
 def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
     """Whether nothing was violated."""
-    cluster = choose_cluster()
+    cluster = require_local(choose_cluster())
     stage = set_stage()
     try:
         node = local_node(cluster)
