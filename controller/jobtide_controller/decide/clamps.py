@@ -167,10 +167,10 @@ def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Rulin
 
 def _busy_workers(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     """Down only by workers that have nothing to do, even where maxReplicas was lowered."""
-    del situation
     if wanted >= numbers.want_now:
         return None
-    return max(wanted, min(numbers.busy, numbers.want_now)), numbers.busy
+    kept = max(numbers.busy, situation.fleet.kept_by_busy)
+    return max(wanted, min(kept, numbers.want_now)), kept
 
 
 _SIZE_RULES: tuple[tuple[ClampName, Rule], ...] = (

@@ -52,3 +52,20 @@ class Fleet:
     def busy(self) -> int:
         """Pods that must not be cut: they hold work and are not already on their way out."""
         return sum(pod.uid in self.busy_uids and not pod.terminating for pod in self.pods)
+
+    @property
+    def kept_by_busy(self) -> int:
+        """The smallest number of workers that costs no busy one.
+
+        Kubernetes removes pods that are not ready before any that is, whatever their deletion cost. So while a busy
+        pod is not ready (its database was away), no idle ready one can go without it:
+
+            busy and ready, idle and ready, idle and ready      -> 1
+            busy and not ready, idle and ready, idle and ready  -> 3
+            busy and not ready, idle and not ready              -> 1
+        """
+        staying = [pod for pod in self.pods if not (pod.terminating or pod.finished)]
+        idle = [pod for pod in staying if pod.uid not in self.busy_uids]
+        if all(pod.ready for pod in staying if pod.uid in self.busy_uids):
+            return len(staying) - len(idle)
+        return len(staying) - sum(not pod.ready for pod in idle)

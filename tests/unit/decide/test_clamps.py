@@ -224,3 +224,22 @@ def test_decision_explains_itself_in_a_sentence(decision, text):
 @pytest.mark.parametrize("name", ClampName)
 def test_every_limit_has_words(name):
     assert clamped(Clamp(name, 9, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("busy_ready", "idle_ready", "kept"),
+    [
+        pytest.param(True, True, 1, id="the-idle-go"),
+        pytest.param(False, True, 4, id="none-goes-before-the-busy-one"),
+        pytest.param(False, False, 1, id="idle-ones-as-unready-go"),
+    ],
+)
+def test_no_ready_worker_goes_while_a_busy_one_is_not_ready_and_would_go_first(busy_ready, idle_ready, kept):
+    busy, *idle = fleet(4, busy=1).pods
+    pods = (replace(busy, ready=busy_ready), *(replace(pod, ready=idle_ready) for pod in idle))
+    workers = replace(fleet(4, busy=1), pods=pods)
+
+    decision = _decide({}, workers=workers, history=_held_at(0, 99))
+
+    assert decision.replicas == kept
+    assert decision.limited_by[-1] == Clamp(ClampName.BUSY_WORKERS, 0, kept, kept)
