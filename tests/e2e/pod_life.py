@@ -1,0 +1,70 @@
+"""When pods were ready and when they were told to stop, when they had jobs, and whether the right ones were told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from dev.demo.pools import POOL_LABEL, is_ready
+from tests.e2e.watching import Said
+from tests.e2e.work import Change
+
+# Between the reading that a choice rests on and the moment that its pod is told, an idle pod may take a job.
+CHOICE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: UUID
+    began_at: float
+    ended_at: float
+
+
+@dataclass(slots=True)
+class PodLife:
+    name: str
+    pool: str
+    ready_at: float | None = None  # since then without a break
+    told_at: float | None = None
+    jobs: list[Job] = field(default_factory=list)
+
+    def long_busy_at(self, moment: float) -> list[Job]:
+        """Jobs that ran then and had been running for longer than a choice takes."""
+        return [job for job in self.jobs if job.began_at < moment - CHOICE_SECONDS and job.ended_at > moment]
+
+    def could_have_gone_at(self, moment: float) -> bool:
+        """Ready, idle all the time that a choice takes, and told neither before nor with the others."""
+        begin, end = moment - CHOICE_SECONDS, moment + CHOICE_SECONDS
+        is_up = self.ready_at is not None and self.ready_at < begin
+        stays = self.told_at is None or self.told_at > end
+        is_idle = all(job.ended_at < begin or job.began_at > moment for job in self.jobs)
+        return is_up and stays and is_idle
+
+
+def lives(said: Iterable[Said], histories: Mapping[UUID, list[Change]]) -> list[PodLife]:
+    """From what a watch of pods said, and from jobs that each ran once."""
+    found: dict[str, PodLife] = {}
+    for each in said:
+        metadata = each.object["metadata"]
+        life = found.setdefault(metadata["uid"], PodLife(each.name, metadata["labels"][POOL_LABEL]))
+        if "deletionTimestamp" in metadata:
+            life.told_at = life.told_at or each.at
+        elif is_ready(each.object):
+            life.ready_at = life.ready_at or each.at
+        else:
+            life.ready_at = None
+    for job, (began, ended) in histories.items():
+        found[began.pod_uid].jobs.append(Job(job, began.at, ended.at))
+    return list(found.values())
+
+
+def wrongly_told(pods: list[PodLife]) -> list[str]:
+    """Pods that were told to stop in mid-job while an idle one of their pool stayed."""
+    return [
+        f"{busy.name} ran {[str(job.id) for job in jobs]} while {idle.name} was idle"
+        for busy in pods
+        if busy.told_at is not None and (jobs := busy.long_busy_at(busy.told_at))
+        for idle in pods
+        if idle.pool == busy.pool and idle.could_have_gone_at(busy.told_at)
+    ]

@@ -1,0 +1,159 @@
+"""Two controllers while jobs run and wait: whatever becomes of the one that acts, the other goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+
+from dev.chaos.guard import send
+from dev.chaos.processes import Process, cut_off, processes_of
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.images import ROOT
+from tests.e2e.watching import Said, Watch
+from tests.e2e.work import Work, wait_for
+
+API_SERVER_PORTS = (443, 6443)
+TAKEOVER_SECONDS = 10
+HAND_OVER_SECONDS = 2
+RUNS_SECONDS = 15  # longer than any takeover: these jobs see one from beginning to end
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_controllers(stage: Stage) -> Iterator[None]:
+    set_controllers(stage, 2)
+    yield
+    set_controllers(stage, 1)
+
+
+@pytest.fixture
+def lease(stage: Stage) -> Iterator[Watch]:
+    with Watch(stage.kubectl, SYSTEM_NAMESPACE, f"lease/{RELEASE}") as lease:
+        yield lease
+
+
+@pytest.fixture
+def deployment(work: Work) -> Iterator[Watch]:
+    with Watch(work.stage.kubectl, work.namespace, "deployments") as deployment:
+        yield deployment
+
+
+def test_a_leader_that_is_killed_as_often_as_it_starts_is_followed_by_the_other(
+    work: Work, lease: Watch, deployment: Watch
+) -> None:
+    jobs = begin(work, deployment, "killed")
+    leader, uid = leader_of(work, lease)
+    (process,) = controllers_of(uid)
+
+    killed_at = time.time()
+    send(process.pid, signal.SIGKILL)
+    jobs += work.insert("killed.hold", {"seconds": 0}, count=2)
+    again = wait_for("its container starting again", lambda: [new for new in controllers_of(uid) if new != process])
+    send(again[0].pid, signal.SIGKILL)
+
+    assert wait_taken(lease, leader) - killed_at < TAKEOVER_SECONDS
+    assert wait_scaled(deployment, 4) - killed_at < TAKEOVER_SECONDS
+    assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
+
+
+def test_a_leader_whose_pod_is_deleted_hands_over_at_once(work: Work, lease: Watch, deployment: Watch) -> None:
+    jobs = begin(work, deployment, "handover")
+    leader, _ = leader_of(work, lease)
+
+    deleted_at = time.time()
+    work.stage.kubectl("delete", "pod", leader, "--namespace", SYSTEM_NAMESPACE, "--wait=false")
+    jobs += work.insert("handover.hold", {"seconds": 0}, count=2)
+
+    assert wait_taken(lease, leader) - deleted_at < HAND_OVER_SECONDS
+    assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
+
+
+def test_a_leader_cut_off_from_the_api_server_stops_before_the_other_starts(
+    work: Work, lease: Watch, deployment: Watch
+) -> None:
+    jobs = begin(work, deployment, "isolated")
+    leader, uid = leader_of(work, lease)
+
+    cut_at = time.time()
+    with cut_off(uid, API_SERVER_PORTS):
+        jobs += work.insert("isolated.hold", {"seconds": 0}, count=2)
+        taken_at = wait_taken(lease, leader)
+        scaled_at = wait_scaled(deployment, 4)
+
+    assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
+    assert cut_at < wait_for("it saying that it stopped", lambda: stopped_at(work, leader)) < taken_at
+    assert taken_at - cut_at < TAKEOVER_SECONDS
+    assert scaled_at - cut_at < TAKEOVER_SECONDS
+    assert leader_of(work, lease)[0] != leader
+
+
+def begin(work: Work, deployment: Watch, pool: str) -> list[UUID]:
+    """Two workers, each with a job. From here on the number of workers can only be that of the jobs."""
+    type_ = f"{pool}.hold"
+    work.apply_pool(pool, [type_], jobsPerWorker=1, maxReplicas=8, scaleDown={"stabilizationSeconds": 120})
+    jobs = work.insert(type_, {"seconds": RUNS_SECONDS}, count=2)
+    wait_for("two jobs being run", lambda: len(work.history(jobs)) == 2)
+    wait_scaled(deployment, 2)
+    return jobs
+
+
+def assert_nothing_lost_nor_scaled_twice(work: Work, jobs: list[UUID], deployment: Watch) -> None:
+    rows = work.wait_completed(*jobs)
+    assert [row.attempts for row in rows] == [1] * len(jobs)
+    numbers = [said.object["spec"]["replicas"] for said in deployment.said]
+    changes = [after for before, after in pairwise([0, *numbers]) if after != before]
+    assert changes == [2, 4]
+
+
+def wait_scaled(deployment: Watch, replicas: int) -> float:
+    """When it was."""
+
+    def scaled(said: list[Said]) -> float | None:
+        return next((each.at for each in said if each.object["spec"]["replicas"] == replicas), None)
+
+    return deployment.wait(f"{replicas} workers being asked for", scaled)
+
+
+def leader_of(work: Work, lease: Watch) -> tuple[str, str]:
+    """The name and the UID of its pod."""
+    name = lease.wait("a leader", lambda said: holder(said[-1]) if said else None)
+    place = ("--namespace", SYSTEM_NAMESPACE)
+    return name, work.stage.kubectl("get", "pod", name, *place, "--output", "jsonpath={.metadata.uid}")
+
+
+def controllers_of(pod_uid: str) -> list[Process]:
+    return processes_of(pod_uid, "jobtide-controller")
+
+
+def wait_taken(lease: Watch, before: str) -> float:
+    """When another controller took the lease, by that one's own clock."""
+
+    def taken(said: list[Said]) -> float | None:
+        latest = said[-1].object["spec"]
+        if latest["holderIdentity"] in {"", before}:
+            return None
+        return datetime.fromisoformat(latest["acquireTime"]).timestamp()
+
+    return lease.wait(f"another leader than {before}", taken)
+
+
+def holder(lease: Said) -> str:
+    return str(lease.object["spec"]["holderIdentity"])
+
+
+def stopped_at(work: Work, leader: str) -> float | None:
+    lines = work.stage.kubectl("logs", leader, "--namespace", SYSTEM_NAMESPACE).splitlines()
+    changes = [line for line in map(json.loads, lines) if "leading" in line]
+    return None if changes[-1]["leading"] else datetime.fromisoformat(changes[-1]["time"]).timestamp()
+
+
+def set_controllers(stage: Stage, replicas: int) -> None:
+    place = ("--namespace", SYSTEM_NAMESPACE)
+    values = ("--reuse-values", "--set", f"replicas={replicas}")
+    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")
