@@ -58,7 +58,7 @@ class Controller:
             return error.code, error.read().decode()
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value; fails at the deadline."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

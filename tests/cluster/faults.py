@@ -83,6 +83,7 @@ class FaultProxy:
     def __init__(self, name: str, plane: ControlPlane, folder: Path) -> None:
         self.kubeconfig = folder / f"{name}.kubeconfig"
         self.passed: list[Call] = []
+        self.answered: list[tuple[Call, int]] = []  # with the API server's own code
         self.spoilt: list[Call] = []
         self.met = 0  # calls that the present fault, or the last one, was on
         self._plane = plane
@@ -131,8 +132,10 @@ class FaultProxy:
 
     @property
     def scaled(self) -> list[tuple[str, int]]:
-        """Every number of workers that reached the API server, by Deployment."""
-        return [(call.name, call.replicas) for call in list(self.passed) if call.replicas is not None]
+        """Every number of workers that the API server took, by Deployment."""
+        return [
+            (call.name, call.replicas) for call, code in list(self.answered) if call.replicas is not None and code < 300
+        ]
 
     async def _end_watches(self, code: int) -> None:
         error = {
@@ -205,6 +208,7 @@ class FaultProxy:
         self.passed.append(call)
         try:
             async with self._session.request(request.method, url, headers=headers, data=raw or None) as answer:
+                self.answered.append((call, answer.status))
                 if answers_after_seconds:
                     await asyncio.sleep(answers_after_seconds)
                 return await self._answer(request, call, answer)
@@ -218,10 +222,10 @@ class FaultProxy:
     async def _answer(self, request: web.Request, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         headers = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP}
         stream = web.StreamResponse(status=answer.status, headers=headers)
-        await stream.prepare(request)
         if call.is_watch:
             self._watches.add(stream)
         try:
+            await stream.prepare(request)
             async for chunk in self._chunks(call, answer):
                 await stream.write(chunk)
         except (ConnectionError, aiohttp.ClientError):

@@ -9,7 +9,7 @@ from typing import Any
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.kube.client import POOLS, ApiError
 from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.parse import uid_of, version_of
+from jobtide_controller.kube.parse import version_of
 from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.kube.queue import GoneError, Priority, Wish, WriteQueue
 from jobtide_controller.kube.writer import Writer
@@ -69,7 +69,9 @@ class StatusWriter:
             raise GoneError
         if entry.status == status:
             return
-        metadata = {"name": entry.ref.name, "namespace": entry.ref.namespace}
+        # Of this pool, as it is now: not of a new one of the name, nor over what a later leader has said.
+        known = {"uid": uid, "resourceVersion": str(entry.version)}
+        metadata = {"name": entry.ref.name, "namespace": entry.ref.namespace, **known}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": dict(status)}
         path = POOLS.path(entry.ref.namespace, entry.ref.name, "status")
         try:
@@ -78,8 +80,6 @@ class StatusWriter:
             if error.code == NOT_FOUND:
                 raise GoneError from error
             raise
-        if uid_of(answer) != uid:  # a new pool of the name, whose own status follows
-            raise GoneError
         entry.status = answer.get("status")
         entry.version = max(entry.version, version_of(answer))
 

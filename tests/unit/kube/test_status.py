@@ -125,12 +125,17 @@ async def test_a_pool_that_is_gone_is_not_written_again():
     assert len(setup.written) == 1
 
 
-async def test_an_answer_from_another_pool_of_the_name_is_not_taken_for_this_ones():
+async def test_a_status_is_written_to_the_pool_as_it_was_read_and_to_no_other_of_its_name():
     setup = Setup()
-    setup.answer = lambda body: setup.stored(body["status"], uid="another")
+    entry = setup.inventory.pools.get("uid-thumbs")
+    version = str(entry.version)
+    bodies = []
+    good = setup.answer
+    setup.answer = lambda body: (bodies.append(body), good(body))[1]
     setup.offer()
     await settle()
-    assert setup.inventory.pools.get("uid-thumbs").status is None
+    (body,) = bodies
+    assert (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) == ("uid-thumbs", version)
 
 
 async def test_a_status_refused_for_now_is_written_later():
