@@ -11,6 +11,7 @@ from jobtide_controller.instrument import Emit, ForeignWorker, Rescued, RescueFa
 from jobtide_controller.kube.client import ApiError
 from jobtide_controller.kube.parse import GonePod
 from jobtide_controller.kube.pods import Presence
+from jobtide_controller.kube.tombstones import Tombstones
 from jobtide_controller.postgres.database import RescueFailedError
 from jobtide_controller.postgres.rescue import is_pod_uid
 
@@ -47,7 +48,7 @@ class Orphans:
         self._listed_at = -LIST_SECONDS
         self._elsewhere: set[str] = set()  # pods of this cluster that are not a pool's
         self._presumed: set[str] = set()  # never seen, not in the list, rescued
-        self._cleared: set[str] = set()  # of those, the ones that a later reading did not have any more
+        self._cleared = Tombstones()  # of those, the ones that a later reading did not have any more
         self._trusts_lists = True
 
     async def settle(self, reading: Reading) -> None:
@@ -72,11 +73,13 @@ class Orphans:
         return {uid: state.gives_back for uid, state in found.items() if isinstance(state, GonePod)}
 
     def _unknown(self, reading: Reading) -> set[str]:
-        self._cleared |= self._presumed - reading.pods.keys()
+        for uid in self._presumed - reading.pods.keys():
+            self._cleared.add(uid)
         self._presumed &= reading.pods.keys()
+        self._elsewhere &= reading.pods.keys()
         holders = {uid for uid in reading.pods if is_pod_uid(uid) and uid not in self._elsewhere}
         unknown = {uid for uid in holders if self._whereabouts(uid) is Presence.UNKNOWN}
-        back = sorted(unknown & self._cleared)
+        back = sorted(uid for uid in unknown if uid in self._cleared)
         if back and self._trusts_lists:
             self._trusts_lists = False
             self._emit(ForeignWorker(self._source.name, back[0]))

@@ -11,7 +11,7 @@ from jobtide_controller.decide.connections import Bid, bid
 from jobtide_controller.decide.context import Context, Rollout
 from jobtide_controller.decide.demand import Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet, Share
-from jobtide_controller.decide.history import History, restored
+from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.scaling import Decision, decide
 from jobtide_controller.kube.apply import ConflictError
 from jobtide_controller.kube.client import ApiError
@@ -118,7 +118,7 @@ class Pipeline:
     def _history(self, entry: PoolEntry) -> History:
         known = self._histories.get(entry.uid)
         if known is not None:
-            return known
+            return limited(known, entry.types)
         return restored(None if entry.status is None else JobWorkerPoolStatus.model_validate(entry.status))
 
     def _wish(self, entry: PoolEntry, decision: Decision, fleet: Fleet) -> Wish:
@@ -173,5 +173,5 @@ def _is_at_rest(outcome: Outcome) -> bool:
     if isinstance(outcome.reading, Unreadable):
         return True
     history = decision.history
-    remembers = history.counts or history.flow or history.failing is not None or len(history.wants) > 1
-    return not (outcome.reading.depths or remembers)
+    notes = history.failing is not None or history.late_at is not None
+    return not (outcome.reading.depths or history.counts or history.flow or notes or len(history.wants) > 1)

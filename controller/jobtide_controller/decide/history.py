@@ -6,7 +6,7 @@ be lost: a controller without history lowers nothing before one hold has passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ class Want(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One pool's past. Times of the table are by the database's clock, those of `wants` by the controller's."""
+    """One pool's past. Times of the table are by the database's clock, `late_at` and `wants` by the controller's."""
 
     began_at: float = 0.0  # first reading
     read_at: float | None = None  # last reading
@@ -85,6 +85,7 @@ class History:
     types: Mapping[str, Learned] = field(default_factory=dict)
     flow: Mapping[Group, Pieces] = field(default_factory=dict)
     failing: Failing | None = None
+    late_at: float | None = None  # a job was seen to wait longer than promised, within the last minute
     wants: tuple[Want, ...] = ()
 
     def learned(self, type_: str) -> Learned:
@@ -102,6 +103,13 @@ def restored(status: JobWorkerPoolStatus | None) -> History:
             if entry.learned is not None
         }
     )
+
+
+def limited(history: History, types: Collection[str]) -> History:
+    """Without what was learned of types that the pool has no more."""
+    if all(type_ in types for type_ in history.types):
+        return history
+    return replace(history, types={type_: known for type_, known in history.types.items() if type_ in types})
 
 
 def remembered(history: History, *, now: float, replicas: int, current: int, hold_seconds: float) -> History:

@@ -158,10 +158,14 @@ class Inventory:
             self.changes.mark(entry.database, pool_uid)
 
     def _mark_ref(self, ref: PoolRef | None) -> bool:
-        entry = self.pools.by_ref(ref) if ref is not None else None
+        if ref is None:
+            return False
+        entry = self.pools.by_ref(ref)
         if entry is not None:
             self.changes.mark(entry.database, entry.uid)
-        return ref is not None
+        else:
+            self.pods.forget_pool(ref)  # a pod that outlives its pool teaches nobody anything
+        return True
 
     def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
         """The API server lets no such object in; an older release of the CRD may have."""

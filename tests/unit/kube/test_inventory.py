@@ -159,12 +159,19 @@ def test_a_late_event_does_not_bring_a_deleted_pod_back(inventory):
 
 
 def test_the_usual_start_is_the_median_of_the_last_starts(inventory):
+    inventory.upsert_pool(pool())
     assert inventory.pods.start_seconds(THUMBS) == 10.0
     for number, seconds in enumerate((2, 4, 30)):
         inventory.upsert_pod(pod(f"p{number}", ready_at=f"2026-11-24T12:00:{seconds:02}Z"))
     assert inventory.pods.start_seconds(THUMBS) == 4.0
     inventory.upsert_pod(pod("p0", ready_at="2026-11-24T12:00:50Z"))
     assert inventory.pods.start_seconds(THUMBS) == 4.0, "a pod starts once; becoming ready again is no start"
+
+
+def test_pods_that_outlive_their_pool_leave_nothing_behind(inventory):
+    inventory.upsert_pod(pod(ready_at="2026-11-24T12:00:04Z"))
+    inventory.forget_pod(pod())
+    assert inventory.pods.start_seconds(THUMBS) == 10.0
 
 
 class TestWhereabouts:
