@@ -209,10 +209,13 @@ def _failing_message(facts: Facts) -> str:
 def _missed_message(facts: Facts) -> str:
     """With what keeps the number of workers from being what the promise needs."""
     counted = facts.decision.numbers
-    waited = "" if counted is None else f" {display.age(counted.oldest_seconds)}"
+    waited = 0.0 if counted is None else counted.oldest_seconds
     limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
     why = "".join(f"; {explain.clamped(clamp)}" for clamp in limits)
-    return f"the oldest due job has waited{waited}, longer than maxWaitSeconds ({facts.spec.wait_seconds}){why}"
+    return (
+        f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); "
+        f"the oldest due one waits for {display.age(waited)} now{why}"
+    )
 
 
 def _below_start_message(facts: Facts) -> str:

@@ -11,6 +11,8 @@ from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.situation import Situation
 from jobtide_controller.decide.want import Numbers
 
+LATE_KEPT_SECONDS = 60.0
+
 
 class Reason(StrEnum):
     """The decision in one word."""
@@ -87,15 +89,24 @@ def users_reason(policy: JobWorkerPoolSpec, now: float) -> Reason | None:
 
 
 def notes_of(situation: Situation, counted: Numbers) -> tuple[Note, ...]:
-    notes = promise_notes(situation.policy, counted)
+    notes = start_note(situation.policy, counted)
+    if situation.history.late_at is not None:
+        notes = (*notes, Note.PROMISE_MISSED)
     return (*notes, Note.ALL_FAILING) if clamps.is_failing(situation) else notes
 
 
-def promise_notes(policy: JobWorkerPoolSpec, counted: Numbers) -> tuple[Note, ...]:
+def start_note(policy: JobWorkerPoolSpec, counted: Numbers) -> tuple[Note, ...]:
     """A burst that meets no worker waits for one to start: a shorter promise needs minReplicas."""
-    if policy.jobs_per_worker is not None:
+    if policy.jobs_per_worker is not None or policy.min_replicas:
         return ()
-    notes: tuple[Note, ...] = ()
-    if policy.min_replicas == 0 and PROMISE_USED * counted.promise_seconds <= counted.start_seconds:
-        notes = (Note.PROMISE_BELOW_START,)
-    return (*notes, Note.PROMISE_MISSED) if counted.oldest_seconds > counted.promise_seconds else notes
+    is_below = PROMISE_USED * counted.promise_seconds <= counted.start_seconds
+    return (Note.PROMISE_BELOW_START,) if is_below else ()
+
+
+def late_at(policy: JobWorkerPoolSpec, counted: Numbers, before: float | None, now: float) -> float | None:
+    """When a job was last late. For a minute, or waits that come and go round the promise would be news each time."""
+    if policy.jobs_per_worker is not None:
+        return None
+    if counted.oldest_seconds > counted.promise_seconds:
+        return now
+    return before if before is not None and 0 <= now - before < LATE_KEPT_SECONDS else None

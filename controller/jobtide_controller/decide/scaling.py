@@ -17,7 +17,7 @@ from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Want, remembered
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
-from jobtide_controller.decide.reasons import Note, Reason, notes_of, promise_notes, reason_of, users_reason
+from jobtide_controller.decide.reasons import Note, Reason, late_at, notes_of, reason_of, start_note, users_reason
 from jobtide_controller.decide.situation import Situation
 from jobtide_controller.decide.want import Numbers, numbers
 
@@ -75,6 +75,7 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
         and policy.replicas is None
         and not policy.paused
         and history.failing is None
+        and history.late_at is None
     )
 
 
@@ -100,7 +101,7 @@ def _asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: 
             types=history.types,
             wants=(Want(now, policy.min_replicas),),
         ),
-        notes=promise_notes(policy, counted),
+        notes=start_note(policy, counted),
     )
 
 
@@ -125,6 +126,7 @@ def _decided(situation: Situation) -> Decision:
         current=counted.want_now,
         hold_seconds=counted.hold_seconds,
     )
+    history = replace(history, late_at=late_at(policy, counted, history.late_at, now))
     situation = replace(situation, history=history)
     moved = clamps.move(situation, counted, sized.replicas)
     user = clamps.override(policy, situation.fleet.share, now, moved.replicas)

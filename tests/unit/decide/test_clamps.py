@@ -10,6 +10,7 @@ import pytest
 from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.demand import Blindness, Depth, Reading, Unreadable
 from jobtide_controller.decide.explain import clamped, sentence
+from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.decide.history import Failing, History, Learned, Want
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
@@ -179,6 +180,16 @@ def test_decision_has_its_word(decision, reason):
         pytest.param(_decide({}, workers=fleet(1, start_seconds=60.0), minReplicas=1), (), id="not-with-a-minimum"),
         pytest.param(_decide({A: Depth(due=1, oldest_age_seconds=31)}), (Note.PROMISE_MISSED,), id="missed"),
         pytest.param(_decide({A: Depth(due=1, oldest_age_seconds=29)}), (), id="kept"),
+        pytest.param(
+            _decide({}, history=replace(KNOWN, read_at=NOW - 1, late_at=NOW - 59)),
+            (Note.PROMISE_MISSED,),
+            id="a-while-ago",
+        ),
+        pytest.param(_decide({}, history=replace(KNOWN, read_at=NOW - 1, late_at=NOW - 60)), (), id="a-minute-ago"),
+        pytest.param(_decide({}, history=replace(KNOWN, read_at=NOW - 1, late_at=NOW + 900)), (), id="clock-set-back"),
+        pytest.param(
+            _decide({A: Depth(due=1, oldest_age_seconds=99)}, maxWaitSeconds=None, jobsPerWorker=9), (), id="no-promise"
+        ),
     ],
 )
 def test_notes_say_what_changes_nothing(decision, notes):
@@ -191,9 +202,11 @@ def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seco
     policy = spec(minReplicas=minimum)
     workers = fleet(minimum, start_seconds=start_seconds)
     quiet = [Reading(NOW + tick, {}) for tick in range(3)]
-    fast = replay(policy, quiet, workers, KNOWN)
-    slow = replay(policy, quiet, replace(workers, share=share(1_000)), KNOWN)
-    assert fast == slow
+    ended = Pod("uid-ended", "ended", NOW - 900, finished=True)  # counts as nothing, but is looked at
+    asleep = replay(policy, quiet, workers, KNOWN)
+    awake = replay(policy, quiet, replace(workers, pods=(*workers.pods, ended)), KNOWN)
+    within = replay(policy, quiet, replace(workers, share=share(2)), KNOWN)
+    assert asleep == awake == within
 
 
 @pytest.mark.parametrize(
