@@ -27,7 +27,7 @@ class Drain:
     """One run, counted."""
 
     workers: int  # that claimed anything
-    stopped: int  # pods told to stop while any job was left, or within the time after
+    stopped: int  # pods told to stop, up to that moment
     stopped_in_mid_job: int
     processing: int  # rows, after the last end
     replicas: int  # asked for, so long after the last end
@@ -98,15 +98,10 @@ def _ended(site: Site, workers: Workers) -> bool:
 
 def _counted(site: Site, workers: Workers) -> Drain:
     claims, stopped = site.claims(workers), stopped_at(site.pods.arrivals(), workers)
-    replicas = [
-        arrival.object["spec"]["replicas"]
-        for arrival in site.deployments.arrivals()
-        if arrival.name == workers.deployment
-    ]
     return Drain(
         workers=len({claim.pod_uid for claim in claims}),
         stopped=len(stopped),
         stopped_in_mid_job=len(in_mid_job(stopped, claims)),
         processing=site.jobs(workers, "processing"),
-        replicas=replicas[-1],
+        replicas=site.replicas(workers),
     )

@@ -9,4 +9,7 @@ from dev.bench.pods.site import open_site
 
 def measure(*, full: bool) -> list[Figure]:
     with open_site() as site:
-        return [*wake.measure(site), *burst.measure(site), *drain.measure(site, full=full)]
+        woken = wake.measure(site)
+        pools = burst.taught(site)
+        drained = drain.measure(site, full=full)
+        return [*woken, *drained, *burst.measure(site, pools)]

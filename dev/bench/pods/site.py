@@ -107,10 +107,24 @@ class Site:
     def jobs(self, workers: Workers, status: str) -> int:
         return int(self._execute("count", workers, status=status)[0][0])
 
+    def forget(self, workers: Workers) -> None:
+        """All jobs but those that run."""
+        self._execute("forget", workers)
+
+    def replicas(self, workers: Workers) -> int:
+        """As last heard of."""
+        heard = [seen for seen in self.deployments.arrivals() if seen.name == workers.deployment]
+        return int(heard[-1].object["spec"]["replicas"])
+
+    def is_at_rest(self, workers: Workers) -> bool:
+        """Nothing to do, nobody to do it."""
+        busy = self.jobs(workers, "pending") + self.jobs(workers, "processing")
+        return not busy and self.replicas(workers) == 0 and self._is_gone(workers)
+
     def end(self, *done_with: Workers) -> None:
         """Their pods drain and go, what nobody has begun is taken back; returns when nothing is left."""
         for workers in done_with:
-            self._execute("drop_waiting", workers)
+            self.forget(workers)
             self.kubectl("delete", workers.owner, "--namespace", NAMESPACE, "--wait=false")
         for workers in done_with:
             wait_for(f"the pods of {workers.owner} going", partial(self._is_gone, workers))

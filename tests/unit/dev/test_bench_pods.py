@@ -80,12 +80,14 @@ def test_a_wake_is_judged_by_its_slowest_but_one_of_twenty():
 
 
 def test_a_burst_is_judged_against_the_scale_of_the_same_minute():
-    pools = [Burst(1.0, 0.2, seconds) for seconds in (8.0, 9.0, 12.0)]
-    plain = [Burst(1.0, 0.0, seconds) for seconds in (7.5, 8.5, 10.0)]
+    known = [Burst(0.2, seconds) for seconds in (8.0, 9.0, 12.0)]
+    unknown = [Burst(2.0, seconds) for seconds in (9.5, 9.75, 12.0)]
+    plain = [Burst(0.0, seconds) for seconds in (7.5, 8.5, 10.0)]
 
-    over, *_ = burst.figures(pools, plain)
+    over, unseen, _ = burst.figures(known, unknown, plain)
 
     assert (over.value, over.spread, over.met) == (0.5, "0.5 to 2", True)
+    assert (unseen.value, unseen.spread, unseen.met) == (2.0, "1.25 to 2", False)
 
 
 def test_one_worker_stopped_in_mid_job_in_one_run_misses_the_goal():

@@ -1,6 +1,0 @@
--- Takes back what nobody has begun.
---
--- Parameters: tenant uuid, type text
--- Index:      idx_job_queue_tenant_id
-DELETE FROM job_queue
-WHERE tenant_id = %(tenant)s AND type = %(type)s AND status = 'pending'

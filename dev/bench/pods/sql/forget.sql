@@ -1,0 +1,6 @@
+-- Takes away the jobs of one type that nobody is at work on.
+--
+-- Parameters: tenant uuid, type text
+-- Index:      idx_job_queue_tenant_id
+DELETE FROM job_queue
+WHERE tenant_id = %(tenant)s AND type = %(type)s AND status <> 'processing'
