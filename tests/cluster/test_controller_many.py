@@ -1,0 +1,42 @@
+"""Hundreds of pools change at once: each gets what it needs, and who waits for workers does not wait for the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster.controllers import replicas_of, until
+
+POOLS = 300
+LATE = "late"
+
+
+def create(kubectl: Any, manifests: list[dict[str, Any]]) -> None:
+    kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+
+
+@pytest.mark.timeout(240)
+def test_a_pool_with_waiting_jobs_overtakes_hundreds_that_are_made(controller, proxy, kubectl, pool, insert, jobs):
+    way = proxy("jobtide-0")
+    create(kubectl, [pool(LATE, types=[LATE])])
+    controller(KUBECONFIG=str(way.kubeconfig))
+    until(lambda: replicas_of(kubectl, LATE) == 0)
+    names = [f"pool-{number}" for number in range(POOLS)]
+    create(kubectl, [pool(name, types=[name]) for name in names])
+    until(lambda: len(way.scaled) > 30)
+    insert(8, type_=LATE)
+    inserted_after = len(way.scaled)
+    late = f"{LATE}-worker"
+    until(lambda: any(name == late and number for name, number in way.scaled))
+    place = next(at for at, (name, number) in enumerate(way.scaled) if name == late and number)
+    assert place < inserted_after + 100, "a second or two at 50 writes a second"
+    assert len({name for name, _ in way.scaled[:place]}) < POOLS, "others were still waiting"
+    wanted = {f"{name}-worker" for name in names}
+    until(lambda: wanted <= {name for name, _ in way.scaled}, 120)
+    for name in names:
+        insert(8, type_=name)
+    until(lambda: wanted <= {name for name, number in way.scaled if number}, 120)
+    last = dict(way.scaled)
+    assert {name for name in wanted if last[name] == 0} == set()
