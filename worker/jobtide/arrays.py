@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -14,32 +16,26 @@ class ArrayDumper(Dumper):
     """One dimension, text format, no type: every statement of ours casts its arrays."""
 
     def dump(self, obj: list[Any]) -> bytes:
-        text = f"{{{','.join(map(_element, obj))}}}"
         try:
-            return text.encode()
+            return f"{{{','.join([_WRITERS[type(value)](value) for value in obj])}}}".encode()
         except UnicodeEncodeError as wrong:
             raise DataError(f"PostgreSQL text cannot contain half a surrogate pair: {wrong.reason}") from None
-
-
-def _element(value: Any) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case str():
-            return _quoted(value)
-        case UUID():
-            return value.hex
-        case bool():
-            return "t" if value else "f"
-        case int() | float():
-            return repr(value)
-        case datetime():
-            return f'"{value.isoformat()}"'
-        case _:
-            raise TypeError(f"no array of {type(value).__name__} among a worker's parameters: {value!r}")
+        except KeyError as unknown:
+            raise TypeError(f"no array of {unknown} among a worker's parameters: {obj!r}") from None
 
 
 def _quoted(text: str) -> str:
     if "\x00" in text:  # libpq would silently end the whole parameter here
         raise DataError("PostgreSQL text cannot contain NUL (0x00) characters")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    NoneType: lambda _: "NULL",
+    str: _quoted,
+    UUID: lambda value: f"{value.int:032x}",
+    bool: lambda value: "t" if value else "f",
+    int: repr,
+    float: repr,
+    datetime: lambda value: f'"{value.isoformat()}"',
+}

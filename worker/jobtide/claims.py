@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
 from jobtide.caps import TenantCaps
 from jobtide.job import Job
 from jobtide.low_water import LowWater
-from jobtide.ring import Lap, Mark, Ring, rows_per_key
+from jobtide.ring import Key, Lap, Mark, Ring, rows_per_key
 from jobtide.session import DatabaseAway, Session
 from jobtide.sql import load
 
@@ -52,11 +52,10 @@ class Claims:
             raise
         if not rows:
             return Claim([], ring, wanted, drained=True)
-        last = max(rows, key=lambda row: (row["position"], row["tenant_id"].int))
         served = self._note(rows)
         return Claim(
             [_job(row, token) for row in rows],
-            ring.after(last["type"], last["tenant_id"]),
+            ring.after(_key(rows[-1])),
             rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
         )
@@ -94,22 +93,24 @@ class Claims:
             token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
         }
 
-    def _note(self, rows: Rows) -> dict[tuple[str, UUID], int]:
-        """How many rows each key gave; the low-water marks learn it too."""
-        served: dict[tuple[str, UUID], int] = {}
-        for row in rows:
-            key = (row["type"], row["tenant_id"])
-            served[key] = served.get(key, 0) + 1
+    def _note(self, rows: Rows) -> dict[Key, int]:
+        """How many rows each key gave; the low-water marks learn it too. Each key's rows are in their order."""
+        served = Counter(map(_key, rows))
+        for key, row in {_key(row): row for row in rows}.items():
             if row["due_at"] is not None:
-                self._low_water.claimed(key, Mark(row["due_at"], row["id"]))
+                self._low_water.claimed(key, served[key], Mark(row["due_at"], row["id"]))
         return served
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return row["type"], row["tenant_id"].int
 
 
 def _parameters(lap: Lap) -> dict[str, Any]:
     return {
         "types": [range_.type for range_ in lap],
-        "firsts": [UUID(int=range_.first) for range_ in lap],
-        "lasts": [UUID(int=range_.last) for range_ in lap],
+        "firsts": [f"{range_.first:032x}" for range_ in lap],
+        "lasts": [f"{range_.last:032x}" for range_ in lap],
         "sinces": [range_.since and range_.since.due_at for range_ in lap],
         "since_ids": [range_.since and range_.since.id for range_ in lap],
     }

@@ -87,6 +87,15 @@ class EndRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotRefused:
+    """The server would not take the next job of a schedule; it will not be asked again for this slot."""
+
+    type: str
+    tenant: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost:
     doing: str
     message: str
@@ -111,7 +120,7 @@ class Drained:
 
 Event = (
     Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
-    | Overdue | RescuedJobs | EndRefused | DatabaseLost | DatabaseBack | Draining | Drained
+    | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseBack | Draining | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -159,9 +159,10 @@ class Finisher:
         self._unwritten[self._unwritten.index(end)] = End(end.job, "failed", described, reason="failed")
 
     def _written(self, ends: Sequence[End]) -> None:
-        done = {_key(end) for end in ends}
-        self._unwritten = [end for end in self._unwritten if _key(end) not in done]
-        self._uncertain -= done
+        done = set(map(id, ends))
+        self._unwritten = [end for end in self._unwritten if id(end) not in done]
+        if self._uncertain:
+            self._uncertain.difference_update(map(_key, ends))
 
     def _extend(self, flights: list[Flight], now: float) -> None:
         if not flights:

@@ -45,7 +45,9 @@ def configure(level: str, *, pool: str, pod: str) -> None:
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of sentences
     """The subscriber that puts events into words."""
-    match event:
+    match event:  # what comes for each job stands on top: being passed over costs time too
+        case events.Handled(end, seconds):
+            _say_handled(end, seconds)
         case events.Started(app, types, concurrency, pod_uid):
             _say("info", f"working on {', '.join(types)}", app=app, concurrency=concurrency, pod_uid=pod_uid)
         case events.TableSlow(message):
@@ -62,14 +64,6 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             )
         case events.Claimed(jobs, seconds):
             _say("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
-        case events.Handled(end, seconds) if end.reason == "failed":
-            _say("error", "job failed", seconds=round(seconds, 3), **_error(end), **_about(end.job))
-        case events.Handled(end, seconds) if end.reason == "retried":
-            _say("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
-                 **_error(end), **_about(end.job))  # fmt: skip
-        case events.Handled(end, seconds):
-            if _log.isEnabledFor(logging.DEBUG):  # putting it into words costs 5 us a job
-                _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
         case events.Finished(count, seconds):
             _say("debug", f"wrote {count} ends", seconds=round(seconds, 4))
         case events.LeaseLost(job, during):
@@ -89,6 +83,10 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _say("warning", f"returned {count} jobs of dead claims to the queue", why=why)
         case events.EndRefused(job, message):
             _say("error", "the server would not store a result; the job failed", error=message, **_about(job))
+        case events.SlotRefused(type_, tenant, message):
+            _say(
+                "error", "a cron slot was refused: is its tenant still there?", type=type_, tenant=tenant, error=message
+            )
         case events.DatabaseLost(doing, message):
             _say("error", f"database away while trying to {doing}; running handlers go on", error=message)
         case events.DatabaseBack(doing):
@@ -102,6 +100,16 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             )
         case events.Drained(returned, _):
             _say("info", f"stopped; {returned} jobs given back")
+
+
+def _say_handled(end: End, seconds: float) -> None:
+    if end.reason == "failed":
+        _say("error", "job failed", seconds=round(seconds, 3), **_error(end), **_about(end.job))
+    elif end.reason == "retried":
+        _say("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
+             **_error(end), **_about(end.job))  # fmt: skip
+    elif _log.isEnabledFor(logging.DEBUG):  # putting it into words costs 5 us a job
+        _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
 
 
 def _about(job: Job) -> dict[str, Any]:

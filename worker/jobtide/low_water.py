@@ -12,16 +12,13 @@ brings less than was wanted, and every few seconds anyway.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import dataclass
 
-from jobtide.ring import Lap, Mark, Range
+from jobtide.ring import Key, Lap, Mark, Range
 
 _WORTH_A_MARK_ROWS = 500
 _MOST_MARKS = 64  # each is one more range in every lap; a tenant beyond them pays for all its dead entries
 _FULL_LAP_EVERY_SECONDS = 5.0
-
-Key = tuple[str, UUID]
 
 
 @dataclass(slots=True)
@@ -37,15 +34,15 @@ class LowWater:
         self._progress: dict[Key, _Progress] = {}
         self._full_lap_at = 0.0
 
-    def claimed(self, key: Key, mark: Mark) -> None:
-        """A row of this key was claimed."""
+    def claimed(self, key: Key, rows: int, mark: Mark) -> None:
+        """So many rows of this key were claimed, the last of them at this mark."""
         known = self._progress.get(key)
         if known is None:
             if len(self._progress) >= _MOST_MARKS:
                 del self._progress[min(self._progress, key=lambda key: self._progress[key].rows)]
-            self._progress[key] = _Progress(1, mark)
+            self._progress[key] = _Progress(rows, mark)
             return
-        known.rows += 1
+        known.rows += rows
         known.mark = max(known.mark, mark)
 
     def narrowed(self, lap: Lap, now: float) -> Lap:
@@ -60,9 +57,9 @@ class LowWater:
 def _split(range_: Range, marks: dict[Key, Mark]) -> Iterator[Range]:
     """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it concerns the first)."""
     rest = range_
-    for tenant in sorted(tenant.int for type_, tenant in marks if type_ == range_.type):
+    for tenant in sorted(tenant for type_, tenant in marks if type_ == range_.type):
         if rest.first <= tenant <= rest.last:
             if rest.first < tenant:
-                yield replace(rest, last=tenant - 1)
-            rest = replace(rest, first=tenant, since=marks[range_.type, UUID(int=tenant)])
+                yield rest._replace(last=tenant - 1)
+            rest = Range(rest.type, tenant, rest.last, marks[rest.type, tenant])
     yield rest

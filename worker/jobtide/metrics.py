@@ -35,9 +35,11 @@ METRICS: dict[str, tuple[str, str]] = {
         "counter",
         "Results that the server would not store; their jobs failed",
     ),
+    "jobtide_worker_slots_refused_total": ("counter", "Scheduled jobs that the server would not take, by type"),
     "jobtide_worker_database_lost_total": ("counter", "Times the database went away, by what was being done"),
 }
-Labels = tuple[tuple[str, str], ...]
+Label = tuple[str, str]
+Labels = tuple[Label, ...]
 
 
 class Metrics:
@@ -57,22 +59,25 @@ class Metrics:
                     self._add("jobtide_worker_claimed_jobs_total", amount=len(jobs))
                     self._observe("jobtide_worker_claim_seconds", seconds)
                     for job in jobs:
-                        self._observe("jobtide_worker_wait_seconds", job.waited_seconds, type=job.type)
+                        self._observe("jobtide_worker_wait_seconds", job.waited_seconds, ("type", job.type))
                 case events.Handled(end, seconds):
-                    self._add("jobtide_worker_jobs_total", type=end.job.type, outcome=end.reason)
-                    self._observe("jobtide_worker_run_seconds", seconds, type=end.job.type)
+                    of_type = ("type", end.job.type)
+                    self._add("jobtide_worker_jobs_total", ("outcome", end.reason), of_type)
+                    self._observe("jobtide_worker_run_seconds", seconds, of_type)
                 case events.Finished(_, seconds):
                     self._observe("jobtide_worker_finish_seconds", seconds)
                 case events.LeaseLost(_, during):
-                    self._add("jobtide_worker_leases_lost_total", during=during)
+                    self._add("jobtide_worker_leases_lost_total", ("during", during))
                 case events.RescuedJobs(count, why):
-                    self._add("jobtide_worker_rescued_total", amount=count, why=why)
+                    self._add("jobtide_worker_rescued_total", ("why", why), amount=count)
                 case events.Overdue(job, _):
-                    self._add("jobtide_worker_timeouts_total", type=job.type)
+                    self._add("jobtide_worker_timeouts_total", ("type", job.type))
                 case events.EndRefused():
                     self._add("jobtide_worker_ends_refused_total")
+                case events.SlotRefused(type_):
+                    self._add("jobtide_worker_slots_refused_total", ("type", type_))
                 case events.DatabaseLost(doing, _):
-                    self._add("jobtide_worker_database_lost_total", doing=doing)
+                    self._add("jobtide_worker_database_lost_total", ("doing", doing))
                 case (
                     events.Started()
                     | events.TableSlow()
@@ -113,18 +118,22 @@ class Metrics:
             yield f"{name}_bucket{_braces((*labels, ('le', bound)))} {below}"
         yield f"{name}_count{_braces(labels)} {below}"
 
-    def _add(self, name: str, *, amount: float = 1, **labels: str) -> None:
-        key = (name, tuple(sorted(labels.items())))
+    def _add(self, name: str, *labels: Label, amount: float = 1) -> None:
+        """Labels come in one order for each name."""
+        key = (name, labels)
         self._totals[key] = self._totals.get(key, 0) + amount
 
-    def _observe(self, name: str, seconds: float, **labels: str) -> None:
-        key = (name, tuple(sorted(labels.items())))
-        self._totals[key] = self._totals.get(key, 0) + seconds
-        counts = self._buckets.setdefault(key, [0] * (len(_SECONDS) + 1))
+    def _observe(self, name: str, seconds: float, *labels: Label) -> None:
+        key = (name, labels)
+        counts = self._buckets.get(key)
+        if counts is None:
+            self._totals[key], counts = 0, [0] * (len(_SECONDS) + 1)
+            self._buckets[key] = counts
+        self._totals[key] += seconds
         counts[bisect_left(_SECONDS, seconds)] += 1
 
 
-def _braces(labels: Iterable[tuple[str, str]]) -> str:
+def _braces(labels: Iterable[Label]) -> str:
     inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
     return f"{{{inside}}}" if inside else ""
 

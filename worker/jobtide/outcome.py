@@ -7,6 +7,7 @@ import random
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from jobtide.errors import Fail, Retry, Snooze
 from jobtide.job import End, Job, Json
@@ -31,8 +32,7 @@ class RetryPolicy:
         return full * (0.5 + dice / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """What an outcome needs of the outside world: the time it happened, and a number between 0 and 1."""
 
     at: datetime
@@ -82,7 +82,7 @@ def given_back(job: Job) -> End:
 def encode(value: Json, max_bytes: int) -> str:
     """JSON that jsonb takes. Raises ValueError with what is wrong with the value, or its size."""
     text = json_text(value, "the result")
-    size = len(text.encode())
+    size = len(text) if text.isascii() else len(text.encode())
     if size > max_bytes:
         raise ValueError(f"the result has {size} bytes of JSON; the limit is {max_bytes} (JOBTIDE_MAX_RESULT_BYTES)")
     return text

@@ -17,6 +17,7 @@ from jobtide.errors import Fail
 from jobtide.job import Json
 
 Validator = Callable[[Json], Any]
+_DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -31,23 +32,28 @@ class Malformed:
 
 
 def read_json(text: str | bytes) -> Json:
-    """The value, or Malformed: a number of thousands of digits, or thousands of levels."""
+    """The value, or Malformed: a number of thousands of digits, or thousands of levels.
+
+    The server writes jsonb in UTF-8 and without spaces around it, which json.loads takes 3 us to find out.
+    """
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text if isinstance(text, str) else text.decode())[0]
     except (ValueError, RecursionError) as wrong:
         return Malformed(str(wrong))
 
 
 def json_text(value: Json, what: str) -> str:
     """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character."""
+    if value is None:  # what most handlers return
+        return "null"
     try:
         text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as wrong:
         raise ValueError(f"{what} is not a JSON value: {wrong}") from None
-    if _NUL.search(text):
+    if "\\u0000" in text and _NUL.search(text):
         raise ValueError(f"{what} holds the character U+0000, which PostgreSQL's jsonb can't store")
     try:
-        text.encode()
+        text.isascii() or text.encode()
     except UnicodeEncodeError as wrong:
         raise ValueError(f"{what} holds half a surrogate pair, which is no character: {wrong.reason}") from None
     return text

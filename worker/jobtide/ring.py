@@ -21,8 +21,7 @@ class Mark(NamedTuple):
     id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Tenants `first` to `last` of one type, inclusive, as integers; of the first only rows from `since` on."""
 
     type: str
@@ -31,6 +30,7 @@ class Range:
     since: Mark | None = None
 
 
+Key = tuple[str, int]  # a type, and a tenant as an integer: a UUID takes ten times as long to hash
 Lap = tuple[Range, ...]  # to be visited in this order
 
 
@@ -48,12 +48,13 @@ class Ring:
         rest, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
         return (rest, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
 
-    def after(self, type_: str, tenant_id: UUID) -> Self:
+    def after(self, key: Key) -> Self:
         """The cursor just behind the key that was served last."""
+        type_, tenant = key
         at = self.types.index(type_)
-        if tenant_id.int == _LAST:
+        if tenant == _LAST:
             return type(self)(self.types, (at + 1) % len(self.types), 0)
-        return type(self)(self.types, at, tenant_id.int + 1)
+        return type(self)(self.types, at, tenant + 1)
 
 
 def rows_per_key(wanted: int, keys_served: int) -> int:

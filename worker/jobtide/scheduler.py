@@ -6,7 +6,6 @@ worker that does run then adds the slot after it. Processes need not know of eac
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ import psycopg
 
 from jobtide.backoff import Backoff
 from jobtide.cron import Schedule
-from jobtide.events import DatabaseBack, DatabaseLost, Emit
+from jobtide.events import DatabaseBack, DatabaseLost, Emit, SlotRefused
 from jobtide.keyed_id import Key
 from jobtide.producer import NewJob, enqueue_many
 from jobtide.session import DatabaseAway, Session, one_line
@@ -24,7 +23,6 @@ from jobtide.session import DatabaseAway, Session, one_line
 _DOING = "enqueue the next cron slots"
 _LONGEST_REST_SECONDS = 60.0  # a clock that was set, or a laptop that slept, is noticed within
 _SPREAD_SECONDS = 1.0  # of a fleet that wakes at the same slot; the first one does the work
-_log = logging.getLogger("jobtide")
 
 
 class Scheduler:
@@ -76,10 +74,7 @@ class Scheduler:
                 for job in jobs:
                     self._add([job])
                 return
-            _log.error(
-                "a cron slot was refused: is its tenant still there?",
-                extra={"type": jobs[0].type, "tenant": str(jobs[0].tenant_id), "error": one_line(refused)},
-            )
+            self._emit(SlotRefused(jobs[0].type, str(jobs[0].tenant_id), one_line(refused)))
 
     def _failed(self, away: Exception) -> float:
         if self._backoff.failures == 0:

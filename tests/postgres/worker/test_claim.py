@@ -108,6 +108,12 @@ def test_a_tenants_jobs_come_in_the_order_they_fell_due(queue, enqueue, tenant):
     assert [job.id for _ in range(3) for job in one.claim(RING, 1, 1).jobs] == [early, late, retried]
 
 
+def test_what_a_claim_brings_is_in_the_order_it_fell_due(queue, enqueue, tenant):
+    owner, now = tenant(), datetime.now(UTC)
+    ids = [enqueue("a", owner, created_at=now - minutes * timedelta(minutes=1)) for minutes in (3, 9, 1, 7, 5)]
+    assert [job.id for job in queue().claim(RING, 5, 5).jobs] == [ids[at] for at in (1, 3, 4, 0, 2)]
+
+
 def test_a_claim_that_could_have_brought_more_says_so(queue, enqueue, tenant):
     owner = tenant()
     for _ in range(3):

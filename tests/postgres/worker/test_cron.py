@@ -13,7 +13,9 @@ from uuid import uuid4
 import pytest
 
 from jobtide import Tide
-from jobtide.events import DatabaseBack, DatabaseLost
+from jobtide.events import DatabaseBack, DatabaseLost, SlotRefused, to_all
+from jobtide.logs import on_event
+from jobtide.metrics import Metrics
 from jobtide.scheduler import Scheduler
 from jobtide.session import Session
 from tests.postgres.worker.conftest import HANDLERS
@@ -82,10 +84,14 @@ def test_of_the_slots_that_nobody_was_there_for_only_the_one_in_the_table_runs(s
     assert slots() == [(NEXT_THREE_AM,), (NEXT_THREE_AM + timedelta(days=10),)]
 
 
-def test_a_schedule_of_a_deleted_tenant_stops_no_other(scheduler, tenant, slots, caplog):
-    scheduler(nightly(uuid4(), tenant())).run_once(NOON)
+def test_a_schedule_of_a_deleted_tenant_is_named_and_stops_no_other(scheduler, tenant, slots, caplog):
+    deleted, said, metrics = uuid4(), [], Metrics()
+    scheduler(nightly(deleted, tenant()), emit=to_all(said.append, on_event, metrics.on_event)).run_once(NOON)
     assert slots() == [(NEXT_THREE_AM,)]
+    (refused,) = said
+    assert (type(refused), refused.type, refused.tenant) == (SlotRefused, "nightly", str(deleted))
     assert "is its tenant still there?" in caplog.text
+    assert 'jobtide_worker_slots_refused_total{type="nightly"} 1' in metrics.render()
 
 
 def test_a_database_that_is_away_is_tried_again_and_said_once(own_server, own_database, scheduler, tenant, connect):

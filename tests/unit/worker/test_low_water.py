@@ -16,8 +16,9 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def claim(marks: LowWater, tenant: int, rows: int, due_at: datetime = NOON) -> None:
-    for number in range(1, rows + 1):
-        marks.claimed(("a", UUID(int=tenant)), Mark(due_at, UUID(int=number)))
+    for number in range(100, rows + 1, 100):
+        marks.claimed(("a", tenant), 100, Mark(due_at, UUID(int=number)))
+    marks.claimed(("a", tenant), rows % 100, Mark(due_at, UUID(int=rows)))
 
 
 def marked(*tenants: int, rows: int = 1_000) -> LowWater:

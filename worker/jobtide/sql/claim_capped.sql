@@ -75,13 +75,13 @@ claimed AS (
         attempts = q.attempts + 1,
         next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
     WHERE q.id = ANY(ARRAY(SELECT candidate.id FROM candidate))
-    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, q.result
+    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, nullif(q.result, '{}') AS result
 )
 SELECT
     claimed.*,
     CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
     CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
-        AS waited_seconds,
-    candidate.position
+        AS waited_seconds
 FROM claimed
 INNER JOIN candidate ON claimed.id = candidate.id
+ORDER BY candidate.position, claimed.tenant_id, candidate.due_at, claimed.id
