@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from jobtide_controller import instrument
 from jobtide_controller.budget import Budget
 from jobtide_controller.decide.demand import Reading, Unreadable
+from jobtide_controller.decide.reasons import Note
 from jobtide_controller.instrument import PoolRef
 from jobtide_controller.report import Outcome
 
@@ -33,6 +34,7 @@ class _PoolView:
     desired: int
     ready: int
     busy: int
+    behind: tuple[Note, ...]
 
 
 class Board(Collector):
@@ -55,6 +57,7 @@ class Board(Collector):
             desired=outcome.decision.replicas,
             ready=outcome.fleet.ready,
             busy=outcome.fleet.busy,
+            behind=outcome.decision.notes,
         )
 
     def put_reading(self, database: str, reading: Reading | Unreadable) -> None:
@@ -86,16 +89,19 @@ class Board(Collector):
         desired = GaugeMetricFamily("jobtide_pool_desired_replicas", "Workers asked for.", labels=labels)
         ready = GaugeMetricFamily("jobtide_pool_ready_replicas", "Workers that are ready.", labels=labels)
         busy = GaugeMetricFamily("jobtide_pool_busy_replicas", "Workers that run at least one job.", labels=labels)
+        behind = GaugeMetricFamily("jobtide_pool_behind", "1 while a pool doesn't keep up.", labels=[*labels, "reason"])
         for view in self._pools.values():
             who = [view.ref.namespace, view.ref.name]
             desired.add_metric(who, view.desired)
             ready.add_metric(who, view.ready)
+            for reason in view.behind:
+                behind.add_metric([*who, reason], 1)
             if view.readable:  # unknown is not zero
                 pending.add_metric(who, view.pending)
                 processing.add_metric(who, view.processing)
                 oldest.add_metric(who, view.oldest_seconds)
                 busy.add_metric(who, view.busy)
-        yield from (pending, processing, oldest, desired, ready, busy)
+        yield from (pending, processing, oldest, desired, ready, busy, behind)
 
     def _database_metrics(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(

@@ -7,13 +7,16 @@ from typing import get_args
 
 import pytest
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from jobtide_controller import instrument, logs
+from jobtide_controller.budget import Budget
+from jobtide_controller.decide.connections import Bid
 from jobtide_controller.decide.context import Context
 from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reasons import Reason
+from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.health import STUCK_SECONDS, Health
 from jobtide_controller.instrument import Event, PoolRef
@@ -36,10 +39,10 @@ def sample(kind: type) -> Event:
 EVENTS = [sample(kind) for kind in get_args(Event) if is_dataclass(kind)]
 
 
-def outcome(reading, name="thumbs"):
+def outcome(reading, name="thumbs", notes=()):
     inventory = Inventory(Events())
     inventory.upsert_pool(pool(name))
-    decision = Decision(4, Reason.SCALING_UP, (), None, History())
+    decision = Decision(4, Reason.SCALING_UP, (), None, History(), notes=notes)
     return Outcome(inventory.pools.get(f"uid-{name}"), reading, Fleet(want=2), decision, Context())
 
 
@@ -74,6 +77,28 @@ def test_what_cannot_be_read_has_no_depth_rather_than_none():
     assert "jobtide_pool_pending{" not in text
     assert "jobtide_pool_desired_replicas{" in text
     assert 'jobtide_database_readable{database="main",reason="Timeout"} 0.0' in text
+
+
+def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
+    board = Board()
+    board.put_pool(outcome(reading(t=1), "well"))
+    board.put_pool(outcome(reading(t=1), "late", notes=(Note.ALL_FAILING, Note.PROMISE_MISSED)))
+    found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', scrape(board)))
+    assert found == {("late", "AllFailing"), ("late", "PromiseMissed")}
+
+
+def test_a_budget_is_reported_by_the_controller_that_divides_it():
+    board, budget = Board(), Budget(40)
+    board.put_budget("main", budget)
+    board.put_budget("other", Budget(None))
+    assert "jobtide_connection_budget{" not in scrape(board), "it does not lead"
+    for database in ("main", "other"):
+        board.put_reading(database, reading(t=1))
+    budget.put("a", Bid(3))
+    budget.divide()
+    assert 'jobtide_connection_budget{database="main"} 40.0' in scrape(board)
+    assert 'jobtide_connections_granted{database="main"} 6.0' in scrape(board)
+    assert "other" not in re.findall(r'connection\w+\{database="(\w+)"', scrape(board))
 
 
 def test_a_thousand_tenants_are_eleven_series_that_add_up():
@@ -132,11 +157,12 @@ def test_every_metric_is_documented_with_its_labels():
     board = Board()
     metrics = Metrics(board)
     documented = dict(re.findall(r"^\| `(jobtide_\w+?)` \| ([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE))
-    real = {}
-    for family in metrics.registry.collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        real[name] = family
-    assert set(documented) == set(real)
+    kept = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
+    real = {f"{one._name}_total" if one._type == "counter" else one._name: one._labelnames for one in kept}
+    real |= {family.name: family._labelnames for family in board.collect()}
+    assert {name: tuple(filter(None, labels.strip().split(", "))) for name, labels in documented.items()} == {
+        name: tuple(labels) for name, labels in real.items()
+    }
 
 
 async def answer(handler):
