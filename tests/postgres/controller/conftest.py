@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,9 +12,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.urls import DatabaseUrls
+from tests.postgres.worker.conftest import HANDLERS
 
 Insert = Callable[..., uuid.UUID]
 NewReader = Callable[..., Reader]
@@ -122,3 +127,36 @@ def insert(app: psycopg.Connection[Any], tenant: Callable[..., uuid.UUID]) -> In
         return found
 
     return one
+
+
+@pytest.fixture
+def worker_role(app: psycopg.Connection[Any]) -> str:
+    """A role that only the worker under test logs in with."""
+    name = f"worker_{uuid.uuid4().hex}"
+    app.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE jobtide_worker").format(sql.Identifier(name)))
+    return name
+
+
+@pytest.fixture
+def run_worker(database: str, worker_role: str, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """run_worker(**environment): a `jobtide worker` process, ended for you."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(**environment: str) -> None:
+        variables = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
+            "JOBTIDE_DATABASE_URL": database.replace("postgres@", f"{worker_role}@", 1),
+            "JOBTIDE_HTTP_PORT": "0",
+            "JOBTIDE_CONCURRENCY": "16",
+            "JOBTIDE_POLL_SECONDS": "0.1",
+            "JOBTIDE_LEASE_SECONDS": "9",  # a third of it without a pulse would bring the keeper and its connection
+            **environment,
+        }
+        with (tmp_path / "worker.log").open("wb") as log:
+            command = [sys.executable, "-m", "jobtide", "worker", "jobs:tide"]
+            running.append(subprocess.Popen(command, cwd=HANDLERS, env=variables, stderr=log))
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(30)

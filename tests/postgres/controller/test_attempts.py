@@ -1,4 +1,4 @@
-"""How attempts are seen to end: the evidence behind AllFailing, on rows that workers' own statements change."""
+"""How attempts are seen to end: the evidence behind AllFailing."""
 
 from __future__ import annotations
 
@@ -147,3 +147,29 @@ def test_all_failing_holds_while_rows_run_out_of_attempts_and_ends_at_the_first_
     assert look() is not None
     app.execute("UPDATE job_queue SET status = 'completed' WHERE id = %s", [good])
     assert look() is None
+
+
+def test_a_real_workers_attempts_are_seen_though_they_are_shorter_than_a_tick(
+    reader, run_worker, insert, app, wait_until
+):
+    """Until all have failed for good nothing clears it; one job that succeeds does."""
+
+    def look() -> bool:
+        nonlocal history
+        history = learn(Tenants(), reader.read(["boom", "echo"]), history)
+        return history.failing is not None
+
+    def all_ended() -> bool:
+        looks.append(look())
+        return app.execute("SELECT bool_and(status = 'failed') FROM job_queue").fetchone()[0]
+
+    history, looks = History(), []
+    look()
+    for _ in range(20):
+        insert("boom")
+    run_worker(JOBTIDE_RETRY_BASE_SECONDS="0.5")
+    wait_until(look, seconds=30)
+    wait_until(all_ended, seconds=30)
+    assert all(looks)
+    insert("echo")
+    wait_until(lambda: not look(), seconds=30)

@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import uuid
-from collections.abc import Callable, Iterator
-
 import pytest
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from jobtide_controller.decide.connections import HELD_BY_WORKER, HELD_TO_LISTEN
-from tests.postgres.worker.conftest import HANDLERS
 
 JOBS = 300
-
-
-@pytest.fixture
-def role(app) -> str:
-    """A role that only the worker under test logs in with."""
-    name = f"worker_{uuid.uuid4().hex}"
-    app.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE jobtide_worker").format(sql.Identifier(name)))
-    return name
-
-
-@pytest.fixture
-def run_worker(database, role, tmp_path) -> Iterator[Callable[..., None]]:
-    """run_worker(**environment): a `jobtide worker` process, ended for you."""
-    running = []
-
-    def start(**environment: str) -> None:
-        variables = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
-            "JOBTIDE_DATABASE_URL": database.replace("postgres@", f"{role}@", 1),
-            "JOBTIDE_HTTP_PORT": "0",
-            "JOBTIDE_CONCURRENCY": "16",
-            "JOBTIDE_POLL_SECONDS": "0.1",
-            "JOBTIDE_LEASE_SECONDS": "1",
-            **environment,
-        }
-        with (tmp_path / "worker.log").open("wb") as log:
-            command = [sys.executable, "-m", "jobtide", "worker", "jobs:tide"]
-            running.append(subprocess.Popen(command, cwd=HANDLERS, env=variables, stderr=log))
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +18,10 @@ def run_worker(database, role, tmp_path) -> Iterator[Callable[..., None]]:
     ],
 )
 def test_a_worker_holds_as_many_connections_as_the_budget_reckons(
-    run_worker, role, app, insert, wait_until, tmp_path, environment, connections
+    run_worker, worker_role, app, insert, wait_until, tmp_path, environment, connections
 ):
     def open_now() -> int:
-        return app.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [role]).fetchone()[0]
+        return app.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [worker_role]).fetchone()[0]
 
     def completed() -> int:
         seen.add(open_now())
