@@ -107,6 +107,11 @@ class Fleet:
         with self._lock:
             return sorted((pod for pod in self._living() if pod.pool and pod.strikes), key=lambda pod: pod.uid)
 
+    def stopped(self) -> list[tuple[float, Pod]]:
+        """Pods that were told to stop, and when."""
+        with self._lock:
+            return [(pod.asked_to_stop_at, pod) for pod in self.pods.values() if pod.asked_to_stop_at is not None]
+
     def living_workers(self) -> int:
         with self._lock:
             return sum(bool(pod.pool) for pod in self._living())

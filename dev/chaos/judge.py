@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from dev.chaos.ledger import ENDS, Ledger, Life
-from dev.chaos.trouble import Span, Wait
+from dev.chaos.trouble import Span, Wait, clock
 from dev.chaos.workload import (
     EFFECT,
     FAILING,
@@ -49,7 +49,8 @@ def judge_waits(waits: Iterable[Wait], troubles: Sequence[Span]) -> Iterator[Vio
         if wait.seconds <= allowed or any(span.overlaps(wait.due_at, wait.claimed_at) for span in troubles):
             continue
         yield Violation(
-            "no wait without cause", f"{_name(wait.job)} waited {wait.seconds:.1f} s, allowed {allowed:g} s"
+            "no wait without cause",
+            f"{_name(wait.job)} waited {wait.seconds:.1f} s from {clock(wait.due_at)}, allowed {allowed:g} s",
         )
 
 
@@ -65,7 +66,8 @@ def judge_claims(
             if not any(span.overlaps(claim.at, claim.until) for span in troubles):
                 held = claim.until - claim.at
                 yield Violation(
-                    "no claim lost without cause", f"{_name(job)} was given up by {claim.token} after {held:.1f} s"
+                    "no claim lost without cause",
+                    f"{_name(job)} was given up by {claim.token} after {held:.1f} s at {clock(claim.until)}",
                 )
 
 

@@ -11,6 +11,7 @@ from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
 from dev.chaos.plan import Kind
 from dev.chaos.strikes import Strike
+from dev.chaos.trouble import clock
 from dev.chaos.workload import MAX_REPLICAS, ChaosJob
 
 # A decision is a reading, a write and a watch away from the moment that it is seen.
@@ -27,13 +28,19 @@ def judge_resizes(
     for resize in resizes:
         most = MAX_REPLICAS.get(resize.pool, 0)
         if resize.replicas > most:
-            yield Violation("never above max", f"pool {resize.pool} was set to {resize.replicas}, its max is {most}")
+            yield Violation(
+                "never above max",
+                f"pool {resize.pool} was set to {resize.replicas} at {clock(resize.at)}, its max is {most}",
+            )
         if resize.replicas:
             continue
         for job in jobs.values():
             life = lives.get(job.id)
             if life is not None and job.pool == resize.pool and (doing := _at_work(job, life, resize.at)):
-                yield Violation("never to zero over work", f"pool {resize.pool} went to 0 while job {job.id} {doing}")
+                yield Violation(
+                    "never to zero over work",
+                    f"pool {resize.pool} went to 0 at {clock(resize.at)} while job {job.id} {doing}",
+                )
 
 
 def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[Life]) -> Iterator[Violation]:
@@ -50,10 +57,9 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
         for job_id, claim in held.get(pod.uid, ()):
             dead_already = any(claim.at <= at for at in died_at)
             if not dead_already and claim.lasts_over(pod.asked_to_stop_at, since_seconds=DECISION_SECONDS):
-                age_seconds = pod.asked_to_stop_at - claim.at
-                yield Violation(
-                    "no busy pod stopped", f"pod {pod.name} was told to stop {age_seconds:.1f} s into job {job_id}"
-                )
+                told_at, age_seconds = clock(pod.asked_to_stop_at), pod.asked_to_stop_at - claim.at
+                words = f"pod {pod.name} was told to stop at {told_at}, {age_seconds:.1f} s into job {job_id}"
+                yield Violation("no busy pod stopped", words)
 
 
 def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
@@ -61,8 +67,8 @@ def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
     for before, after in pairwise(holdings):
         gap_seconds = after.acquired_at - before.renewed_at
         if not before.released and gap_seconds < HANDOVER_SECONDS:
-            words = f"{after.holder} took the lease {gap_seconds:.1f} s after {before.holder} renewed it"
-            yield Violation("one leader at a time", words)
+            taken = f"{after.holder} took the lease at {clock(after.acquired_at)}"
+            yield Violation("one leader at a time", f"{taken}, {gap_seconds:.1f} s after {before.holder} renewed it")
 
 
 def judge_returns(strikes: Iterable[Strike]) -> Iterator[Violation]:

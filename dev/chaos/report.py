@@ -14,7 +14,7 @@ from dev.chaos.judge import Violation
 from dev.chaos.ledger import Ledger, Life
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
-from dev.chaos.trouble import Recovery, Span, Wait, covered_seconds
+from dev.chaos.trouble import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.workload import FAILING, POOL_OF, ChaosJob
 from dev.demo.report import percentile, table
 
@@ -58,6 +58,17 @@ class Account:
             "leaders": len(self.fleet.holdings),
             "violations": [{"rule": found.rule, "words": found.words} for found in self.violations],
         }
+
+    def events(self) -> list[str]:
+        """What happened when, for whoever looks for the cause of a violation."""
+        happened = [
+            *((strike.struck_at, f"{strike.fault.kind}: {strike.target.name}") for strike in self.course.strikes),
+            *((strike.healed_at, f"over: {strike.fault.kind}: {strike.target.name}") for strike in self.course.strikes),
+            *((size.at, f"pool {size.pool}: {size.before} -> {size.replicas} workers") for size in self.fleet.resizes),
+            *((one.acquired_at, f"leader {one.holder}") for one in self.fleet.holdings),
+            *((at, f"pod {pod.name} told to stop") for at, pod in self.fleet.stopped()),
+        ]
+        return [f"{clock(at)} {words}" for at, words in sorted(happened)]
 
     def text(self) -> str:
         """For people."""

@@ -51,7 +51,7 @@ def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
         stage.postgres.close()
         cluster.ensure()
     figures.parent.mkdir(exist_ok=True)
-    figures.write_text(json.dumps(account.figures(), indent=2) + "\n")
+    figures.write_text(json.dumps({**account.figures(), "events": account.events()}, indent=2) + "\n")
     show(account)
     return not account.violations
 

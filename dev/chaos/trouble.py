@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class Recovery:
 
     strike: Strike
     seconds: float
+
+
+def clock(at: float) -> str:
+    """As the faults are announced, so that one can be found beside the other: 14:05:09."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def wait_of(job: ChaosJob, life: Life) -> Wait:
