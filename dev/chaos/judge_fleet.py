@@ -9,15 +9,17 @@ from uuid import UUID
 from dev.chaos.fleet import Holding, Pod, Resize
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
-from dev.chaos.plan import Kind
+from dev.chaos.plan import Kind, Victim
 from dev.chaos.strikes import Strike
-from dev.chaos.trouble import clock
+from dev.chaos.trouble import Span, clock
 from dev.chaos.workload import MAX_REPLICAS, ChaosJob
 
 # A decision is a reading, a write and a watch away from the moment that it is seen.
 DECISION_SECONDS = 3.0
 # The holder stops 5 s after its last confirmed renewal was sent, and its last write is answered or late 2.5 s later.
 HANDOVER_SECONDS = 7.5
+# Between a decision and the end of a pod stand these; what they do late, nobody can take back.
+EXECUTORS = (Victim.API_SERVER, Victim.ETCD, Victim.CONTROLLER_MANAGER)
 DELETIONS = (Kind.WORKER_DELETED, Kind.WORKER_DELETED_BY_FORCE)
 
 
@@ -44,7 +46,11 @@ def judge_resizes(
 
 
 def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[Life]) -> Iterator[Violation]:
-    """No scale-down told a pod to stop that had been busy for a while."""
+    """No scale-down told a pod to stop that had been busy for a while.
+
+    Unless what carries it out was away: then a pod that was chosen while it was idle has taken a job by the time it is
+    told, and its drain lets the job finish.
+    """
     held: dict[str, list[tuple[UUID, Claim]]] = {}
     for life in lives:
         for claim in life.claims:
@@ -56,7 +62,10 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
         died_at = [strike.struck_at for strike in strikes if _killed(strike, pod)]
         for job_id, claim in held.get(pod.uid, ()):
             dead_already = any(claim.at <= at for at in died_at)
-            if not dead_already and claim.lasts_over(pod.asked_to_stop_at, since_seconds=DECISION_SECONDS):
+            carried_out_late = _was_away(EXECUTORS, strikes, claim.at - DECISION_SECONDS, pod.asked_to_stop_at)
+            if not (dead_already or carried_out_late) and claim.lasts_over(
+                pod.asked_to_stop_at, since_seconds=DECISION_SECONDS
+            ):
                 told_at, age_seconds = clock(pod.asked_to_stop_at), pod.asked_to_stop_at - claim.at
                 words = f"pod {pod.name} was told to stop at {told_at}, {age_seconds:.1f} s into job {job_id}"
                 yield Violation("no busy pod stopped", words)
@@ -84,6 +93,11 @@ def _at_work(job: ChaosJob, life: Life, at: float) -> str:
         return "was running"
     due_at = life.created_at + (job.delay_seconds or 0.0)
     return "was waiting" if due_at <= at - DECISION_SECONDS and life.first_claim_at > at else ""
+
+
+def _was_away(victims: Sequence[Victim], strikes: Iterable[Strike], begins_at: float, ends_at: float) -> bool:
+    own = (Span(strike.struck_at, strike.healed_at) for strike in strikes if strike.fault.victim in victims)
+    return any(span.overlaps(begins_at, ends_at) for span in own)
 
 
 def _killed(strike: Strike, pod: Pod) -> bool:

@@ -189,6 +189,11 @@ def test_the_number_of_workers_stays_within_its_bounds(resize: Resize, broken: l
         pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, POD),), [], id="by-us"),
         pytest.param(10, (a_strike(Kind.WORKER_KILLED, 8, 8, POD),), [], id="its-process-was-dead"),
         pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, "other"),), ["no busy pod stopped"], id="another-was"),
+        pytest.param(10, (a_strike(Kind.CONTROLLER_MANAGER_KILLED, 0, 9),), [], id="long-since-decided"),
+        pytest.param(
+            10, (a_strike(Kind.API_SERVER_KILLED, -9, -3),), ["no busy pod stopped"], id="api-was-back-before"
+        ),
+        pytest.param(10, (a_strike(Kind.POSTGRES_KILLED, 0, 9),), ["no busy pod stopped"], id="only-postgres-away"),
     ],
 )
 def test_a_busy_pod_is_never_told_to_stop(asked_at: float, strikes: tuple[Strike, ...], broken: list[str]) -> None:
