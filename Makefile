@@ -47,7 +47,7 @@ test-postgres: dev ## Real PostgreSQL 15 and 18
 .PHONY: test-cluster
 test-cluster: dev ## A real API server
 	@$(DEV) tools etcd kube-apiserver kube-controller-manager kubectl helm helm3 > /dev/null
-	@$(PYTHON) -m pytest tests/cluster
+	@$(PYTHON) -m pytest tests/cluster $(PARALLEL)
 
 .PHONY: test-e2e
 test-e2e: dev images ## Real pods, images and Helm: CONTEXT=... for a cluster that is there

@@ -64,7 +64,7 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     while not (found := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s in vain")
-        time.sleep(0.05)
+        time.sleep(0.2)  # most conditions ask kubectl, which costs a core
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.controllers import replicas_of, until
 
-POOLS = 300
+POOLS = 200
 LATE = "late"
 
 

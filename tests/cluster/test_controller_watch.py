@@ -224,9 +224,9 @@ class TestLists:
 class TestLease:
     @pytest.fixture
     def elector(self, api, events, kubectl):
-        def make(identity: str) -> Elector:
+        def make(identity: str, timing: Timing = FAST) -> Elector:
             return Elector(
-                api, events.append, namespace=kubectl.namespace, name="jobtide", identity=identity, timing=FAST
+                api, events.append, namespace=kubectl.namespace, name="jobtide", identity=identity, timing=timing
             )
 
         return make
@@ -260,7 +260,7 @@ class TestLease:
         assert (a.held(), b.held()) == (False, True)
 
     async def test_of_many_electors_at_once_one_leads(self, elector):
-        electors = [elector(str(number)) for number in range(10)]
+        electors = [elector(str(number), Timing()) for number in range(10)]
         for _ in range(5):
             await asyncio.gather(*(one.step() for one in electors))
             assert sum(one.held() for one in electors) == 1
