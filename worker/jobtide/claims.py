@@ -62,7 +62,7 @@ class Claims:
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
         """From the low-water marks first; the whole lap for what is still wanted then."""
-        narrowed = self._low_water.narrowed(lap, monotonic())
+        narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
         rows = self._claim_rows(narrowed, wanted, per_key, token)
         if narrowed is not lap and len(rows) < wanted:
             rows += self._claim_rows(lap, wanted - len(rows), per_key, token)

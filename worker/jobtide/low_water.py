@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from jobtide.ring import Key, Lap, Mark, Range
 
 _WORTH_A_MARK_ROWS = 500
-_MOST_MARKS = 64  # each is one more range in every lap; a tenant beyond them pays for all its dead entries
+_MOST_MARKS = 64  # a tenant beyond them pays for all its dead entries
+_SPARE_MARKS = 4  # in a lap, for marked tenants that have nothing just now; each is one more range
 _FULL_LAP_EVERY_SECONDS = 5.0
 
 
@@ -45,21 +46,26 @@ class LowWater:
         known.rows += rows
         known.mark = max(known.mark, mark)
 
-    def narrowed(self, lap: Lap, now: float) -> Lap:
-        """The lap, with each marked key starting at its mark; the whole lap when that is due."""
+    def narrowed(self, lap: Lap, keys: int, now: float) -> Lap:
+        """The lap, with marked keys starting at their marks, as many as a claim from `keys` keys may meet.
+
+        The whole lap when that is due.
+        """
         marks = {key: seen.mark for key, seen in self._progress.items() if seen.rows >= _WORTH_A_MARK_ROWS}
         if not marks or now >= self._full_lap_at:
             self._full_lap_at = now + _FULL_LAP_EVERY_SECONDS
             return lap
-        return tuple(part for range_ in lap for part in _split(range_, marks))
+        return tuple(_narrowed(lap, keys + _SPARE_MARKS, marks))
 
 
-def _split(range_: Range, marks: dict[Key, Mark]) -> Iterator[Range]:
+def _narrowed(lap: Lap, at_most: int, marks: dict[Key, Mark]) -> Iterator[Range]:
     """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it concerns the first)."""
-    rest = range_
-    for tenant in sorted(tenant for type_, tenant in marks if type_ == range_.type):
-        if rest.first <= tenant <= rest.last:
+    for range_ in lap:
+        rest = range_
+        inside = sorted(tenant for type_, tenant in marks if type_ == rest.type and rest.first <= tenant <= rest.last)
+        for tenant in inside[:at_most]:
             if rest.first < tenant:
-                yield rest._replace(last=tenant - 1)
+                yield Range(rest.type, rest.first, tenant - 1, rest.since)
             rest = Range(rest.type, tenant, rest.last, marks[rest.type, tenant])
-    yield rest
+        at_most -= min(at_most, len(inside))
+        yield rest

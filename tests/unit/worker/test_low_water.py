@@ -26,49 +26,55 @@ def marked(*tenants: int, rows: int = 1_000) -> LowWater:
     marks = LowWater()
     for tenant in tenants:
         claim(marks, tenant, rows)
-    marks.narrowed(Ring(("a",)).lap(), now=100)
+    marks.narrowed(Ring(("a",)).lap(), keys=64, now=100)
     return marks
 
 
 def test_a_marked_tenant_is_looked_at_from_its_mark_on():
-    lap = marked(4).narrowed((Range("a", 0, 9),), now=101)
+    lap = marked(4).narrowed((Range("a", 0, 9),), keys=64, now=101)
     assert lap == (Range("a", 0, 3), Range("a", 4, 9, since=Mark(NOON, UUID(int=1_000))))
 
 
 def test_other_types_are_left_alone():
-    assert marked(4).narrowed((Range("b", 0, 9),), now=101) == (Range("b", 0, 9),)
+    assert marked(4).narrowed((Range("b", 0, 9),), keys=64, now=101) == (Range("b", 0, 9),)
 
 
 def test_a_tenant_with_few_claims_gets_no_mark():
     lap = Ring(("a",)).lap()
-    assert marked(4, rows=10).narrowed(lap, now=101) is lap
+    assert marked(4, rows=10).narrowed(lap, keys=64, now=101) is lap
 
 
 def test_a_whole_lap_comes_every_few_seconds():
     marks, lap = marked(4), Ring(("a",)).lap()
-    assert marks.narrowed(lap, now=104.9) is not lap
-    assert marks.narrowed(lap, now=105) is lap
-    assert marks.narrowed(lap, now=105.1) is not lap
+    assert marks.narrowed(lap, keys=64, now=104.9) is not lap
+    assert marks.narrowed(lap, keys=64, now=105) is lap
+    assert marks.narrowed(lap, keys=64, now=105.1) is not lap
 
 
 def test_a_mark_never_goes_back():
     marks = marked(4)
     claim(marks, 4, 5_000, NOON - timedelta(hours=1))
-    assert marks.narrowed((Range("a", 4, 4),), now=101)[0].since == Mark(NOON, UUID(int=1_000))
+    assert marks.narrowed((Range("a", 4, 4),), keys=64, now=101)[0].since == Mark(NOON, UUID(int=1_000))
 
 
 def test_marks_are_few_and_those_of_the_busiest_stay():
     marks = LowWater()
     for tenant in range(1, 100):
         claim(marks, tenant, 500 + tenant)
-    marks.narrowed(Ring(("a",)).lap(), now=100)
-    lap = marks.narrowed((Range("a", 0, LAST),), now=101)
+    marks.narrowed(Ring(("a",)).lap(), keys=64, now=100)
+    lap = marks.narrowed((Range("a", 0, LAST),), keys=64, now=101)
     assert [range_.first for range_ in lap if range_.since] == list(range(36, 100))
+
+
+def test_a_lap_has_no_more_marks_than_a_claim_may_meet():
+    lap = marked(*range(20, 60)).narrowed((Range("a", 30, LAST), Range("a", 0, 29)), keys=2, now=101)
+    assert [range_.first for range_ in lap if range_.since] == list(range(30, 36))
+    assert lap[-2:] == (Range("a", 35, LAST, since=Mark(NOON, UUID(int=1_000))), Range("a", 0, 29))
 
 
 @given(first=st.integers(0, 20), length=st.integers(0, 20), tenants=st.sets(st.integers(0, 40), max_size=10))
 def test_narrowing_keeps_every_tenant_exactly_once_and_in_order(first, length, tenants):
-    lap = marked(*tenants).narrowed((Range("a", first, first + length),), now=101)
+    lap = marked(*tenants).narrowed((Range("a", first, first + length),), keys=64, now=101)
     visited = [tenant for range_ in lap for tenant in range(range_.first, range_.last + 1)]
     assert visited == list(range(first, first + length + 1))
     assert {range_.first for range_ in lap if range_.since} == {t for t in tenants if first <= t <= first + length}
