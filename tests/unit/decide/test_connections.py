@@ -21,6 +21,10 @@ EMPTY = Reading(NOW, {})
     [
         pytest.param(100, {"a": Bid(8), "b": Bid(3)}, {"a": 8, "b": 3}, id="enough for all"),
         pytest.param(20, {"a": Bid(8), "b": Bid(3)}, {"a": 7, "b": 3}, id="who wants little gets all of it"),
+        pytest.param(20, {"a": Bid(8, has=7), "b": Bid(3, has=3), "c": Bid(5)}, {"a": 4, "b": 3, "c": 0}, id="c comes"),
+        pytest.param(
+            20, {"a": Bid(8, has=6), "b": Bid(3, has=3), "c": Bid(5)}, {"a": 4, "b": 3, "c": 1}, id="one went"
+        ),
         pytest.param(20, {"a": Bid(8, has=7, busy=0), "b": Bid(5)}, {"a": 5, "b": 3}, id="three are free by now"),
         pytest.param(20, {"a": Bid(9, has=10), "b": Bid(5)}, {"a": 5, "b": 0}, id="none is free yet"),
         pytest.param(20, {"a": Bid(5, has=5, leaving=4), "b": Bid(5)}, {"a": 3, "b": 1}, id="who leaves still holds"),

@@ -250,9 +250,10 @@ LEFT JOIN (
         coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
         to_watch.watch_ids,
         to_watch.watch_attempts
-    FROM waiting
-    FULL JOIN running USING (type, tenant_id)
-    FULL JOIN arrived USING (type, tenant_id)
+    -- The small ones first: the keys that wait may be ten thousand.
+    FROM running
     FULL JOIN watched USING (type, tenant_id)
     FULL JOIN to_watch USING (type, tenant_id)
+    FULL JOIN arrived USING (type, tenant_id)
+    FULL JOIN waiting USING (type, tenant_id)
 ) AS by_key ON TRUE
