@@ -177,7 +177,9 @@ class Applier:
         if known is None:
             return
         manifest = _with_hash(manifests.deployment_template_apply(entry.pool), entry)
-        body = {**manifest, "metadata": {**manifest["metadata"], **_decided_from(known)}}
+        # Just made, it is written to by its own controller too: that is no reason to look again.
+        precondition = _decided_from(known) if known.template_applied else {"uid": known.uid}
+        body = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
         if known.template_hash != template_hash(entry) and _is_our_change(entry, known):
             self._rollouts.begin(entry.uid)
         try:
