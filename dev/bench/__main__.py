@@ -14,6 +14,7 @@ from dev.bench import claims, depth, fairness, footprint, throughput
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, table, write_json
 from dev.bench.pods.measure import measure as measure_pods
+from dev.bench.pools.measure import measure as measure_pools
 
 PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "footprint": lambda bench: footprint.measure(bench.table),
@@ -22,6 +23,7 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "throughput": lambda bench: throughput.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
+    "pools": lambda bench: measure_pools(bench.postgres_version),
     "pods": lambda _bench: measure_pods(full=False),
     "pods-long": lambda _bench: measure_pods(full=True),
 }

@@ -1,0 +1,116 @@
+"""A real API server, and pools on it as a user would make them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from dev.bench.pools.etcd import Etcd
+from dev.cluster.control_plane import ControlPlane, control_plane
+from dev.errors import DevError
+from dev.shell import run
+
+CRD = Path("crds/jobworkerpools.yaml")
+NAMESPACES = 20
+AWAIT_SECONDS = 120.0
+
+
+def pool_name(number: int) -> str:
+    """All names have the same length: see copies.py."""
+    return f"pool-{number:05d}"
+
+
+def pod_name(number: int) -> str:
+    return f"worker-{number:05d}"
+
+
+def namespace_of(number: int) -> str:
+    return f"team-{number % NAMESPACES:02d}"
+
+
+def job_type(number: int) -> str:
+    """Every pool has a type of its own: the reading asks for as many as there are pools."""
+    return f"jobs.{number:05d}"
+
+
+def manifest(number: int) -> dict[str, Any]:
+    """A pool with what most pools set."""
+    container = {
+        "name": "worker",
+        "image": "acme/jobs:1",
+        "args": ["acme.jobs:tide"],
+        "env": [{"name": "POOL", "value": pool_name(number)}, {"name": "REGION", "value": "eu-central-1"}],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+    }
+    return {
+        "apiVersion": "jobtide.dev/v1alpha1",
+        "kind": "JobWorkerPool",
+        "metadata": {"name": pool_name(number), "namespace": namespace_of(number)},
+        "spec": {
+            "types": [job_type(number)],
+            "maxWaitSeconds": 30,
+            "template": {"spec": {"containers": [container]}},
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An API server and its etcd: no nodes, no other controller."""
+
+    plane: ControlPlane
+
+    @property
+    def etcd(self) -> Etcd:
+        return Etcd(self.plane.endpoints.etcd_url)
+
+    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
+        command = [self.plane.kubectl, f"--kubeconfig={self.plane.kubeconfig}", *arguments]
+        return run(command, input_text=stdin)
+
+    def add(self, made: dict[str, Any]) -> None:
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(made))
+
+    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """An empty object where there is none."""
+        text = self.kubectl("get", kind, name, f"--namespace={namespace}", "-o", "json", "--ignore-not-found")
+        found: dict[str, Any] = json.loads(text or "{}")
+        return found
+
+    def await_fleet(self, number: int) -> None:
+        """Until this pool's status speaks of its Deployment."""
+        self._await(
+            lambda: "replicas" in self.get("jobworkerpool", namespace_of(number), pool_name(number)).get("status", {}),
+            f"{pool_name(number)} to have a status",
+        )
+
+    def await_pools(self, count: int) -> None:
+        """Until the API server lists so many: it follows etcd a moment later."""
+        command = ("get", "jobworkerpools", "--all-namespaces", "--no-headers", "-o", "name")
+        self._await(lambda: self.kubectl(*command).count("\n") == count, f"{count:,} pools to be listed")
+
+    def delete_first_pod(self) -> None:
+        self.kubectl("delete", "pod", pod_name(0), f"--namespace={namespace_of(0)}", "--grace-period=0", "--force")
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = monotonic() + AWAIT_SECONDS
+        while not condition():
+            if monotonic() > deadline:
+                raise DevError(f"waited {AWAIT_SECONDS:g} s for {what}, in vain")
+            sleep(0.1)
+
+
+@contextmanager
+def cluster(directory: Path) -> Iterator[Cluster]:
+    with control_plane(directory) as plane:
+        made = Cluster(plane)
+        made.kubectl("apply", "--server-side", "-f", CRD)
+        made.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        for number in range(NAMESPACES):
+            made.kubectl("create", "namespace", namespace_of(number))
+        yield made

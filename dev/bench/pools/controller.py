@@ -1,0 +1,77 @@
+"""The controller as the process that it is, and what it costs by the kernel's account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from dev.errors import DevError
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    process: subprocess.Popen[bytes]
+    log: Path
+    started_at: float  # monotonic, before exec
+
+    @property
+    def words(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def resident_mb(self) -> float:
+        return self._status("VmRSS")
+
+    @property
+    def peak_mb(self) -> float:
+        return self._status("VmHWM")
+
+    @property
+    def cpu_seconds(self) -> float:
+        after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
+
+    def seconds_until(self, condition: Callable[[], object], *, what: str, within_seconds: float = 120.0) -> float:
+        """Since it was started."""
+        while not condition():
+            if self.process.poll() is not None:
+                raise DevError(f"the controller ended instead of {what}: {self.words[-2000:]}")
+            if monotonic() - self.started_at > within_seconds:
+                raise DevError(f"the controller was not seen {what} within {within_seconds:g} s: {self.words[-2000:]}")
+            sleep(0.02)
+        return monotonic() - self.started_at
+
+    def _status(self, name: str) -> float:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+@contextmanager
+def controller(folder: Path, kubeconfig: Path, databases: Path, **settings: str) -> Iterator[Controller]:
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
+        "KUBECONFIG": str(kubeconfig),
+        "JOBTIDE_DATABASES_DIR": str(databases),
+        "JOBTIDE_HTTP_PORT": "0",
+        **settings,
+    }
+    log = folder / "controller.log"
+    with log.open("wb") as words:
+        started_at = monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jobtide_controller"], env=environ, stderr=words, stdin=subprocess.DEVNULL
+        )
+    try:
+        yield Controller(process, log, started_at)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
