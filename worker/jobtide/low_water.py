@@ -39,9 +39,10 @@ class LowWater:
         """So many rows of this key were claimed, the last of them at this mark."""
         known = self._progress.get(key)
         if known is None:
-            if len(self._progress) >= _MOST_MARKS:
-                del self._progress[min(self._progress, key=lambda key: self._progress[key].rows)]
             self._progress[key] = _Progress(rows, mark)
+            if len(self._progress) >= 2 * _MOST_MARKS:  # not at each new tenant: a fleet may have a thousand
+                busiest_first = sorted(self._progress.items(), key=lambda item: item[1].rows, reverse=True)
+                self._progress = dict(busiest_first[:_MOST_MARKS])
             return
         known.rows += rows
         known.mark = max(known.mark, mark)
@@ -55,7 +56,7 @@ class LowWater:
         if not marks or now >= self._full_lap_at:
             self._full_lap_at = now + _FULL_LAP_EVERY_SECONDS
             return lap
-        return tuple(_narrowed(lap, keys + _SPARE_MARKS, marks))
+        return tuple(_narrowed(lap, min(keys + _SPARE_MARKS, _MOST_MARKS), marks))
 
 
 def _narrowed(lap: Lap, at_most: int, marks: dict[Key, Mark]) -> Iterator[Range]:
