@@ -22,7 +22,9 @@ from jobtide.schema import apply
 POOLS = 10_000
 JOBS = 100
 IDLE_SECONDS = 60.0
-QUIET_CORES = 0.15  # what is left of the start's work when less than this is used
+QUIET_CORES = 0.15  # the work of the start is done when less is used
+SAMPLE_SECONDS = 5.0
+CALM_SAMPLES = 5  # longer than the pause before the first resync
 PODS = 500
 EVENTS = 5_000
 EVENTS_WITHIN_SECONDS = 300.0
@@ -55,7 +57,9 @@ class Site:
         sleep(seconds)
         rows = self.jobs.execute("SELECT calls, query FROM pg_stat_statements").fetchall()
         passed = monotonic() - started
-        readings = next(calls for calls, query in rows if query.startswith(READING))
+        readings = next((calls for calls, query in rows if query.startswith(READING)), 0)
+        if not readings:
+            raise DevError(f"the controller read nothing for {passed:.0f} s: the machine is too busy to measure it")
         return Statements(sum(round(calls / readings) for calls, _ in rows), sum(calls for calls, _ in rows) / passed)
 
     def insert(self, type_: str, count: int, *, claimed_by: str | None = None) -> None:
@@ -143,15 +147,16 @@ def _one_pool(here: Site) -> tuple[Statements, float]:
 
 
 def _await_quiet(running: Controller, within_seconds: float = 300.0) -> float:
-    """Seconds since its start until the work of it is done."""
-    while True:
+    """Seconds since its start until the work of it is done. It is not over where others merely take the processor."""
+    calm = 0
+    while calm < CALM_SAMPLES:
         before = running.cpu_seconds
-        sleep(5)
-        since_start = monotonic() - running.started_at
-        if running.cpu_seconds - before < 5 * QUIET_CORES and since_start > 30:  # noqa: PLR2004 - the first resync
-            return since_start
-        if since_start > within_seconds:
+        sleep(SAMPLE_SECONDS)
+        is_calm = running.cpu_seconds - before < SAMPLE_SECONDS * QUIET_CORES
+        calm = calm + 1 if is_calm else 0
+        if monotonic() - running.started_at > within_seconds:
             raise DevError(f"the controller still works {within_seconds:g} s after its start with nothing to do")
+    return monotonic() - running.started_at - CALM_SAMPLES * SAMPLE_SECONDS
 
 
 def _events_per_second(here: Site) -> float:
