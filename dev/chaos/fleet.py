@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dev.demo.pools import POOL_LABEL
+from jobtide_controller.kube.parse import SCALE_MANAGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Fleet:
         if change == "DELETED":
             return
         pool, replicas = item["metadata"].get("labels", {}).get(POOL_LABEL, ""), item["spec"]["replicas"]
+        at = min(at, _scaled_at(item))
         with self._lock:
             before = self._replicas.get(pool, replicas)
             self._replicas[pool] = replicas
@@ -145,6 +148,12 @@ def _pod(item: Mapping[str, Any]) -> Pod:
         running=status.get("phase") == "Running",
         asked_to_stop_at=None if stop_at is None else _time(stop_at) - grace_seconds,
     )
+
+
+def _scaled_at(item: Mapping[str, Any]) -> float:
+    """When the number was written: a watch that was cut off tells of it late. Whole seconds, rounded up."""
+    managers = item["metadata"].get("managedFields", [])
+    return max((_time(own["time"]) for own in managers if own["manager"] == SCALE_MANAGER), default=math.inf) + 1
 
 
 def _time(text: str) -> float:

@@ -16,6 +16,7 @@ from dev.chaos.workload import MAX_REPLICAS, ChaosJob
 
 # A decision is a reading, a write and a watch away from the moment that it is seen.
 DECISION_SECONDS = 3.0
+WHOLE_SECOND = 1.0  # the API server leaves fractions out
 # The holder stops 5 s after its last confirmed renewal was sent, and its last write is answered or late 2.5 s later.
 HANDOVER_SECONDS = 7.5
 # Between a decision and the end of a pod stand these; what they do late, nobody can take back.
@@ -61,14 +62,14 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
             continue
         died_at = [strike.struck_at for strike in strikes if _killed(strike, pod)]
         for job_id, claim in held.get(pod.uid, ()):
+            told_at = pod.asked_to_stop_at
+            if not claim.lasts_over(told_at, since_seconds=DECISION_SECONDS, and_seconds=WHOLE_SECOND):
+                continue
             dead_already = any(claim.at <= at for at in died_at)
-            carried_out_late = _was_away(EXECUTORS, strikes, claim.at - DECISION_SECONDS, pod.asked_to_stop_at)
-            if not (dead_already or carried_out_late) and claim.lasts_over(
-                pod.asked_to_stop_at, since_seconds=DECISION_SECONDS
-            ):
-                told_at, age_seconds = clock(pod.asked_to_stop_at), pod.asked_to_stop_at - claim.at
-                words = f"pod {pod.name} was told to stop at {told_at}, {age_seconds:.1f} s into job {job_id}"
-                yield Violation("no busy pod stopped", words)
+            carried_out_late = _was_away(EXECUTORS, strikes, claim.at - DECISION_SECONDS, told_at)
+            if not (dead_already or carried_out_late):
+                words = f"was told to stop at {clock(told_at)}, {told_at - claim.at:.1f} s into job {job_id}"
+                yield Violation("no busy pod stopped", f"pod {pod.name} {words}")
 
 
 def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:

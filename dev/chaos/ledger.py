@@ -31,9 +31,9 @@ class Claim:
     def pod_uid(self) -> str:
         return self.token.split(":")[1]
 
-    def lasts_over(self, at: float, *, since_seconds: float) -> bool:
-        """Whether it was that old at that moment, and went on."""
-        return self.at <= at - since_seconds and self.until > at
+    def lasts_over(self, at: float, *, since_seconds: float, and_seconds: float = 0.0) -> bool:
+        """Whether it was that old at that moment, and went on for longer than `and_seconds`."""
+        return self.at <= at - since_seconds and self.until > at + and_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ def test_the_number_of_workers_stays_within_its_bounds(resize: Resize, broken: l
         pytest.param(10, (), ["no busy pod stopped"], id="in-mid-job"),
         pytest.param(2, (), [], id="a-moment-after-the-claim"),
         pytest.param(21, (), [], id="after-the-job"),
+        pytest.param(19.5, (), [], id="in-the-second-of-its-end"),
         pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, POD),), [], id="by-us"),
         pytest.param(10, (a_strike(Kind.WORKER_KILLED, 8, 8, POD),), [], id="its-process-was-dead"),
         pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, "other"),), ["no busy pod stopped"], id="another-was"),

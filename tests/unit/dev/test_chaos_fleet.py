@@ -52,6 +52,16 @@ def test_a_resize_is_a_change_and_not_the_first_sight() -> None:
     assert fleet.resizes == [Resize(NOON + 1, "short", 0, 3), Resize(NOON + 3, "short", 3, 0)]
 
 
+def test_a_resize_that_is_seen_late_happened_when_it_was_written() -> None:
+    fleet = Fleet()
+    for replicas, written in ((1, "2026-11-25T12:00:00Z"), (0, "2026-11-25T12:00:04Z")):
+        scale = {"manager": "jobtide-scale", "time": written}
+        metadata = {"labels": {"jobtide.dev/pool": "short"}, "managedFields": [scale]}
+        fleet.see_deployment("MODIFIED", {"metadata": metadata, "spec": {"replicas": replicas}}, NOON + 20)
+
+    assert fleet.resizes == [Resize(NOON + 5, "short", 1, 0)]
+
+
 def test_holders_of_the_lease_follow_each_other_by_their_last_renewal() -> None:
     fleet = Fleet()
     fleet.see_lease("ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z"), NOON)
