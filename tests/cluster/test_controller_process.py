@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from pathlib import Path
 
@@ -93,30 +92,6 @@ def test_jobs_of_a_deleted_worker_pod_are_returned(controller, kubectl, pool, in
     kubectl("delete", "pod", "a", "--grace-period=0", "--force")
     until(lambda: jobs.execute("SELECT count(*) FROM job_queue WHERE status = 'pending'").fetchone() == (3,))
     assert "given back" in running.words
-
-
-def test_sigterm_hands_over_and_ends_well(controller, kubectl, pool):
-    kubectl.apply(pool())
-    first = controller("jobtide-0")
-    until(lambda: holder(kubectl) == "jobtide-0")
-    controller("jobtide-1")
-    assert first.stop() == 0
-    assert holder(kubectl) != "jobtide-0", "released before it ended"
-    until(lambda: holder(kubectl) == "jobtide-1")
-
-
-def test_a_killed_leader_is_replaced_and_nothing_is_scaled_meanwhile(controller, kubectl, pool, insert, replicas):
-    kubectl.apply(pool())
-    insert(8)
-    first = controller("jobtide-0")
-    wanted = until(lambda: replicas() or 0)
-    controller("jobtide-1")
-    first.stop(signal.SIGKILL)
-    seen = set()
-    until(lambda: seen.add(replicas()) or holder(kubectl) == "jobtide-1")
-    assert seen == {wanted}
-    insert(100)
-    until(lambda: (replicas() or 0) > wanted)
 
 
 def test_probes_and_metrics_are_served(controller, kubectl, pool):

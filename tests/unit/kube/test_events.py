@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from jobtide_controller.instrument import DatabaseLost, Decided, EventRefused, ObjectRejected, PoolRef, ReasonChanged
+from jobtide_controller.kube.client import NAMESPACE_TERMINATING, ApiError
 from jobtide_controller.kube.events import SAME_SECONDS, EventRecorder
 from jobtide_controller.kube.queue import NotLeadingError
 from tests.unit.kube.objects import Clock, Events, refused, settle
@@ -120,6 +121,13 @@ async def test_a_refused_event_is_said(recorder, writer, emitted):
     recorder(lost())
     await settle()
     assert emitted.of(EventRefused)[0].pool == THUMBS
+
+
+async def test_that_a_namespace_takes_no_events_any_more_is_nobodys_trouble(recorder, writer, emitted):
+    writer.error = ApiError(403, "Forbidden", "it is being terminated", causes=frozenset({NAMESPACE_TERMINATING}))
+    recorder(ReasonChanged(THUMBS, "uid", "Ready", False, "Conflict", "not ours"))
+    await settle()
+    assert emitted.of(EventRefused) == []
 
 
 async def test_a_follower_says_nothing(recorder, writer, emitted):

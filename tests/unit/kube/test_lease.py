@@ -209,10 +209,23 @@ async def test_a_holder_with_a_longer_duration_is_waited_for(elector, server, cl
     assert b.held()
 
 
-async def test_an_api_server_that_does_not_answer_is_said(elector, server, events):
+async def test_an_api_server_that_does_not_answer_is_said_once(elector, server, events):
+    a = elector("a")
     server.down = refused(503)
-    assert await elector("a").step() == TIMING.poll_seconds
-    assert "503" in events.of(LeaseFailed)[0].message
+    for _ in range(10):
+        assert await a.step() == TIMING.poll_seconds
+    server.down = refused(500)
+    await a.step()
+    assert [event.message[:3] for event in events.of(LeaseFailed)] == [str(refused(503))[:3], str(refused(500))[:3]]
+
+
+async def test_a_renewal_is_one_request(elector, server):
+    a = elector("a")
+    await a.step()
+    asked = []
+    server.hook = asked.append
+    await a.step()
+    assert asked == ["PUT"]
 
 
 async def test_one_renewal_that_fails_loses_nothing(elector, server, clock):

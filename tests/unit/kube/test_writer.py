@@ -20,6 +20,7 @@ async def test_nothing_is_sent_without_the_lease():
         lambda it: it.apply("template", "/x", {}, manager="m"),
         lambda it: it.merge("cost", "/x", {}, manager="m"),
         lambda it: it.create("event", "/x", {}),
+        lambda it: it.get("/x"),
     ):
         with pytest.raises(NotLeadingError):
             await write(writer(api, Events(), leading=False))
@@ -37,6 +38,15 @@ async def test_the_lease_is_asked_for_after_waiting_for_a_turn():
     with pytest.raises(NotLeadingError):
         await late.apply("template", "/x", {}, manager="m")
     assert api.requests == []
+
+
+async def test_a_backlog_takes_no_turns_when_our_time_is_over():
+    pace = Pace(burst=5)
+    late = writer(ScriptedApi(lambda *_: {}), Events(), leading=False, pace=pace)
+    for _ in range(100):
+        with pytest.raises(NotLeadingError):
+            await late.apply("template", "/x", {}, manager="m")
+    assert pace.reserve() == 0
 
 
 async def test_every_answer_is_told_with_its_code():
