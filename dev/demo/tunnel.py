@@ -21,7 +21,7 @@ _GUARDED = 'exec 3<&0; "$@" </dev/null & child=$!; (cat <&3; kill "$child") >/de
 
 @dataclass(slots=True)
 class Tunnel:
-    """Ends with the process of kubectl; `port()` starts another one where that happened."""
+    """Ends with the process of kubectl; `port()` starts another one where that happened. For any number of threads."""
 
     kubectl: Kubectl
     target: str  # service/pg
@@ -29,20 +29,23 @@ class Tunnel:
     namespace: str = "default"
     _process: subprocess.Popen[str] | None = field(init=False, default=None, repr=False)
     _port: int = field(init=False, default=0)
+    _lock: threading.RLock = field(init=False, default_factory=threading.RLock, repr=False)
 
     def port(self) -> int:
         """A port on loopback that leads to the target; raises CommandError while nothing is there to lead to."""
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._open()
-        return self._port
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self.close()
+                self._open()
+            return self._port
 
     def close(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
-            self._process = None
+        with self._lock:
+            if self._process is not None:
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+                self._process.wait()
+                self._process = None
 
     def _open(self) -> None:
         arguments = self.kubectl.command(

@@ -22,6 +22,7 @@ from dev.images import ensure_image
 from tests.e2e.work import Work
 
 HERE = Path(__file__).parent
+NAMESPACE_PREFIX = "e2e-"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,9 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     stage = set_stage()
-    JobTable(stage.postgres).clear()
+    clear_away(stage)
     yield stage
     stage.postgres.close()
+
+
+def clear_away(stage: Stage) -> None:
+    """What a run that was killed left: its pools would take this one's jobs."""
+    names = stage.kubectl("get", "namespaces", "--output", "name").split()
+    if left := [name for name in names if name.startswith(f"namespace/{NAMESPACE_PREFIX}")]:
+        stage.kubectl("delete", *left, "--wait=false")
+    JobTable(stage.postgres).clear()
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +79,7 @@ def blind_user(stage: Stage) -> str:
 @pytest.fixture
 def work(stage: Stage, image: str, request: pytest.FixtureRequest) -> Iterator[Work]:
     readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:40].strip("-")
-    namespace = f"e2e-{readable}-{uuid4().hex[:4]}"
+    namespace = f"{NAMESPACE_PREFIX}{readable}-{uuid4().hex[:4]}"
     stage.make_namespace(namespace)
     table = JobTable(stage.postgres)
     (tenant,) = table.add_tenants([namespace])

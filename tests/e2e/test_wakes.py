@@ -1,0 +1,67 @@
+"""Jobs that fall due later find a worker that was started in time, at a pool that was at zero."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from uuid import UUID
+
+from dev.demo.pools import POOL_LABEL
+from dev.images import ROOT
+from tests.e2e.watching import Watch
+from tests.e2e.work import Work, wait_for
+
+APP = ROOT / "tests" / "e2e" / "app"
+DUE_IN_SECONDS = 20
+EARLY_SECONDS = 15  # how long a pool's pods take is not known before the first: the controller reckons with ten
+LATE_SECONDS = 2.5  # an idle worker looks once a second
+SCHEDULE = """
+INSERT INTO job_queue (tenant_id, type, payload, next_retry_at)
+VALUES (%s, %s, '{"seconds": 0}', now() + make_interval(secs => %s)) RETURNING id
+"""
+DUE = """
+SELECT id, extract(EPOCH FROM next_retry_at)::float8 FROM job_queue
+WHERE tenant_id = %s AND type = %s AND status = 'pending' ORDER BY next_retry_at
+"""
+
+
+def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) -> None:
+    wait_for("a minute that lasts long enough to see the pool at zero", lambda: time.time() % 60 < 60 - EARLY_SECONDS)
+    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
+        env = [{"name": "CRON_TENANT", "value": str(work.tenant)}]
+        work.apply_pool("cron", ["cron.hold"], container={"env": env})
+        work.apply_pool("scheduled", ["scheduled.hold"])
+        add_cron_slots(work)
+        with work.stage.postgres.connect("main") as conn:
+            conn.execute(SCHEDULE, [work.tenant, "scheduled.hold", DUE_IN_SECONDS])
+
+        jobs = {pool: waiting(work, f"{pool}.hold")[0] for pool in ("scheduled", "cron")}
+
+        for pool, (job, due_at) in jobs.items():
+            work.wait_completed(job, seconds=90)
+            started_at = first_pod_at(pods, pool)
+            assert 0 < due_at - started_at < EARLY_SECONDS
+            claimed_at = work.history([job])[job][0].at
+            assert 0 <= claimed_at - due_at < LATE_SECONDS
+
+    ((_, next_at),) = wait_for("the slot after it, from the worker that ran it", lambda: waiting(work, "cron.hold"))
+    assert next_at == jobs["cron"][1] + 60
+
+
+def add_cron_slots(work: Work) -> None:
+    """As a person does before any worker ever ran."""
+    environ = {"CRON_TENANT": str(work.tenant), "JOBTIDE_DATABASE_URL": work.stage.postgres.url("main")}
+    command = [sys.executable, "-m", "jobtide", "cron", "handlers:tide"]
+    subprocess.run(command, env={**os.environ, **environ}, cwd=APP, check=True)
+
+
+def waiting(work: Work, type_: str) -> list[tuple[UUID, float]]:
+    """Each job that waits, and when it falls due."""
+    with work.stage.postgres.connect("main") as conn:
+        return conn.execute(DUE, [work.tenant, type_]).fetchall()
+
+
+def first_pod_at(pods: Watch, pool: str) -> float:
+    return next(said.at for said in pods.said if said.object["metadata"]["labels"][POOL_LABEL] == pool)
