@@ -1,0 +1,87 @@
+"""Pods that live on without their database: their jobs are done by others, and what they say late does not count."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from dev.chaos.node import local_node
+from dev.chaos.processes import cut_off, processes_of
+from dev.cluster.choose import choose_cluster
+from dev.demo.pools import POOL_LABEL
+from dev.shell import run
+from tests.e2e.work import Work, wait_for
+
+POSTGRES_PORTS = (5432,)
+RUNS_SECONDS = 10
+CLAIMED, LOST = "jobtide_worker_claimed_jobs_total", "jobtide_worker_leases_lost_total"
+READ = "import sys, urllib.request as r; print(r.build_opener(r.ProxyHandler({})).open(sys.argv[1]).read().decode())"
+SHORT_LEASE = {"name": "JOBTIDE_LEASE_SECONDS", "value": "6"}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job, the pod that it runs in, and the one that stands by."""
+
+    job: UUID
+    pod: str
+    pod_uid: str
+    idle_uid: str
+
+
+def test_what_a_partitioned_pod_that_lives_on_says_late_is_refused_by_the_fence(work: Work) -> None:
+    make_workers(work, "lease", env=[SHORT_LEASE])
+    make_workers(work, "forced", env=[])
+    expiring, forced = begin(work, "lease"), begin(work, "forced")
+
+    with cut_off(expiring.pod_uid, POSTGRES_PORTS):
+        # The node's agent would end the process with the pod. Without it there is no way to the database from here.
+        with local_node(choose_cluster()).frozen("kubelet"):
+            with cut_off(forced.pod_uid, POSTGRES_PORTS):
+                work.kubectl("delete", "pod", forced.pod, "--force", "--grace-period=0")
+                wait_for("the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, seconds=RUNS_SECONDS)
+            wait_for("the late result being refused", lambda: metric(forced.pod_uid, LOST) == 1)
+        work.wait_completed(forced.job)
+        (expired_row,) = work.wait_completed(expiring.job)
+    wait_for("the lost lease being counted", lambda: metric(expiring.pod_uid, LOST) == 1)
+
+    for running in (forced, expiring):
+        assert len(set(holders(work, running.job))) == 2
+        ended = work.history([running.job])[running.job][-1]
+        assert (ended.became, ended.pod_uid) == ("completed", holders(work, running.job)[-1])
+    assert work.row(expiring.job) == expired_row
+    assert (expired_row.attempts, expired_row.result) == (2, {"held_seconds": 0})
+
+
+def make_workers(work: Work, pool: str, *, env: list[dict[str, str]]) -> None:
+    both = {"minReplicas": 2, "maxReplicas": 2, "drainSeconds": 60}
+    work.apply_pool(pool, [f"partition-{pool}.hold"], container={"env": env}, **both)
+    wait_for("two ready workers", lambda: len(work.ready_pods(pool)) == 2)
+
+
+def begin(work: Work, pool: str) -> Running:
+    (job,) = work.insert(f"partition-{pool}.hold", {"first_seconds": RUNS_SECONDS, "seconds": 0})
+    (uid,) = wait_for("the job being run", lambda: holders(work, job))
+    names = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in work.pods() if pool_of(pod) == pool}
+    (idle_uid,) = names.keys() - {uid}
+    return Running(job, names[uid], uid, idle_uid)
+
+
+def pool_of(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"]["labels"][POOL_LABEL])
+
+
+def holders(work: Work, job: UUID) -> list[str]:
+    """The pods that claimed it, one after the other."""
+    return [change.pod_uid for change in work.history([job])[job] if change.became == "processing"]
+
+
+def metric(pod_uid: str, name: str) -> int:
+    """As the pod itself counts: Kubernetes may not know it any more."""
+    network = f"--net=/proc/{processes_of(pod_uid)[0].pid}/ns/net"
+    text = run(["nsenter", network, sys.executable, "-c", READ, "http://127.0.0.1:8080/metrics"])
+    return sum(map(int, re.findall(rf"^{name}\S* (\d+)$", text, re.MULTILINE)))
