@@ -16,6 +16,8 @@ from jobtide.session import DatabaseAway, Session
 from jobtide.sql import load
 
 _UNANSWERED_SECONDS = 30.0
+# A batch that one key filled doesn't say who else waits: now and then everybody is asked for one job.
+_ASK_AROUND_EVERY_CLAIMS = 32
 _KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
 Rows = list[dict[str, Any]]
 
@@ -39,6 +41,7 @@ class Claims:
         self._lease_seconds = lease_seconds
         self._caps = caps
         self._low_water = LowWater()
+        self._fruitful = 0  # claims that brought jobs
         self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
@@ -53,10 +56,12 @@ class Claims:
         if not rows:
             return Claim([], ring, wanted, drained=True)
         served = self._note(rows)
+        self._fruitful += 1
+        asks_around = self._fruitful % _ASK_AROUND_EVERY_CLAIMS == 0
         return Claim(
             [_job(row, token) for row in rows],
             ring.after(_key(rows[-1])),
-            rows_per_key(wanted, len(served)),
+            1 if asks_around else rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
         )
 

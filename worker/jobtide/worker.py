@@ -63,7 +63,7 @@ class Worker:
         self._flights = flights
         self._runner = runner
         self._ring = ring
-        self._per_key = slots
+        self._per_key = 1
         self._mailbox = mailbox
         self._slots = slots
         self._poll_seconds = poll_seconds

@@ -138,6 +138,21 @@ def test_the_extreme_tenants_of_the_uuid_range_are_served(queue, enqueue, connec
     assert sorted(served) == ends
 
 
+def test_a_batch_that_one_tenant_filled_is_soon_shared_by_all(queue, tenant, connect):
+    connect().execute(
+        """INSERT INTO job_queue (tenant_id, type)
+           SELECT owner, 'a' FROM unnest(%s::uuid[]) AS owner, generate_series(1, 100)""",
+        [[tenant() for _ in range(5)]],
+    )
+    one, ring, per_key, served = queue(), RING, 10, []
+    for _ in range(40):
+        claim = one.claim(ring, 10, per_key)
+        ring, per_key = claim.ring, claim.rows_per_key
+        served.append(sorted(Counter(job.tenant_id for job in claim.jobs).values()))
+    assert served[0] == [10]
+    assert served[-1] == [2] * 5
+
+
 def test_racing_workers_claim_every_job_exactly_once(queue, tenant, connect):
     owners = [tenant() for _ in range(7)]
     connect().execute(
