@@ -60,8 +60,12 @@ class Board(Collector):
             behind=outcome.decision.notes,
         )
 
-    def put_reading(self, database: str, reading: Reading | Unreadable) -> None:
-        self._readings[database] = reading
+    def put_reading(self, database: str, reading: Reading | Unreadable | None) -> None:
+        """None: no pool reads this database any more."""
+        if reading is None:
+            self._readings.pop(database, None)
+        else:
+            self._readings[database] = reading
 
     def put_budget(self, database: str, budget: Budget) -> None:
         self._budgets[database] = budget

@@ -111,7 +111,7 @@ class Pipeline:
         self._observer.drop_pool(uid)
 
     def forget_histories(self, uids: Iterable[str]) -> None:
-        """Another controller led meanwhile; what it learned is in the statuses."""
+        """Another controller led meanwhile, or another database is read; what was learned is in the statuses."""
         for uid in uids:
             self._histories.pop(uid, None)
 

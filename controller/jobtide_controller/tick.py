@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from jobtide_controller.budget import Budget
@@ -23,6 +22,7 @@ from jobtide_controller.kube.pools import PoolEntry
 from jobtide_controller.orphans import Orphans, RescueSource
 from jobtide_controller.pipeline import Pipeline
 from jobtide_controller.slices import Slices, slices
+from jobtide_controller.turns import in_turns
 
 # Between two pauses in which the lease is renewed and probes are answered.
 POOLS_AT_ONCE = 20
@@ -47,7 +47,7 @@ class DatabaseLoop:
         emit: Emit,
         *,
         leading: Callable[[], bool],
-        observe: Callable[[str, Reading | Unreadable], None] = lambda _name, _reading: None,
+        observe: Callable[[str, Reading | Unreadable | None], None] = lambda _name, _reading: None,
         budget: Budget | None = None,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
@@ -100,8 +100,7 @@ class DatabaseLoop:
         types = self._inventory.pools.types(self.name)
         changed = self._inventory.changes.take(self.name)
         if not types:
-            self._forget(changed | self._known)
-            await self._source.rest()
+            await self._rest_without_pools(changed)
             return self._interval.max_seconds
         reading = await self._source.read(types)
         self._note(reading)
@@ -122,7 +121,9 @@ class DatabaseLoop:
         self._end_rest(uids)
         if self._budget.connections is not None:
             uids = await self._divide(uids, part)
-        async for uid in _by_turns(uids, first=set() if parts is None else parts.by_pool.keys()):
+        # After a start all pools are looked at: jobs don't wait for the idle.
+        with_jobs = set() if parts is None else parts.by_pool.keys()
+        async for uid in in_turns(sorted(uids, key=lambda uid: (uid not in with_jobs, uid)), POOLS_AT_ONCE):
             self._advance_pool(uid, part(uid))
         if isinstance(reading, Reading):
             self._previous_taken_at = reading.taken_at
@@ -130,7 +131,7 @@ class DatabaseLoop:
 
     async def _divide(self, uids: set[str], part: Callable[[str], Reading | Unreadable]) -> set[str]:
         """The connections anew; with those pools that may have more or fewer workers by what others ask for."""
-        async for uid in _by_turns(uids):
+        async for uid in in_turns(sorted(uids), POOLS_AT_ONCE):
             entry = self._inventory.pools.get(uid)
             if entry is None:
                 continue
@@ -222,6 +223,13 @@ class DatabaseLoop:
         next_wake = min(self._wake_at.values(), default=None)
         return pause if next_wake is None else max(0.0, min(pause, next_wake - self._wall_clock()))
 
+    async def _rest_without_pools(self, changed: set[str]) -> None:
+        self._forget(changed | self._known)
+        self._known = set()
+        self._blind, self._failures, self._previous_taken_at = None, 0, None
+        self._observe(self.name, None)
+        await self._source.rest()
+
     async def _rest_as_follower(self) -> None:
         if not self._was_leading:
             return
@@ -234,21 +242,16 @@ class DatabaseLoop:
         await self._source.rest()
 
     def _forget(self, uids: set[str]) -> None:
+        """Pools that are gone, or another database's by now: what that one's loop does with them stays."""
         for uid in uids:
+            self._resting.discard(uid)
+            self._wake_at.pop(uid, None)
+            self._bugs.pop(uid, None)
+            self._budget.forget(uid)
             if self._inventory.pools.get(uid) is None:
-                self._resting.discard(uid)
-                self._wake_at.pop(uid, None)
-                self._bugs.pop(uid, None)
-                self._budget.forget(uid)
                 self._pipeline.forget(uid)
+            else:
+                self._pipeline.forget_histories((uid,))
 
     def _pools_of_type(self, type_: str) -> set[str]:
         return self._inventory.pools.of_type(self.name, type_)
-
-
-async def _by_turns(uids: Iterable[str], *, first: AbstractSet[str] = frozenset()) -> AsyncIterator[str]:
-    """In one order, with a pause now and then. After a start all pools are looked at: jobs don't wait for the idle."""
-    for number, uid in enumerate(sorted(uids, key=lambda uid: (uid not in first, uid)), 1):
-        if number % POOLS_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        yield uid

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ from jobtide_controller.instrument import Emit, Relisted, RelistFailed
 from jobtide_controller.kube.client import DEPLOYMENTS, PODS, POOLS, Api, ApiError, Json, Resource
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.parse import uid_of
+from jobtide_controller.turns import in_turns
 
 WORKER_SELECTOR = f"{NAME_LABEL}={WORKER_NAME}," + ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 AFTER_START_SECONDS = 15.0
 FIRST_RETRY_SECONDS = (0.5, 5.0)
-
 
 # Between two pauses in which probes are answered and the lease is renewed.
 OBJECTS_AT_ONCE = 20
@@ -115,15 +115,7 @@ class Relister:
                 if first:
                     versions.append(int(page["metadata"]["resourceVersion"]))
                     first = False
-                async for raw in _in_turns(page["items"]):
+                async for raw in in_turns(page["items"], OBJECTS_AT_ONCE):
                     present.add(uid_of(raw))
                     repaired += kind.upsert(raw)
         return len(present), repaired + kind.forget_absent(present, min(versions))
-
-
-async def _in_turns(items: list[Json]) -> AsyncIterator[Json]:
-    """One after the other, with pauses for everybody else."""
-    for number, item in enumerate(items):
-        if number % OBJECTS_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        yield item

@@ -192,3 +192,10 @@ async def test_without_pools_there_is_nothing_to_be_stuck():
 @pytest.mark.parametrize(("filled", "status"), [(True, 200), (False, 503)])
 async def test_ready_means_that_the_cluster_is_known(filled, status):
     assert (await answer(health({}, clock=Clock(), filled=filled)._readyz))[0] == status
+
+
+def test_a_database_that_no_pool_reads_any_more_has_no_series():
+    board = Board()
+    board.put_reading("main", Unreadable(Blindness.TIMEOUT, "slow", 0.0))
+    board.put_reading("main", None)
+    assert 'database="main"' not in scrape(board)
