@@ -44,7 +44,7 @@ from jobtide_controller.kube.parse import (
     uid_of,
 )
 from jobtide_controller.kube.pools import PoolEntry
-from jobtide_controller.kube.queue import GoneError
+from jobtide_controller.kube.queue import GoneError, NotLeadingError
 from jobtide_controller.kube.rollouts import Rollouts
 from jobtide_controller.kube.writer import Writer
 
@@ -113,8 +113,9 @@ class Applier:
         deployment = self._inventory.deployment(entry.uid)
         if deployment is None:
             return "create"
-        self._rollouts.look(entry.uid, deployment.rollout)
         is_old = deployment.template_hash != template_hash(entry)
+        if not is_old:  # else what it says of itself is of the template before
+            self._rollouts.look(entry.uid, deployment.rollout)
         if not deployment.template_applied or (is_old and not _is_our_change(entry, deployment)):
             return "template"
         if not deployment.only_scale_owned or deployment.replicas != replicas:
@@ -184,7 +185,7 @@ class Applier:
             self._rollouts.begin(entry.uid)
         try:
             answer = await self._writer.apply("template", _path(entry), body, manager=TEMPLATE_MANAGER)
-        except ApiError:
+        except (ApiError, NotLeadingError):
             self._rollouts.end(entry.uid)
             raise
         self._inventory.upsert_deployment(answer)

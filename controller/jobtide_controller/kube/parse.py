@@ -208,10 +208,11 @@ def _rollout(raw: Json, status: Json) -> Rollout:
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     replicas = status.get("replicas", 0)
     failure = conditions.get("ReplicaFailure", {})
+    is_observed = status.get("observedGeneration", 0) >= raw["metadata"].get("generation", 0)
     return Rollout(
-        settled=status.get("observedGeneration", 0) >= raw["metadata"].get("generation", 0)
-        and status.get("updatedReplicas", 0) == replicas,
-        deadline_exceeded=conditions.get("Progressing", {}).get("status") == "False",
+        settled=is_observed and status.get("updatedReplicas", 0) == replicas,
+        deadline_exceeded=is_observed and conditions.get("Progressing", {}).get("status") == "False",
+        paused=bool(raw["spec"].get("paused")),
         replica_failure=failure.get("message") if failure.get("status") == "True" else None,
     )
 

@@ -34,8 +34,8 @@ class Rollouts:
         self._rolling.add(uid)
 
     def look(self, uid: str, rollout: Rollout) -> None:
-        """One that is blocked for ten minutes lets the next one try: its old workers go on working."""
-        if uid in self._rolling and (rollout.settled or rollout.deadline_exceeded):
+        """One that is blocked for ten minutes, or paused by somebody, lets the next one try: its old workers go on."""
+        if uid in self._rolling and (rollout.settled or rollout.deadline_exceeded or rollout.paused):
             self.end(uid)
 
     def end(self, uid: str) -> None:

@@ -1,0 +1,124 @@
+"""New renderings reach a few pools at a time; a turn is given back when it is over, and not before."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobtide_controller.kube.apply import Applier, asked_hash, template_hash
+from jobtide_controller.kube.inventory import Inventory
+from jobtide_controller.kube.pace import Pace
+from jobtide_controller.kube.queue import NotLeadingError
+from jobtide_controller.kube.rollouts import AT_ONCE
+from jobtide_controller.kube.writer import Writer
+from tests.unit.kube.objects import Events, deployment, pool, settle
+
+OLD = "of-another-release"
+NAMES = [f"p{number}" for number in range(AT_ONCE + 1)]
+
+
+class SlowApi:
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.templates: list[str] = []
+
+    async def request(self, method, path, *, query=None, body=None, content_type=""):
+        self.templates.append(body["metadata"]["name"].removesuffix("-worker"))
+        await self.may_answer.wait()
+        hash_ = body["metadata"]["annotations"]["jobtide.dev/template-hash"]
+        return rendered(self.templates[-1], hash_, rolls=True)
+
+
+def rendered(name, hash_, *, rolls=False):
+    raw = deployment(name, uid=f"d-{name}", template_hash=hash_)
+    raw["status"] = {"replicas": 1, "updatedReplicas": int(not rolls)}
+    return raw
+
+
+class World:
+    def __init__(self) -> None:
+        self.leading = True
+        self.api, events = SlowApi(), Events()
+        self.inventory = Inventory(events)
+        self.applier = Applier(self.inventory, Writer(self.api, events, leading=lambda: self.leading, pace=Pace()))
+        for name in NAMES:
+            self.inventory.upsert_pool(pool(name))
+            self.inventory.upsert_deployment(self.asked(rendered(name, OLD)))
+
+    def asked(self, raw):
+        """As if the user had not changed the pool since."""
+        raw["metadata"]["annotations"]["jobtide.dev/asked-hash"] = asked_hash(self.entry(raw["metadata"]["name"][:2]))
+        return raw
+
+    def entry(self, name):
+        return self.inventory.pools.get(f"uid-{name}")
+
+    def converge(self, name):
+        return asyncio.ensure_future(self.applier.converge(self.entry(name).uid, 1, lambda: None))
+
+    def due(self):
+        return [name for name in NAMES if self.applier.is_due(self.entry(name), 1)]
+
+
+async def test_a_turn_lasts_while_its_template_is_on_its_way():
+    world = World()
+    tasks = [world.converge(name) for name in NAMES[:AT_ONCE]]
+    await settle()
+    assert world.api.templates == NAMES[:AT_ONCE]
+    for _ in range(3):
+        assert NAMES[-1] not in world.due(), "as each tick asks"
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_turn_is_given_back_when_the_pods_are_replaced():
+    world = World()
+    world.api.may_answer.set()
+    for name in NAMES[:AT_ONCE]:
+        await world.converge(name)
+    assert world.due() == [], "five roll, and the sixth waits"
+    world.inventory.upsert_deployment(rendered("p2", template_hash(world.entry("p2"))))
+    assert "p5" in world.due()
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        pytest.param({"paused": True}, {}, id="somebody paused it"),
+        pytest.param({}, {"conditions": [{"type": "Progressing", "status": "False"}]}, id="it is blocked"),
+    ],
+)
+async def test_a_rollout_that_goes_no_further_keeps_nobody_waiting(spec, status):
+    world = World()
+    world.api.may_answer.set()
+    for name in NAMES[:AT_ONCE]:
+        await world.converge(name)
+    stuck = rendered("p2", template_hash(world.entry("p2")), rolls=True)
+    world.inventory.upsert_deployment(
+        {**stuck, "spec": {**stuck["spec"], **spec}, "status": {**stuck["status"], **status}}
+    )
+    assert "p5" in world.due()
+
+
+async def test_what_blocked_the_template_before_does_not_end_this_ones_turn():
+    world = World()
+    world.api.may_answer.set()
+    for name in NAMES[:AT_ONCE]:
+        await world.converge(name)
+    stuck = rendered("p2", template_hash(world.entry("p2")), rolls=True)
+    stuck["metadata"]["generation"] = 2
+    stuck["status"] |= {"observedGeneration": 1, "conditions": [{"type": "Progressing", "status": "False"}]}
+    world.inventory.upsert_deployment(stuck)
+    assert "p5" not in world.due()
+
+
+async def test_a_leader_that_loses_its_lease_before_it_wrote_keeps_no_turn():
+    world = World()
+    world.leading = False
+    for name in NAMES[:AT_ONCE]:
+        with pytest.raises(NotLeadingError):
+            await world.converge(name)
+    assert world.due() == NAMES
