@@ -176,9 +176,8 @@ async def test_a_template_that_the_api_server_refuses_is_said_in_its_words(bench
     assert "lots" in str(refused.value) or "quantities must match" in str(refused.value)
 
 
-async def test_idle_pods_are_marked_before_the_number_drops(bench, pool):
-    await bench.make(pool(), replicas=3)
-    for name in ("busy", "idle-1", "idle-2"):
+async def make_pods(bench, *names):
+    for name in names:
         made = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -187,6 +186,21 @@ async def test_idle_pods_are_marked_before_the_number_drops(bench, pool):
         }
         assert bench.kubectl.apply(made).returncode == 0
     await bench.see()
+
+
+async def test_pods_that_got_work_after_the_decision_are_not_cut(bench, pool):
+    await bench.make(pool(), replicas=3)
+    await make_pods(bench, "one", "two", "three")
+    uids = [bench.kubectl("get", "pod", name, "-o", "jsonpath={.metadata.uid}") for name in ("one", "two")]
+    bench.reading = Reading(0.0, {}, {uid: PodRun({Key("thumbs", "t"): 1}) for uid in uids})
+
+    assert await bench.converge(1) == []
+    assert (await bench.converge(2))[-1] == "replicas"
+
+
+async def test_idle_pods_are_marked_before_the_number_drops(bench, pool):
+    await bench.make(pool(), replicas=3)
+    await make_pods(bench, "busy", "idle-1", "idle-2")
     uid = bench.kubectl("get", "pod", "busy", "-o", "jsonpath={.metadata.uid}")
     bench.reading = Reading(0.0, {}, {uid: PodRun({Key("thumbs", "t"): 1})})
     assert await bench.converge(1) == ["cost", "cost", "replicas"]

@@ -95,7 +95,7 @@ class Applier:
             if entry is None:
                 raise GoneError
             step = self._next_step(entry, replicas)
-            if step is None:
+            if step is None or (step == "replicas" and self._would_cut_busy(entry, replicas, fleet())):
                 return
             try:
                 await self._take_step(step, entry, replicas, fleet)
@@ -123,6 +123,12 @@ class Applier:
         if is_old:
             return "template" if self._rollouts.may_begin(entry.uid) else None
         return "template" if self._is_changed_by_others(entry.uid, deployment) else None
+
+    def _would_cut_busy(self, entry: PoolEntry, replicas: int, fleet: Fleet) -> bool:
+        """What was idle when it was decided may have work by now; the next decision knows. The user's number stands."""
+        deployment, spec = self._inventory.deployment(entry.uid), entry.pool.spec
+        is_users = spec.replicas is not None or spec.paused
+        return deployment is not None and not is_users and replicas < min(deployment.replicas, fleet.busy)
 
     def _is_changed_by_others(self, uid: str, deployment: Deployment) -> bool:
         applied = self._applied.setdefault(uid, _Repair(deployment.fingerprint, self._monotonic()))
