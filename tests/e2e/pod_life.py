@@ -10,7 +10,8 @@ from dev.demo.pools import POOL_LABEL, is_ready
 from tests.e2e.watching import Said
 from tests.e2e.work import Change
 
-# Between the reading that a choice rests on and the moment that its pod is told, an idle pod may take a job.
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+# Between the reading that a choice rests on and the mark that makes it, an idle pod may take a job.
 CHOICE_SECONDS = 2.0
 
 
@@ -26,8 +27,14 @@ class PodLife:
     name: str
     pool: str
     ready_at: float | None = None  # since then without a break
+    marked_at: float | None = None  # as one of the first to go, ever since then
     told_at: float | None = None
     jobs: list[Job] = field(default_factory=list)
+
+    @property
+    def chosen_at(self) -> float | None:
+        """Kubernetes may take a while from the mark to the deletion, in which the pod works on."""
+        return self.told_at if self.told_at is None or self.marked_at is None else self.marked_at
 
     def long_busy_at(self, moment: float) -> list[Job]:
         """Jobs that ran then and had been running for longer than a choice takes."""
@@ -50,21 +57,26 @@ def lives(said: Iterable[Said], histories: Mapping[UUID, list[Change]]) -> list[
         life = found.setdefault(metadata["uid"], PodLife(each.name, metadata["labels"][POOL_LABEL]))
         if "deletionTimestamp" in metadata:
             life.told_at = life.told_at or each.at
-        elif is_ready(each.object):
-            life.ready_at = life.ready_at or each.at
-        else:
-            life.ready_at = None
+            continue
+        life.ready_at = (life.ready_at or each.at) if is_ready(each.object) else None
+        is_marked = int(metadata.get("annotations", {}).get(DELETION_COST, "0")) < 0
+        life.marked_at = (life.marked_at or each.at) if is_marked else None
     for job, (began, ended) in histories.items():
         found[began.pod_uid].jobs.append(Job(job, began.at, ended.at))
     return list(found.values())
 
 
 def wrongly_told(pods: list[PodLife]) -> list[str]:
-    """Pods that were told to stop in mid-job while an idle one of their pool stayed."""
+    """Pods that were told to stop in mid-job while an idle one of their pool stayed.
+
+    Kubernetes takes pods that are not ready before all others, whatever they are marked with.
+    """
     return [
-        f"{busy.name} ran {[str(job.id) for job in jobs]} while {idle.name} was idle"
+        f"{busy.name} had run {job.id} for {busy.chosen_at - job.began_at:.1f} s while {idle.name} was idle; "
+        f"it was marked at {busy.marked_at} and told at {busy.told_at}, the other marked at {idle.marked_at}"
         for busy in pods
-        if busy.told_at is not None and (jobs := busy.long_busy_at(busy.told_at))
+        if busy.chosen_at is not None and busy.ready_at is not None
+        for job in busy.long_busy_at(busy.chosen_at)
         for idle in pods
-        if idle.pool == busy.pool and idle.could_have_gone_at(busy.told_at)
+        if idle.pool == busy.pool and idle.could_have_gone_at(busy.chosen_at)
     ]

@@ -11,8 +11,8 @@ from tests.e2e.pod_life import Job, PodLife, wrongly_told
 TOLD_AT = 100.0
 
 
-def pod(*jobs: tuple[float, float], ready_at: float | None = 50.0, told_at: float | None = None) -> PodLife:
-    return PodLife("pod", "pool", ready_at, told_at, [Job(uuid4(), *job) for job in jobs])
+def pod(*jobs: tuple[float, float], ready_at: float | None = 50.0, **moments: float) -> PodLife:
+    return PodLife("pod", "pool", ready_at, jobs=[Job(uuid4(), *job) for job in jobs], **moments)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def pod(*jobs: tuple[float, float], ready_at: float | None = 50.0, told_at: floa
         pytest.param(pod((90, 110), told_at=TOLD_AT), pod(ready_at=99.0), False, id="the other was just up"),
         pytest.param(pod((90, 110), told_at=TOLD_AT), pod(ready_at=None), False, id="the other was not up"),
         pytest.param(pod((99, 110), told_at=TOLD_AT), pod(), False, id="it took its job while it was chosen"),
+        pytest.param(
+            pod((95, 110), marked_at=94.0, told_at=TOLD_AT), pod(), False, id="it was idle when it was marked"
+        ),
+        pytest.param(pod((90, 110), marked_at=94.0, told_at=TOLD_AT), pod(), True, id="it was busy when it was marked"),
+        pytest.param(pod((90, 110), ready_at=None, told_at=TOLD_AT), pod(), False, id="it was not ready"),
         pytest.param(pod((60, 90), told_at=TOLD_AT), pod(), False, id="it was idle itself"),
         pytest.param(pod((90, 110)), pod(), False, id="nobody was told"),
     ],
