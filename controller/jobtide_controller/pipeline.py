@@ -86,6 +86,8 @@ class Pipeline:
         due = self._applier.is_due(entry, decision.replicas)
         if due:
             self._queue.submit(self._wish(entry, decision, fleet))
+        else:
+            self._withdraw(entry.uid)
         outcome = Outcome(entry, reading, fleet, decision, self._context(entry, warnings))
         self._observer.put_pool(outcome)
         told = self._reporter.report(outcome)
@@ -134,6 +136,11 @@ class Pipeline:
             on_result=lambda error: self._note_result(entry.uid, error),
             version=(entry.pool.metadata.generation, replicas),
         )
+
+    def _withdraw(self, uid: str) -> None:
+        """All is as decided: a number that waits to be tried again is not wanted any more."""
+        self._queue.withdraw(uid, "fleet")
+        self._errors.pop(uid, None)
 
     def _note_result(self, uid: str, error: ApiError | None) -> None:
         """A write of the pool's Deployment was answered."""

@@ -117,9 +117,13 @@ class WriteQueue:
 
     def drop(self, uid: str) -> None:
         """Forget everything about a pool that is gone."""
-        for kind in ("fleet", "status"):
-            self._waiting.pop((uid, kind), None)
-            self._trouble.pop((uid, kind), None)
+        self.withdraw(uid, "fleet")
+        self.withdraw(uid, "status")
+
+    def withdraw(self, uid: str, kind: Kind) -> None:
+        """Nothing of this kind is wished for any more; what is in flight arrives."""
+        self._waiting.pop((uid, kind), None)
+        self._trouble.pop((uid, kind), None)
 
     def clear(self) -> None:
         """Forget all: somebody else leads."""
