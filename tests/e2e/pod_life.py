@@ -11,8 +11,8 @@ from tests.e2e.watching import Said
 from tests.e2e.work import Change
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-# Between the reading that a choice rests on and the mark that makes it, an idle pod may take a job.
-CHOICE_SECONDS = 2.0
+# A choice rests on a reading that is five seconds old where reading is dear; meanwhile an idle pod may take a job.
+CHOICE_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
