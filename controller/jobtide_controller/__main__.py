@@ -174,7 +174,7 @@ def build(settings: Settings, api: Api) -> Controller:
     loops = Loops(inventory.pools.databases, new_loop)
     filled = asyncio.Event()
     health = Health(loops.beats, filled.is_set, metrics.registry, monotonic=time.monotonic)
-    watch = Watch(inventory, settings.namespaces, emit, on_restart=relister.soon)
+    watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
     return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
 
 

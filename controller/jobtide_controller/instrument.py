@@ -56,6 +56,20 @@ class WatchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchLost:
+    """The watch does not reach the API server; it goes on trying."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFound:
+    """It does again."""
+
+    away_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Relisted:
     """A full list was compared with the inventory."""
 
@@ -195,6 +209,8 @@ Event = (
     | LeaderChanged
     | LeaseFailed
     | WatchEnded
+    | WatchLost
+    | WatchFound
     | Relisted
     | RelistFailed
     | ObjectRejected

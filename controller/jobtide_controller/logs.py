@@ -44,7 +44,7 @@ def _formatter(log_format: LogFormat) -> logging.Formatter:
     return _Json("%(levelname)s %(name)s %(message)s", rename_fields=renamed, timestamp="time")
 
 
-def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of sentences
+def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
     """The subscriber that puts events into words."""
     match event:
         case events.Started(version, namespaces, databases, identity, port):
@@ -60,6 +60,10 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _say(logging.WARNING, f"lease: {message}")
         case events.WatchEnded(why, restart_seconds):
             _say(logging.WARNING, f"the watch ended, it begins anew in {restart_seconds:.1f} s: {why}")
+        case events.WatchLost(why):
+            _say(logging.WARNING, f"the watch does not reach the API server, it goes on trying: {why}")
+        case events.WatchFound(away_seconds):
+            _say(logging.INFO, f"the watch reaches the API server again after {away_seconds:.1f} s")
         case events.Relisted(kind, count, repaired, seconds):
             level = logging.WARNING if repaired else logging.DEBUG
             _say(level, f"listed {count} {kind}, {repaired} repaired", kind=kind, seconds=round(seconds, 3))

@@ -20,10 +20,11 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
-from jobtide_controller.instrument import Emit, Failed, WatchEnded
+from jobtide_controller.instrument import Emit, Event, Failed, WatchEnded, WatchFound, WatchLost
 from jobtide_controller.kube.client import DEPLOYMENTS, PODS, POOLS, load_configuration
 from jobtide_controller.kube.inventory import Inventory
 from jobtide_controller.kube.relist import WORKER_SELECTOR
+from jobtide_controller.reach import Reach, heard
 
 # A service account's token is replaced well before its hour is over; kopf asks again when this has passed.
 LOGIN_SECONDS = 600
@@ -70,7 +71,8 @@ class _Patience:
 
 class Watch:
     """Follows until it is cancelled. Where kopf gives up (an error within a stream that it does not know, rights that
-    are gone) it is started anew, which reads everything again; `on_restart` then has deletions looked for.
+    are gone) it is started anew, which reads everything again; `on_gap` then has deletions looked for, as it has when
+    the API server was out of reach.
     """
 
     def __init__(
@@ -78,14 +80,25 @@ class Watch:
         inventory: Inventory,
         namespaces: tuple[str, ...],
         emit: Emit,
-        on_restart: Callable[[], None] = lambda: None,
+        on_gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._inventory = inventory
         self._namespaces = namespaces
         self._emit = emit
-        self._on_restart = on_restart
+        self._on_gap = on_gap
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell(event: Event) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._tell, event)
+
+        reach = Reach(lambda why: tell(WatchLost(why)), lambda seconds: tell(WatchFound(seconds)))
+        with heard(reach):
+            await self._follow_for_ever()
+
+    async def _follow_for_ever(self) -> None:
         pause, longest = RESTART_SECONDS
         while True:
             started = time.monotonic()
@@ -93,7 +106,7 @@ class Watch:
             pause = RESTART_SECONDS[0] if time.monotonic() - started > longest else min(longest, 2 * pause)
             self._emit(WatchEnded(why, pause))
             await asyncio.sleep(pause)
-            self._on_restart()
+            self._on_gap()
 
     async def _follow(self) -> str:
         """Until kopf ends; why it did."""
@@ -112,6 +125,11 @@ class Watch:
             return await ended
         finally:
             stop.set()
+
+    def _tell(self, event: Event) -> None:
+        self._emit(event)
+        if isinstance(event, WatchFound):
+            self._on_gap()
 
     def _handle(self, handle: Handle, raw: Raw) -> None:
         try:

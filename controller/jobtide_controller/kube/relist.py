@@ -53,6 +53,7 @@ class Relister:
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._emit = emit
         self._asked = asyncio.Event()
+        self._trouble: str | None = None  # said once, however long it lasts
 
     async def fill(self) -> None:
         """The first lists, until they succeed: nothing may be decided before."""
@@ -62,7 +63,9 @@ class Relister:
             pause = min(longest, 2 * pause)
 
     async def run(self, resync_seconds: float) -> None:
-        """The first time soon: what was deleted between our first lists and the watch's start has no event."""
+        """The first time soon: what was deleted between our first lists and the watch's start has no event. And soon
+        again when a list failed.
+        """
         self._asked.set()
         while True:
             pause = resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreads lists
@@ -70,10 +73,11 @@ class Relister:
                 await asyncio.wait_for(self._asked.wait(), pause)
                 self._asked.clear()
                 await asyncio.sleep(min(AFTER_START_SECONDS, pause))
-            await self.run_once()
+            if not await self.run_once():
+                self._asked.set()
 
     def soon(self) -> None:
-        """The watch has a gap, and begins anew now."""
+        """The watch has a gap, and goes on now."""
         self._asked.set()
 
     async def run_once(self) -> bool:
@@ -94,10 +98,13 @@ class Relister:
             try:
                 count, repaired = await self._compare(kind)
             except ApiError as error:
-                self._emit(RelistFailed(kind.resource.plural, str(error)))
+                if str(error) != self._trouble:
+                    self._emit(RelistFailed(kind.resource.plural, str(error)))
+                self._trouble = str(error)
                 return False
             seconds = time.monotonic() - started
             self._emit(Relisted(kind.resource.plural, count, 0 if is_first else repaired, seconds))
+        self._trouble = None
         return True
 
     async def _compare(self, kind: _Kind) -> tuple[int, int]:

@@ -1,0 +1,68 @@
+"""Whether kopf reaches the API server, from what it logs: it says so of each attempt, for as long as nobody answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+REQUESTS = "kopf._cogs.clients"
+
+# Longer than an attempt and the pause after it. A request that was given up meanwhile is heard of no more.
+SILENT_SECONDS = 60.0
+
+_ATTEMPT = re.compile(r"Request attempt \S+ (?:(?P<failed>failed; will retry: )|succeeded: )(?P<what>.*)", re.DOTALL)
+
+
+class Reach(logging.Handler):
+    """Tells once that attempts fail, and once that one got through. Called in kopf's thread."""
+
+    def __init__(
+        self,
+        lost: Callable[[str], None],
+        found: Callable[[float], None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._lost = lost
+        self._found = found
+        self._monotonic = monotonic
+        self._lost_at: float | None = None
+        self._failed_at = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        attempt = _ATTEMPT.fullmatch(record.getMessage())
+        if attempt is None:
+            if record.levelno >= logging.WARNING:
+                logging.getLogger().handle(record)
+        elif attempt["failed"]:
+            self._note_failure(attempt["what"])
+        elif self._lost_at is not None:
+            away_seconds, self._lost_at = self._monotonic() - self._lost_at, None
+            self._found(away_seconds)
+
+    def _note_failure(self, what: str) -> None:
+        now = self._monotonic()
+        if self._lost_at is None or now - self._failed_at > SILENT_SECONDS:
+            self._lost_at = now
+            self._lost(what)
+        self._failed_at = now
+
+
+@contextmanager
+def heard(reach: Reach) -> Iterator[None]:
+    """Meanwhile kopf's words about its requests go to `reach`, and nowhere else."""
+    logger = logging.getLogger(REQUESTS)
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)  # the attempt that gets through after others have failed is told as this
+    logger.propagate = False
+    logger.addHandler(reach)
+    try:
+        yield
+    finally:
+        logger.removeHandler(reach)
+        logger.setLevel(before[0])  # clears what the loggers below remember of it
+        logger.propagate = before[1]
