@@ -24,6 +24,8 @@ from jobtide_controller.report import Outcome, Reporter
 class Converger(Protocol):
     def is_due(self, entry: PoolEntry, replicas: int) -> bool: ...
 
+    def is_quiet(self, uid: str) -> bool: ...
+
     async def converge(self, uid: str, replicas: int, fleet: Callable[[], Fleet]) -> None: ...
 
     def forget(self, uid: str) -> None: ...
@@ -91,7 +93,7 @@ class Pipeline:
         outcome = Outcome(entry, reading, fleet, decision, self._context(entry, warnings))
         self._observer.put_pool(outcome)
         told = self._reporter.report(outcome)
-        settled = told and not due and _is_at_rest(outcome)
+        settled = told and not due and self._applier.is_quiet(entry.uid) and _is_at_rest(outcome)
         if settled:
             self._reporter.quiet(entry.uid)
         return Progress(settled, decision.wake_at)

@@ -84,6 +84,11 @@ class Applier:
         """Whether there is anything to write for this pool."""
         return self._next_step(entry, replicas) is not None
 
+    def is_quiet(self, uid: str) -> bool:
+        """Not while it is too early to put right what somebody else has changed."""
+        deployment, applied = self._inventory.deployment(uid), self._applied.get(uid)
+        return deployment is None or applied is None or applied.fingerprint == deployment.fingerprint
+
     async def converge(self, uid: str, replicas: int, fleet: Callable[[], Fleet]) -> None:
         """Bring the Deployment to `replicas` and to the pool's template. Raises ApiError, ConflictError.
 
