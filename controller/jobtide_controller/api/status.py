@@ -11,6 +11,7 @@ from jobtide_controller.api.base import Model
 
 DECISIONS_KEPT = 10
 TENANTS_SHOWN = 10
+MESSAGE_LIMIT = 32_768  # characters, as Kubernetes defines a condition
 
 
 class Display(Model):
@@ -77,7 +78,7 @@ class Condition(Model):
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was judged for.")
     last_transition_time: datetime = Field(description="When status last changed.")
     reason: str = Field(description="Why, in one word.", min_length=1, max_length=1024)
-    message: str = Field(default="", description="Why, in a sentence, and what to do.", max_length=32768)
+    message: str = Field(default="", description="Why, in a sentence, and what to do.", max_length=MESSAGE_LIMIT)
 
 
 class JobWorkerPoolStatus(Model):

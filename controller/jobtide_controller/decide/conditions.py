@@ -32,6 +32,8 @@ from jobtide_controller.decide.scaling import Decision
 
 Status = Literal["True", "False", "Unknown"]
 
+POOLS_NAMED = 3
+
 SCHEMA_BLINDNESS = frozenset({Blindness.TABLE_MISSING, Blindness.GRANT_MISSING, Blindness.SCHEMA_WRONG})
 
 _LIMITING = {
@@ -236,8 +238,14 @@ def _limiting_message(facts: Facts) -> str:
 
 
 def _overlap_message(context: Context) -> str:
-    shared = [f"{overlap.type} is handled by {', '.join(overlap.pools)} too" for overlap in context.overlaps]
+    shared = [f"{overlap.type} is handled by {_some(overlap.pools)} too" for overlap in context.overlaps]
     return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"
+
+
+def _some(pools: tuple[str, ...]) -> str:
+    """Enough to find the others by: a thousand pools may have one type."""
+    more = len(pools) - POOLS_NAMED
+    return ", ".join(pools[:POOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 # The first that holds: while everything fails, waiting is the lesser trouble.

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobtide_controller.api.status import (
     DECISIONS_KEPT,
+    MESSAGE_LIMIT,
     ClampStatus,
     Condition,
     DecisionStatus,
@@ -154,7 +155,7 @@ def _conditions(
             observed_generation=generation,
             last_transition_time=_since(judgement, since.get(judgement.type), now),
             reason=judgement.reason,
-            message=judgement.message,
+            message=judgement.message[:MESSAGE_LIMIT],
         )
         for judgement in judgements
     )

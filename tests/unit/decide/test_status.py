@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.api.status import JobWorkerPoolStatus
+from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
 from jobtide_controller.decide import status
 from jobtide_controller.decide.conditions import problem_reason
 from jobtide_controller.decide.context import Context, Overlap, Rollout
@@ -311,3 +311,24 @@ def test_decision_in_the_status_can_be_recomputed():
 def test_status_is_what_the_crd_describes():
     rendered = _render(DEPTHS, fleet(24, busy=3))
     assert JobWorkerPoolStatus.model_validate(rendered).as_object() == rendered
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(
+            Context(overlaps=tuple(Overlap("t" * 63, ("n" * 63 + "/" + "p" * 253,) * 1000) for _ in range(64))),
+            id="a thousand pools handle the same 64 types",
+        ),
+        pytest.param(Context(apply_error="x" * 100_000), id="the API server says much"),
+    ],
+)
+def test_no_message_is_longer_than_the_api_server_takes(context):
+    rendered = _render({}, context=context)
+    assert max(len(entry["message"]) for entry in rendered["conditions"]) <= MESSAGE_LIMIT
+
+
+def test_a_shared_type_names_a_few_of_the_other_pools():
+    rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3", "x/4", "x/5")),)))
+    message = next(entry["message"] for entry in rendered["conditions"] if entry["type"] == "ScalingActive")
+    assert message.startswith("a is handled by x/1, x/2, x/3 and 2 more too: ")
