@@ -114,10 +114,13 @@ class Pipeline:
         self._reporter.forget(uid)
         self._observer.drop_pool(uid)
 
-    def forget_histories(self, uids: Iterable[str]) -> None:
-        """Another controller led meanwhile, or another database is read; what was learned is in the statuses."""
+    def begin_anew(self, uids: Iterable[str]) -> None:
+        """Another controller led, or another database is read by now: the statuses have what was learned and told."""
         for uid in uids:
             self._histories.pop(uid, None)
+            self._busy.pop(uid, None)
+            self._errors.pop(uid, None)
+            self._reporter.forget(uid)
 
     def _history(self, entry: PoolEntry) -> History:
         known = self._histories.get(entry.uid)

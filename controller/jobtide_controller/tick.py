@@ -94,6 +94,7 @@ class DatabaseLoop:
         """One pass; the seconds until the next, unless something happens before."""
         self.ticked_at = self._monotonic()
         if not self._leading():
+            self._inventory.changes.take(self.name)  # as a leader it begins with all pools anyway
             await self._rest_as_follower()
             return self._interval.min_seconds
         self._was_leading = True
@@ -238,7 +239,7 @@ class DatabaseLoop:
         self._resting.clear()
         self._wake_at.clear()
         self._budget.clear()
-        self._pipeline.forget_histories(self._known)
+        self._pipeline.begin_anew(self._known)
         await self._source.rest()
 
     def _forget(self, uids: set[str]) -> None:
@@ -251,7 +252,7 @@ class DatabaseLoop:
             if self._inventory.pools.get(uid) is None:
                 self._pipeline.forget(uid)
             else:
-                self._pipeline.forget_histories((uid,))
+                self._pipeline.begin_anew((uid,))
 
     def _pools_of_type(self, type_: str) -> set[str]:
         return self._inventory.pools.of_type(self.name, type_)

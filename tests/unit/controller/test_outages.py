@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.instrument import DatabaseFound, DatabaseLost
+from jobtide_controller.instrument import DatabaseFound, DatabaseLost, Decided
 from tests.unit.controller.world import blind
-from tests.unit.kube.objects import pool
+from tests.unit.kube.objects import deployment, pool
 
 
 async def test_an_unreadable_database_holds_the_fleet_and_says_why(world):
@@ -50,6 +50,15 @@ async def test_a_follower_reads_and_writes_nothing(world):
     assert world.loop.ticked_at == world.clock(), "yet its loop turns"
 
 
+async def test_a_follower_keeps_nothing_of_pools_that_come_and_go(world):
+    world.leading = False
+    for number in range(10):
+        world.inventory.upsert_pool(pool(f"p{number}"))
+        world.inventory.forget_pool(pool(f"p{number}"))
+        await world.tick()
+    assert world.inventory.changes.take("main") == set()
+
+
 async def test_a_new_leader_decides_for_every_pool(world):
     world.inventory.upsert_pool(pool())
     await world.until_at_rest()
@@ -67,3 +76,16 @@ async def test_a_restarted_controller_remembers_what_its_status_says_of_the_type
     world.inventory.upsert_pool(pool(status=status))
     await world.tick()
     assert world.pipeline._histories["uid-thumbs"].learned("thumbs").service_seconds > 50
+
+
+async def test_a_leader_that_comes_back_tells_no_change_that_another_made_meanwhile(world):
+    world.inventory.upsert_pool(pool(minReplicas=1))
+    await world.until_at_rest()
+    world.leading = False
+    await world.tick()
+    world.inventory.upsert_pool(pool(minReplicas=5, generation=2))
+    world.inventory.upsert_deployment(deployment(uid="d-thumbs", replicas=5))
+    world.leading = True
+    before = len(world.events.of(Decided))
+    await world.tick(6, times=3)
+    assert world.events.of(Decided)[before:] == []
