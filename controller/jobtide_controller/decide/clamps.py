@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, OnAllFailing
 from jobtide_controller.decide.arithmetic import ceil
+from jobtide_controller.decide.backlog import startable
 from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.history import highest_recent
 from jobtide_controller.decide.situation import Situation
@@ -166,10 +167,14 @@ def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Rulin
 
 
 def _busy_workers(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
-    """Down only by workers that have nothing to do, even where maxReplicas was lowered."""
+    """Down only by workers that have nothing to do, even where maxReplicas was lowered.
+
+    Each job that waits finds a worker before Kubernetes takes it: 4 are busy, 3 idle and 2 jobs wait: 6 are kept.
+    """
     if wanted >= numbers.want_now:
         return None
-    kept = max(numbers.busy, situation.fleet.kept_by_busy)
+    fleet = situation.fleet
+    kept = max(numbers.busy, fleet.kept_by_busy) + min(fleet.takers, ceil(startable(situation)))
     return max(wanted, min(kept, numbers.want_now)), kept
 
 

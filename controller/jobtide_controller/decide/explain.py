@@ -21,7 +21,7 @@ _RULE_WORDS = {
     ClampName.MAX_REPLICAS: "limited by maxReplicas ({limit:g})",
     ClampName.MIN_REPLICAS: "kept at minReplicas ({limit:g})",
     ClampName.STABILIZATION: "held until fewer have been enough for {limit:g} s",
-    ClampName.BUSY_WORKERS: "kept for {limit:g} busy workers",
+    ClampName.BUSY_WORKERS: "kept for {limit:g} workers that are busy or about to be",
     ClampName.PINNED: "pinned by replicas ({limit:g})",
     ClampName.PAUSED: "paused",
 }

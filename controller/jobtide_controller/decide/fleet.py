@@ -54,6 +54,13 @@ class Fleet:
         return sum(pod.uid in self.busy_uids and not pod.terminating for pod in self.pods)
 
     @property
+    def takers(self) -> int:
+        """Pods without a job that may take one any moment, ready or not: a worker claims before its first probe."""
+        return sum(
+            not (pod.uid in self.busy_uids or pod.terminating or pod.finished or pod.problem) for pod in self.pods
+        )
+
+    @property
     def kept_by_busy(self) -> int:
         """The smallest number of workers that costs no busy one.
 

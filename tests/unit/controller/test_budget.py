@@ -67,6 +67,7 @@ async def test_another_pool_begins_when_a_worker_has_ended_and_not_when_it_is_to
     busy_pool(world, "a")
     await world.tick()
     start(world, "a", 6)
+    world.due("a", count=0)
     busy_pool(world, "b")
     await world.tick(times=3)
     assert wanted(world) == {"a": 3, "b": 0}
@@ -83,6 +84,7 @@ async def test_busy_workers_stay_until_their_jobs_end(world):
     await world.tick()
     start(world, "a", 6)
     world.source.pods = {f"uid-a-{number}": PodRun({Key("a", "t"): 4}) for number in range(5)}
+    world.due("a", count=0)
     busy_pool(world, "b")
     await world.tick(times=3)
     assert wanted(world) == {"a": 5, "b": 0}
@@ -99,6 +101,7 @@ async def test_a_pool_at_rest_below_its_minimum_gets_it_as_soon_as_there_is_room
     world.inventory.upsert_pool(pool("b", minReplicas=1))
     await world.tick(times=20)
     assert wanted(world) == {"a": 6, "b": 0}
+    world.due("a", count=0)
     del world.source.pods["uid-a-5"]
     await world.tick()
     end(world, "a", 5)

@@ -256,3 +256,21 @@ def test_no_ready_worker_goes_while_a_busy_one_is_not_ready_and_would_go_first(b
 
     assert decision.replicas == kept
     assert decision.limited_by[-1] == Clamp(ClampName.BUSY_WORKERS, 0, kept, kept)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "spec", "problem", "kept"),
+    [
+        pytest.param(Depth(due=2), {}, None, 3, id="two-jobs-find-two-workers"),
+        pytest.param(Depth(due=50), {}, None, 8, id="no-more-than-there-are"),
+        pytest.param(Depth(due=50, running=4), {"tenants": {"maxConcurrent": 5}}, None, 2, id="a-tenant-up-to-its-cap"),
+        pytest.param(Depth(due=50), {}, "CrashLoopBackOff", 1, id="workers-that-do-not-come-up-take-none"),
+    ],
+)
+def test_a_worker_that_a_waiting_job_is_about_to_find_stays(waiting, spec, problem, kept):
+    busy, *idle = fleet(8, busy=1).pods
+    workers = replace(fleet(8, busy=1), pods=(busy, *(replace(pod, problem=problem) for pod in idle)))
+
+    decision = _decide({A: waiting}, workers=workers, history=_held_at(0, 99), maxWaitSeconds=3600, **spec)
+
+    assert decision.replicas == kept
