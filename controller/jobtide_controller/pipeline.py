@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -113,6 +113,12 @@ class Pipeline:
         self._applier.forget(uid)
         self._reporter.forget(uid)
         self._observer.drop_pool(uid)
+
+    def follow(self, uids: Collection[str]) -> None:
+        """Another controller leads, and reports. What was decided on the way there is in the metrics by now."""
+        for uid in uids:
+            self._observer.drop_pool(uid)
+        self.begin_anew(uids)
 
     def begin_anew(self, uids: Iterable[str]) -> None:
         """Another controller led, or another database is read by now: the statuses have what was learned and told."""

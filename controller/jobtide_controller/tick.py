@@ -239,7 +239,8 @@ class DatabaseLoop:
         self._resting.clear()
         self._wake_at.clear()
         self._budget.clear()
-        self._pipeline.begin_anew(self._known)
+        self._pipeline.follow(self._known)
+        self._observe(self.name, None)
         await self._source.rest()
 
     def _forget(self, uids: set[str]) -> None:

@@ -72,6 +72,8 @@ class Inventory:
         before = self._deployments.get(deployment.owner_uid)
         if before is not None and before.version >= deployment.version:
             return False
+        if before is not None and before.uid != uid:
+            self._owners.pop(before.uid, None)
         self._deployments[deployment.owner_uid] = deployment
         self._owners[uid] = deployment.owner_uid
         self._mark(deployment.owner_uid)

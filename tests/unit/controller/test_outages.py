@@ -89,3 +89,19 @@ async def test_a_leader_that_comes_back_tells_no_change_that_another_made_meanwh
     before = len(world.events.of(Decided))
     await world.tick(6, times=3)
     assert world.events.of(Decided)[before:] == []
+
+
+async def test_a_reading_that_comes_after_the_lease_is_lost_stays_in_no_metric(world):
+    world.inventory.upsert_pool(pool())
+    read, observed = world.source.read, []
+    world.loop._observe = lambda _name, reading: observed.append(reading)
+
+    async def read_too_late(types):
+        world.leading = False
+        world.board.outcomes.clear()  # as LeaderChanged has it
+        return await read(types)
+
+    world.source.read = read_too_late
+    await world.tick(times=2)
+    assert world.board.outcomes == {}
+    assert observed[-1] is None

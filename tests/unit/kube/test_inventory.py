@@ -293,3 +293,9 @@ async def test_a_change_of_another_database_wakes_nobody_here(inventory):
     inventory.upsert_pool(pool(database="other"))
     assert inventory.changes.take("main") == set()
     assert inventory.changes.take("other") == {"uid-thumbs"}
+
+
+def test_of_a_deployment_that_another_has_replaced_nothing_is_kept(inventory):
+    for number in range(5):
+        inventory.upsert_deployment(deployment(uid=f"d{number}"))
+    assert inventory._owners == {"d4": "uid-thumbs"}
