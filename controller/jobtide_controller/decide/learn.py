@@ -171,6 +171,11 @@ def _failing(reading: Reading, before: Failing | None) -> Failing | None:
         return None
     if any(depth.failed for depth in reading.depths.values()):
         return Failing(reading.taken_at if before is None else before.since, reading.taken_at)
-    if before is None or reading.depths or reading.taken_at - before.last_at < FAILING_KEPT_SECONDS:
+    if before is None or reading.taken_at - before.last_at < FAILING_KEPT_SECONDS:
         return before
-    return None
+    return before if any(_will_be_tried(depth) for depth in reading.depths.values()) else None
+
+
+def _will_be_tried(depth: Depth) -> bool:
+    """Not what is scheduled for never: of that nobody will see an attempt."""
+    return depth.due > 0 or depth.running > 0 or depth.next_due_at is not None
