@@ -102,7 +102,9 @@ def test_key_that_is_gone_leaves_nothing_behind():
         pytest.param([(0, {A: Depth(failed=2)}), (59, {})], 0, id="empty for a while"),
         pytest.param([(0, {A: Depth(failed=2)}), (60, {})], None, id="empty for a minute"),
         pytest.param([(0, {A: Depth(failed=1)}), (50, {A: Depth(failed=1)}), (80, {})], 0, id="a minute from the last"),
-        pytest.param([(0, {A: Depth(failed=2)}), (600, {A: Depth(later=2, next_due_at=NOW + 999)})], 0, id="in a long backoff"),
+        pytest.param(
+            [(0, {A: Depth(failed=2)}), (600, {A: Depth(later=2, next_due_at=NOW + 999)})], 0, id="in a long backoff"
+        ),
         pytest.param([(0, {A: Depth(failed=2)}), (60, {A: Depth(later=1)})], None, id="what is left is due never"),
         pytest.param([(0, {A: Depth(due=4, running=4)}), (1, {A: Depth(due=4, later=9, arrivals=9)})], None, id="new"),
     ],
