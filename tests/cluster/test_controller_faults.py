@@ -22,7 +22,8 @@ def watches(call: Call) -> bool:
 
 STEPS_DOWN = "not leading"
 TRIES_AGAIN = "failed, next try in"
-SAYS_NOTHING = ""
+SEES_NOTHING = "the watch does not reach the API server"
+SEES_AGAIN = "the watch reaches the API server again"
 
 # The fault, and what the controller says of it.
 FAULTS = {
@@ -32,7 +33,7 @@ FAULTS = {
     "every write fails": (Fault(on=writes, code=500), TRIES_AGAIN),
     "everything is unavailable": (Fault(code=503), STEPS_DOWN),
     "the lease can't be renewed": (Fault(on=leases, code=500), STEPS_DOWN),
-    "no watch can begin": (Fault(on=watches, code=503), SAYS_NOTHING),
+    "no watch can begin": (Fault(on=watches, code=503), SEES_NOTHING),
     "silence": (Fault(holds=True), STEPS_DOWN),
     "silence, and what was sent arrives late": (Fault(holds=True, lands_late=True), STEPS_DOWN),
 }
@@ -107,7 +108,9 @@ def test_an_api_server_that_was_away_is_found_again(controller, proxy, plane, ku
         assert way.scaled[-1][1] == before
     finally:
         plane.start_apiserver()
-    until(lambda: (replicas() or 0) > before)
+    until(lambda: (replicas() or 0) > before and SEES_AGAIN in running.words)
+    assert running.words.count(SEES_NOTHING) < 3, "of a dozen attempts and more"
+    assert "Request attempt" not in running.words
     assert running.is_running
 
 
