@@ -67,6 +67,8 @@ class Pipeline:
 
     def bid(self, entry: PoolEntry, reading: Reading | Unreadable, now: float) -> Bid:
         """What the pool would have if its database had connections without end. Nothing is done or remembered."""
+        if isinstance(self._errors.get(entry.uid), ConflictError):
+            return Bid(0)  # no worker can begin where the Deployment is another's
         fleet = self._inventory.fleet(entry, reading)
         spec = entry.pool.spec
         return bid(spec, reading, fleet, decide(spec, reading, fleet, self._history(entry), now).replicas)

@@ -8,6 +8,7 @@ from jobtide_controller.budget import Budget
 from jobtide_controller.decide.connections import Bid
 from jobtide_controller.decide.demand import Key, PodRun
 from jobtide_controller.instrument import Ticked
+from jobtide_controller.kube.apply import ConflictError
 from tests.unit.controller.world import World, blind
 from tests.unit.kube.objects import pod, pool
 
@@ -192,3 +193,22 @@ def test_only_pools_whose_number_changed_are_named():
     budget.put("b", Bid(1))
     assert budget.divide() == set()
     assert budget.granted == 6
+
+
+async def test_a_pool_whose_deployment_is_anothers_keeps_no_connections_from_the_others(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    converge = world.applier.converge
+    is_taken = True
+
+    async def conflicts_for_b(uid, replicas, fleet):
+        if uid == "uid-b" and is_taken:
+            raise ConflictError(409, "Conflict", "Deployment b-worker exists")
+        await converge(uid, replicas, fleet)
+
+    world.applier.converge = conflicts_for_b
+    await world.tick(times=3)
+    assert world.inventory.deployment("uid-a").replicas == 6
+    is_taken = False
+    await world.tick(60, times=3)
+    assert wanted(world) == {"a": 3, "b": 3}, "it asks for its own as soon as it can have it"
