@@ -51,10 +51,11 @@ class PostgresServer:
     def killed(self, down_seconds: float) -> Iterator[None]:
         """SIGKILL to the server. Its container ends, the next one waits, and the block ends when it answers."""
         postmaster = self._postmaster()
-        down_until = PROC / str(postmaster.pid) / "root" / "data" / "down-until"
+        data = PROC / str(postmaster.pid) / "root" / "data"
+        down_until = data / "down-until"
         down_until.write_text(f"{int(time.time() + down_seconds) + 1}\n")
-        owner = down_until.parent.stat()
-        os.chown(down_until, owner.st_uid, owner.st_gid)  # the demo writes it from inside
+        server = (data / "main" / "postmaster.pid").stat()
+        os.chown(down_until, server.st_uid, server.st_gid)  # the demo writes it from inside, as the server's user
         send(postmaster.pid, signal.SIGKILL)
         yield
         self.wait_back()
