@@ -12,6 +12,7 @@ TESTS = (
     *("edit", "shared", "notes", "held", "faults"),
     *("rollout", "node", "partition-lease", "partition-forced", "killed", "handover", "isolated"),
     *("shrink-0", "shrink-1", "shrink-2", "shrink-3", "shrink-4", "scheduled", "counted"),
+    *("budget-a", "budget-b"),
 )
 
 tide = Tide()

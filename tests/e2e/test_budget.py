@@ -1,0 +1,63 @@
+"""A budget of connections, as the server itself counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from dev.demo.postgres import WORKER
+from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.demo.workload import DemoJob
+from dev.images import ROOT
+from tests.e2e.work import Work, wait_for
+
+CONNECTIONS = 8  # of two a worker: four workers
+LONGER_THAN_THE_TEST = 100
+
+
+@pytest.fixture(autouse=True)
+def budget(stage: Stage) -> Iterator[None]:
+    place = ("--namespace", SYSTEM_NAMESPACE)
+    values = ("--reuse-values", "--set", f"databases.main.connectionBudget={CONNECTIONS}")
+    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")
+    yield
+    stage.install()
+
+
+def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -> None:
+    for name in ("budget-a", "budget-b"):
+        work.apply_pool(name, [f"{name}.hold"], jobsPerWorker=1, maxReplicas=10)
+        work.kubectl("wait", "--for=condition=Ready", f"jobworkerpool/{name}", "--timeout=30s")
+    hold_seconds = {"budget-a": [10] * 4, "budget-b": [LONGER_THAN_THE_TEST] * 10}
+    work.table.insert(
+        [
+            DemoJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})
+            for name, each in hold_seconds.items()
+            for seconds in each
+        ]
+    )
+
+    wait_for("two workers each", lambda: ready(work) == (2, 2))
+    work.wait_condition("budget-b", "ScalingActive", "False", "CappedByConnections")
+
+    seen: set[int] = set()
+
+    def is_taken_over() -> bool:
+        seen.add(connections(work))
+        return ready(work) == (0, 4)
+
+    wait_for("the second pool having all four", is_taken_over)
+    # At least one each: a worker connects for its ends when there is one.
+    assert CONNECTIONS / 2 <= max(seen) <= CONNECTIONS
+
+
+def ready(work: Work) -> tuple[int, int]:
+    return len(work.ready_pods("budget-a")), len(work.ready_pods("budget-b"))
+
+
+def connections(work: Work) -> int:
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = 'main'"
+    with work.stage.postgres.connect("main") as conn:
+        return int(conn.execute(statement, [WORKER]).fetchall()[0][0])
