@@ -66,10 +66,10 @@ class Claims:
         )
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
-        """From the low-water marks first; the whole lap for what is still wanted then."""
+        """From the low-water marks first; the whole lap for what is still wanted, unless each key gave its share."""
         narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
         rows = self._claim_rows(narrowed, wanted, per_key, token)
-        if narrowed is not lap and len(rows) < wanted:
+        if narrowed is not lap and len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key:
             rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
         return rows
 
