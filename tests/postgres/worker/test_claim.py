@@ -227,6 +227,22 @@ def test_dead_rows_that_an_old_snapshot_keeps_are_stepped_over_once_and_not_at_e
     assert with_marks < 100
 
 
+def test_a_tenant_that_gave_its_share_is_not_looked_at_again_from_its_beginning(queue, tenant, connect, monkeypatch):
+    connect().execute(
+        """INSERT INTO job_queue (tenant_id, type)
+           SELECT owner, 'a' FROM unnest(%s::uuid[]) AS owner, generate_series(1, 1000)""",
+        [[tenant(), tenant()]],
+    )
+    one, ring, sent = queue(), RING, []
+    for _ in range(14):
+        ring = one.claim(ring, 100, 50).ring
+    one._claims._low_water._full_lap_at = float("inf")  # no whole lap just now
+    plain = one._session.execute
+    monkeypatch.setattr(one._session, "execute", lambda *asked: sent.append(asked) or plain(*asked))
+    assert len(one.claim(ring, 100, 1).jobs) == 2
+    assert len(sent) == 1
+
+
 def pages_of_a_claim(queue):
     """Shared buffers that the claim's own statement touches, as EXPLAIN counts them."""
     queue._claims._low_water._full_lap_at = float("inf")  # no whole lap just now
