@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part; may be repeated")
     parser.add_argument(
-        "--full", action="store_true", help="5M pending rows instead of 1M, jobs of 30 to 90 s instead of 6 to 18 s"
+        "--full", action="store_true", help="5M pending rows instead of 1M, jobs of 30 to 90 s instead of 7 to 18 s"
     )
     parser.add_argument("--version", type=int, default=18, choices=(15, 18), help="PostgreSQL's major version")
     chosen = parser.parse_args()
