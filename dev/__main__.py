@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dev.cluster.choose import choose_cluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
-from dev.environment import Environment
-from dev.errors import DevError
-from dev.images import ensure_controller_image, ensure_worker_image
-from dev.progress import say
-from dev.toolchain import TOOLS, ensure_tools
+from dev.machine.environment import Environment
+from dev.machine.errors import DevError
+from dev.machine.progress import say
+from dev.stage.images import ensure_controller_image, ensure_worker_image
+from dev.tools.toolchain import TOOLS, ensure_tools
 
 
 def main() -> int:

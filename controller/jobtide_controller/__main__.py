@@ -5,47 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import sys
-import time
-from dataclasses import dataclass
 
 from kubernetes.aio.config import ConfigException
 
-from jobtide import __version__
-from jobtide_controller import logs
-from jobtide_controller.budget import Budget
-from jobtide_controller.health import Health
-from jobtide_controller.instrument import Emit, Event, LeaderChanged, Started, Stopping, Subscriber, to_all
-from jobtide_controller.interval import Interval
-from jobtide_controller.kube.apply import Applier
-from jobtide_controller.kube.client import Api, load_configuration
-from jobtide_controller.kube.events import EventRecorder
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.lease import Elector
-from jobtide_controller.kube.pace import Pace
-from jobtide_controller.kube.queue import WriteQueue
-from jobtide_controller.kube.relist import Relister
-from jobtide_controller.kube.status import StatusWriter
-from jobtide_controller.kube.writer import Writer
-from jobtide_controller.loops import Loops
-from jobtide_controller.metrics import Board, Metrics
-from jobtide_controller.orphans import Orphans
-from jobtide_controller.pipeline import Pipeline
-from jobtide_controller.postgres.database import Database
-from jobtide_controller.postgres.readings import Limits
-from jobtide_controller.postgres.urls import DatabaseUrls
-from jobtide_controller.report import Reporter
+from jobtide_controller.app import run
 from jobtide_controller.settings import Settings, SettingsError
-from jobtide_controller.tick import DatabaseLoop
-from jobtide_controller.watch import Watch
+from jobtide_controller.telemetry import logs
 
 # Most of what is allocated is parsed JSON, which has no cycles. Looking for some after every 700 objects, as Python
 # does, takes as long as parsing them.
 COLLECT_AFTER = (10_000, 20, 50)
-
-# Kubernetes waits longer; whoever deletes the pod should not have to.
-HAND_OVER_SECONDS = 1.5
 
 
 def main() -> int:
@@ -65,137 +35,6 @@ def main() -> int:
     except ConfigException as error:
         print(f"jobtide-controller: no way to the API server: {error}", file=sys.stderr)  # noqa: T201 - for a person
         return 2
-
-
-async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
-    """Until SIGTERM, SIGINT or `stop` (0), or until something without which we can't go on ended (1)."""
-    stop = stop or asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    api = Api(await load_configuration())
-    try:
-        return await build(settings, api).run(stop)
-    finally:
-        await api.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    """The parts that run; all else hangs on them."""
-
-    settings: Settings
-    emit: Emit
-    elector: Elector
-    queue: WriteQueue
-    relister: Relister
-    watch: Watch
-    loops: Loops
-    health: Health
-    databases: dict[str, Database]
-    filled: asyncio.Event
-
-    async def run(self, stop: asyncio.Event) -> int:
-        settings = self.settings
-        server, port = await self.health.serve(settings.http_port)
-        configured = tuple(DatabaseUrls(settings.databases_dir).names())
-        self.emit(Started(__version__, settings.namespaces, configured, settings.pod_name, port))
-        work = asyncio.create_task(self._work(), name="work")
-        asked = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-        failure = work.exception() if work.done() else None
-        self.emit(Stopping("asked to" if failure is None else _words(failure), failed=failure is not None))
-        asked.cancel()
-        await _cancel(work)
-        await self._hand_over()
-        await server.cleanup()
-        return 0 if failure is None else 1
-
-    async def _work(self) -> None:
-        """Nothing is decided, and no lease taken, before the cluster is known."""
-        await self.relister.fill()
-        self.filled.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.watch.run(), name="watch")
-            group.create_task(self.relister.run(self.settings.resync_seconds), name="relist")
-            group.create_task(self.elector.run(), name="lease")
-            group.create_task(self.loops.run(), name="loops")
-
-    async def _hand_over(self) -> None:
-        """What is on its way arrives before another may act, and that is within two seconds."""
-        self.elector.resign()
-        self.queue.clear()
-        try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
-                await self.queue.idle()
-                await self.elector.release()
-        except TimeoutError:
-            self.emit(Stopping("the lease was not released in time, it runs out by itself"))
-        for database in self.databases.values():
-            database.close()
-
-
-def build(settings: Settings, api: Api) -> Controller:
-    board = Board()
-    metrics = Metrics(board)
-    subscribers: list[Subscriber] = [logs.on_event, metrics, _clear_when_following(board)]
-    emit = to_all(subscribers)
-
-    inventory = Inventory(emit)
-    elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
-    writer = Writer(api, emit, leading=elector.held, pace=Pace())
-    subscribers.append(EventRecorder(writer, emit, instance=settings.pod_name))
-    applier = Applier(inventory, writer)
-    queue = WriteQueue(emit)
-    reporter = Reporter(StatusWriter(inventory, writer, queue), emit)
-    pipeline = Pipeline(inventory, applier, queue, reporter, board)
-    relister = Relister(api, inventory, settings.namespaces, emit)
-
-    urls = DatabaseUrls(settings.databases_dir)
-    limits = Limits(statement_seconds=settings.read_timeout_seconds, depth_cap=settings.depth_cap)
-    databases: dict[str, Database] = {}
-
-    def new_loop(name: str) -> DatabaseLoop:
-        database = databases[name] = Database(name, urls, limits)
-        orphans = Orphans(database, inventory.pods.whereabouts, relister.pod_uids, emit)
-        budget = Budget(settings.connection_budgets.get(name))
-        board.put_budget(name, budget)
-        return DatabaseLoop(
-            database,
-            inventory,
-            pipeline,
-            orphans,
-            emit,
-            leading=elector.held,
-            observe=board.put_reading,
-            budget=budget,
-            interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
-        )
-
-    loops = Loops(inventory.pools.databases, new_loop)
-    filled = asyncio.Event()
-    health = Health(loops.beats, filled.is_set, metrics.registry, monotonic=time.monotonic)
-    watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
-    return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
-
-
-def _clear_when_following(board: Board) -> Subscriber:
-    def subscriber(event: Event, /) -> None:
-        if isinstance(event, LeaderChanged) and not event.leading:
-            board.clear()
-
-    return subscriber
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-
-
-def _words(failure: BaseException) -> str:
-    """A group of one failure is that failure."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return f"{type(failure).__name__}: {failure}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
-from jobtide_controller.logs import LogFormat
+from jobtide_controller.telemetry.logs import LogFormat
 
 Value = TypeVar("Value")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.table import Table
-from jobtide_controller.decide.demand import Reading
+from jobtide_controller.decide.reading import Reading
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.urls import DatabaseUrls
 

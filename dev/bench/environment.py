@@ -6,10 +6,10 @@ import hashlib
 import sys
 from pathlib import Path
 
-from dev.cache import cache_directory, exclusive
-from dev.environment import Environment
-from dev.progress import step
-from dev.shell import Argument, run
+from dev.machine.cache import cache_directory, exclusive
+from dev.machine.environment import Environment
+from dev.machine.progress import step
+from dev.machine.shell import Argument, run
 
 PINNED = Path("requirements/bench.txt")
 

@@ -12,9 +12,9 @@ from dev.bench.claims import Turn
 from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.table import Table
 from jobtide.job import End, Job
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.ring import Ring
-from jobtide.session import Session
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 
 MANY = 1_000_000
 BATCH = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from dev.bench.table import Table
-from dev.shell import run
+from dev.machine.shell import run
 from jobtide.sql import load
 
 SECONDS = 3

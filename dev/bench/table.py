@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 
-from dev.postgres import Server
+from dev.postgres.server import Server
 from jobtide.schema import apply
 from jobtide.schema.script import INDEXES, index_file
 

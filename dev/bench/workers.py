@@ -18,7 +18,7 @@ from typing import ClassVar, LiteralString
 import psycopg
 
 from dev.bench.table import Table
-from dev.shell import run
+from dev.machine.shell import run
 
 _PATIENCE_SECONDS = 120.0
 _APP = """

@@ -7,7 +7,7 @@ import sys
 
 from dev.chaos.run import run_chaos
 from dev.chaos.settings import read_settings
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 def main() -> int:

@@ -11,16 +11,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from dev.chaos.api import Api, NoAnswer
 from dev.chaos.fleet import Fleet, Pod
-from dev.chaos.guard import frozen, send
-from dev.chaos.node import Node
 from dev.chaos.plan import Fault, Kind
-from dev.chaos.processes import cut_off, processes_of
 from dev.chaos.server import PostgresServer
 from dev.chaos.target import NoTargetError, Target
-from dev.cluster.probe import wait_until
-from dev.errors import DevError
+from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
+from dev.stage.api import Api, NoAnswer
+from dev.stage.guard import frozen, send
+from dev.stage.node import Node
+from dev.stage.processes import cut_off, processes_of
 
 API_PORTS, POSTGRES_PORTS = (443, 6443), (5432,)
 LEADER_WITHIN_SECONDS = 90.0  # of which Kubernetes' own back-off may take most

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dev.demo.pools import POOL_LABEL
-from jobtide_controller.kube.parse import SCALE_MANAGER
+from jobtide_controller.kube.inventory.parse import SCALE_MANAGER
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class LedgerReader:
 
     def unfinished(self) -> int | None:
         """None while the database does not answer."""
-        return self._count("unfinished", {"tenants": list(self.tenants)}, package="dev.demo.sql")
+        return self._count("unfinished", {"tenants": list(self.tenants)}, package="dev.stage.sql")
 
     def overdue(self, seconds: float) -> int | None:
         """Jobs that have been due for so long and are not claimed."""

@@ -16,7 +16,7 @@ from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
 from dev.chaos.trouble import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.workload import FAILING, POOL_OF, ChaosJob
-from dev.demo.report import percentile, table
+from dev.machine.text import percentile, table
 
 SHOWN_VIOLATIONS = 20
 

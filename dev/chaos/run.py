@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dev.chaos.account import Ending, Record, make_account
-from dev.chaos.api import Api
 from dev.chaos.faults import Faults
 from dev.chaos.fleet import Fleet
 from dev.chaos.ledger import LedgerReader
-from dev.chaos.node import Node, local_node, require_local
 from dev.chaos.plan import make_plan
 from dev.chaos.producer import Producer
 from dev.chaos.report import show
@@ -21,13 +19,15 @@ from dev.chaos.scene import NAMESPACE, clear_pools, set_scene, two_controllers
 from dev.chaos.server import PostgresServer
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course, Striker
-from dev.chaos.watch import Watch
 from dev.chaos.workload import make_workload
 from dev.cluster.choose import choose_cluster
 from dev.cluster.local.layout import ENDPOINTS
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage, set_stage
-from dev.images import ROOT
-from dev.progress import step
+from dev.machine.progress import step
+from dev.stage.api import Api
+from dev.stage.images import ROOT
+from dev.stage.node import Node, local_node, require_local
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage, set_stage
+from dev.stage.watch import Watch
 
 FIGURES = ROOT / "build" / "chaos.json"
 INSERTED_WITHIN_SECONDS = 60.0

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from dev.chaos.server import PostgresServer
 from dev.chaos.workload import TENANTS
-from dev.cluster.probe import wait_until
 from dev.cluster.provider import Cluster
-from dev.demo.job_table import JobTable
 from dev.demo.pools import look
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
-from dev.images import ROOT, ensure_image
-from dev.progress import step
+from dev.machine.progress import step
+from dev.machine.wait import wait_until
+from dev.stage.images import ROOT, ensure_image
+from dev.stage.job_table import JobTable
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from jobtide.sql import load
 
 HERE = Path(__file__).parent

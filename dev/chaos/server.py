@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from dev.chaos.guard import frozen, send
-from dev.chaos.processes import PROC, Process, processes_of
-from dev.cluster.probe import wait_until
-from dev.demo.kubectl import Kubectl
-from dev.demo.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
-from dev.errors import DevError
+from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
+from dev.stage.guard import frozen, send
+from dev.stage.kubectl import Kubectl
+from dev.stage.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
+from dev.stage.processes import PROC, Process, processes_of
 
 # A restarted container may have to sit out Kubernetes' own back-off first.
 BACK_WITHIN_SECONDS = 180.0

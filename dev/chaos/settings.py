@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 DEFAULT_SECONDS = "600"
 SHORTEST_SECONDS, LONGEST_SECONDS = 30, 86_400

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from dev.chaos.plan import Fault, Victim
 from dev.chaos.target import NoTargetError, Target
-from dev.errors import DevError
-from dev.progress import say
+from dev.machine.errors import DevError
+from dev.machine.progress import say
 
 RECOVERED_WITHIN_SECONDS = 30.0  # so long does a fault wait for those before it
 LOOK_SECONDS = 0.5

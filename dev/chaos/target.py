@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 class NoTargetError(DevError):

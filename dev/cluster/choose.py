@@ -11,9 +11,9 @@ from dev.cluster.kind import CLUSTER_NAME, KindCluster, why_not_kind
 from dev.cluster.local import LocalCluster
 from dev.cluster.local.layout import CONTEXT as LOCAL_CONTEXT
 from dev.cluster.provider import Cluster
-from dev.progress import say
-from dev.shell import Runner, run
-from dev.system import require_root
+from dev.machine.progress import say
+from dev.machine.shell import Runner, run
+from dev.machine.system import require_root
 
 
 def choose_cluster(

@@ -20,10 +20,10 @@ from dev.cluster.components import (
     kubeconfig_text,
 )
 from dev.cluster.pki import Credentials, ensure_credentials
-from dev.cluster.probe import answers, wait_until
-from dev.errors import DevError
-from dev.shell import last_lines
-from dev.toolchain import ensure_tools
+from dev.machine.errors import DevError
+from dev.machine.shell import last_lines
+from dev.machine.wait import answers, wait_until
+from dev.tools.toolchain import ensure_tools
 
 STOP_WITHIN_SECONDS = 10.0
 # Below Linux's range of source ports, so that no outgoing connection takes a port while its server is down.

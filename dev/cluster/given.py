@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.cache import cache_directory
-from dev.engines import Engine, choose_engine
-from dev.errors import DevError
-from dev.shell import Argument, Runner, run
-from dev.toolchain import ensure_tools
+from dev.images.engines import Engine, choose_engine
+from dev.machine.cache import cache_directory
+from dev.machine.errors import DevError
+from dev.machine.shell import Argument, Runner, run
+from dev.tools.toolchain import ensure_tools
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.cache import cache_directory
-from dev.engines import Docker, Engine, saved
-from dev.progress import step
-from dev.shell import CommandError, Runner, run
-from dev.toolchain import KIND_NODE_IMAGE, ensure_tools
+from dev.images.engines import Docker, Engine, saved
+from dev.machine.cache import cache_directory
+from dev.machine.progress import step
+from dev.machine.shell import CommandError, Runner, run
+from dev.tools.toolchain import KIND_NODE_IMAGE, ensure_tools
 
 CLUSTER_NAME = "jobtide"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.shell import Argument, Runner, run
-from dev.system import ensure_packages
+from dev.machine.shell import Argument, Runner, run
+from dev.machine.system import ensure_packages
 
 VALID_DAYS = "3650"
 SELF_SIGNED = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", VALID_DAYS)

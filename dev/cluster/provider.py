@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from dev.engines import Engine
+from dev.images.engines import Engine
 
 
 class Cluster(Protocol):

@@ -6,7 +6,7 @@ import sys
 
 from dev.demo.run import run_demo
 from dev.demo.settings import read_settings
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 def main() -> int:

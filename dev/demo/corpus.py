@@ -7,9 +7,9 @@ import json
 import tarfile
 from pathlib import Path
 
-from dev.cache import cache_directory, scratch_directory
-from dev.demo.kubectl import Kubectl
-from dev.progress import step
+from dev.machine.cache import cache_directory, scratch_directory
+from dev.machine.progress import step
+from dev.stage.kubectl import Kubectl
 
 POD = "corpus"
 

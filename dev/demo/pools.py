@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dev.demo.kubectl import Kubectl
+from dev.stage.kubectl import Kubectl
 
 POOL_LABEL = "jobtide.dev/pool"
 

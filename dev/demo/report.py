@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
-from dev.demo.verify import Row, Verdict
+from dev.demo.verify import Verdict
 from dev.demo.workload import DemoJob
+from dev.machine.text import percentile, table
+from dev.stage.job_table import Row
 
 SHOWN_FINDINGS = 10
 HEADINGS = ("jobs", "completed", "failed", "wait p50", "wait p99")
@@ -32,24 +33,6 @@ def last_line(verdict: Verdict, *, max_workers: int, zero_after_seconds: float) 
         f"demo: jobs={verdict.jobs} completed={verdict.completed} failed={verdict.failed} lost={verdict.lost} "
         f"duplicates={verdict.duplicates} max_workers={max_workers} zero_after_s={zero_after_seconds:.1f}"
     )
-
-
-def table(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as they must be, the first to the left and numbers to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-
-
-def percentile(values: Iterable[float], percent: float) -> float | None:
-    """The nearest rank: of 1 to 200, the 99th percentile is 198. None of nothing."""
-    ranked = sorted(values)
-    return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)] if ranked else None
 
 
 def _lines(

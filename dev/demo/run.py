@@ -10,15 +10,15 @@ from uuid import UUID
 from dev.demo import report
 from dev.demo.answers import Answers
 from dev.demo.corpus import read_corpus
-from dev.demo.job_table import JobTable
 from dev.demo.outage import Outage
 from dev.demo.pools import Snapshot, look
 from dev.demo.settings import Settings
-from dev.demo.stage import DEMO_NAMESPACE, Stage, set_stage
 from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
-from dev.errors import DevError
-from dev.progress import say, step
+from dev.machine.errors import DevError
+from dev.machine.progress import say, step
+from dev.stage.job_table import JobTable
+from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
 
 LOOK_EVERY_SECONDS = 0.5
 STALLED_AFTER_SECONDS = 180.0

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 FEWEST_JOBS = 50  # below, the malformed ones would be most of them
 MOST_JOBS = 1_000_000  # every one is compared with its own answer, in this process's memory

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from dev.demo.answers import Answers
 from dev.demo.workload import DemoJob
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One job at the end, with what the ledger saw of it on its way."""
-
-    id: UUID
-    status: str
-    result: Any
-    attempts: int
-    accepted_ends: int  # how often it became completed or failed
-    wait_seconds: float | None  # from the insert to its first claim, by the database's clock
+from dev.stage.job_table import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jobtide_controller.decide.demand import Reading
-from jobtide_controller.instrument import Wrote
-from jobtide_controller.kube.apply import Applier
-from jobtide_controller.kube.client import Api
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.pace import Pace
-from jobtide_controller.kube.queue import WriteQueue
-from jobtide_controller.kube.relist import Relister
-from jobtide_controller.kube.status import StatusWriter
-from jobtide_controller.kube.writer import Writer
+from jobtide_controller.decide.reading import Reading
+from jobtide_controller.kube.api.client import Api
+from jobtide_controller.kube.inventory.relist import Relister
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.kube.write.apply import Applier
+from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.work_queue import WriteQueue
+from jobtide_controller.kube.write.writer import Writer
+from jobtide_controller.telemetry.events import Wrote
 
 NOTHING = Reading(0.0, {})
 

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
-from dev.postgres import Server
+from dev.postgres.server import Server
 from jobtide.schema import apply
-from jobtide_controller.kube.client import Api, load_configuration
+from jobtide_controller.kube.api.client import Api, load_configuration
 from tests.cluster.bench import Bench
 from tests.cluster.controllers import Controller, replicas_of
 from tests.cluster.faults import FaultProxy

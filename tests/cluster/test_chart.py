@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dev.cluster.control_plane import control_plane
-from dev.toolchain import ensure_tools
+from dev.tools.toolchain import ensure_tools
 
 CHART = Path(__file__).parents[2] / "charts/jobtide"
 PREPARATION = (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide import manifests
-from jobtide_controller.decide.demand import Key, PodRun, Reading
-from jobtide_controller.instrument import EventRefused, PoolRef, ReasonChanged
-from jobtide_controller.kube.apply import REPAIR_SECONDS, ConflictError
-from jobtide_controller.kube.client import ApiError
-from jobtide_controller.kube.events import EventRecorder
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.decide.reading import Key, PodRun, Reading
+from jobtide_controller.kube.api.client import ApiError
+from jobtide_controller.kube.write.apply import REPAIR_SECONDS, ConflictError
+from jobtide_controller.kube.write.events import EventRecorder
+from jobtide_controller.render import deployment
+from jobtide_controller.telemetry.events import EventRefused, ReasonChanged
 from tests.cluster.bench import Bench, env_of, owners
 
 
@@ -110,7 +111,7 @@ async def test_a_deployment_that_is_not_ours_is_refused_and_left_as_it_is(bench,
     foreign = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "thumbs-worker", "labels": {**labels, **(manifests.MANAGED_BY if labelled else {})}},
+        "metadata": {"name": "thumbs-worker", "labels": {**labels, **(deployment.MANAGED_BY if labelled else {})}},
         "spec": {
             "replicas": 2,
             "selector": {"matchLabels": labels},
@@ -181,7 +182,7 @@ async def make_pods(bench, *names):
         made = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name, "labels": manifests.labels(bench.entry.pool)},
+            "metadata": {"name": name, "labels": deployment.labels(bench.entry.pool)},
             "spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}]},
         }
         assert bench.kubectl.apply(made).returncode == 0

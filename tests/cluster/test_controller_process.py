@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dev.postgres import Server
-from dev.toolchain import ensure_tools
+from dev.postgres.server import Server
+from dev.tools.toolchain import ensure_tools
 from jobtide.schema import apply
 from tests.cluster.controllers import condition, holder, until
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.instrument import WriteFailed, Wrote
-from jobtide_controller.kube.queue import Priority, Wish
-from jobtide_controller.kube.rollouts import AT_ONCE
+from jobtide_controller.kube.write.rollouts import AT_ONCE
+from jobtide_controller.kube.write.work_queue import Priority, Wish
+from jobtide_controller.telemetry.events import WriteFailed, Wrote
 from tests.cluster.bench import Bench
 
 NAMES = [f"pool-{number}" for number in range(AT_ONCE + 3)]

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
-from jobtide_controller import watch
-from jobtide_controller.decide import manifests
-from jobtide_controller.instrument import PoolRef, Relisted
-from jobtide_controller.kube.client import Api, ApiError, load_configuration
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.lease import Elector, Timing
-from jobtide_controller.kube.parse import GonePod
-from jobtide_controller.kube.pods import Presence
-from jobtide_controller.kube.relist import Relister
-from jobtide_controller.watch import Watch
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
+from jobtide_controller.kube.api.lease import Elector, Timing
+from jobtide_controller.kube.inventory import watch
+from jobtide_controller.kube.inventory.parse import GonePod
+from jobtide_controller.kube.inventory.pods import Presence
+from jobtide_controller.kube.inventory.relist import Relister
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.kube.inventory.watch import Watch
+from jobtide_controller.render import deployment
+from jobtide_controller.telemetry.events import Relisted
 
 # A tenth of the real times: what is proven is their order.
 FAST = Timing(lease_seconds=1.0, hold_seconds=0.6, renew_seconds=0.2, poll_seconds=0.1, request_seconds=0.3)
@@ -71,7 +72,7 @@ async def watching(inventory: Inventory, *namespaces: str) -> AsyncIterator[asyn
 
 def worker_pod(name: str, of: str) -> dict[str, Any]:
     labels = {
-        manifests.NAME_LABEL: manifests.WORKER_NAME, manifests.POOL_LABEL: of, **manifests.MANAGED_BY
+        deployment.NAME_LABEL: deployment.WORKER_NAME, deployment.POOL_LABEL: of, **deployment.MANAGED_BY
     }  # fmt: skip
     container = {"name": "worker", "image": "acme/jobs:1"}
     return {
@@ -192,7 +193,7 @@ class TestLists:
         assert repaired == {"jobworkerpools": 1, "deployments": 0, "pods": 1}
 
     async def test_pages_are_put_together(self, api, inventory, events, kubectl, pool, monkeypatch):
-        monkeypatch.setattr("jobtide_controller.kube.client.PAGE", 2)
+        monkeypatch.setattr("jobtide_controller.kube.api.client.PAGE", 2)
         for number in range(5):
             kubectl.apply(pool(f"p{number}"))
         await Relister(api, inventory, (kubectl.namespace,), events.append).fill()

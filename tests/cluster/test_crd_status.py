@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide import manifests, status
-from jobtide_controller.decide.context import Context
-from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
+from jobtide_controller.render import deployment, status
+from jobtide_controller.render.facts import Context
 
 NOW = 1_800_000_000.0
 BUSY = Reading(
@@ -68,9 +68,9 @@ def test_deployment_of_a_pool_is_accepted_and_template_and_number_have_their_own
         kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=json.dumps(manifest))
         return kubectl.get("deployment", "thumbs-worker")
 
-    apply("jobtide-scale", manifests.deployment_first_apply(mine, 3))
-    first = apply("jobtide-template", manifests.deployment_template_apply(mine))
-    again = apply("jobtide-template", manifests.deployment_template_apply(mine))
+    apply("jobtide-scale", deployment.deployment_first_apply(mine, 3))
+    first = apply("jobtide-template", deployment.deployment_template_apply(mine))
+    again = apply("jobtide-template", deployment.deployment_template_apply(mine))
     assert first["spec"]["replicas"] == 3
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
@@ -79,7 +79,7 @@ def test_pod_of_a_silent_template_passes_the_restricted_standard(kubectl, pool):
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     kubectl.apply(pool())
     mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
-    template = manifests.deployment_template_apply(mine)["spec"]["template"]
+    template = deployment.deployment_template_apply(mine)["spec"]["template"]
     given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": mine.spec.template["spec"]}
     ours = {**given, "metadata": {**template["metadata"], "name": "one"}, "spec": template["spec"]}
     refused = kubectl.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(given))

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide import status
-from jobtide_controller.decide.context import Context
-from jobtide_controller.decide.demand import Depth, Key, Reading
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
+from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.decide.scaling import decide
+from jobtide_controller.render import status
+from jobtide_controller.render.facts import Context
 
 NOW = 1_800_000_000.0
 TENANT = "0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10"

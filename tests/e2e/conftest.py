@@ -15,10 +15,10 @@ import pytest
 from psycopg import sql
 
 from dev.cluster.choose import choose_cluster
-from dev.demo.job_table import JobTable
-from dev.demo.postgres import CONTROLLER
-from dev.demo.stage import Stage, set_stage
-from dev.images import ensure_image
+from dev.stage.images import ensure_image
+from dev.stage.job_table import JobTable
+from dev.stage.postgres import CONTROLLER
+from dev.stage.stage import Stage, set_stage
 from tests.e2e.work import Work
 
 HERE = Path(__file__).parent

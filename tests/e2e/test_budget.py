@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from dev.demo.postgres import WORKER
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from dev.demo.workload import DemoJob
-from dev.images import ROOT
+from dev.stage.images import ROOT
+from dev.stage.postgres import WORKER
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from tests.e2e.work import Work, wait_for
 
 CONNECTIONS = 8  # of two a worker: four workers

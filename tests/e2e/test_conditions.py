@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from dev.demo.postgres import CONTROLLER
-from dev.demo.stage import Stage
+from dev.stage.postgres import CONTROLLER
+from dev.stage.stage import Stage
 from tests.e2e.work import Work, wait_for
 
 WRONG_PASSWORD = "wrong-password-0123456789"

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from dev.chaos.guard import send
-from dev.chaos.processes import Process, cut_off, processes_of
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, Stage
-from dev.images import ROOT
+from dev.stage.guard import send
+from dev.stage.images import ROOT
+from dev.stage.processes import Process, cut_off, processes_of
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from tests.e2e.watching import Said, Watch
 from tests.e2e.work import Work, wait_for
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE
-from dev.images import ROOT
+from dev.stage.images import ROOT
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE
 from tests.e2e.work import Work
 
 

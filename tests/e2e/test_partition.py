@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dev.chaos.node import local_node
-from dev.chaos.processes import cut_off, processes_of
 from dev.cluster.choose import choose_cluster
 from dev.demo.pools import POOL_LABEL
-from dev.shell import run
+from dev.machine.shell import run
+from dev.stage.node import local_node
+from dev.stage.processes import cut_off, processes_of
 from tests.e2e.work import Work, wait_for
 
 POSTGRES_PORTS = (5432,)

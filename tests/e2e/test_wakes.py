@@ -9,7 +9,7 @@ import time
 from uuid import UUID
 
 from dev.demo.pools import POOL_LABEL
-from dev.images import ROOT
+from dev.stage.images import ROOT
 from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dev.demo.job_table import JobTable
-from dev.demo.postgres import CONTROLLER, WORKER
-from dev.demo.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
+from dev.stage.job_table import JobTable
+from dev.stage.postgres import CONTROLLER, WORKER
+from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
 from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dev.demo.kubectl import Kubectl
+from dev.stage.kubectl import Kubectl
 
 Found = TypeVar("Found")
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from dev.demo.job_table import JobTable
 from dev.demo.pools import POOL_LABEL, Condition, Pool, is_ready, look
-from dev.demo.stage import Stage
-from dev.demo.verify import Row
 from dev.demo.workload import DemoJob
+from dev.stage.job_table import JobTable, Row
+from dev.stage.stage import Stage
 
 Found = TypeVar("Found")
 HISTORY = """

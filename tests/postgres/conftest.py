@@ -24,7 +24,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dev.postgres import VERSIONS, Server
+from dev.postgres.server import VERSIONS, Server
 from jobtide.schema import apply
 
 TEMPLATE = "jobtide_template"

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dev.postgres import Server, ServerError
+from dev.postgres.server import Server, ServerError
 
 OWNER = """
 import sys

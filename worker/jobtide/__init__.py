@@ -12,11 +12,11 @@ tenant_id=...)`.
 """
 
 from jobtide._version import __version__
-from jobtide.cron import slot_of
+from jobtide.context import Context
+from jobtide.cron.schedule import slot_of
 from jobtide.errors import Fail, Retry, Snooze
-from jobtide.flights import Context
 from jobtide.job import Job
-from jobtide.producer import NewJob, enqueue, enqueue_async, enqueue_many, enqueue_many_async
+from jobtide.producer.enqueue import NewJob, enqueue, enqueue_async, enqueue_many, enqueue_many_async
 from jobtide.tide import Tide
 
 __all__ = [

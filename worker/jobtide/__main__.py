@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from jobtide.settings import VARIABLES
+    from jobtide.commands.settings import VARIABLES
 
     width = max(map(len, VARIABLES)) + 2
     table = "\n".join(
@@ -74,15 +74,15 @@ def _add_cron(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _run_worker(parsed: argparse.Namespace) -> int:
     # Until the worker has a handler of its own nothing is claimed, so being told to stop is an ordinary end.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
-    from jobtide.app import run_worker
-    from jobtide.settings import from_environment
+    from jobtide.commands.settings import from_environment
+    from jobtide.commands.worker import run_worker
 
     return run_worker(from_environment(app=parsed.app, programs=parsed.programs))
 
 
 def _run_cron(parsed: argparse.Namespace) -> int:
-    from jobtide.cron_command import add_slots
-    from jobtide.settings import from_environment
+    from jobtide.commands.cron import add_slots
+    from jobtide.commands.settings import from_environment
 
     return add_slots(from_environment(app=parsed.app))
 

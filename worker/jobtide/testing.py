@@ -14,18 +14,18 @@ from uuid import UUID, uuid4
 from psycopg.rows import dict_row
 from psycopg.types.json import JsonbLoader
 
-from jobtide import outcome
-from jobtide.connections import Statement, Task, psycopg_connection
-from jobtide.connections import run as run_task
-from jobtide.flights import Context
+from jobtide.context import Context
 from jobtide.job import End, EndStatus, Job, Json
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.outcome import RetryPolicy
 from jobtide.payload import json_text, json_value
-from jobtide.ring import Ring
-from jobtide.session import Execute, Session
+from jobtide.producer.drivers import Statement, Task, psycopg_connection
+from jobtide.producer.drivers import run as run_task
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Execute, Session
 from jobtide.sql import load
 from jobtide.tide import Handler, Tide
+from jobtide.worker import outcome
+from jobtide.worker.outcome import RetryPolicy
 
 _MAX_RESULT_BYTES = 1_048_576  # a worker's default
 _LEASE_SECONDS = 3_600.0

@@ -13,7 +13,7 @@ from jobtide.job import Json
 from jobtide.payload import Malformed, Validator, validator_for
 
 if TYPE_CHECKING:
-    from jobtide.cron import Schedule
+    from jobtide.cron.schedule import Schedule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -102,7 +102,7 @@ class Tide:
         Schedules can be stacked on one function; those of the same type and tenant need a `name` each.
         Raises ValueError where it is registered, not at the first slot.
         """
-        from jobtide.cron import schedule_of
+        from jobtide.cron.schedule import schedule_of
 
         schedule = schedule_of(expression, type_, tenant_id=tenant_id, timezone=timezone, payload=payload, name=name)
         if schedule.key in {other.key for other in self._schedules}:

@@ -13,11 +13,10 @@ from enum import StrEnum
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, OnAllFailing
 from jobtide_controller.decide.arithmetic import ceil
-from jobtide_controller.decide.backlog import startable
 from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.history import highest_recent
-from jobtide_controller.decide.situation import Situation
-from jobtide_controller.decide.want import Numbers
+from jobtide_controller.decide.need import Situation, startable
+from jobtide_controller.decide.required import Numbers
 
 COLD_EVIDENCE = 10.0  # seconds of running plus jobs ended, below which a type counts as unknown
 COLD_RUN_SECONDS = 5.0

@@ -76,3 +76,13 @@ class Fleet:
         if all(pod.ready for pod in staying if pod.uid in self.busy_uids):
             return len(staying) - len(idle)
         return len(staying) - sum(not pod.ready for pod in idle)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The Deployment's own view of itself."""
+
+    settled: bool = True  # it has seen its newest template, and all its pods run it
+    deadline_exceeded: bool = False  # of its newest template: its condition Progressing is False
+    paused: bool = False  # by somebody, with `kubectl rollout pause`
+    replica_failure: str | None = None  # its condition ReplicaFailure, such as a quota that is used up

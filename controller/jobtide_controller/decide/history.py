@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from jobtide_controller.api.status import JobWorkerPoolStatus
-from jobtide_controller.decide.demand import Key
-from jobtide_controller.decide.flow import Pieces
+from jobtide_controller.decide.arrival_rate import Pieces
+from jobtide_controller.decide.reading import Key
 
 PRIOR_SERVICE_SECONDS = 1.0
 """S0: what a job is taken to last before any has ended. Ten times wrong changes nothing measurable."""

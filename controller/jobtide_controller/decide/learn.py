@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from jobtide_controller.api.spec import Tenants
-from jobtide_controller.decide import flow
-from jobtide_controller.decide.demand import Depth, Key, Reading
+from jobtide_controller.decide import arrival_rate
 from jobtide_controller.decide.history import Count, Failing, Group, History, Learned
+from jobtide_controller.decide.reading import Depth, Key, Reading
 
 GAP_SECONDS = 20.0  # between readings further apart, what ran in between is a guess
 FAILING_KEPT_SECONDS = 60.0  # between two jobs that fail a pool may be empty, and still everything fails
@@ -124,7 +124,7 @@ def _learned(learned: Learned, change: _Change, seconds: float) -> Learned:
     )
 
 
-def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, flow.Pieces]:
+def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, arrival_rate.Pieces]:
     """Rows that became due: new ones, and scheduled ones whose time has come; those put off don't count."""
     assert history.read_at is not None
     rows: dict[Group, int] = {}
@@ -137,7 +137,7 @@ def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, f
             group = group_of(tenants, key)
             rows[group] = rows.get(group, 0) + count.later
     grown = {
-        group: flow.added(
+        group: arrival_rate.added(
             history.flow.get(group, ()),
             start=history.read_at,
             end=reading.taken_at,

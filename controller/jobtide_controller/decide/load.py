@@ -6,10 +6,10 @@ import math
 from typing import NamedTuple
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
-from jobtide_controller.decide import flow
+from jobtide_controller.decide import arrival_rate
 from jobtide_controller.decide.arithmetic import ceil, clamp
 from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.situation import Situation, slots_cap
+from jobtide_controller.decide.need import Situation, slots_cap
 
 SHORT_WORKERS = 0.25  # with short jobs, a quarter worker may be missing: the backlog term makes up for it
 BAND_WORKERS = 0.15  # the load must change by this much before a worker more or less follows
@@ -39,7 +39,7 @@ def lasting_load(situation: Situation) -> Load:
     rows_per_second = weighted = total = 0.0
     for group, pieces in situation.history.flow.items():
         service = situation.history.learned(group.type).service_seconds
-        rate = flow.rate(pieces, service_seconds=service, began_at=situation.history.began_at, now=now)
+        rate = arrival_rate.rate(pieces, service_seconds=service, began_at=situation.history.began_at, now=now)
         rows_per_second += rate
         total += rate * service
         weighted += rate * service * service
@@ -49,7 +49,7 @@ def lasting_load(situation: Situation) -> Load:
         rows_per_second=rows_per_second,
         service_seconds=weighted / total if total > 0 else 0.0,
         silence_seconds=min(
-            (flow.silence(pieces, now) for pieces in situation.history.flow.values()), default=math.inf
+            (arrival_rate.silence(pieces, now) for pieces in situation.history.flow.values()), default=math.inf
         ),
     )
 

@@ -6,10 +6,9 @@ from enum import StrEnum
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide import clamps
-from jobtide_controller.decide.backlog import PROMISE_USED, startable
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.situation import Situation
-from jobtide_controller.decide.want import Numbers
+from jobtide_controller.decide.need import PROMISE_USED, Situation, startable
+from jobtide_controller.decide.required import Numbers
 
 LATE_KEPT_SECONDS = 60.0
 

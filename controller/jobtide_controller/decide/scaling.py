@@ -12,14 +12,14 @@ from functools import lru_cache
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide import clamps
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.demand import Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Want, remembered
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
+from jobtide_controller.decide.need import Situation
+from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.reasons import Note, Reason, late_at, notes_of, reason_of, start_note, users_reason
-from jobtide_controller.decide.situation import Situation
-from jobtide_controller.decide.want import Numbers, numbers
+from jobtide_controller.decide.required import Numbers, numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
 from jobtide_controller.api.v1alpha1 import GROUP, PLURAL, JobWorkerPool
-from jobtide_controller.kube.client import IN_CLUSTER, POOLS, Api, ApiError
+from jobtide_controller.kube.api.client import IN_CLUSTER, POOLS, Api, ApiError
 
 ANSWER_SECONDS = 10.0
 DEFAULT_NAMESPACE = "default"

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from jobtide_controller.api.status import ClampStatus
-from jobtide_controller.decide import display, explain
 from jobtide_controller.decide.arithmetic import ceil
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.want import Numbers
+from jobtide_controller.decide.required import Numbers
+from jobtide_controller.render import display, sentence
 
 Term = tuple[str, str, int, str]  # what it is, the expression, its value, where its numbers come from
 
@@ -73,7 +73,7 @@ def _limit_words(clamp: ClampStatus) -> str:
     limit = 0.0 if clamp.limit is None else clamp.limit
     if clamp.name not in set(ClampName):
         return f"{limit:g}"  # a rule of a newer controller
-    return explain.clamped(Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit))
+    return sentence.clamped(Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit))
 
 
 def _exact(values: Sequence[float], divisor: int, result: int, *, plus: int = 0) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolStatus
-from jobtide_controller.decide import display
+from jobtide_controller.render import display
 
 
 def ago(moment: datetime, now: float) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.decide import display
 from jobtide_controller.plugin.text import ago, columns, is_known, oldest
+from jobtide_controller.render import display
 
 TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
 TENANTS = ("POOL", "TENANT", "PENDING", "RUNNING", "OLDEST", "CAP")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide import display, explain
 from jobtide_controller.plugin import law
 from jobtide_controller.plugin.text import ago, clock, columns, is_known, oldest
+from jobtide_controller.render import display, sentence
 
 LABEL_WIDTH = 10
 DECISIONS_SHOWN = 5
@@ -105,7 +105,7 @@ def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
     if not stored:
         yield "not computed while the database can't be read"
         return
-    numbers = explain.from_numbers(stored)
+    numbers = sentence.from_numbers(stored)
     promise = f"{numbers.per_worker} jobs a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
     workers = f"{promise}, {numbers.concurrency} jobs at once in a worker"
     yield f"{workers}, which takes {numbers.start_seconds:.3g} s to start; the greatest of"

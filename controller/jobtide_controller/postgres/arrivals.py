@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobtide_controller.decide.demand import Key
+from jobtide_controller.decide.reading import Key
 
 OVERLAP_SECONDS = 1.0
 

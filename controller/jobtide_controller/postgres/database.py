@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from jobtide_controller.decide.demand import Blindness, Reading, Unreadable
-from jobtide_controller.postgres.blindness import classify, words_of
+from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.postgres.read_failure import classify, words_of
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread

@@ -11,10 +11,10 @@ import psycopg
 
 from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
-from jobtide_controller.decide.demand import Blindness, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import Blindness, Depth, Key, PodRun, Reading, Unreadable
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
-from jobtide_controller.postgres.blindness import checked_url, classify, words_of
+from jobtide_controller.postgres.read_failure import checked_url, classify, words_of
 from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 

@@ -14,7 +14,7 @@ from itertools import count
 from random import Random
 
 from jobtide_controller.api.v1alpha1 import Retry, Tenants
-from jobtide_controller.decide.demand import Depth, Key, Reading
+from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.simulate.state import Ledger, Line, Waiting, Worker
 from jobtide_controller.simulate.trace import Job, Trace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from xml.sax.saxutils import escape
 
-from jobtide_controller.decide import display
+from jobtide_controller.render import display
 from jobtide_controller.simulate.run import Outcome, Sample
 
 WIDTH, PANEL_HEIGHT, GAP = 960, 220, 46

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jobtide_controller.decide.demand import Depth, Key
+from jobtide_controller.decide.reading import Depth, Key
 from jobtide_controller.simulate.trace import Job
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND, JobWorkerPool
-from jobtide_controller.decide.manifests import deployment_name, deployment_template_apply
+from jobtide_controller.render.deployment import deployment_name, deployment_template_apply
 
 Json = dict[str, Any]
 

@@ -19,11 +19,11 @@ from dev.bench.pods.clock import database_offset_seconds
 from dev.bench.pods.manifests import Json, plain_deployment, pool, worker_deployment
 from dev.bench.pods.watching import Arrival, Watching
 from dev.cluster.choose import choose_cluster
-from dev.demo.job_table import JobTable
-from dev.demo.kubectl import Kubectl
-from dev.demo.stage import Stage, set_stage
-from dev.errors import DevError
-from dev.images import ensure_image
+from dev.machine.errors import DevError
+from dev.stage.images import ensure_image
+from dev.stage.job_table import JobTable
+from dev.stage.kubectl import Kubectl
+from dev.stage.stage import Stage, set_stage
 from jobtide.sql import load
 
 SQL = "dev.bench.pods.sql"

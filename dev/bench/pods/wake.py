@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dev.bench.figures import Figure
 from dev.bench.pods.site import Site, Workers, wait_for
-from dev.demo.report import percentile
+from dev.machine.text import percentile
 
 REPETITIONS = 20
 TWINS = 10

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from dev.demo.kubectl import Kubectl
-from dev.errors import DevError
+from dev.machine.errors import DevError
+from dev.stage.kubectl import Kubectl
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from dev.bench.pools.etcd import Etcd
 from dev.cluster.control_plane import ControlPlane, control_plane
-from dev.errors import DevError
-from dev.shell import run
+from dev.machine.errors import DevError
+from dev.machine.shell import run
 
 CRD = Path("crds/jobworkerpools.yaml")
 NAMESPACES = 20

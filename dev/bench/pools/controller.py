@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

@@ -14,14 +14,14 @@ from typing import Any
 
 from dev.bench.pools.cluster import Cluster, job_type, namespace_of, pod_name, pool_name
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.manifests import (
+from jobtide_controller.kube.inventory.parse import TEMPLATE_HASH, fingerprint, uid_of
+from jobtide_controller.render.deployment import (
     MANAGED_BY,
     NAME_LABEL,
     POOL_LABEL,
     WORKER_NAME,
     deployment_template_apply,
 )
-from jobtide_controller.kube.parse import TEMPLATE_HASH, fingerprint, uid_of
 
 _POOL_KEY = "/registry/jobtide.dev/jobworkerpools/{namespace}/{name}"
 _POD_KEY = "/registry/pods/{namespace}/{name}"

@@ -15,8 +15,8 @@ from dev.bench.figures import Figure
 from dev.bench.pools.cluster import Cluster, cluster, job_type, manifest
 from dev.bench.pools.controller import Controller, controller
 from dev.bench.pools.copies import copy_pods, copy_pool, first_pod
-from dev.errors import DevError
-from dev.postgres import Server
+from dev.machine.errors import DevError
+from dev.postgres.server import Server
 from jobtide.schema import apply
 
 POOLS = 10_000

@@ -6,7 +6,6 @@ import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.cache import cache_directory, exclusive, scratch_directory
 from dev.cluster.components import FIRST_SERVICE_ADDRESS, kubeconfig_text
 from dev.cluster.local import components, machine, network, teardown
 from dev.cluster.local.components import Component
@@ -14,14 +13,15 @@ from dev.cluster.local.configuration import write_configuration
 from dev.cluster.local.layout import CONTEXT, ENDPOINTS, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, Layout
 from dev.cluster.local.pause import ensure_busybox, write_pause_image
 from dev.cluster.pki import ensure_credentials
-from dev.cluster.probe import wait_until
-from dev.daemons import Daemons
-from dev.engines import Buildah, Engine, saved
-from dev.errors import DevError
-from dev.progress import step
-from dev.shell import Argument, last_lines, run, succeeds
-from dev.system import ensure_packages, require_disk, require_free_port, require_root
-from dev.toolchain import ensure_tools
+from dev.images.engines import Buildah, Engine, saved
+from dev.machine.cache import cache_directory, exclusive, scratch_directory
+from dev.machine.daemons import Daemons
+from dev.machine.errors import DevError
+from dev.machine.progress import step
+from dev.machine.shell import Argument, last_lines, run, succeeds
+from dev.machine.system import ensure_packages, require_disk, require_free_port, require_root
+from dev.machine.wait import wait_until
+from dev.tools.toolchain import ensure_tools
 
 NODE_TOOLS = (
     "etcd",

@@ -15,8 +15,8 @@ from dev.cluster.components import (
 from dev.cluster.local import layout as local
 from dev.cluster.local.layout import ENDPOINTS, Layout
 from dev.cluster.pki import Credentials
-from dev.cluster.probe import answers
-from dev.shell import Argument, run, succeeds
+from dev.machine.shell import Argument, run, succeeds
+from dev.machine.wait import answers
 
 
 @dataclass(frozen=True, slots=True)

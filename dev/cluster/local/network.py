@@ -7,8 +7,8 @@ import json
 
 from dev.cluster.components import POD_RANGE, SERVICE_RANGE
 from dev.cluster.local.layout import BRIDGE, NODE_ADDRESS, POD_NETWORK, Layout
-from dev.errors import DevError
-from dev.shell import Runner, run, succeeds
+from dev.machine.errors import DevError
+from dev.machine.shell import Runner, run, succeeds
 
 NFT_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 CNI_PLUGINS = "/usr/lib/cni"

@@ -9,10 +9,10 @@ import platform
 import tarfile
 from pathlib import Path
 
-from dev.cache import cache_directory, scratch_directory
-from dev.errors import DevError
-from dev.progress import step
-from dev.shell import CommandError, Runner, run
+from dev.machine.cache import cache_directory, scratch_directory
+from dev.machine.errors import DevError
+from dev.machine.progress import step
+from dev.machine.shell import CommandError, Runner, run
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PACKAGE = "busybox-static"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from dev.cluster.local import machine, network
 from dev.cluster.local.layout import Layout
-from dev.cluster.probe import wait_until
-from dev.daemons import Daemons, open_process
-from dev.progress import step
-from dev.shell import run
+from dev.machine.daemons import Daemons, open_process
+from dev.machine.progress import step
+from dev.machine.shell import run
+from dev.machine.wait import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 POD_CGROUP = "kubepods"

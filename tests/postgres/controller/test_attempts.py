@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jobtide_controller.api.spec import Tenants
-from jobtide_controller.decide.demand import Depth, Reading
 from jobtide_controller.decide.history import Failing, History
 from jobtide_controller.decide.learn import learn
+from jobtide_controller.decide.reading import Depth, Reading
 from jobtide_controller.postgres.readings import WATCH_RUNNING
 
 POD = "11111111-2222-3333-4444-555555555555"

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from jobtide_controller.decide.demand import Depth, Key, PodRun, Reading
+from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading
 
 POD = "11111111-2222-3333-4444-555555555555"
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from dev.postgres import Server
+from dev.postgres.server import Server
 from jobtide.schema import apply
-from jobtide_controller.decide.demand import Reading
+from jobtide_controller.decide.reading import Reading
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
-from tests.unit.controller.world import World
 from tests.unit.kube.objects import pool
+from tests.unit.loop.world import World
 
 # The second is the transaction's own settings, the third the reading.
 STATEMENTS_OF_A_TICK = ("BEGIN", "SELECT", "WITH", "COMMIT")

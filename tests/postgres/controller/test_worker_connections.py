@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg.types.json import Jsonb
 
-from jobtide_controller.decide.connections import HELD_BY_WORKER, HELD_TO_LISTEN
+from jobtide_controller.decide.connection_shares import HELD_BY_WORKER, HELD_TO_LISTEN
 
 JOBS = 300
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from dev.postgres import Server
+from dev.postgres.server import Server
 
 CATALOGS = (
     "pg_class",

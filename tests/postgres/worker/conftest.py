@@ -22,8 +22,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.session import Session
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.session import Session
 
 HANDLERS = Path(__file__).parent / "handlers"
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from jobtide.session import BadData, Session
+from jobtide.queue.session import BadData, Session
 
 TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "{a,b}", " lead", "a,b", "%s", "line\nbreak", "é 😀", "{}", "'"]
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from jobtide.caps import TenantCaps
 from jobtide.job import End
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.ring import Ring
-from jobtide.session import Session
+from jobtide.queue.caps import TenantCaps
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 
 RING = Ring(("a", "b"))
 

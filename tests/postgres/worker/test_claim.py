@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from jobtide.job import End
-from jobtide.ring import Ring
-from jobtide.session import DatabaseAway
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import DatabaseAway
 
 HOUR = timedelta(hours=1)
 RING = Ring(("a",))

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from dev.system import ensure_packages
+from dev.machine.system import ensure_packages
 from tests.postgres.worker.conftest import HANDLERS
 
 OFFSETS = [pytest.param("+3d", id="three days ahead"), pytest.param("-3d", id="three days behind")]

@@ -13,11 +13,11 @@ from uuid import uuid4
 import pytest
 
 from jobtide import Tide
-from jobtide.events import DatabaseBack, DatabaseLost, SlotRefused, to_all
-from jobtide.logs import on_event
-from jobtide.metrics import Metrics
-from jobtide.scheduler import Scheduler
-from jobtide.session import Session
+from jobtide.cron.scheduler import Scheduler
+from jobtide.queue.session import Session
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, SlotRefused, to_all
+from jobtide.telemetry.logs import on_event
+from jobtide.telemetry.metrics import Metrics
 from tests.postgres.worker.conftest import HANDLERS
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from jobtide.job import End
-from jobtide.ring import Ring
+from jobtide.queue.ring import Ring
 from tests.postgres.worker.proxy import Proxy
 
 pytest_plugins = ["tests.postgres.worker.audit"]

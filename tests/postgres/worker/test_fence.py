@@ -9,12 +9,12 @@ from threading import Thread
 
 import pytest
 
-from jobtide import outcome
-from jobtide.flights import Flights
 from jobtide.job import End
-from jobtide.outcome import Moment
-from jobtide.ring import Ring
-from jobtide.session import BadData
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import BadData
+from jobtide.worker import outcome
+from jobtide.worker.in_flight import Flights
+from jobtide.worker.outcome import Moment
 
 RING = Ring(("a",))
 MOMENT = Moment(datetime(2026, 11, 24, tzinfo=UTC), 0.5)

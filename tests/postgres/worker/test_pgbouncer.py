@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dev.pgbouncer import PgBouncer
-from jobtide.caps import TenantCaps
+from dev.postgres.pgbouncer import PgBouncer
 from jobtide.job import End
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.ring import Ring
-from jobtide.session import Session
+from jobtide.queue.caps import TenantCaps
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from jobtide.claims import _parameters
-from jobtide.producer import NewJob, _check
-from jobtide.ring import Ring
+from jobtide.producer.enqueue import NewJob, _check
+from jobtide.queue.claims import _parameters
+from jobtide.queue.ring import Ring
 from jobtide.schema import apply
 from jobtide.sql import load
 

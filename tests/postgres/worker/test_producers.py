@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dev.cache import cache_directory, exclusive, scratch_directory
-from dev.system import ensure_packages
+from dev.machine.cache import cache_directory, exclusive, scratch_directory
+from dev.machine.system import ensure_packages
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = Path(__file__).parent / "producers"

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from jobtide import outcome
-from jobtide.caps import TenantCaps
 from jobtide.errors import Fail, Snooze
-from jobtide.flights import Flights
 from jobtide.job import End, Job
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.outcome import RetryPolicy
-from jobtide.ring import Ring
-from jobtide.session import Session
+from jobtide.queue.caps import TenantCaps
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 from jobtide.sql import load
+from jobtide.worker import outcome
+from jobtide.worker.in_flight import Flights
+from jobtide.worker.outcome import RetryPolicy
 
 TENANTS = [UUID(int=number) for number in range(1, 5)]
 TYPES = ("a", "b")

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dev.pgbouncer import PgBouncer
-from jobtide.events import DatabaseBack, DatabaseLost, ListenIgnored
-from jobtide.session import Session
-from jobtide.wakeup import Listener
+from dev.postgres.pgbouncer import PgBouncer
+from jobtide.queue.session import Session
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, ListenIgnored
+from jobtide.worker.wakeup import Listener
 
 LISTENING = """SELECT pid FROM pg_stat_activity
                WHERE query = 'LISTEN jobtide' AND state = 'idle' AND datname = current_database()"""

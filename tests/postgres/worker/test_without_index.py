@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobtide.caps import TenantCaps
-from jobtide.job_queue import PostgresJobQueue
-from jobtide.ring import Ring
-from jobtide.session import Session
+from jobtide.queue.caps import TenantCaps
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 
 RING = Ring(("a", "b"))
 NOISY_ROWS, QUIET_TENANTS = 3_000, 30

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.toolchain import ensure_tools
+from dev.tools.toolchain import ensure_tools
 
 CHART = Path(__file__).parents[3] / "charts" / "jobtide"
 VALUES = Path(__file__).parent / "values"

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
-from jobtide_controller.decide.demand import Depth, Key, Reading
 from jobtide_controller.decide.fleet import Fleet, Pod, Share
 from jobtide_controller.decide.history import History
+from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.decide.scaling import Decision, decide
 
 NOW = 1_800_000_000.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
-from jobtide_controller.decide.demand import Depth, Reading
 from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.history import History
+from jobtide_controller.decide.reading import Depth, Reading
 from jobtide_controller.decide.scaling import Decision, decide
 from tests.unit.decide.builders import NOW, A, spec
 

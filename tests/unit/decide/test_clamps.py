@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.demand import Blindness, Depth, Reading, Unreadable
-from jobtide_controller.decide.explain import clamped, sentence
 from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.decide.history import Failing, History, Learned, Want
+from jobtide_controller.decide.reading import Blindness, Depth, Reading, Unreadable
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
+from jobtide_controller.render.sentence import clamped, sentence
 from tests.unit.decide.builders import NOW, A, fleet, replay, share, spec
 
 KNOWN = History(types={"a": Learned(slot_seconds=1_000, jobs=1_000, ran_seconds=900)})

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtide_controller.decide.backlog import need
-from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.history import History, Learned
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import lasting_load
+from jobtide_controller.decide.need import Situation, need
+from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.required import numbers
 from jobtide_controller.decide.scaling import decide
-from jobtide_controller.decide.situation import Situation
-from jobtide_controller.decide.want import numbers
 from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, spec, worlds
 
 pytestmark = pytest.mark.slow  # properties over generated worlds

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from jobtide_controller.api.status import JobWorkerPoolStatus, Learned, TypeStatus
-from jobtide_controller.decide.demand import Depth, Key, Reading
 from jobtide_controller.decide.history import Group, History, Want, remembered, restored
 from jobtide_controller.decide.history import Learned as LearnedType
 from jobtide_controller.decide.learn import estimated_due, group_of, learn
+from jobtide_controller.decide.reading import Depth, Key, Reading
 from tests.unit.decide.builders import NOW, A, B, spec
 
 NO_CAPS = spec().tenants

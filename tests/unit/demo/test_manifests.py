@@ -10,12 +10,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from dev.demo import postgres, stage
 from dev.demo.workload import ARCHIVE, INDEX
+from dev.stage import postgres, stage
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 ROOT = Path(__file__).parents[3]
-HERE = ROOT / "dev" / "demo"
+HERE = ROOT / "dev" / "stage"
 POOLS = list(yaml.safe_load_all((stage.EXAMPLE / "pools.yaml").read_text()))
 POSTGRES = list(yaml.safe_load_all((HERE / "postgres.yaml").read_text()))
 

@@ -5,8 +5,9 @@ from uuid import UUID
 import pytest
 
 from dev.demo import report
-from dev.demo.verify import Finding, Row, Verdict
+from dev.demo.verify import Finding, Verdict
 from dev.demo.workload import ARCHIVE, INDEX, DemoJob
+from dev.stage.job_table import Row
 
 LOUD, QUIET = UUID(int=1), UUID(int=2)
 JOBS = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dev.demo.settings import Settings, read_settings
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 @pytest.mark.parametrize(

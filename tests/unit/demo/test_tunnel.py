@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.demo.kubectl import Kubectl
-from dev.demo.tunnel import Tunnel
-from dev.shell import CommandError
+from dev.machine.shell import CommandError
+from dev.stage.kubectl import Kubectl
+from dev.stage.tunnel import Tunnel
 
 FORWARDS = """#!/bin/sh
 echo $$ >> "$2"

@@ -6,8 +6,9 @@ from uuid import UUID
 import pytest
 
 from dev.demo.answers import Answers
-from dev.demo.verify import Row, Verdict, judge
+from dev.demo.verify import Verdict, judge
 from dev.demo.workload import INDEX, DemoJob
+from dev.stage.job_table import Row
 
 CORPUS = {"a.py": b"import os\nprint(os.name)\n"}
 ANSWERS = Answers(CORPUS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.shell import Argument, CommandError
+from dev.machine.shell import Argument, CommandError
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from dev.bench.pods.drain import Drain
 from dev.bench.pods.site import Claim, Workers
 from dev.bench.pods.wake import Wake
 from dev.bench.pods.watching import Arrival, Watching
-from dev.demo.kubectl import Kubectl
-from dev.errors import DevError
-from jobtide_controller.decide.manifests import MANAGED_BY, POOL_LABEL, WORKER_NAME, deployment_template_apply
+from dev.machine.errors import DevError
+from dev.stage.kubectl import Kubectl
+from jobtide_controller.render.deployment import MANAGED_BY, POOL_LABEL, WORKER_NAME, deployment_template_apply
 
 WORKERS = Workers("bench.00", "pool-00-worker", "jobworkerpool/pool-00")
 

@@ -23,7 +23,7 @@ from dev.chaos.workload import (
     TENANTS,
     make_workload,
 )
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 POOLS = Path(workload.__file__).with_name("pools.yaml")
 

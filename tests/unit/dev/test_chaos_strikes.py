@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from dev.chaos.guard import frozen, undone_at_the_end
 from dev.chaos.plan import Fault, Kind
-from dev.chaos.processes import Process, processes_of
 from dev.chaos.strikes import Striker
 from dev.chaos.target import NoTargetError, Target
-from dev.cluster.probe import wait_until
-from dev.errors import DevError
+from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
+from dev.stage.guard import frozen, undone_at_the_end
+from dev.stage.processes import Process, processes_of
 
 POD = "0c5e8f7e-1111-2222-3333-444455556666"
 
@@ -103,7 +103,7 @@ def test_a_frozen_process_goes_on_after_the_block() -> None:
 
 def test_what_was_done_is_undone_even_if_we_are_killed(tmp_path: Path) -> None:
     script = (
-        "import sys; from dev.chaos.guard import undone_at_the_end\n"
+        "import sys; from dev.stage.guard import undone_at_the_end\n"
         "with undone_at_the_end(['touch', sys.argv[1]]): print('done', flush=True); sys.stdin.read()"
     )
     undone = tmp_path / "undone"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dev.chaos.watch import Watch
+from dev.stage.watch import Watch
 
 PATH = "/api/v1/pods?"
 

@@ -7,7 +7,7 @@ from dev.cluster.given import GivenCluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
 from dev.cluster.local.layout import Layout
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 def root() -> int:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dev.daemons import GROUP_VARIABLE, Daemons
+from dev.machine.daemons import GROUP_VARIABLE, Daemons
 
 FOREVER = ["sleep", "600"]
 

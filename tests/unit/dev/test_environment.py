@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from dev.environment import INPUTS, Environment
-from dev.errors import DevError
+from dev.machine.environment import INPUTS, Environment
+from dev.machine.errors import DevError
 
 
 @pytest.fixture

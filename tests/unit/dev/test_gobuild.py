@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dev.gobuild import Build, build
+from dev.tools.gobuild import Build, build
 
 # Stands for `go list` and `go build`: first much on standard output, then a line on standard error.
 TALKATIVE = """#!/bin/sh

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.base_image import BASE_IMAGE, debian_mirror, ensure_base_image
-from dev.engines import Buildah, Docker, Recipe, choose_engine, older
-from dev.images import ROOT, content_digest, ensure_image
+from dev.images.base_image import BASE_IMAGE, debian_mirror, ensure_base_image
+from dev.images.engines import Buildah, Docker, Recipe, choose_engine, older
+from dev.stage.images import ROOT, content_digest, ensure_image
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dev.cluster.kind import KindCluster, why_not_kind
-from dev.shell import CommandError
-from dev.toolchain import KIND_NODE_IMAGE
+from dev.machine.shell import CommandError
+from dev.tools.toolchain import KIND_NODE_IMAGE
 
 KIND = Path("/tools/kind")
 VERSION = "docker version --format {{.Server.Version}}"

@@ -16,7 +16,7 @@ from dev.cluster.local import configuration, machine, network, teardown
 from dev.cluster.local.layout import ENDPOINTS, PAUSE_IMAGE, Layout
 from dev.cluster.local.pause import write_pause_image
 from dev.cluster.pki import Credentials
-from dev.errors import DevError
+from dev.machine.errors import DevError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from dev.progress import Step, duration, step
+from dev.machine.progress import Step, duration, step
 
 
 class Terminal(io.StringIO):

@@ -8,9 +8,8 @@ import socket
 
 import pytest
 
-from dev.errors import DevError
-from dev.gobuild import Build, build
-from dev.system import (
+from dev.machine.errors import DevError
+from dev.machine.system import (
     ensure_packages,
     network_trouble,
     require_disk,
@@ -18,6 +17,7 @@ from dev.system import (
     require_program,
     require_root,
 )
+from dev.tools.gobuild import Build, build
 
 
 def test_too_little_disk_says_how_much_is_free_and_how_much_is_needed(tmp_path):

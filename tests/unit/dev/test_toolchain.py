@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from dev.cache import cache_directory, scratch_directory
-from dev.errors import DevError
-from dev.toolchain import KIND_NODE_IMAGE, KUBERNETES, MODULES, MODULES_DIRECTORY, TOOLS, ensure_tools, go_binary_name
+from dev.machine.cache import cache_directory, scratch_directory
+from dev.machine.errors import DevError
+from dev.tools.toolchain import (
+    KIND_NODE_IMAGE,
+    KUBERNETES,
+    MODULES,
+    MODULES_DIRECTORY,
+    TOOLS,
+    ensure_tools,
+    go_binary_name,
+)
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.folder)
 
@@ -36,7 +44,7 @@ def test_every_module_is_pinned_by_hash(module):
 
 
 def test_every_folder_of_tools_is_used():
-    assert {folder.name for folder in MODULES_DIRECTORY.iterdir()} == {module.folder for module in MODULES}
+    assert {file.parent.name for file in MODULES_DIRECTORY.glob("*/go.mod")} == {module.folder for module in MODULES}
 
 
 def test_kubernetes_libraries_are_those_of_the_server():

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobtide_controller.instrument import Event
-from jobtide_controller.kube.client import ApiError
+from jobtide_controller.kube.api.client import ApiError
+from jobtide_controller.telemetry.events import Event
 
 Raw = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from jobtide_controller.kube.client import Api, ApiError, load_configuration
+from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from jobtide_controller.kube.client import Api, ApiError, load_configuration
+from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
 from tests.unit.kube.test_client import kubeconfig
 
 LARGE = {"data": "x" * 900_000}

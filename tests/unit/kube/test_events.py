@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from jobtide_controller.instrument import DatabaseLost, Decided, EventRefused, ObjectRejected, PoolRef, ReasonChanged
-from jobtide_controller.kube.client import NAMESPACE_TERMINATING, ApiError
-from jobtide_controller.kube.events import SAME_SECONDS, EventRecorder
-from jobtide_controller.kube.queue import NotLeadingError
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.kube.api.client import NAMESPACE_TERMINATING, ApiError
+from jobtide_controller.kube.write.events import SAME_SECONDS, EventRecorder
+from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.telemetry.events import DatabaseLost, Decided, EventRefused, ObjectRejected, ReasonChanged
 from tests.unit.kube.objects import Clock, Events, refused, settle
 
 THUMBS = PoolRef("media", "thumbs")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.demand import Blindness, Key, PodRun, Reading, Unreadable
-from jobtide_controller.instrument import ObjectRejected, PoolRef
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.parse import GonePod
-from jobtide_controller.kube.pods import Presence
-from jobtide_controller.kube.tombstones import KEPT, Tombstones
+from jobtide_controller.decide.reading import Blindness, Key, PodRun, Reading, Unreadable
+from jobtide_controller.kube.inventory.parse import GonePod
+from jobtide_controller.kube.inventory.pods import Presence
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.kube.inventory.tombstones import KEPT, Tombstones
+from jobtide_controller.telemetry.events import ObjectRejected
 from tests.unit.kube.objects import Events, deployment, pod, pool
 
 THUMBS = PoolRef("media", "thumbs")

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from jobtide_controller.instrument import LeaderChanged, LeaseFailed
-from jobtide_controller.kube.client import WRITE_SECONDS, ApiError
-from jobtide_controller.kube.lease import Elector, Timing
+from jobtide_controller.kube.api.client import WRITE_SECONDS, ApiError
+from jobtide_controller.kube.api.lease import Elector, Timing
+from jobtide_controller.telemetry.events import LeaderChanged, LeaseFailed
 from tests.unit.kube.objects import Clock, Events, refused
 
 TIMING = Timing()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide.context import Rollout
-from jobtide_controller.kube.parse import deployment_of, fingerprint, gone_of, owner_words, pod_of
+from jobtide_controller.decide.fleet import Rollout
+from jobtide_controller.kube.inventory.parse import deployment_of, fingerprint, gone_of, owner_words, pod_of
 from tests.unit.kube.objects import deployment, pod
 
 

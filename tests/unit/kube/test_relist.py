@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from jobtide_controller.instrument import Relisted, RelistFailed
-from jobtide_controller.kube import relist
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.relist import Relister
+from jobtide_controller.kube.inventory import relist
+from jobtide_controller.kube.inventory.relist import Relister
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.telemetry.events import Relisted, RelistFailed
 from tests.unit.kube.objects import Events, refused
 
 HOUR = 3600.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide import manifests
-from jobtide_controller.kube.apply import asked_hash, template_hash
-from jobtide_controller.kube.pools import PoolEntry
+from jobtide_controller.kube.inventory.pools import PoolEntry
+from jobtide_controller.kube.write.apply import asked_hash, template_hash
+from jobtide_controller.render import deployment
 from tests.unit.kube.objects import pool
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:2"}]}}
@@ -44,7 +44,7 @@ def test_what_changes_the_pods_is_known_as_asked_for_and_nothing_else_is(field):
 
 def test_every_field_that_pods_are_made_from_is_tried():
     by_alias = {field.alias or name: name for name, field in type(entry().pool.spec).model_fields.items()}
-    assert set(manifests.RENDERED) <= {by_alias[alias] for alias in OTHER}
+    assert set(deployment.RENDERED) <= {by_alias[alias] for alias in OTHER}
 
 
 def test_a_default_that_is_written_out_asks_for_nothing_new():

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from jobtide_controller.kube.apply import Applier, asked_hash, template_hash
-from jobtide_controller.kube.inventory import Inventory
-from jobtide_controller.kube.pace import Pace
-from jobtide_controller.kube.queue import NotLeadingError
-from jobtide_controller.kube.rollouts import AT_ONCE
-from jobtide_controller.kube.writer import Writer
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.kube.write.apply import Applier, asked_hash, template_hash
+from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rollouts import AT_ONCE
+from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import Events, deployment, pool, settle
 
 OLD = "of-another-release"

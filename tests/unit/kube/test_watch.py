@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from jobtide_controller.watch import operator_settings
+from jobtide_controller.kube.inventory.watch import operator_settings
 
 
 def test_the_watch_never_gives_up_on_an_api_server_that_is_away():

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.instrument import Wrote
-from jobtide_controller.kube.client import ApiError
-from jobtide_controller.kube.pace import Pace
-from jobtide_controller.kube.queue import NotLeadingError
-from jobtide_controller.kube.writer import Writer
+from jobtide_controller.kube.api.client import ApiError
+from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.kube.write.writer import Writer
+from jobtide_controller.telemetry.events import Wrote
 from tests.unit.kube.objects import Clock, Events, ScriptedApi, refused
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.decide import status
-from jobtide_controller.decide.context import Context
-from jobtide_controller.decide.demand import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
+from jobtide_controller.render import status
+from jobtide_controller.render.facts import Context
 from tests.unit.decide.builders import NOW, pool
 
 READ_AGO_SECONDS = 3.0

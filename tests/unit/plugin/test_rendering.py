@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.decide import status
 from jobtide_controller.decide.clamps import ClampName
-from jobtide_controller.decide.context import Context
-from jobtide_controller.decide.demand import Blindness
 from jobtide_controller.decide.fleet import Share
+from jobtide_controller.decide.reading import Blindness
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.plugin import top, why
+from jobtide_controller.render import status
+from jobtide_controller.render.facts import Context
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
 from tests.unit.plugin.pools import DEPTHS, LATER, REFUSED, reported
 

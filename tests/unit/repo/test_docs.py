@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtide.metrics import METRICS
-from jobtide.settings import VARIABLES
+from jobtide.commands.settings import VARIABLES
+from jobtide.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if ".venv" not in path.parts and "build" not in path.parts)

@@ -9,7 +9,7 @@ FORBIDDEN = ("pydantic", "kopf", "kubernetes", "aiohttp", "prometheus_client", "
              "sqlalchemy", "django", "asyncpg")  # fmt: skip
 THIRD_PARTY = """
 import sys, sysconfig
-import jobtide, jobtide.app, jobtide.__main__, jobtide.schema.cli, jobtide.status_server
+import jobtide, jobtide.__main__, jobtide.commands.worker, jobtide.schema.cli, jobtide.telemetry.status_server
 known = set(sys.stdlib_module_names)
 print(*sorted({name.split(".")[0] for name in sys.modules} - known))
 """

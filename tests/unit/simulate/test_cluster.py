@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide.demand import Key
+from jobtide_controller.decide.reading import Key
 from jobtide_controller.simulate.trace import Job, Span
 from tests.unit.simulate.worlds import START_SECONDS, cluster, oldest_first
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from jobtide.job import Job
-from jobtide.outcome import Moment
+from jobtide.worker.outcome import Moment
 
 
 @pytest.fixture

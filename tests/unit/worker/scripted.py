@@ -9,15 +9,15 @@ from dataclasses import replace
 from queue import SimpleQueue
 from uuid import UUID, uuid4
 
-from jobtide.finisher import Finisher
-from jobtide.flights import Flight, Flights
 from jobtide.job import End, Job
-from jobtide.job_queue import Claim, Rescued
-from jobtide.outcome import RetryPolicy
-from jobtide.ring import Ring
-from jobtide.runner import Runner
-from jobtide.session import BadData, DatabaseAway
-from jobtide.worker import Worker
+from jobtide.queue.job_queue import Claim, Rescued
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import BadData, DatabaseAway
+from jobtide.worker.finisher import Finisher
+from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.loop import Worker
+from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.runner import Runner
 
 
 def job_of(type_: str, *, attempt: int = 1, payload: object = None, result: object = None) -> Job:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtide import Tide
-from jobtide.cron import parse, slot_of, zone_of
+from jobtide.cron.expression import parse, zone_of
+from jobtide.cron.schedule import slot_of
 from jobtide.job import Job
 
 TENANT = UUID(int=7)

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from jobtide import enqueue, enqueue_async
-from jobtide.keyed_id import key_of, key_of_id
-from jobtide.producer import NewJob, _check
+from jobtide.producer.enqueue import NewJob, _check
+from jobtide.producer.job_ids import key_of, key_of_id
 
 TENANT = UUID(int=7)
 

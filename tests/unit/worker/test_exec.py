@@ -15,11 +15,11 @@ from uuid import UUID
 import pytest
 
 from jobtide import Fail, Retry, Tide
+from jobtide.commands.settings import from_environment
+from jobtide.context import Context
 from jobtide.errors import LoadError, SettingsError
-from jobtide.exec_handler import Program, ProgramFailed, add_programs, parse_flag, parse_setting, result_of
-from jobtide.flights import Context
 from jobtide.job import Job
-from jobtide.settings import from_environment
+from jobtide.programs.handler import Program, ProgramFailed, add_programs, parse_flag, parse_setting, result_of
 
 pytestmark = pytest.mark.slow
 

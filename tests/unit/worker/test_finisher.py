@@ -7,11 +7,11 @@ from time import monotonic
 
 import pytest
 
-from jobtide.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
-from jobtide.finisher import Finisher
-from jobtide.flights import Flights
 from jobtide.job import End
-from jobtide.session import DatabaseAway
+from jobtide.queue.session import DatabaseAway
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
+from jobtide.worker.finisher import Finisher
+from jobtide.worker.in_flight import Flights
 from tests.unit.worker.scripted import ScriptedQueue, job_of
 
 

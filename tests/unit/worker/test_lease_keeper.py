@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from jobtide.events import DatabaseLost, LeasesKept
-from jobtide.lease_keeper import LeaseKeeper, Pulse
-from jobtide.session import DatabaseAway
+from jobtide.queue.session import DatabaseAway
+from jobtide.telemetry.events import DatabaseLost, LeasesKept
+from jobtide.worker.lease_keeper import LeaseKeeper, Pulse
 
 LEASE_SECONDS = 60
 

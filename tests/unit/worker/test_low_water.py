@@ -8,8 +8,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtide.low_water import LowWater
-from jobtide.ring import Mark, Range, Ring
+from jobtide.queue.low_water import LowWater
+from jobtide.queue.ring import Mark, Range, Ring
 
 LAST = (1 << 128) - 1
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

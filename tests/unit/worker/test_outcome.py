@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtide import Fail, Retry, Snooze, outcome
-from jobtide.outcome import RetryPolicy
+from jobtide import Fail, Retry, Snooze
+from jobtide.worker import outcome
+from jobtide.worker.outcome import RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=60)
 LIMIT_BYTES = 100
@@ -139,7 +140,7 @@ def test_every_error_text_can_be_stored(text):
     from uuid import UUID
 
     from jobtide.job import Job
-    from jobtide.outcome import Moment
+    from jobtide.worker.outcome import Moment
 
     job = Job(UUID(int=1), UUID(int=2), "t", None, 1, "token")
     end = outcome.raised(job, Fail(text), POLICY, Moment(datetime.now(UTC), 0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtide.ring import Lap, Range, Ring, rows_per_key
+from jobtide.queue.ring import Lap, Range, Ring, rows_per_key
 
 LAST = (1 << 128) - 1
 TYPES = ("a", "b", "c")

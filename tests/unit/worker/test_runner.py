@@ -10,9 +10,9 @@ from time import monotonic
 import pytest
 
 from jobtide import Tide
-from jobtide.flights import Flights
-from jobtide.outcome import RetryPolicy
-from jobtide.runner import Runner
+from jobtide.worker.in_flight import Flights
+from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.runner import Runner
 from tests.unit.worker.scripted import job_of
 
 

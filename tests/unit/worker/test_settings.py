@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide.commands.settings import VARIABLES, from_environment
 from jobtide.errors import SettingsError
-from jobtide.settings import VARIABLES, from_environment
 
 GOOD = {"JOBTIDE_DATABASE_URL": "postgresql://db/app", "JOBTIDE_APP": "acme.jobs:tide"}
 

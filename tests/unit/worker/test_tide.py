@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from jobtide import Fail, Tide
+from jobtide.commands.loading import choose_types, load_tide
 from jobtide.errors import AttributeWrong, LoadError, ModuleMissing, NoHandlers
-from jobtide.loading import choose_types, load_tide
 
 
 class Mail(BaseModel):

@@ -11,7 +11,7 @@ import pytest
 
 from jobtide import Tide
 from jobtide.errors import JobtideError, TableUnusable
-from jobtide.events import DatabaseBack, DatabaseLost, Drained, Handled
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Drained, Handled
 from tests.unit.worker.scripted import Rig, ScriptedQueue, job_of
 
 WAIT_SECONDS = 10

@@ -1,7 +1,7 @@
 """A worker that kills its own process at a named point of its cycle: sys.argv[1], or "" to live.
 
-It is built by jobtide.app itself, from parts that watch for their moment. The first round passes, so that there is
-something to lose, and so that statements are prepared as they are in a worker that has run for a while.
+It is built by jobtide.commands.worker itself, from parts that watch for their moment. The first round passes, so that
+there is something to lose, and so that statements are prepared as they are in a worker that has run for a while.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from uuid import UUID
 
 from psycopg.pq import TransactionStatus
 
-from jobtide import Context, Tide, app, events, logs
-from jobtide.flights import Flight
+from jobtide import Context, Tide
+from jobtide.commands import worker
+from jobtide.commands.settings import from_environment
 from jobtide.job import End
-from jobtide.job_queue import Claim, PostgresJobQueue
-from jobtide.ring import Ring
-from jobtide.settings import from_environment
+from jobtide.queue.job_queue import Claim, PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.telemetry import events, logs
+from jobtide.worker.in_flight import Flight
 
 POINT = sys.argv[1]
 _ROUND = 2  # in which it dies
@@ -111,10 +113,10 @@ def watch(event: events.Event) -> None:
 
 
 def main() -> int:
-    replaced: Any = app
+    replaced: Any = worker
     replaced.PostgresJobQueue = DyingQueue
     replaced.logs.on_event = watch
-    return app.run_worker(from_environment(app="dying:tide"))
+    return worker.run_worker(from_environment(app="dying:tide"))
 
 
 say = logs.on_event

@@ -1,0 +1,175 @@
+"""Plain requests to the API server: dicts in, dicts out, one kind of error. The token is re-read as it rotates."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from jobtide_controller.kube.api.connection import RestClient, time_limit
+
+Json = dict[str, Any]
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+
+# Shorter than the lease: a write that was sent by a leader must not arrive in its successor's time.
+WRITE_SECONDS = 2.5
+LIST_SECONDS = 60.0
+PAGE = 100  # half a megabyte, parsed in 10 ms: nothing else runs meanwhile
+
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+
+class ApiError(Exception):
+    """The API server refused, or did not answer (code 0)."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        causes: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+        self.causes = causes
+
+    @property
+    def namespace_ends(self) -> bool:
+        """Nothing new is let into a namespace that is being deleted: an expected end, nobody's trouble."""
+        return NAMESPACE_TERMINATING in self.causes
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.code}: {self.message}" if self.code else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object: where its requests go."""
+
+    group: str  # "" is the core group
+    version: str
+    plural: str
+    kind: str
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        parts += ["namespaces", namespace] if namespace else []
+        parts += [self.plural, *(part for part in (name, subresource) if part)]
+        return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+POOLS = Resource("jobtide.dev", "v1alpha1", "jobworkerpools", "JobWorkerPool")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+PODS = Resource("", "v1", "pods", "Pod")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+
+
+async def load_configuration() -> Configuration:
+    """KUBECONFIG and its current context where there is one, else the pod's service account."""
+    configuration = Configuration()
+    if os.environ.get(IN_CLUSTER) and not os.environ.get("KUBECONFIG"):
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        file = os.environ.get("KUBECONFIG")  # the library would take its value from when it was imported
+        await config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.retries = None  # False counts as the number 0, and with that the library retries without end
+    return configuration
+
+
+class Api:
+    """One connection pool to one API server."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._client = ApiClient(configuration)
+        self._client.rest_client = RestClient(configuration, unacknowledged_seconds=WRITE_SECONDS)
+
+    async def close(self) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str, *, timeout_seconds: float = WRITE_SECONDS) -> Json:
+        return await self.request("GET", path, timeout_seconds=timeout_seconds)
+
+    async def apply(self, path: str, body: Json, *, manager: str, force: bool = True) -> Json:
+        """Server-side apply: the object becomes as `body` says in the fields that this manager owns."""
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return await self.request("PATCH", path, query=query, body=body, content_type=APPLY)
+
+    async def merge(self, path: str, body: Json, *, manager: str) -> Json:
+        return await self.request("PATCH", path, query={"fieldManager": manager}, body=body, content_type=MERGE)
+
+    async def list_pages(
+        self, path: str, *, label_selector: str | None = None, accept: str | None = None
+    ) -> AsyncIterator[Json]:
+        """A consistent list, page by page; the first page's resourceVersion holds for all."""
+        query = {"limit": str(PAGE), **({"labelSelector": label_selector} if label_selector else {})}
+        while True:
+            page = await self.request("GET", path, query=query, accept=accept, timeout_seconds=LIST_SECONDS)
+            page["items"] = page.get("items") or []  # an empty list of metadata alone is null
+            yield page
+            more = page["metadata"].get("continue")
+            if not more:
+                return
+            query["continue"] = more
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+        accept: str | None = None,
+        timeout_seconds: float = WRITE_SECONDS,
+    ) -> Json:
+        """The answer's object. Raises ApiError for every refusal and every silence."""
+        headers = {"Accept": accept or "application/json", "Content-Type": content_type}
+        # The API server gives up when we do, whatever stands between us.
+        limited = {**(query or {}), "timeout": f"{timeout_seconds:g}s"}
+        try:
+            async with time_limit(timeout_seconds):
+                serialized = await self._client.param_serialize(
+                    method, path, query_params=list(limited.items()), header_params=headers, body=body,
+                    auth_settings=["BearerToken"],
+                )  # fmt: skip
+                answer = await self._client.call_api(*serialized, _request_timeout=timeout_seconds)
+                raw = await answer.read()  # type: ignore[no-untyped-call]
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            words = f"no answer to {method} {path} within {timeout_seconds:g} s"
+            raise ApiError(0, "", f"{words}: {error}" if str(error) else words) from error
+        if answer.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+            raise _refusal(answer.status, answer.headers, raw)
+        parsed: Json = json.loads(raw)
+        return parsed
+
+
+def _refusal(code: int, headers: Mapping[str, str], raw: bytes) -> ApiError:
+    try:
+        status = json.loads(raw)
+    except ValueError:
+        status = {}
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {"message": raw.decode(errors="replace")[:500]}
+    details = status.get("details") or {}
+    after = headers.get("Retry-After") or details.get("retryAfterSeconds")
+    seconds = float(after) if after is not None and str(after).isdecimal() else None
+    causes = frozenset(cause.get("reason", "") for cause in details.get("causes") or ())
+    return ApiError(
+        code, status.get("reason") or "", status.get("message") or "", retry_after_seconds=seconds, causes=causes
+    )

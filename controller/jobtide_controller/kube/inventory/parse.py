@@ -1,0 +1,228 @@
+"""Kubernetes objects as the few values that the pipeline needs of them; everything else is let go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.v1alpha1 import KIND
+from jobtide_controller.decide.fleet import Pod, Rollout
+from jobtide_controller.render.deployment import POOL_LABEL
+
+Json = Mapping[str, Any]
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+TEMPLATE_HASH = "jobtide.dev/template-hash"
+ASKED_HASH = "jobtide.dev/asked-hash"
+TEMPLATE_MANAGER = "jobtide-template"
+SCALE_MANAGER = "jobtide-scale"
+WORKER_CONTAINER = "worker"
+
+_LOST_NODE_REASONS = {"Evicted", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Preempting", "Shutdown"}
+_CRASHES_TO_A_LOOP = 2
+_PROBLEM_WAITS = ("ImagePull", "ErrImage", "InvalidImageName", "CrashLoop", "CreateContainer", "RunContainer")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One pool's Deployment, and who owns which of its fields."""
+
+    uid: str
+    ref: PoolRef  # its own namespace and name
+    owner_uid: str  # of the pool that controls it
+    version: int
+    replicas: int
+    template_hash: str | None  # of what we applied last
+    asked_hash: str | None  # of what the user had written then
+    template_applied: bool  # the template manager has taken its fields
+    only_scale_owned: bool  # the scale manager owns the replicas and nothing else
+    fingerprint: str  # of the spec without replicas, to see somebody else's hand
+    rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class GonePod:
+    """A pod whose containers will not run again."""
+
+    gives_back: bool  # through no fault of its jobs
+
+
+def version_of(raw: Json) -> int:
+    """Versions of one kind are ordered (KEP-5504)."""
+    return int(raw["metadata"].get("resourceVersion") or 0)
+
+
+def ref_of(raw: Json) -> PoolRef:
+    return PoolRef(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+
+
+def uid_of(raw: Json) -> str:
+    uid: str = raw["metadata"]["uid"]
+    return uid
+
+
+def owner_uid(raw: Json) -> str | None:
+    """The pool that controls this object, by ownerReference."""
+    for owner in raw["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == KIND:
+            uid: str = owner["uid"]
+            return uid
+    return None
+
+
+def owner_words(raw: Json) -> str:
+    """Who has this object, for a person."""
+    for owner in raw["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"controlled by {owner.get('kind')} {owner.get('name')}"
+    managers = {entry.get("manager") for entry in raw["metadata"].get("managedFields") or ()} - {None}
+    return f"made by {', '.join(sorted(managers))}" if managers else "made by somebody else"
+
+
+def pool_of_pod(raw: Json) -> PoolRef | None:
+    name = (raw["metadata"].get("labels") or {}).get(POOL_LABEL)
+    return PoolRef(raw["metadata"].get("namespace", ""), name) if name else None
+
+
+def deployment_of(raw: Json) -> Deployment | None:
+    """None for one that no pool controls."""
+    owner = owner_uid(raw)
+    if owner is None:
+        return None
+    spec, status = raw["spec"], raw.get("status") or {}
+    annotations = raw["metadata"].get("annotations") or {}
+    template_owned = any(True for _ in _owned(raw, TEMPLATE_MANAGER))
+    scale_owned = [field for fields in _owned(raw, SCALE_MANAGER) for field in fields]
+    return Deployment(
+        uid=uid_of(raw),
+        ref=ref_of(raw),
+        owner_uid=owner,
+        version=version_of(raw),
+        replicas=spec.get("replicas", 1),
+        template_hash=annotations.get(TEMPLATE_HASH),
+        asked_hash=annotations.get(ASKED_HASH),
+        template_applied=template_owned,
+        only_scale_owned=scale_owned == ["f:spec.f:replicas"],
+        fingerprint=fingerprint({key: value for key, value in spec.items() if key != "replicas"}),
+        rollout=_rollout(raw, status),
+    )
+
+
+def fingerprint(value: Any) -> str:
+    """The same for the same content, on every machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pod_of(raw: Json) -> Pod:
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
+    is_ready = ready.get("status") == "True"
+    cost = (metadata.get("annotations") or {}).get(DELETION_COST, "0")
+    return Pod(
+        uid=uid_of(raw),
+        name=metadata["name"],
+        created_at=_seconds(metadata["creationTimestamp"]),
+        ready=is_ready,
+        ready_at=_seconds(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
+        terminating=metadata.get("deletionTimestamp") is not None,
+        finished=status.get("phase") in {"Succeeded", "Failed"},
+        evicted=_is_evicted(status, conditions),
+        deletion_cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
+        problem=_problem(status, conditions),
+    )
+
+
+def gone_of(raw: Json) -> GonePod:
+    """What the loss of this pod, whose last state this is, costs its jobs: a crash costs an attempt."""
+    return GonePod(gives_back=not _crashed_by_itself(raw))
+
+
+def _crashed_by_itself(raw: Json) -> bool:
+    """The worker's process failed before anybody asked the pod to go."""
+    status = raw.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    if _is_evicted(status, conditions):
+        return False
+    asked_at = _asked_to_go_at(raw["metadata"])
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") != WORKER_CONTAINER:
+            continue
+        ended = (container.get("state") or {}).get("terminated") or {}
+        finished_at = ended.get("finishedAt")
+        if ended.get("exitCode") and finished_at:
+            return asked_at is None or _seconds(finished_at) < asked_at
+        if ((container.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff":
+            return True
+    return False
+
+
+def _asked_to_go_at(metadata: Json) -> float | None:
+    """deletionTimestamp is when the grace period ends, not when it began."""
+    ends = metadata.get("deletionTimestamp")
+    return None if ends is None else _seconds(ends) - float(metadata.get("deletionGracePeriodSeconds") or 0)
+
+
+def _is_evicted(status: Json, conditions: Mapping[str, Json]) -> bool:
+    disrupted = conditions.get("DisruptionTarget", {}).get("status") == "True"
+    return disrupted or status.get("reason") in _LOST_NODE_REASONS
+
+
+def _problem(status: Json, conditions: Mapping[str, Json]) -> str | None:
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        if reason.startswith(_PROBLEM_WAITS):
+            return f"{reason}: {_why_waiting(container, waiting)}"
+        if _keeps_crashing(container):
+            return f"CrashLoopBackOff: {_why_waiting(container, waiting)}"
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return f"Unschedulable: {scheduled.get('message', '')}"
+    return None
+
+
+def _keeps_crashing(container: Json) -> bool:
+    """Between two pauses a crash loop looks like a start: it is none until the container gets ready."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    restarts = container.get("restartCount", 0)
+    return not container.get("ready") and restarts >= _CRASHES_TO_A_LOOP and bool(ended.get("exitCode"))
+
+
+def _why_waiting(container: Json, waiting: Json) -> str:
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    if ended.get("exitCode") is not None:
+        return f"container {container['name']} exited with {ended['exitCode']} ({ended.get('reason', 'Error')})"
+    message: str = waiting.get("message", "")
+    return message
+
+
+def _rollout(raw: Json, status: Json) -> Rollout:
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    replicas = status.get("replicas", 0)
+    failure = conditions.get("ReplicaFailure", {})
+    is_observed = status.get("observedGeneration", 0) >= raw["metadata"].get("generation", 0)
+    return Rollout(
+        settled=is_observed and status.get("updatedReplicas", 0) == replicas,
+        deadline_exceeded=is_observed and conditions.get("Progressing", {}).get("status") == "False",
+        paused=bool(raw["spec"].get("paused")),
+        replica_failure=failure.get("message") if failure.get("status") == "True" else None,
+    )
+
+
+def _owned(raw: Json, manager: str) -> Iterator[list[str]]:
+    """The leaves below spec that a manager applied, to the second level; enough to tell replicas from the rest."""
+    for entry in raw["metadata"].get("managedFields") or ():
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            fields = entry.get("fieldsV1") or {}
+            yield [f"{top}.{leaf}" for top, leaves in fields.items() for leaf in leaves if leaf != "."]
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()

@@ -1,0 +1,105 @@
+"""The worker pods by UID, those that are gone, and how long a pool's pods take to start."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from statistics import median
+from typing import Any
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.decide.fleet import Pod
+from jobtide_controller.kube.inventory.parse import GonePod, gone_of, pod_of, pool_of_pod, uid_of, version_of
+
+STARTS_KEPT = 20
+START_UNKNOWN_SECONDS = 10.0
+
+# A gone pod's rows are returned with the next reading; those of a pool that is held for hours come later.
+GONE_KEPT = 20_000
+
+
+class Presence(Enum):
+    """What is known of a UID that holds a claim, beside being gone."""
+
+    ALIVE = "alive"
+    UNKNOWN = "unknown"
+
+
+class Pods:
+    """Follows the watch; an event that is older than what is known changes nothing."""
+
+    def __init__(self) -> None:
+        self._by_pool: defaultdict[PoolRef, dict[str, Pod]] = defaultdict(dict)
+        self._known: dict[str, tuple[PoolRef, int]] = {}
+        self._gone: OrderedDict[str, GonePod] = OrderedDict()
+        self._starts: defaultdict[PoolRef, deque[float]] = defaultdict(lambda: deque(maxlen=STARTS_KEPT))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def upsert(self, raw: dict[str, Any]) -> PoolRef | None:
+        """The pool whose fleet looks different now, if any."""
+        pool, uid, version = pool_of_pod(raw), uid_of(raw), version_of(raw)
+        known = self._known.get(uid)
+        is_old = uid in self._gone if known is None else known[1] >= version
+        if pool is None or is_old:
+            return None
+        self._known[uid] = (pool, version)
+        before, now = self._by_pool[pool].get(uid), pod_of(raw)
+        self._by_pool[pool][uid] = now
+        if now.ready and now.ready_at is not None and not (before and before.ready_at):
+            self._starts[pool].append(max(0.0, now.ready_at - now.created_at))
+        if now.finished:
+            self._remember(uid, gone_of(raw))
+        return pool if before != now else None
+
+    def forget(self, raw: dict[str, Any]) -> PoolRef | None:
+        """A pod was deleted: its containers run no more."""
+        if pool_of_pod(raw) is None:
+            return None
+        self._remember(uid_of(raw), gone_of(raw))
+        return self._drop(uid_of(raw))
+
+    def vanished(self, uid: str) -> PoolRef | None:
+        """A pod is absent from a list that is newer than all we know of it."""
+        self._remember(uid, GonePod(gives_back=True))
+        return self._drop(uid)
+
+    def absent(self, present: AbstractSet[str], list_version: int) -> list[str]:
+        """UIDs that a full list should have had."""
+        return [uid for uid, (_, version) in self._known.items() if uid not in present and version <= list_version]
+
+    def of(self, pool: PoolRef) -> tuple[Pod, ...]:
+        return tuple(self._by_pool[pool].values()) if pool in self._by_pool else ()
+
+    def start_seconds(self, pool: PoolRef) -> float:
+        """The usual time from creation to ready."""
+        starts = self._starts.get(pool)
+        return median(starts) if starts else START_UNKNOWN_SECONDS
+
+    def whereabouts(self, uid: str) -> GonePod | Presence:
+        gone = self._gone.get(uid)
+        if gone is not None:
+            return gone
+        return Presence.ALIVE if uid in self._known else Presence.UNKNOWN
+
+    def forget_pool(self, pool: PoolRef) -> None:
+        self._starts.pop(pool, None)
+
+    def _remember(self, uid: str, gone: GonePod) -> None:
+        # What was first seen counts: a crash stays a crash when the pod is cleared away.
+        self._gone.setdefault(uid, gone)
+        while len(self._gone) > GONE_KEPT:
+            self._gone.popitem(last=False)
+
+    def _drop(self, uid: str) -> PoolRef | None:
+        known = self._known.pop(uid, None)
+        if known is None:
+            return None
+        pool, _ = known
+        pods = self._by_pool[pool]
+        pods.pop(uid, None)
+        if not pods:
+            del self._by_pool[pool]
+        return pool

@@ -1,0 +1,126 @@
+"""The pools, and which of them read which types of which database."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.render.facts import Overlap
+
+# 10,000 pools as objects are 140 MB, as text 20 MB. Those that have something to do are looked at in every tick, and
+# so many of them stay parsed.
+PARSED_POOLS = 1_000
+
+
+class PoolEntry:
+    """One pool as the API server has it; its status is ours and follows our own writes. Kept as text, for there are
+    many pools and most of them rest.
+    """
+
+    __slots__ = ("_pool", "_status", "database", "generation", "ref", "template_hash", "types", "uid", "version")
+
+    def __init__(
+        self, uid: str, ref: PoolRef, pool: JobWorkerPool, version: int, status: Mapping[str, Any] | None
+    ) -> None:
+        self.uid = uid
+        self.ref = ref
+        self.version = version
+        self.generation = pool.metadata.generation
+        self.database = pool.spec.database
+        self.types = pool.spec.types
+        self.template_hash: str | None = None  # of the manifest, once it was needed
+        self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        self.status = status
+
+    @property
+    def pool(self) -> JobWorkerPool:
+        return _pool_of(self._pool)
+
+    @property
+    def status(self) -> Mapping[str, Any] | None:
+        return None if self._status is None else _status_of(self._status)
+
+    @status.setter
+    def status(self, status: Mapping[str, Any] | None) -> None:
+        self._status = None if status is None else json.dumps(status, separators=(",", ":"))
+
+
+@lru_cache(maxsize=PARSED_POOLS)
+def _pool_of(text: bytes) -> JobWorkerPool:
+    return JobWorkerPool.model_validate_json(text)
+
+
+@lru_cache(maxsize=PARSED_POOLS)
+def _status_of(text: str) -> Mapping[str, Any]:
+    status: Mapping[str, Any] = json.loads(text)
+    return status
+
+
+class Pools:
+    """By UID, with the way back from a type to its pools: a reading is handed out without looking at all pools."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, PoolEntry] = {}
+        self._uids: dict[PoolRef, str] = {}
+        self._by_type: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
+
+    def __iter__(self) -> Iterator[PoolEntry]:
+        return iter(list(self._entries.values()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, uid: str) -> PoolEntry | None:
+        return self._entries.get(uid)
+
+    def by_ref(self, ref: PoolRef) -> PoolEntry | None:
+        return self._entries.get(self._uids.get(ref, ""))
+
+    def put(self, entry: PoolEntry) -> None:
+        self.drop(entry.uid)
+        self._entries[entry.uid] = entry
+        self._uids[entry.ref] = entry.uid
+        for type_ in entry.types:
+            self._by_type[entry.database].setdefault(type_, set()).add(entry.uid)
+
+    def drop(self, uid: str) -> PoolEntry | None:
+        entry = self._entries.pop(uid, None)
+        if entry is None:
+            return None
+        if self._uids.get(entry.ref) == uid:
+            del self._uids[entry.ref]
+        by_type = self._by_type[entry.database]
+        for type_ in entry.types:
+            by_type[type_].discard(uid)
+            if not by_type[type_]:
+                del by_type[type_]
+        if not by_type:
+            del self._by_type[entry.database]
+        return entry
+
+    def databases(self) -> set[str]:
+        return set(self._by_type)
+
+    def types(self, database: str) -> list[str]:
+        """Every type that some pool of this database handles."""
+        return list(self._by_type.get(database, ()))
+
+    def of_type(self, database: str, type_: str) -> set[str]:
+        return self._by_type.get(database, {}).get(type_, set())
+
+    def of_database(self, database: str) -> list[PoolEntry]:
+        return [entry for entry in self._entries.values() if entry.database == database]
+
+    def overlaps(self, entry: PoolEntry) -> tuple[Overlap, ...]:
+        """Types that another pool of the same database handles too."""
+        found = []
+        for type_ in entry.types:
+            others = self.of_type(entry.database, type_) - {entry.uid}
+            if others:
+                found.append(Overlap(type_, tuple(sorted(str(self._entries[uid].ref) for uid in others))))
+        return tuple(found)

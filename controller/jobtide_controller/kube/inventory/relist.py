@@ -1,0 +1,128 @@
+"""Full lists: they fill the inventory before the first decision, and repair missed events afterwards.
+
+kopf never compares a new list with what it knew: an object that was deleted while its watch was broken would stay for
+ever. Each list is consistent at its resourceVersion; what is newer than that in the inventory is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, Api, ApiError, Json, Resource
+from jobtide_controller.kube.inventory.parse import uid_of
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.loop.cooperative import in_turns
+from jobtide_controller.render.deployment import MANAGED_BY, NAME_LABEL, WORKER_NAME
+from jobtide_controller.telemetry.events import Emit, Relisted, RelistFailed
+
+WORKER_SELECTOR = f"{NAME_LABEL}={WORKER_NAME}," + ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+AFTER_START_SECONDS = 15.0
+FIRST_RETRY_SECONDS = (0.5, 5.0)
+
+# Between two pauses in which probes are answered and the lease is renewed.
+OBJECTS_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is listed, and how the inventory takes it."""
+
+    resource: Resource
+    selector: str | None
+    upsert: Callable[[Json], bool]
+    forget_absent: Callable[[AbstractSet[str], int], int]
+
+
+class Relister:
+    """Pools first: a Deployment or pod means something only beside its pool."""
+
+    def __init__(self, api: Api, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
+        self._api = api
+        self._kinds = (
+            _Kind(POOLS, None, inventory.upsert_pool, inventory.forget_absent_pools),
+            _Kind(DEPLOYMENTS, WORKER_SELECTOR, inventory.upsert_deployment, inventory.forget_absent_deployments),
+            _Kind(PODS, WORKER_SELECTOR, inventory.upsert_pod, inventory.forget_absent_pods),
+        )
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._emit = emit
+        self._asked = asyncio.Event()
+        self._trouble: str | None = None  # said once, however long it lasts
+
+    async def fill(self) -> None:
+        """The first lists, until they succeed: nothing may be decided before."""
+        pause, longest = FIRST_RETRY_SECONDS
+        while not await self._pass(is_first=True):
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
+            pause = min(longest, 2 * pause)
+
+    async def run(self, resync_seconds: float) -> None:
+        """The first time soon: what was deleted between our first lists and the watch's start has no event. And soon
+        again when a list failed.
+        """
+        self._asked.set()
+        while True:
+            pause = resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreads lists
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), pause)
+                self._asked.clear()
+                await asyncio.sleep(min(AFTER_START_SECONDS, pause))
+            if not await self.run_once():
+                self._asked.set()
+
+    def soon(self) -> None:
+        """The watch has a gap, and goes on now."""
+        self._asked.set()
+
+    async def run_once(self) -> bool:
+        """Compare everything once; whether all lists were read."""
+        return await self._pass(is_first=False)
+
+    async def pod_uids(self) -> set[str]:
+        """Every pod of the namespaces that we may see, whoever made it. Raises ApiError."""
+        found: set[str] = set()
+        for namespace in self._namespaces:
+            async for page in self._api.list_pages(PODS.path(namespace), accept=METADATA_ONLY):
+                found |= {uid_of(item) for item in page["items"]}
+        return found
+
+    async def _pass(self, *, is_first: bool) -> bool:
+        for kind in self._kinds:
+            started = time.monotonic()
+            try:
+                count, repaired = await self._compare(kind)
+            except ApiError as error:
+                if str(error) != self._trouble:
+                    self._emit(RelistFailed(kind.resource.plural, str(error)))
+                self._trouble = str(error)
+                return False
+            seconds = time.monotonic() - started
+            self._emit(Relisted(kind.resource.plural, count, 0 if is_first else repaired, seconds))
+        self._trouble = None
+        return True
+
+    async def _compare(self, kind: _Kind) -> tuple[int, int]:
+        """All namespaces; how many objects there are, and how many of them were news.
+
+        An object is let go as soon as it was looked at: 10,000 of them at once are half a gigabyte. The oldest list's
+        version counts for what is absent, so that nothing newer is dropped.
+        """
+        present: set[str] = set()
+        versions: list[int] = []
+        repaired = 0
+        for namespace in self._namespaces:
+            first = True
+            async for page in self._api.list_pages(kind.resource.path(namespace), label_selector=kind.selector):
+                if first:
+                    versions.append(int(page["metadata"]["resourceVersion"]))
+                    first = False
+                async for raw in in_turns(page["items"], OBJECTS_AT_ONCE):
+                    present.add(uid_of(raw))
+                    repaired += kind.upsert(raw)
+        return len(present), repaired + kind.forget_absent(present, min(versions))

@@ -1,0 +1,179 @@
+"""What the cluster looks like, in memory: pools, their Deployments and pods. The watch writes it, the tick reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.kube.inventory.changes import Changes
+from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
+from jobtide_controller.kube.inventory.pods import Pods
+from jobtide_controller.kube.inventory.pools import PoolEntry, Pools
+from jobtide_controller.kube.inventory.tombstones import Tombstones
+from jobtide_controller.telemetry.events import Emit, ObjectRejected
+
+Raw = dict[str, Any]
+
+
+class Inventory:
+    """Upserts by resourceVersion, so that late and repeated events, lists and our own writes' answers all fit."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.pools = Pools()
+        self.pods = Pods()
+        self.changes = Changes()
+        self._deployments: dict[str, Deployment] = {}  # by the owning pool's UID
+        self._owners: dict[str, str] = {}  # Deployment UID -> the owning pool's
+        self._rejected: dict[str, int] = {}
+        self._gone = Tombstones()
+        self._emit = emit
+
+    def upsert_pool(self, raw: Raw) -> bool:
+        """Whether what the user asks for is new."""
+        uid, version = uid_of(raw), version_of(raw)
+        known = self.pools.get(uid)
+        if uid in self._gone or (known is not None and known.version >= version):
+            return False
+        if raw["metadata"].get("deletionTimestamp"):
+            # Deleted in the foreground: what we make anew now, the garbage collector would wait for.
+            return self._forget_pool(uid)
+        if known is not None and known.generation == raw["metadata"].get("generation", 0):
+            known.version, known.status = version, raw.get("status")
+            return False
+        try:
+            pool = JobWorkerPool.model_validate({**raw, "status": None})
+        except ValidationError as error:
+            self._reject(raw, uid, version, error)
+            return False
+        self._rejected.pop(uid, None)
+        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"))
+        if known is not None and known.database != entry.database:
+            self.changes.mark(known.database, uid)
+        self.pools.put(entry)
+        self._mark_with_overlaps(entry)
+        return True
+
+    def forget_pool(self, raw: Raw) -> bool:
+        return self._forget_pool(uid_of(raw))
+
+    def upsert_deployment(self, raw: Raw) -> bool:
+        uid = uid_of(raw)
+        known = self._deployments.get(self._owners.get(uid, ""))
+        if uid in self._gone or (known is not None and known.uid == uid and known.version >= version_of(raw)):
+            return False
+        deployment = deployment_of(raw)
+        if deployment is None:
+            return False
+        before = self._deployments.get(deployment.owner_uid)
+        if before is not None and before.version >= deployment.version:
+            return False
+        if before is not None and before.uid != uid:
+            self._owners.pop(before.uid, None)
+        self._deployments[deployment.owner_uid] = deployment
+        self._owners[uid] = deployment.owner_uid
+        self._mark(deployment.owner_uid)
+        return True
+
+    def forget_deployment(self, raw: Raw) -> bool:
+        return self._forget_deployment(uid_of(raw))
+
+    def upsert_pod(self, raw: Raw) -> bool:
+        return self._mark_ref(self.pods.upsert(raw))
+
+    def forget_pod(self, raw: Raw) -> bool:
+        """Its jobs wait to be returned: the pool's database is woken even if the pool is gone already."""
+        changed = self._mark_ref(self.pods.forget(raw))
+        pool = pool_of_pod(raw)
+        if pool is not None and self.pools.by_ref(pool) is None:
+            for database in self.pools.databases():
+                self.changes.wake(database)
+        return changed
+
+    def forget_absent_pools(self, present: AbstractSet[str], list_version: int) -> int:
+        """Those that a full list of this version should have had; how many there were."""
+        absent = [entry.uid for entry in self.pools if entry.uid not in present and entry.version <= list_version]
+        return sum([self._forget_pool(uid) for uid in absent])
+
+    def forget_absent_deployments(self, present: AbstractSet[str], list_version: int) -> int:
+        absent = [
+            known.uid
+            for known in self._deployments.values()
+            if known.uid not in present and known.version <= list_version
+        ]
+        return sum([self._forget_deployment(uid) for uid in absent])
+
+    def forget_absent_pods(self, present: AbstractSet[str], list_version: int) -> int:
+        absent = self.pods.absent(present, list_version)
+        for uid in absent:
+            self._mark_ref(self.pods.vanished(uid))
+        return len(absent)
+
+    def deployment(self, pool_uid: str) -> Deployment | None:
+        return self._deployments.get(pool_uid)
+
+    def fleet(self, entry: PoolEntry, reading: Reading | Unreadable) -> Fleet:
+        """The pool's workers as the decision looks at them."""
+        deployment = self._deployments.get(entry.uid)
+        return Fleet(
+            want=None if deployment is None else deployment.replicas,
+            pods=self.pods.of(entry.ref),
+            busy_uids=frozenset() if isinstance(reading, Unreadable) else frozenset(reading.pods),
+            start_seconds=self.pods.start_seconds(entry.ref),
+        )
+
+    def _mark_with_overlaps(self, entry: PoolEntry) -> None:
+        """The pool, and those that share a type with it: their conditions say so."""
+        self.changes.mark(entry.database, entry.uid)
+        for type_ in entry.types:
+            for uid in self.pools.of_type(entry.database, type_):
+                self.changes.mark(entry.database, uid)
+
+    def _forget_pool(self, uid: str) -> bool:
+        self._rejected.pop(uid, None)
+        self._gone.add(uid)
+        entry = self.pools.drop(uid)
+        if entry is None:
+            return False
+        if self.pools.by_ref(entry.ref) is None:
+            self.pods.forget_pool(entry.ref)
+        self._mark_with_overlaps(entry)
+        return True
+
+    def _forget_deployment(self, uid: str) -> bool:
+        self._gone.add(uid)
+        owner = self._owners.pop(uid, None)
+        known = self._deployments.get(owner) if owner is not None else None
+        if owner is None or known is None or known.uid != uid:
+            return False
+        del self._deployments[owner]
+        self._mark(owner)
+        return True
+
+    def _mark(self, pool_uid: str) -> None:
+        entry = self.pools.get(pool_uid)
+        if entry is not None:
+            self.changes.mark(entry.database, pool_uid)
+
+    def _mark_ref(self, ref: PoolRef | None) -> bool:
+        if ref is None:
+            return False
+        entry = self.pools.by_ref(ref)
+        if entry is not None:
+            self.changes.mark(entry.database, entry.uid)
+        else:
+            self.pods.forget_pool(ref)  # a pod that outlives its pool teaches nobody anything
+        return True
+
+    def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
+        """The API server lets no such object in; an older release of the CRD may have."""
+        if self._rejected.get(uid) == version:
+            return
+        self._rejected[uid] = version
+        words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        self._emit(ObjectRejected("JobWorkerPool", ref_of(raw), uid, words))

@@ -1,0 +1,258 @@
+"""Follows pools, their Deployments and pods: each event goes into the inventory, nothing is decided here.
+
+kopf has a thread and an event loop of its own. Its operator() takes over the signals of the main thread and, as it
+ends, waits for and cancels every task that was made while it ran; neither may happen to the pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+from kubernetes.aio.client import Configuration
+
+from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, load_configuration
+from jobtide_controller.kube.inventory.kopf_log import Reach, heard
+from jobtide_controller.kube.inventory.relist import WORKER_SELECTOR
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.telemetry.events import Emit, Event, Failed, WatchEnded, WatchFound, WatchLost
+
+# A service account's token is replaced well before its hour is over; kopf asks again when this has passed.
+LOGIN_SECONDS = 600
+
+CLOSING_SECONDS = 0.25
+
+# The first pause before kopf is started anew, and the longest.
+RESTART_SECONDS = (0.25, 30.0)
+
+# Between two pauses in which probes are answered and the lease is renewed.
+EVENTS_AT_ONCE = 50
+
+Raw = dict[str, Any]
+Handle = Callable[[Raw], object]
+Deliver = Callable[[Handle, Raw], None]
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies every object for handlers of changes, which we don't have."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is written on users' objects."""
+
+
+class _NoMemories(ResourceMemories):
+    """kopf remembers three kilobytes of each object for daemons and retries, which we don't have either."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
+
+
+class _Patience:
+    """Pauses between attempts of one request. An API server that is away for an hour is no reason to give up."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1.0, 2.0, 3.0), itertools.repeat(5.0))
+
+
+class Watch:
+    """Follows until it is cancelled. Where kopf gives up (an error within a stream that it does not know, rights that
+    are gone) it is started anew, which reads everything again; `on_gap` then has deletions looked for, as it has when
+    the API server was out of reach.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        namespaces: tuple[str, ...],
+        emit: Emit,
+        on_gap: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._inventory = inventory
+        self._namespaces = namespaces
+        self._emit = emit
+        self._on_gap = on_gap
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell(event: Event) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._tell, event)
+
+        reach = Reach(lambda why: tell(WatchLost(why)), lambda seconds: tell(WatchFound(seconds)))
+        with heard(reach):
+            await self._follow_for_ever()
+
+    async def _follow_for_ever(self) -> None:
+        pause, longest = RESTART_SECONDS
+        while True:
+            started = time.monotonic()
+            why = await self._follow()
+            pause = RESTART_SECONDS[0] if time.monotonic() - started > longest else min(longest, 2 * pause)
+            self._emit(WatchEnded(why, pause))
+            await asyncio.sleep(pause)
+            self._on_gap()
+
+    async def _follow(self) -> str:
+        """Until kopf ends; why it did."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[str] = loop.create_future()
+        events = _Events(self._handle, loop)
+        stop = threading.Event()
+
+        def work() -> None:
+            why = _operate(registry(self._inventory, events.put), self._namespaces, stop)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, ended, why)
+
+        threading.Thread(target=work, name="kopf", daemon=True).start()
+        try:
+            return await ended
+        finally:
+            stop.set()
+
+    def _tell(self, event: Event) -> None:
+        self._emit(event)
+        if isinstance(event, WatchFound):
+            self._on_gap()
+
+    def _handle(self, handle: Handle, raw: Raw) -> None:
+        try:
+            handle(raw)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._emit(Failed(f"an event of {raw.get('kind')}", traceback.format_exc()))
+
+
+class _Events:
+    """From kopf's thread to the pipeline's: in order, and with one call to wake it for many events."""
+
+    def __init__(self, handle: Deliver, loop: asyncio.AbstractEventLoop) -> None:
+        self._handle = handle
+        self._loop = loop
+        self._waiting: deque[tuple[Handle, Raw]] = deque()
+
+    def put(self, handle: Handle, raw: Raw) -> None:
+        self._waiting.append((handle, raw))
+        if len(self._waiting) == 1:  # else the other thread is on its way, or at one before this
+            self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        try:
+            for _ in range(min(EVENTS_AT_ONCE, len(self._waiting))):
+                try:
+                    self._handle(*self._waiting[0])
+                finally:
+                    self._waiting.popleft()  # not before: an empty queue is what has `put` wake us
+        finally:
+            if self._waiting:
+                self._loop.call_soon(self._take)
+
+
+def _settle(ended: asyncio.Future[str], why: str) -> None:
+    if not ended.done():
+        ended.set_result(why)
+
+
+def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
+    """`on.event` alone: anything more of kopf would write annotations or finalizers on users' objects. Which
+    Deployments and pods come is said to the API server, in operator_settings().
+    """
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.event(POOLS.group, POOLS.version, POOLS.plural, registry=made)
+    async def pool(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_pool if is_gone else inventory.upsert_pool, event["object"])
+
+    @kopf.on.event(DEPLOYMENTS.group, DEPLOYMENTS.version, DEPLOYMENTS.plural, registry=made)
+    async def deployment(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_deployment if is_gone else inventory.upsert_deployment, event["object"])
+
+    @kopf.on.event(PODS.version, PODS.plural, registry=made)
+    async def pod(event: Mapping[str, Any], **_: Any) -> None:
+        is_gone = event["type"] == "DELETED"
+        deliver(inventory.forget_pod if is_gone else inventory.upsert_pod, event["object"])
+
+    @kopf.on.login(registry=made)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection_info(await load_configuration())
+
+    return made
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # kopf's own Events
+    settings.scanning.disabled = True  # needs rights on CRDs and namespaces that we don't use
+    settings.peering.standalone = True  # our Lease decides who acts
+    settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Patience()
+    settings.watching.server_timeout = 300
+    settings.watching.inactivity_timeout = 70
+    settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
+    settings.watching.label_selectors["", PODS.plural] = WORKER_SELECTOR
+    settings.watching.chunk_size = 100
+    # A task, a queue and the last event of each object would live as long after it.
+    settings.queueing.idle_timeout = 0.1
+    settings.persistence.diffbase_storage = _NoDifferences()
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The same way to the API server as our own client's, to be asked for again before a token runs out."""
+    token = configuration.api_key.get("BearerToken") or ""
+    scheme, _, secret = token.rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=secret or None,
+        scheme=scheme or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        expiration=datetime.now(UTC) + timedelta(seconds=LOGIN_SECONDS),
+    )
+
+
+def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
+    """kopf until it ends; why it did."""
+    try:
+        asyncio.run(_operator(made, namespaces, stop))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with these words
+        return f"{type(error).__name__}: {error}"
+    return "kopf returned"
+
+
+async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> None:
+    try:
+        await kopf.operator(
+            registry=made,
+            settings=operator_settings(),
+            memories=_NoMemories(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            stop_flag=stop,
+        )
+    finally:
+        stop.set()  # a thread of the loop's executor waits for it, and the loop for that thread
+        # kopf closes its connections without waiting; with TLS that takes some turns of the loop.
+        await asyncio.sleep(CLOSING_SECONDS)

@@ -1,0 +1,112 @@
+"""Kubernetes Events: the controller's events that a person looks for in `kubectl describe`, few of each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
+from jobtide_controller.kube.api.client import EVENTS, ApiError, Json
+from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.telemetry import events
+
+CONTROLLER = "jobtide.dev/controller"
+NOTE_LIMIT = 1024  # bytes; the API server refuses longer ones
+SAME_SECONDS = 60.0  # the same about the same pool is said once in this time
+REMEMBERED = 10_000
+
+
+class EventWriter(Protocol):
+    async def create(self, what: str, path: str, body: Json) -> Json: ...
+
+
+class EventRecorder:
+    """A subscriber. What is too much is left out: Events inform, the status is the record."""
+
+    def __init__(
+        self,
+        writer: EventWriter,
+        emit: events.Emit,
+        *,
+        instance: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        spawn: Callable[[Coroutine[Any, Any, None]], object] = asyncio.create_task,
+    ) -> None:
+        self._writer = writer
+        self._emit = emit
+        self._instance = instance
+        self._monotonic = monotonic
+        self._spawn = spawn
+        self._pace = Pace(per_second=5.0, burst=25.0, monotonic=monotonic)
+        self._said: dict[tuple[str, str, str], float] = {}
+        self._tasks: set[object] = set()
+
+    def __call__(self, event: events.Event, /) -> None:
+        match event:
+            case events.Decided(pool, uid, before, after, _, message, _):
+                action = "ScaledUp" if after > before else "ScaledDown"
+                note = f"{before} -> {after} workers: {message}"
+                self._record(pool, uid, action, note, is_warning=False, once=False)
+            case events.ReasonChanged(pool, uid, _, good, reason, message):
+                self._record(pool, uid, reason, message or reason, is_warning=not good, once=True)
+            case events.ObjectRejected(_, pool, uid, message):
+                self._record(pool, uid, "InvalidSpec", message, is_warning=True, once=True)
+            case _:
+                pass
+
+    def _record(self, pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, once: bool) -> None:
+        if once and self._is_repeated((uid, reason, note)):
+            return
+        if not self._pace.try_take():
+            return
+        body = _event(pool, uid, reason, note, is_warning=is_warning, instance=self._instance)
+        task = self._spawn(self._send(pool, body))
+        self._tasks.add(task)
+        if isinstance(task, asyncio.Task):
+            task.add_done_callback(self._tasks.discard)
+
+    def _is_repeated(self, key: tuple[str, str, str]) -> bool:
+        now = self._monotonic()
+        said_at = self._said.get(key)
+        if said_at is not None and now - said_at < SAME_SECONDS:
+            return True
+        if len(self._said) >= REMEMBERED:
+            self._said.clear()
+        self._said[key] = now
+        return False
+
+    async def _send(self, pool: PoolRef, body: Json) -> None:
+        try:
+            await self._writer.create("event", EVENTS.path(pool.namespace), body)
+        except NotLeadingError:
+            return  # its new holder sees the same and says it
+        except ApiError as error:
+            if not error.namespace_ends:
+                self._emit(events.EventRefused(pool, str(error)))
+
+
+def _event(pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, instance: str) -> Json:
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{pool.name}-", "namespace": pool.namespace},
+        "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "type": "Warning" if is_warning else "Normal",
+        "reason": reason[:128],
+        "action": "Scale" if reason.startswith("Scaled") else "Report",
+        "note": note.encode()[:NOTE_LIMIT].decode(errors="ignore"),
+        "reportingController": CONTROLLER,
+        "reportingInstance": instance[:128],
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": pool.namespace,
+            "name": pool.name,
+            "uid": uid,
+        },
+    }

@@ -1,0 +1,228 @@
+"""The conditions of a pool, and the one word that sums them up.
+
+| condition | True | False, by reason | Unknown |
+|---|---|---|---|
+| Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, or why the database can't be read | |
+| DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed, ReadingStale | |
+| SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
+| ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
+| KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
+| Progressing | workers come or go (ScalingUp, ScalingDown, RollingOut) | they are as asked for (Settled) | |
+| Paused | the user paused it (Paused) | NotPaused | |
+| Stalled | it can't go on by itself: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
+
+Ready says whether Jobtide does its work; a limit that the user set is in ScalingActive, never in Ready, so
+that GitOps tools, which read Ready and Stalled (kstatus), show such a pool as healthy.
+"""  # noqa: E501 - the truth table
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
+from jobtide_controller.decide.clamps import is_paused
+from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.decide.reasons import Note, Reason
+from jobtide_controller.render import display, sentence
+from jobtide_controller.render.facts import Context, Facts, Judgement
+
+POOLS_NAMED = 3
+
+SCHEMA_BLINDNESS = frozenset({Blindness.TABLE_MISSING, Blindness.GRANT_MISSING, Blindness.SCHEMA_WRONG})
+
+_LIMITING = {
+    Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
+    Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
+    Reason.CAPPED_BY_TENANT: "jobs wait whose tenants run as many at once as tenants.maxConcurrent allows",
+    Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
+    Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
+}
+
+_PROBLEMS = (
+    (("ImagePull", "ErrImage", "InvalidImageName"), "ImagePull"),
+    (("CrashLoop",), "CrashLoop"),
+    (("Unschedulable",), "Unschedulable"),
+    (("CreateContainer", "FailedMount"), "ConfigError"),
+)
+
+
+def judge(facts: Facts) -> tuple[Judgement, ...]:
+    return (
+        _ready(facts),
+        _database_reachable(facts.reading),
+        _schema_ready(facts),
+        _scaling_active(facts),
+        _keeping_up(facts),
+        _progressing(facts),
+        _paused(facts),
+        _stalled(facts),
+    )
+
+
+def word(facts: Facts) -> str:
+    """The REASON column: what a user has to know first."""
+    ready, stalled = _ready(facts), _stalled(facts)
+    if ready.status != "True":
+        # "Unreachable" alone would leave open what can't be reached.
+        return "DatabaseUnreachable" if ready.reason == Blindness.UNREACHABLE else ready.reason
+    if stalled.status == "True":
+        return stalled.reason
+    if Note.ALL_FAILING in facts.decision.notes:
+        return Note.ALL_FAILING
+    if facts.context.overlaps and facts.decision.reason in (Reason.IDLE, Reason.STEADY, Reason.STABILIZING):
+        return "TypesOverlap"
+    return facts.decision.reason
+
+
+def _ready(facts: Facts) -> Judgement:
+    if facts.context.conflict is not None:
+        return Judgement("Ready", "False", "Conflict", facts.context.conflict)
+    if facts.context.apply_error is not None:
+        return Judgement("Ready", "False", "ApplyFailed", facts.context.apply_error)
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("Ready", "False", facts.reading.reason, sentence.unreadable(facts.reading))
+    return Judgement("Ready", "True", "Applied", "the last decision came from a fresh reading and was applied")
+
+
+def _database_reachable(reading: Reading | Unreadable) -> Judgement:
+    if isinstance(reading, Unreadable) and reading.reason not in SCHEMA_BLINDNESS:
+        return Judgement("DatabaseReachable", "False", reading.reason, sentence.unreadable(reading))
+    return Judgement("DatabaseReachable", "True", "Read", "the database answers")
+
+
+def _schema_ready(facts: Facts) -> Judgement:
+    reading, warnings = facts.reading, facts.context.schema_warnings
+    if isinstance(reading, Unreadable):
+        if reading.reason in SCHEMA_BLINDNESS:
+            return Judgement("SchemaReady", "False", reading.reason, reading.message)
+        return Judgement("SchemaReady", "Unknown", reading.reason, "the database can't be read")
+    if warnings:
+        return Judgement("SchemaReady", "False", "IndexMissing", "; ".join(warnings))
+    return Judgement("SchemaReady", "True", "Complete", "table, grants and index are there")
+
+
+def _scaling_active(facts: Facts) -> Judgement:
+    decision, context = facts.decision, facts.context
+    if is_paused(facts.spec, facts.now):
+        return Judgement("ScalingActive", "False", "Paused", _pause_message(facts.spec))
+    if decision.reason is Reason.PINNED:
+        return Judgement("ScalingActive", "False", decision.reason, _LIMITING[Reason.PINNED])
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("ScalingActive", "Unknown", facts.reading.reason, "held while the database can't be read")
+    if decision.reason in _LIMITING:
+        return Judgement("ScalingActive", "False", decision.reason, _limiting_message(facts))
+    if context.overlaps:
+        return Judgement("ScalingActive", "False", "TypesOverlap", _overlap_message(context))
+    return Judgement("ScalingActive", "True", "Active", "the table alone decides")
+
+
+def _keeping_up(facts: Facts) -> Judgement:
+    if isinstance(facts.reading, Unreadable):
+        return Judgement("KeepingUp", "Unknown", facts.reading.reason, "the database can't be read")
+    if is_paused(facts.spec, facts.now):
+        return Judgement("KeepingUp", "Unknown", "Paused", "jobs wait because the pool is paused")
+    for note, words in _BEHIND:
+        if note in facts.decision.notes:
+            return Judgement("KeepingUp", "False", note, words(facts))
+    if facts.spec.jobs_per_worker is not None:
+        return Judgement("KeepingUp", "True", "NoPromise", "jobsPerWorker decides; no waiting time is promised")
+    return Judgement("KeepingUp", "True", "Keeping", "no job waits longer than maxWaitSeconds")
+
+
+def _progressing(facts: Facts) -> Judgement:
+    wanted, ready = facts.decision.replicas, facts.fleet.ready
+    if ready < wanted:
+        return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {wanted} workers are ready")
+    if ready > wanted:
+        return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers on the way to {wanted}")
+    if not facts.context.rollout.settled:
+        return Judgement("Progressing", "True", "RollingOut", "workers are replaced by those of the new template")
+    return Judgement("Progressing", "False", "Settled", "the workers are as asked for")
+
+
+def _paused(facts: Facts) -> Judgement:
+    if is_paused(facts.spec, facts.now):
+        return Judgement("Paused", "True", "Paused", _pause_message(facts.spec))
+    return Judgement("Paused", "False", "NotPaused")
+
+
+def _stalled(facts: Facts) -> Judgement:
+    context, rollout = facts.context, facts.context.rollout
+    if context.conflict is not None:
+        return Judgement("Stalled", "True", "Conflict", context.conflict)
+    if facts.fleet.ready < facts.decision.replicas or not rollout.settled:
+        if rollout.replica_failure is not None:
+            return Judgement("Stalled", "True", "QuotaExceeded", rollout.replica_failure)
+        problem = next((pod.problem for pod in facts.fleet.pods if pod.problem and not pod.ready), None)
+        if problem is not None:
+            return Judgement("Stalled", "True", problem_reason(problem), problem)
+        if rollout.deadline_exceeded:
+            return Judgement("Stalled", "True", "RolloutBlocked", "the Deployment makes no progress; see its events")
+    return Judgement("Stalled", "False", "NotStalled")
+
+
+def problem_reason(problem: str) -> str:
+    """A pod's trouble in one word: ErrImagePull and ImagePullBackOff are the same to its owner."""
+    for prefixes, reason in _PROBLEMS:
+        if problem.startswith(prefixes):
+            return reason
+    return "PodProblem"
+
+
+def _pause_message(spec: JobWorkerPoolSpec) -> str:
+    if spec.paused_until is None:
+        return "paused until paused is false; jobs wait"
+    return f"paused until {spec.paused_until.isoformat()}; jobs wait"
+
+
+def _failing_message(facts: Facts) -> str:
+    del facts
+    return "every attempt that was seen to end has failed; the rows' result has the last error, the workers' logs all"
+
+
+def _missed_message(facts: Facts) -> str:
+    """With what keeps the number of workers from being what the promise needs."""
+    counted = facts.decision.numbers
+    waited = 0.0 if counted is None else counted.oldest_seconds
+    limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
+    why = "".join(f"; {sentence.clamped(clamp)}" for clamp in limits)
+    return (
+        f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); "
+        f"the oldest due one waits for {display.age(waited)} now{why}"
+    )
+
+
+def _below_start_message(facts: Facts) -> str:
+    return (
+        f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that meet none wait longer than most of "
+        f"maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas to 1 or more, or promise a longer time"
+    )
+
+
+def _limiting_message(facts: Facts) -> str:
+    words, share = _LIMITING[facts.decision.reason], facts.fleet.share
+    if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
+        return words
+    return (
+        f"{words}: of the {share.budget} that the workers of all pools of {facts.spec.database} share, this pool has "
+        f"{share.workers * share.connections}, {share.connections} for each of {share.workers} workers"
+    )
+
+
+def _overlap_message(context: Context) -> str:
+    shared = [f"{overlap.type} is handled by {_some(overlap.pools)} too" for overlap in context.overlaps]
+    return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"
+
+
+def _some(pools: tuple[str, ...]) -> str:
+    """Enough to find the others by: a thousand pools may have one type."""
+    more = len(pools) - POOLS_NAMED
+    return ", ".join(pools[:POOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+# The first that holds: while everything fails, waiting is the lesser trouble.
+_BEHIND: tuple[tuple[Note, Callable[[Facts], str]], ...] = (
+    (Note.ALL_FAILING, _failing_message),
+    (Note.PROMISE_MISSED, _missed_message),
+    (Note.PROMISE_BELOW_START, _below_start_message),
+)

@@ -1,0 +1,115 @@
+"""The container named worker: it gets what it does not set itself. docs/architecture.md has the contract."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobtide_controller.api.spec import Tenants
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+
+DATABASE_VOLUME = "jobtide-database"
+DATABASE_DIRECTORY = "/var/run/jobtide/database"
+DATABASE_ENV = "JOBTIDE_DATABASE_URL_FILE"
+OWN_DATABASE_ENV = "JOBTIDE_DATABASE_URL"
+PORT_ENV = "JOBTIDE_HTTP_PORT"
+HTTP_PORT = 8080
+NO_PORT = 0  # a worker that serves nothing has nothing to probe
+
+
+def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
+    """The container as it runs."""
+    given = {entry["name"] for entry in container.get("env", ())}
+    ours = [entry for entry in _environment(pool) if entry["name"] not in given]
+    if OWN_DATABASE_ENV in given:  # two ways to the database would leave open which one counts
+        ours = [entry for entry in ours if entry["name"] != DATABASE_ENV]
+    port = _port(container)
+    return {
+        "command": ["jobtide", "worker"],
+        **_probes(port),
+        **container,
+        "env": [*container.get("env", ()), *ours],
+        "ports": _ports(container, port),
+        "volumeMounts": _mounts(container, own_database=bool(given & {DATABASE_ENV, OWN_DATABASE_ENV})),
+        "securityContext": _security(container.get("securityContext", {})),
+    }
+
+
+def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
+    spec = pool.spec
+    values = {
+        DATABASE_ENV: f"{DATABASE_DIRECTORY}/url",
+        "JOBTIDE_POOL": f"{pool.metadata.namespace}/{pool.metadata.name}",
+        "JOBTIDE_TYPES": json.dumps(list(spec.types)),
+        "JOBTIDE_CONCURRENCY": str(spec.concurrency),
+        "JOBTIDE_DRAIN_SECONDS": str(spec.drain_seconds),
+        "JOBTIDE_MAX_ATTEMPTS": str(spec.retry.max_attempts),
+        "JOBTIDE_RETRY_BASE_SECONDS": str(spec.retry.base_seconds),
+        "JOBTIDE_RETRY_MAX_SECONDS": str(spec.retry.max_seconds),
+        PORT_ENV: str(HTTP_PORT),
+        **_caps(spec.tenants),
+    }
+    return [
+        *({"name": name, "value": value} for name, value in values.items()),
+        _from_field("JOBTIDE_POD_UID", "metadata.uid"),
+        _from_field("JOBTIDE_POD_NAME", "metadata.name"),
+    ]
+
+
+def _caps(tenants: Tenants) -> dict[str, str]:
+    caps = {}
+    if tenants.max_concurrent is not None:
+        caps["JOBTIDE_TENANT_MAX_CONCURRENT"] = str(tenants.max_concurrent)
+    if tenants.overrides:
+        caps["JOBTIDE_TENANT_OVERRIDES"] = json.dumps(dict(sorted(tenants.overrides.items())))
+    return caps
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    # With the version that the API server would fill in: a fieldRef is compared as a whole, and one that differs
+    # from what is stored is a conflict between our two managers.
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def _port(container: dict[str, Any]) -> int:
+    """The template's own port counts for the probes too."""
+    own = [entry.get("value") for entry in container.get("env", ()) if entry["name"] == PORT_ENV]
+    return int(own[0]) if own and own[0] and own[0].isdecimal() else HTTP_PORT
+
+
+def _probes(port: int) -> dict[str, Any]:
+    """A database that is away makes workers unready and restarts none: only /readyz looks at it."""
+    if port == NO_PORT:
+        return {}
+
+    def get(path: str) -> dict[str, Any]:
+        return {"httpGet": {"path": path, "port": port}}
+
+    return {
+        "startupProbe": {**get("/livez"), "periodSeconds": 1, "failureThreshold": 120},
+        "readinessProbe": {**get("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3},
+        "livenessProbe": {**get("/livez"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+    }
+
+
+def _ports(container: dict[str, Any], port: int) -> list[dict[str, Any]]:
+    given = list(container.get("ports", ()))
+    taken = any(entry.get("containerPort") == port or entry.get("name") == "metrics" for entry in given)
+    if taken or port == NO_PORT:
+        return given
+    return [*given, {"name": "metrics", "containerPort": port, "protocol": "TCP"}]
+
+
+def _mounts(container: dict[str, Any], *, own_database: bool) -> list[dict[str, Any]]:
+    given = list(container.get("volumeMounts", ()))
+    if own_database or any(mount["mountPath"] == DATABASE_DIRECTORY for mount in given):
+        return given
+    return [*given, {"name": DATABASE_VOLUME, "mountPath": DATABASE_DIRECTORY, "readOnly": True}]
+
+
+def _security(given: dict[str, Any]) -> dict[str, Any]:
+    """As the restricted Pod Security standard asks. The root file system stays writable: handlers use /tmp."""
+    ours: dict[str, Any] = {"capabilities": {"drop": ["ALL"]}}
+    if not given.get("privileged"):
+        ours["allowPrivilegeEscalation"] = False
+    return {**ours, **given}

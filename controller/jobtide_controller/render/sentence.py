@@ -1,0 +1,90 @@
+"""A decision as one sentence, with the numbers that it follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from jobtide_controller.decide.arithmetic import ceil
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.reading import Unreadable
+from jobtide_controller.decide.required import Numbers
+from jobtide_controller.decide.scaling import Decision
+from jobtide_controller.render import display
+
+_RULE_WORDS = {
+    ClampName.UNREADABLE: "held while the database can't be read",
+    ClampName.COLD_START: "how long such jobs take is not known yet",
+    ClampName.ALL_FAILING: "held while every attempt fails",
+    ClampName.CONNECTION_BUDGET: "limited by the database's connections ({limit:g} workers)",
+    ClampName.MAX_REPLICAS: "limited by maxReplicas ({limit:g})",
+    ClampName.MIN_REPLICAS: "kept at minReplicas ({limit:g})",
+    ClampName.STABILIZATION: "held until fewer have been enough for {limit:g} s",
+    ClampName.BUSY_WORKERS: "kept for {limit:g} workers that are busy or about to be",
+    ClampName.PINNED: "pinned by replicas ({limit:g})",
+    ClampName.PAUSED: "paused",
+}
+
+
+def sentence(decision: Decision) -> str:
+    """8,140 due, oldest 3m12s, 24 running, 2.1 s a job: 41 workers; 41 -> 40 limited by maxReplicas (40)."""
+    parts = [] if decision.numbers is None else [_need(decision.numbers)]
+    return "; ".join([*parts, *(clamped(clamp) for clamp in decision.limited_by)])
+
+
+def clamped(clamp: Clamp) -> str:
+    words = _RULE_WORDS[clamp.name].format(limit=clamp.limit)
+    return words if clamp.before == clamp.after else f"{clamp.before} -> {clamp.after} {words}"
+
+
+def as_numbers(numbers: Numbers) -> dict[str, float]:
+    """For the status: camelCase and short, yet exact enough to reproduce the decision."""
+    return {_camel(name): _rounded(value) for name, value in asdict(numbers).items()}
+
+
+def from_numbers(stored: Mapping[str, float]) -> Numbers:
+    """The way back: what is not there is 0, and what a newer release added is left aside."""
+    known = {name: value for name in _FIELDS if (value := stored.get(_camel(name))) is not None}
+    return Numbers(**{name: _FIELDS[name](value) for name, value in known.items()})
+
+
+def unreadable(reading: Unreadable) -> str:
+    """Without times that move: the same failure is the same words."""
+    return f"{reading.message}; the workers stay as they are until the database can be read again"
+
+
+def _need(numbers: Numbers) -> str:
+    if not (numbers.due or numbers.running):
+        return _quiet(numbers)
+    known = [
+        f"{display.count(ceil(numbers.due))} due",
+        *([f"oldest {display.age(numbers.oldest_seconds)}"] if numbers.due else []),
+        f"{display.count(numbers.running)} running",
+        *([f"{numbers.service_seconds:.3g} s a job"] if numbers.service_seconds else []),
+    ]
+    law = f"{numbers.per_worker} a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
+    return f"{', '.join(known)}, {law}: {_workers(numbers.raw)}"
+
+
+def _quiet(numbers: Numbers) -> str:
+    if numbers.raw == 0:
+        return "nothing to do"
+    why = "a scheduled job falls due" if numbers.awake else "more jobs are expected"
+    return f"nothing waits, {why}: {_workers(numbers.raw)}"
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker" if number == 1 else f"{number} workers"
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.9g}")
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_FIELDS: dict[str, Callable[[float], Any]] = {field.name: type(field.default) for field in fields(Numbers)}

@@ -1,0 +1,176 @@
+"""The status of a pool, as a value: written only when it says something new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jobtide_controller.api.status import (
+    DECISIONS_KEPT,
+    MESSAGE_LIMIT,
+    ClampStatus,
+    Condition,
+    DecisionStatus,
+    Display,
+    JobWorkerPoolStatus,
+)
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.scaling import Decision
+from jobtide_controller.render import deployment, display, sentence, totals
+from jobtide_controller.render.conditions import judge, word
+from jobtide_controller.render.facts import Context, Facts, Judgement
+
+
+def render(  # noqa: PLR0917 - one value from each stage of the pipeline
+    pool: JobWorkerPool,
+    reading: Reading | Unreadable,
+    fleet: Fleet,
+    decision: Decision,
+    context: Context,
+    previous_status: Mapping[str, Any] | None,
+    now: float,
+) -> dict[str, Any]:
+    """The status as Kubernetes stores it; the previous one itself where nothing but the time has changed."""
+    previous = JobWorkerPoolStatus.model_validate(previous_status or {})
+    facts = Facts(pool.spec, reading, fleet, decision, context, now)
+    rendered = _status(pool, facts, previous).as_object()
+    if previous_status is not None and _timeless(rendered) == _timeless(previous_status):
+        return dict(previous_status)
+    return rendered
+
+
+def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) -> JobWorkerPoolStatus:
+    fleet, decision, generation = facts.fleet, facts.decision, pool.metadata.generation
+    present = sum(not (pod.terminating or pod.finished) for pod in fleet.pods)
+    status = JobWorkerPoolStatus(
+        observed_generation=generation,
+        reason=word(facts),
+        message=_message(facts),
+        replicas=present,
+        ready_replicas=fleet.ready,
+        busy_replicas=fleet.busy,
+        desired_replicas=decision.replicas,
+        selector=deployment.selector(pool),
+        limited_by=tuple(clamp.name for clamp in decision.limited_by),
+        limits=_limits(decision),
+        numbers=_numbers(decision, zeros=False),
+        decisions=_decisions(facts, previous),
+        conditions=_conditions(judge(facts), previous, generation, facts.now),
+    )
+    return status.model_copy(update=_depth(pool, facts, previous))
+
+
+def _depth(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) -> dict[str, Any]:
+    """What the reading says. Without one the totals are not known, and the details stay as of lastReadTime:
+    a restarted controller takes from them what it had learned.
+    """
+    limited_by = ", ".join(clamp.name for clamp in facts.decision.limited_by) or display.NONE
+    if isinstance(facts.reading, Unreadable):
+        return {
+            "types": previous.types,
+            "tenants": previous.tenants,
+            "last_read_time": previous.last_read_time,
+            "display": _unknown(limited_by),
+        }
+    total = totals.total(facts.reading)
+    return {
+        "pending": total.pending,
+        "scheduled": total.later,
+        "processing": total.running,
+        "oldest_seconds": int(total.oldest_seconds),
+        "tenants_total": total.tenants,
+        "types": totals.by_type(pool.spec, facts.reading, facts.decision.history),
+        "tenants": totals.top_tenants(pool.spec, facts.reading),
+        "last_read_time": _moment(facts.reading.taken_at),
+        "display": Display(
+            pending=display.count(total.pending, capped=total.capped),
+            oldest=display.age(total.oldest_seconds) if total.due else display.NONE,
+            busy=display.count(facts.fleet.busy),
+            processing=display.count(total.running),
+            tenants=display.count(total.tenants),
+            limited_by=limited_by,
+        ),
+    }
+
+
+def _unknown(limited_by: str) -> Display:
+    return Display(
+        pending=display.UNKNOWN,
+        oldest=display.UNKNOWN,
+        busy=display.UNKNOWN,
+        processing=display.UNKNOWN,
+        tenants=display.UNKNOWN,
+        limited_by=limited_by,
+    )
+
+
+def _message(facts: Facts) -> str:
+    if isinstance(facts.reading, Unreadable):
+        return sentence.unreadable(facts.reading)
+    return sentence.sentence(facts.decision)
+
+
+def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionStatus, ...]:
+    """The last changes, newest first. What was decided counts, not what is applied yet: a slow write is one."""
+    before = previous.decisions[0].replicas if previous.decisions else (facts.fleet.want or 0)
+    if facts.decision.replicas == before:
+        return previous.decisions
+    change = DecisionStatus(
+        time=_moment(facts.now),
+        replicas_before=before,
+        replicas=facts.decision.replicas,
+        reason=facts.decision.reason,
+        message=sentence.sentence(facts.decision),
+        limited_by=_limits(facts.decision),
+        numbers=_numbers(facts.decision, zeros=True),
+    )
+    return (change, *previous.decisions)[:DECISIONS_KEPT]
+
+
+def _limits(decision: Decision) -> tuple[ClampStatus, ...]:
+    return tuple(
+        ClampStatus(name=clamp.name, before=clamp.before, after=clamp.after, limit=clamp.limit)
+        for clamp in decision.limited_by
+    )
+
+
+def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
+    """Most pools are idle at most times, and every controller keeps their statuses in memory: no zeros there."""
+    if decision.numbers is None:
+        return {}
+    return {name: value for name, value in sentence.as_numbers(decision.numbers).items() if zeros or value}
+
+
+def _conditions(
+    judgements: tuple[Judgement, ...], previous: JobWorkerPoolStatus, generation: int, now: float
+) -> tuple[Condition, ...]:
+    since = {condition.type: condition for condition in previous.conditions}
+    return tuple(
+        Condition(
+            type=judgement.type,
+            status=judgement.status,
+            observed_generation=generation,
+            last_transition_time=_since(judgement, since.get(judgement.type), now),
+            reason=judgement.reason,
+            message=judgement.message[:MESSAGE_LIMIT],
+        )
+        for judgement in judgements
+    )
+
+
+def _since(judgement: Judgement, before: Condition | None, now: float) -> datetime:
+    if before is not None and before.status == judgement.status:
+        return before.last_transition_time
+    return _moment(now)
+
+
+def _timeless(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in status.items() if key != "lastReadTime"}
+
+
+def _moment(seconds: float) -> datetime:
+    """Whole seconds, as Kubernetes writes its own times."""
+    return datetime.fromtimestamp(int(seconds), UTC)

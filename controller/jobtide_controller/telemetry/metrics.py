@@ -1,0 +1,220 @@
+"""Prometheus: counters follow the events, gauges are read from memory at each scrape. No scrape asks a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reasons import Note
+from jobtide_controller.loop.budget import Budget
+from jobtide_controller.loop.report import Outcome
+from jobtide_controller.telemetry import events
+
+TENANTS_SHOWN = 10
+OTHER = "other"
+
+_READ_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_TICK_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolView:
+    ref: PoolRef
+    readable: bool
+    pending: int
+    processing: int
+    oldest_seconds: float
+    desired: int
+    ready: int
+    busy: int
+    behind: tuple[Note, ...]
+
+
+class Board(Collector):
+    """What was last known of every pool and database: the source of the gauges."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, _PoolView] = {}
+        self._readings: dict[str, Reading | Unreadable] = {}
+        self._budgets: dict[str, Budget] = {}
+
+    def put_pool(self, outcome: Outcome) -> None:
+        reading = outcome.reading
+        depths = [] if isinstance(reading, Unreadable) else list(reading.depths.values())
+        self._pools[outcome.entry.uid] = _PoolView(
+            ref=outcome.entry.ref,
+            readable=isinstance(reading, Reading),
+            pending=sum(depth.due + depth.later for depth in depths),
+            processing=sum(depth.running for depth in depths),
+            oldest_seconds=max((depth.oldest_age_seconds for depth in depths), default=0.0),
+            desired=outcome.decision.replicas,
+            ready=outcome.fleet.ready,
+            busy=outcome.fleet.busy,
+            behind=outcome.decision.notes,
+        )
+
+    def put_reading(self, database: str, reading: Reading | Unreadable | None) -> None:
+        """None: no pool reads this database any more."""
+        if reading is None:
+            self._readings.pop(database, None)
+        else:
+            self._readings[database] = reading
+
+    def put_budget(self, database: str, budget: Budget) -> None:
+        self._budgets[database] = budget
+
+    def drop_pool(self, uid: str) -> None:
+        self._pools.pop(uid, None)
+
+    def clear(self) -> None:
+        """We don't lead: another controller reports these."""
+        self._pools.clear()
+        self._readings.clear()
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._pool_metrics()
+        yield from self._database_metrics()
+        yield from self._budget_metrics()
+
+    def _pool_metrics(self) -> Iterator[Metric]:
+        labels = ["namespace", "pool"]
+        pending = GaugeMetricFamily("jobtide_pool_pending", "Jobs that wait for this pool.", labels=labels)
+        processing = GaugeMetricFamily("jobtide_pool_processing", "Jobs that run in this pool.", labels=labels)
+        oldest = GaugeMetricFamily(
+            "jobtide_pool_oldest_seconds", "Seconds that the oldest due job has waited.", labels=labels
+        )
+        desired = GaugeMetricFamily("jobtide_pool_desired_replicas", "Workers asked for.", labels=labels)
+        ready = GaugeMetricFamily("jobtide_pool_ready_replicas", "Workers that are ready.", labels=labels)
+        busy = GaugeMetricFamily("jobtide_pool_busy_replicas", "Workers that run at least one job.", labels=labels)
+        behind = GaugeMetricFamily("jobtide_pool_behind", "1 while a pool doesn't keep up.", labels=[*labels, "reason"])
+        for view in self._pools.values():
+            who = [view.ref.namespace, view.ref.name]
+            desired.add_metric(who, view.desired)
+            ready.add_metric(who, view.ready)
+            for reason in view.behind:
+                behind.add_metric([*who, reason], 1)
+            if view.readable:  # unknown is not zero
+                pending.add_metric(who, view.pending)
+                processing.add_metric(who, view.processing)
+                oldest.add_metric(who, view.oldest_seconds)
+                busy.add_metric(who, view.busy)
+        yield from (pending, processing, oldest, desired, ready, busy, behind)
+
+    def _database_metrics(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            "jobtide_database_readable", "1 while the database can be read; the reason where it can't.",
+            labels=["database", "reason"],
+        )  # fmt: skip
+        by_type = GaugeMetricFamily("jobtide_type_pending", "Jobs of this type that wait.", labels=["database", "type"])
+        by_tenant = GaugeMetricFamily(
+            "jobtide_tenant_pending", f"Waiting jobs of the {TENANTS_SHOWN} tenants with the most, and of all others.",
+            labels=["database", "tenant"],
+        )  # fmt: skip
+        for database, reading in self._readings.items():
+            if isinstance(reading, Unreadable):
+                up.add_metric([database, reading.reason], 0)
+                continue
+            up.add_metric([database, ""], 1)
+            for type_, count in _sums(reading, by="type").items():
+                by_type.add_metric([database, type_], count)
+            for tenant, count in _top(_sums(reading, by="tenant_id")).items():
+                by_tenant.add_metric([database, tenant], count)
+        yield from (up, by_type, by_tenant)
+
+    def _budget_metrics(self) -> Iterator[Metric]:
+        """Only of databases that have one and that we divide, so only in the controller that leads."""
+        budget = GaugeMetricFamily(
+            "jobtide_connection_budget", "Connections for the workers of all pools.", labels=["database"]
+        )
+        granted = GaugeMetricFamily(
+            "jobtide_connections_granted", "Connections of all workers that may run now.", labels=["database"]
+        )
+        for database in self._readings:
+            limit = self._budgets.get(database)
+            if limit is not None and limit.connections is not None:
+                budget.add_metric([database], limit.connections)
+                granted.add_metric([database], limit.granted)
+        yield from (budget, granted)
+
+
+class Metrics:
+    """A subscriber, and the registry behind /metrics."""
+
+    def __init__(self, board: Board) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(board)
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self._leader = gauge("jobtide_leader", "1 in the controller that acts.")
+        self._reads = histogram(
+            "jobtide_read_seconds", "What the depth statement took.", ["database"], buckets=_READ_BUCKETS
+        )
+        self._ticks = histogram(
+            "jobtide_tick_seconds", "A whole tick: read, decide, hand on.", ["database"], buckets=_TICK_BUCKETS
+        )
+        self._keys = gauge("jobtide_read_keys", "Types and tenants in the last reading.", ["database"])
+        self._losses = counter(
+            "jobtide_database_losses", "Times that a database became unreadable.", ["database", "reason"]
+        )
+        self._decisions = counter("jobtide_decisions", "Changes of a pool's number of workers.", ["reason"])
+        self._limits = counter("jobtide_limited_decisions", "Such changes that a limit altered.", ["limit"])
+        self._writes = histogram("jobtide_write_seconds", "Requests that change the cluster.", ["what", "code"])
+        self._retries = counter("jobtide_write_retries", "Writes that will be tried again.", ["what"])
+        self._rescued = counter(
+            "jobtide_rescued_jobs", "Jobs of gone pods returned to the queue.", ["database", "attempt"]
+        )
+        self._repairs = counter("jobtide_relist_repairs", "Objects whose events had been missed.", ["kind"])
+        self._rejected = counter("jobtide_rejected_objects", "Objects that can't be understood.")
+        self._bugs = counter("jobtide_bugs", "Errors that nobody foresaw; each is in the log.")
+
+    def __call__(self, event: events.Event, /) -> None:  # noqa: C901 - one flat table
+        match event:
+            case events.LeaderChanged(leading, _):
+                self._leader.set(int(leading))
+            case events.Ticked(database, read_seconds, keys, _, seconds):
+                self._reads.labels(database).observe(read_seconds)
+                self._ticks.labels(database).observe(seconds)
+                self._keys.labels(database).set(keys)
+            case events.DatabaseLost(database, reason, _):
+                self._losses.labels(database, reason).inc()
+            case events.Decided(reason=reason, limited_by=limited_by):
+                self._decisions.labels(reason).inc()
+                for name in limited_by:
+                    self._limits.labels(name).inc()
+            case events.Wrote(what, seconds, code):
+                self._writes.labels(what, str(code)).observe(seconds)
+            case events.WriteFailed(what=what):
+                self._retries.labels(what).inc()
+            case events.Rescued(database, _, jobs, gave_back):
+                self._rescued.labels(database, "given_back" if gave_back else "counted").inc(jobs)
+            case events.Relisted(kind, _, repaired, _):
+                self._repairs.labels(kind).inc(repaired)
+            case events.ObjectRejected():
+                self._rejected.inc()
+            case events.Failed():
+                self._bugs.inc()
+            case _:
+                pass
+
+
+def _sums(reading: Reading, *, by: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, depth in reading.depths.items():
+        name = getattr(key, by)
+        sums[name] = sums.get(name, 0) + depth.due + depth.later
+    return sums
+
+
+def _top(sums: dict[str, int]) -> dict[str, int]:
+    """The largest by name, the rest as one: a million tenants are eleven series."""
+    ranked = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in ranked[TENANTS_SHOWN:])
+    return {**dict(ranked[:TENANTS_SHOWN]), OTHER: rest} if len(ranked) > TENANTS_SHOWN else dict(ranked)

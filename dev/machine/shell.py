@@ -1,0 +1,71 @@
+"""Runs other programs; a failure becomes one error that shows the command and its last words."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from dev.machine.errors import DevError
+
+Argument = str | Path
+
+
+class Runner(Protocol):
+    """How a part of this package runs a program; tests pass one that writes the commands down."""
+
+    def __call__(
+        self,
+        arguments: Sequence[Argument],
+        *,
+        input_text: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> str: ...
+
+
+class CommandError(DevError):
+    """A program ended with an exit code other than zero, or could not be started."""
+
+
+def run(
+    arguments: Sequence[Argument],
+    *,
+    input_text: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """The program's standard output; raises CommandError when it fails."""
+    command = [str(argument) for argument in arguments]
+    try:
+        completed = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            input=input_text,
+            stdin=subprocess.DEVNULL if input_text is None else None,
+            env=None if environ is None else {**os.environ, **environ},
+        )
+    except FileNotFoundError:
+        raise CommandError(f"`{command[0]}` is not installed, and `{shlex.join(command)}` needs it") from None
+    if completed.returncode != 0:
+        words = last_lines(completed.stderr or completed.stdout)
+        raise CommandError(f"`{shlex.join(command)}` ended with exit code {completed.returncode}: {words}")
+    return completed.stdout
+
+
+def succeeds(runner: Runner, arguments: Sequence[Argument]) -> bool:
+    """Whether the program runs and ends well, for questions whose answer may be no."""
+    try:
+        runner(arguments)
+    except CommandError:
+        return False
+    return True
+
+
+def last_lines(text: str, count: int = 8) -> str:
+    """The end of a program's output: its reason is nearly always there."""
+    return "\n".join(text.strip().splitlines()[-count:]) or "(it said nothing)"

@@ -1,0 +1,97 @@
+"""What the machine must offer, and one clear sentence where it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from dev.machine.errors import DevError
+from dev.machine.progress import step
+from dev.machine.shell import CommandError, Runner, run, succeeds
+
+DISK_NEEDED_BYTES = 6 * 1024**3
+NETWORK_TROUBLE = re.compile(
+    r"dial tcp|no such host|connection refused|timed? ?out|tls handshake|server misbehaving|proxyconnect|"
+    r"name or service not known|temporary failure|could not resolve|failed to fetch|max retries|newconnectionerror|"
+    r"dns error|error sending request|client error \(connect\)|couldn't download",
+    re.IGNORECASE,
+)
+
+
+def require_program(name: str, remedy: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise DevError(f"`{name}` was not found on the PATH: {remedy}")
+    return Path(found)
+
+
+def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
+    """Checked before long work, because half-written images and build caches are what fills a disk."""
+    existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < needed_bytes:
+        raise DevError(
+            f"{existing} has {free_bytes / 1024**3:.1f} GB free and this needs about "
+            f"{needed_bytes / 1024**3:.0f} GB: free some, or set JOBTIDE_CACHE to a folder on a larger disk"
+        )
+
+
+def network_trouble(words: str) -> bool:
+    """Whether a program's last words say that it could not reach something."""
+    return NETWORK_TROUBLE.search(words) is not None
+
+
+def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
+    if user_id() != 0:
+        raise DevError(
+            "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
+            "or name a cluster that is there with CONTEXT=..."
+        )
+
+
+def require_free_port(address: str, port: int, purpose: str, runner: Runner = run) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            raise DevError(
+                f"port {port} on {address}, which {purpose} needs, is in use by "
+                f"{_listener(port, runner)}: stop that program and run this again"
+            ) from None
+
+
+def ensure_packages(programs: dict[str, str], runner: Runner = run, user_id: Callable[[], int] = os.geteuid) -> None:
+    """Installs the Debian packages whose programs (package -> a file or command it brings) are missing."""
+    missing = sorted(package for package, program in programs.items() if not _present(program))
+    if not missing:
+        return
+    names = " ".join(missing)
+    if user_id() != 0 or shutil.which("apt-get") is None:
+        raise DevError(f"these Debian packages are missing: {names}; run `apt-get install {names}` as root")
+    environ = {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    with step(f"Installing {names}", usual="20 to 60 s"):
+        try:
+            runner(["apt-get", "update", "-qq"], environ=environ)
+            runner(install, environ=environ)
+        except CommandError as error:
+            raise DevError(f"apt could not install {names}; is the package mirror reachable? {error}") from error
+
+
+def _present(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
+
+
+def _listener(port: int, runner: Runner) -> str:
+    query = ["ss", "-Hltnp", f"sport = :{port}"]
+    if not succeeds(runner, query):
+        return "another program"
+    users = runner(query).partition('users:(("')[2]
+    name, _, rest = users.partition('"')
+    process_id = rest.partition("pid=")[2].partition(",")[0]
+    return f"{name} (process {process_id})" if name and process_id else "another program"

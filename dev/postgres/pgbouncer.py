@@ -1,0 +1,105 @@
+"""A real PgBouncer in transaction mode in front of a Server: what most hosted Postgres puts before its database.
+
+with PgBouncer(server) as pooler:
+    psycopg.connect(pooler.url("main"))
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dev.machine.system import ensure_packages
+from dev.postgres.programs import ServerError, account, popen_as_owner
+from dev.postgres.server import Server
+
+_START_SECONDS = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class PgBouncer:
+    """Few server connections for many clients, so that clients do meet each other's."""
+
+    server: Server
+    pool_size: int = 3
+    port: int = field(init=False, default=0)
+    _directory: Path = field(init=False)
+    _process: subprocess.Popen[bytes] | None = field(init=False, default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        ensure_packages({"pgbouncer": "/usr/sbin/pgbouncer"})
+        self._directory = Path(tempfile.mkdtemp(prefix="jobtide-pgbouncer-"))
+        self._directory.chmod(0o755)
+        self.port = _free_port()
+        self._configure()
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def start(self) -> None:
+        self._process = popen_as_owner(["/usr/sbin/pgbouncer", "-q", str(self._directory / "pgbouncer.ini")])
+        until = time.monotonic() + _START_SECONDS
+        while not _answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise ServerError(f"pgbouncer did not answer on port {self.port} within {_START_SECONDS:g} s")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Drops every client at once, as a crash or a restart does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def url(self, dbname: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{dbname}"
+
+    def _configure(self) -> None:
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": self.port,
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": self.pool_size,
+            "max_client_conn": 200,
+            "unix_socket_dir": "",
+        }
+        where = f"host={self.server.host} port={self.server.port} user=postgres"
+        lines = [
+            "[databases]",
+            f"* = {where}",
+            "[pgbouncer]",
+            *(f"{name} = {value}" for name, value in settings.items()),
+        ]
+        file = self._directory / "pgbouncer.ini"
+        file.write_text("\n".join(lines) + "\n")
+        if os.geteuid() == 0:
+            os.chown(file, account().pw_uid, account().pw_gid)
+
+
+def _answers(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found

@@ -1,0 +1,242 @@
+"""Real PostgreSQL servers for tests, benchmarks and the demo: Debian's 15 and the wheel's 18.
+
+    with Server(version=18) as server:
+        psycopg.connect(server.url("postgres"))
+
+A server lives in a temporary directory and ends with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import quote
+
+from dev.postgres.programs import VERSIONS, ServerError, account, binaries, popen_as_owner, run
+
+__all__ = ["VERSIONS", "Server", "ServerError"]
+
+SUPERUSER = "postgres"
+
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
+
+# Losing a test's data in a power cut is fine; waiting for a disk in every test is not.
+VOLATILE = {"fsync": "off", "full_page_writes": "off"}
+DEFAULTS = {
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_min_messages": "warning",
+}
+
+# Closing its standard input, also by dying, is how the owner of a server lets go of it.
+GUARD = 'cat >/dev/null; "$1" -D "$2/data" -m immediate stop >/dev/null 2>&1; rm -rf "$2"'
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """One PostgreSQL server on loopback TCP and a socket; `trust` unless a password is given.
+
+    Its files are lost in a power cut, and in memory where there is room, unless it is `durable`.
+    """
+
+    version: int = 18
+    settings: Mapping[str, str] = field(default_factory=dict)
+    durable: bool = False
+    password: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    directory: Path = field(init=False)
+    _guard: subprocess.Popen[bytes] | None = field(init=False, default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        try:
+            self.create()
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.destroy()
+
+    def create(self) -> None:
+        """initdb; `start()` follows."""
+        pg_ctl = self.bin / "pg_ctl"  # first: it may have to be installed, or be nowhere
+        self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-", dir=self._parent()))
+        self.port = self.port or _free_port(self.host)
+        if os.geteuid() == 0:
+            owner = account()
+            os.chown(self.directory, owner.pw_uid, owner.pw_gid)
+        self._guard = popen_as_owner(["sh", "-c", GUARD, "guard", str(pg_ctl), str(self.directory)])
+        self._initdb()
+        self._configure()
+
+    def start(self) -> None:
+        """Start and wait until connections are accepted."""
+        run([self.bin / "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start"], log=self.log)
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        """Stop and wait; `immediate` is a crash that the next start recovers from."""
+        run([self.bin / "pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop"])
+
+    def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL the postmaster and all its backends, as the kernel's out-of-memory killer would."""
+        postmaster = self.pid
+        family = [postmaster, *_children(postmaster)]
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _wait_until(lambda: not any(map(_alive, family)), seconds=30, what=f"processes {family} to end")
+        if not _wait_until(lambda: not _exists(postmaster), seconds=2):
+            # Nobody reaps it here, and the next postmaster would take the zombie for a running server.
+            (self.data / "postmaster.pid").unlink()
+
+    def promote(self) -> None:
+        run([self.bin / "pg_ctl", "-D", self.data, "-w", "promote"])
+
+    def become_standby(self) -> None:
+        """Restart in recovery without a primary: reads work, writes are refused, until `promote()`."""
+        self.stop()
+        run(["touch", self.data / "standby.signal"])
+        self.start()
+
+    def destroy(self) -> None:
+        """Stop the server if it runs and remove its directory."""
+        if self._guard is not None:
+            self._guard.communicate()
+            self._guard = None
+
+    def url(self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
+        password = password if password is not None else self.password
+        secret = f":{quote(password, safe='')}" if password is not None else ""
+        return f"postgresql://{quote(user, safe='')}{secret}@{self.host}:{self.port}/{quote(dbname, safe='')}"
+
+    @property
+    def dsn(self) -> str:
+        """The superuser's URL of the maintenance database."""
+        return self.url()
+
+    @property
+    def bin(self) -> Path:
+        """Where psql, pgbench and pg_dump of this version are."""
+        return binaries(self.version)
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's; FileNotFoundError when it does not run."""
+        return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def _parent(self) -> Path | None:
+        """Memory where there is plenty: a database is cloned there in 15 ms, on a busy disk in 300 ms."""
+        roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+        return MEMORY if roomy and not self.durable else None
+
+    def _initdb(self) -> None:
+        command: list[str | Path] = [
+            self.bin / "initdb",
+            "-D",
+            self.data,
+            "-U",
+            SUPERUSER,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
+        command += [
+            "--no-instructions",
+            "--no-sync",
+            "-A",
+            "trust" if self.password is None else "scram-sha-256",
+        ]
+        if self.password is None:
+            run(command)
+            return
+        secret = self.directory / "password"
+        secret.touch(mode=0o644)
+        secret.write_text(self.password)
+        try:
+            run([*command, f"--pwfile={secret}"])
+        finally:
+            secret.unlink()
+
+    def _configure(self) -> None:
+        settings = DEFAULTS | ({} if self.durable else VOLATILE) | dict(self.settings)
+        settings |= {
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": str(self.directory),
+        }
+        lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(lines)
+
+
+def _free_port(host: str) -> int:
+    """Below the ephemeral range, so that no client takes it while the server restarts."""
+    for port in random.SystemRandom().sample(range(20000, 30000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise ServerError(f"none of 100 ports tried between 20000 and 30000 is free on {host}")
+
+
+def _children(parent: int) -> list[int]:
+    """Backends lead process groups of their own, so only the parent's pid finds them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _wait_until(condition: Callable[[], bool], *, seconds: float, what: str | None = None) -> bool:
+    """Whether it came true in time; a ServerError instead of False where `what` is named."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            if what is None:
+                return False
+            raise ServerError(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.01)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

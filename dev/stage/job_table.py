@@ -1,0 +1,73 @@
+"""The demo's side of the table: it inserts as an application would, and reads what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from dev.demo.workload import DemoJob
+from dev.machine.errors import DevError
+from dev.stage.postgres import ClusterPostgres
+from jobtide.sql import load
+
+SQL = "dev.stage.sql"
+TENANT_PREFIX = "demo tenant "
+
+
+@dataclass(frozen=True, slots=True)
+class JobTable:
+    """One database's job_queue, for the demo's own tenants."""
+
+    postgres: ClusterPostgres
+    database: str = "main"
+
+    def clear(self) -> None:
+        """As if no demo had run here."""
+        with self.postgres.connect(self.database) as conn:
+            conn.execute(load(SQL, "ledger"))
+            conn.execute(load(SQL, "clear"), {"name": f"{TENANT_PREFIX}%"})
+            conn.execute("TRUNCATE jobtide_demo.transitions")
+
+    def add_tenants(self, names: Iterable[str]) -> dict[UUID, str]:
+        with self.postgres.connect(self.database) as conn:
+            statement = "INSERT INTO tenants (name) VALUES (%s) RETURNING id"
+            return {conn.execute(statement, [TENANT_PREFIX + name]).fetchall()[0][0]: name for name in names}
+
+    def insert(self, jobs: Sequence[DemoJob]) -> None:
+        """Plain rows, a few hundred a transaction: created_at is when the transaction began."""
+        copy = "COPY job_queue (id, tenant_id, type, payload) FROM STDIN"
+        with self.postgres.connect(self.database) as conn:
+            for start in range(0, len(jobs), 500):
+                with conn.cursor().copy(copy) as rows:
+                    for job in jobs[start : start + 500]:
+                        rows.write_row((job.id, job.tenant_id, job.type, json.dumps(job.payload)))
+
+    def unfinished(self, tenants: Iterable[UUID]) -> int | None:
+        """Jobs that have not come to an end; None while the database does not answer."""
+        try:
+            with self.postgres.connect(self.database, within_seconds=0) as conn:
+                return int(conn.execute(load(SQL, "unfinished"), {"tenants": list(tenants)}).fetchall()[0][0])
+        except (psycopg.OperationalError, DevError):
+            return None
+
+    def rows(self, tenants: Iterable[UUID]) -> dict[UUID, Row]:
+        with self.postgres.connect(self.database) as conn:
+            found = conn.execute(load(SQL, "rows"), {"tenants": list(tenants)}).fetchall()
+        return {row[0]: Row(*row) for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job at the end, with what the ledger saw of it on its way."""
+
+    id: UUID
+    status: str
+    result: Any
+    attempts: int
+    accepted_ends: int  # how often it became completed or failed
+    wait_seconds: float | None  # from the insert to its first claim, by the database's clock

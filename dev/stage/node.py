@@ -1,0 +1,99 @@
+"""The local node's own processes: ended, frozen, started again, and kept alive like any service manager would."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dev.cluster.local import LocalCluster, components
+from dev.cluster.local.cluster import CERTIFICATE_NAMES, NODE_TOOLS
+from dev.cluster.local.components import Component
+from dev.cluster.pki import Credentials, ensure_credentials
+from dev.cluster.provider import Cluster
+from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
+from dev.stage.guard import frozen
+from dev.tools.toolchain import ensure_tools
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    cluster: LocalCluster
+    credentials: Credentials
+    components: dict[str, Component]
+    _down: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def killed(self, name: str) -> Iterator[None]:
+        """SIGKILL now; at the end of the block it is started again and works."""
+        with self._lock:
+            self._down.add(name)
+        try:
+            self.cluster.daemons.kill(name)
+            yield
+        finally:
+            with self._lock:
+                self._down.discard(name)
+                self._start_if_missing(name)
+            self.wait_healthy(name)
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        with frozen(sorted(self.cluster.daemons.running(name))):
+            yield
+        self.wait_healthy(name)
+
+    def wait_healthy(self, name: str) -> None:
+        wait_until(f"{name} being healthy again", self.components[name].healthy)
+
+    @contextlib.contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """A part that ends because another one is away is started again: systemd or a static pod would do it."""
+        keeper = threading.Thread(target=self._keep_alive, daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            keeper.join()
+
+    def _keep_alive(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            for name in self.components:
+                with self._lock:
+                    if name not in self._down:
+                        self._start_if_missing(name)
+
+    def _start_if_missing(self, name: str) -> None:
+        daemons = self.cluster.daemons
+        if not daemons.running(name):
+            daemons.start(name, self.components[name].command)
+
+
+def require_local(cluster: Cluster) -> LocalCluster:
+    """Any other cluster than our own is left alone."""
+    if not isinstance(cluster, LocalCluster):
+        raise DevError(
+            "chaos ends the node's own processes, so it runs on the local cluster only: CONTEXT=jobtide-local"
+        )
+    return cluster
+
+
+def local_node(cluster: LocalCluster) -> Node:
+    """Of a cluster that stands."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # what is started again inherits it
+    tools = ensure_tools(*NODE_TOOLS)
+    credentials = ensure_credentials(cluster.layout.pki, names=CERTIFICATE_NAMES)
+    parts = [
+        *components.control_plane(cluster.layout, credentials, tools),
+        *components.node(cluster.layout, tools),
+    ]
+    return Node(cluster, credentials, {part.name: part for part in parts})

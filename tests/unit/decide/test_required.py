@@ -1,0 +1,160 @@
+"""The raw want in worked numbers: the ordinary cases, before any limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtide_controller.decide.arrival_rate import Piece
+from jobtide_controller.decide.history import Group, History, Learned
+from jobtide_controller.decide.load import NO_LOAD, band, base, hold, is_over, lasting_load
+from jobtide_controller.decide.need import Situation, need, startable, youngest_age
+from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.decide.required import numbers
+from tests.unit.decide.builders import NOW, A, B, fleet, spec
+
+STEADY = tuple(Piece(NOW - age, 4.0) for age in reversed(range(60)))
+SLOW = Learned(slot_seconds=6_000, jobs=100)
+
+
+def _situation(depths=None, *, fields=None, workers=None, **history) -> Situation:
+    past = History(began_at=NOW - 3_600, read_at=NOW, **history)
+    policy = spec(**{"maxWaitSeconds": 30, "maxReplicas": 200, **(fields or {})})
+    return Situation(policy, Reading(NOW, depths or {}), workers or fleet(0, start_seconds=0.0), past, NOW)
+
+
+@pytest.mark.parametrize(
+    ("depth", "learned", "slots"),
+    [
+        pytest.param(Depth(due=3_000), {}, 125, id="short-jobs-share-slots"),
+        pytest.param(Depth(due=100), {"a": SLOW}, 100, id="long-jobs-need-one-each"),
+        pytest.param(Depth(due=60, oldest_age_seconds=14, mean_age_seconds=14), {}, 6, id="half-the-promise-is-gone"),
+        pytest.param(Depth(due=60, oldest_age_seconds=99, mean_age_seconds=99), {}, 10, id="late-rows-get-a-fifth"),
+    ],
+)
+def test_backlog_needs_the_slots_that_start_it_in_time(depth, learned, slots):
+    assert need(_situation({A: depth}, types=learned), 0.0).queue_slots == pytest.approx(slots, rel=0.04)
+
+
+def test_time_that_workers_take_to_start_is_missing_to_the_backlog():
+    situation = _situation({A: Depth(due=480)})
+    assert need(situation, 12.0).slots == pytest.approx(2 * need(situation, 0.0).slots)
+
+
+def test_capped_tenant_waits_for_its_own_slots_whatever_it_sends():
+    situation = _situation({A: Depth(due=60_000, running=10)}, fields={"tenants": {"maxConcurrent": 16}})
+    assert need(situation, 0.0).queue_slots == 6
+
+
+def test_jobs_that_run_hold_their_slots_for_a_part_of_the_time_left():
+    short = need(_situation({A: Depth(running=8)}), 0.0).occupied_slots
+    long = need(_situation({A: Depth(running=8)}, types={"a": SLOW}), 0.0).occupied_slots
+    assert short < 1
+    assert 6 < long < 8
+
+
+@pytest.mark.parametrize(
+    ("depth", "age"),
+    [
+        pytest.param(Depth(due=9, oldest_age_seconds=6, mean_age_seconds=4), 2, id="spread-evenly"),
+        pytest.param(Depth(due=9, oldest_age_seconds=6, mean_age_seconds=1), 0, id="mostly-young"),
+        pytest.param(Depth(due=9, oldest_age_seconds=6, mean_age_seconds=6), 6, id="all-of-one-age"),
+        pytest.param(Depth(due=9, oldest_age_seconds=6, mean_age_seconds=1, capped=True), 6, id="counting-stopped"),
+    ],
+)
+def test_time_left_counts_from_the_youngest_row(depth, age):
+    assert youngest_age(depth) == age
+
+
+def test_lasting_load_is_rate_times_service_time():
+    load = lasting_load(_situation(flow={Group("a", None): STEADY}))
+    assert load.slots == pytest.approx(4.0, rel=0.05)
+    assert load.silence_seconds == 0
+
+
+def test_lasting_load_of_a_capped_tenant_ends_at_its_cap():
+    fields = {"tenants": {"overrides": {"t1": 2}}}
+    flow = {Group("a", "t1"): STEADY, Group("a", None): STEADY}
+    assert lasting_load(_situation(fields=fields, flow=flow)).slots == pytest.approx(2 + 4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("slots", "service_seconds", "expected"),
+    [
+        pytest.param(9, 1, 9.033, id="short-jobs-need-no-headroom"),
+        pytest.param(9, 60, 11, id="long-jobs-need-two-thirds-of-a-deviation"),
+        pytest.param(9, 600, 12, id="never-more-than-one-deviation"),
+        pytest.param(0, 60, 0, id="no-load-no-headroom"),
+    ],
+)
+def test_base_adds_headroom_for_long_jobs_only(slots, service_seconds, expected):
+    assert base(slots, service_seconds, promise=30) == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("slots", "service_seconds", "expected"),
+    [
+        pytest.param(9.033, 1, (3, 3), id="inside"),
+        pytest.param(4.9, 1, (1, 2), id="either-will-do"),
+        pytest.param(8, 60, (2, 3), id="long-jobs-have-no-tail"),
+        pytest.param(0.01, 1, (1, 1), id="any-load-has-a-worker"),
+        pytest.param(0, 1, (0, 0), id="none-has-none"),
+    ],
+)
+def test_band_keeps_a_load_on_the_edge_from_flapping(slots, service_seconds, expected):
+    assert band(slots, service_seconds, promise=30, concurrency=4) == expected
+
+
+@pytest.mark.parametrize(
+    ("start_seconds", "service_seconds", "fields", "expected"),
+    [
+        pytest.param(5.7, 1, {}, 11.4, id="twice-the-start"),
+        pytest.param(1, 1, {}, 10, id="at-least-ten"),
+        pytest.param(5.7, 60, {}, 30, id="half-a-long-job"),
+        pytest.param(120, 1, {}, 60, id="at-most-a-minute"),
+        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 300}}, 300, id="as-the-user-says"),
+        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 0}}, 0, id="none-if-the-user-says-so"),
+    ],
+)
+def test_hold_follows_start_and_service_time(start_seconds, service_seconds, fields, expected):
+    load = NO_LOAD._replace(service_seconds=service_seconds)
+    assert hold(spec(**fields), fleet(start_seconds=start_seconds), load) == expected
+
+
+@pytest.mark.parametrize(
+    ("depths", "silence", "rate", "over"),
+    [
+        pytest.param({A: Depth(due=1)}, 999, 0.0, False, id="something-waits"),
+        pytest.param({A: Depth(running=1)}, 999, 0.0, False, id="something-runs"),
+        pytest.param({A: Depth(later=1)}, 37, 1.0, True, id="silent-for-longer-than-warm"),
+        pytest.param({}, 1, 0.02, True, id="next-row-too-far-away"),
+        pytest.param({}, 1, 0.05, False, id="next-row-soon"),
+    ],
+)
+def test_last_worker_stays_warm_only_for_a_row_that_comes_soon(depths, silence, rate, over):
+    load = NO_LOAD._replace(silence_seconds=silence, rows_per_second=rate)
+    assert is_over(_situation(depths), load, hold_seconds=12) is over
+
+
+@pytest.mark.parametrize(
+    ("depths", "fields", "raw"),
+    [
+        pytest.param({}, {}, 0, id="nothing"),
+        pytest.param({A: Depth(due=1)}, {}, 1, id="one-row"),
+        pytest.param({A: Depth(running=9)}, {}, 3, id="running-jobs-keep-their-workers"),
+        pytest.param({A: Depth(due=1_000), B: Depth(due=1_000)}, {}, 21, id="two-types-add-up"),
+        pytest.param({A: Depth(due=900, running=100)}, {"jobsPerWorker": 200}, 5, id="jobs-per-worker"),
+        pytest.param({A: Depth(later=1)}, {"jobsPerWorker": 200}, 0, id="jobs-per-worker-scheduled"),
+        pytest.param(
+            {A: Depth(due=900)}, {"jobsPerWorker": 10, "tenants": {"maxConcurrent": 30}}, 3, id="jobs-per-worker-capped"
+        ),
+    ],
+)
+def test_raw_want(depths, fields, raw):
+    policy = {"maxWaitSeconds": None, **fields} if "jobsPerWorker" in fields else fields
+    assert numbers(_situation(depths, fields=policy)).raw == raw
+
+
+def test_startable_rows_of_capped_tenants_end_at_what_they_may_add():
+    tenants = {"maxConcurrent": 5}
+    depths = {A: Depth(due=100, running=3), Key("b", "t1"): Depth(due=100), B: Depth(due=2)}
+    assert startable(_situation(depths, fields={"tenants": tenants})) == 2 + 2

@@ -1,0 +1,214 @@
+"""Pools that share a database's connections, tick by tick: never more than there are, and nobody waits for a turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtide_controller.decide.connection_shares import Bid
+from jobtide_controller.decide.reading import Key, PodRun
+from jobtide_controller.kube.write.apply import ConflictError
+from jobtide_controller.loop.budget import Budget
+from jobtide_controller.telemetry.events import Ticked
+from tests.unit.kube.objects import pod, pool
+from tests.unit.loop.world import World, blind
+
+CONNECTIONS = 12  # six workers
+READY_AT = "2026-11-24T12:00:04Z"
+
+
+@pytest.fixture
+def world():
+    return World(connections=CONNECTIONS)
+
+
+def busy_pool(world, name, jobs=40):
+    """Ten workers wanted."""
+    world.inventory.upsert_pool(pool(name, jobsPerWorker=4))
+    world.due(name, count=jobs)
+
+
+def start(world, name, count):
+    for number in range(count):
+        world.inventory.upsert_pod(pod(f"{name}-{number}", of=name, ready_at=READY_AT))
+
+
+def drain(world, name, number):
+    leaving = {"deletionTimestamp": "2026-11-24T12:30:00Z"}
+    world.inventory.upsert_pod(pod(f"{name}-{number}", of=name, ready_at=READY_AT, metadata=leaving))
+
+
+def end(world, name, number):
+    world.inventory.forget_pod(pod(f"{name}-{number}", of=name))
+
+
+def wanted(world):
+    return {entry.ref.name: world.inventory.deployment(entry.uid).replicas for entry in world.inventory.pools}
+
+
+def condition(world, name):
+    status = next(entry.status for entry in world.inventory.pools if entry.ref.name == name)
+    return {one["type"]: one for one in status["conditions"]}["ScalingActive"], status
+
+
+async def test_pools_that_wake_together_share_what_there_is(world):
+    for name in ("a", "b", "c"):
+        busy_pool(world, name)
+    await world.tick(times=3)
+    assert wanted(world) == {"a": 2, "b": 2, "c": 2}
+
+
+async def test_a_pool_alone_may_have_all_of_it(world):
+    busy_pool(world, "a")
+    world.inventory.upsert_pool(pool("idle"))
+    await world.tick(times=2)
+    assert wanted(world) == {"a": 6, "idle": 0}
+
+
+async def test_another_pool_begins_when_a_worker_has_ended_and_not_when_it_is_told_to(world):
+    busy_pool(world, "a")
+    await world.tick()
+    start(world, "a", 6)
+    world.due("a", count=0)
+    busy_pool(world, "b")
+    await world.tick(times=3)
+    assert wanted(world) == {"a": 3, "b": 0}
+    drain(world, "a", 5)
+    await world.tick(times=3)
+    assert wanted(world) == {"a": 3, "b": 0}
+    end(world, "a", 5)
+    await world.tick()
+    assert wanted(world) == {"a": 3, "b": 1}, "in the tick after its end"
+
+
+async def test_busy_workers_stay_until_their_jobs_end(world):
+    busy_pool(world, "a")
+    await world.tick()
+    start(world, "a", 6)
+    world.source.pods = {f"uid-a-{number}": PodRun({Key("a", "t"): 4}) for number in range(5)}
+    world.due("a", count=0)
+    busy_pool(world, "b")
+    await world.tick(times=3)
+    assert wanted(world) == {"a": 5, "b": 0}
+    end(world, "a", 5)
+    await world.tick()
+    assert wanted(world) == {"a": 5, "b": 1}
+
+
+async def test_a_pool_at_rest_below_its_minimum_gets_it_as_soon_as_there_is_room(world):
+    busy_pool(world, "a")
+    await world.tick()
+    start(world, "a", 6)
+    world.source.pods = {f"uid-a-{number}": PodRun({Key("a", "t"): 4}) for number in range(6)}
+    world.inventory.upsert_pool(pool("b", minReplicas=1))
+    await world.tick(times=20)
+    assert wanted(world) == {"a": 6, "b": 0}
+    world.due("a", count=0)
+    del world.source.pods["uid-a-5"]
+    await world.tick()
+    end(world, "a", 5)
+    await world.tick()
+    assert wanted(world) == {"a": 5, "b": 1}
+
+
+async def test_idle_pools_with_a_budget_are_not_looked_at(world):
+    for number in range(100):
+        world.inventory.upsert_pool(pool(f"p{number:03}", minReplicas=int(number < 3)))
+    for number in range(3):
+        start(world, f"p{number:03}", 1)
+    await world.until_at_rest()
+    looked = world.applier.looked
+    await world.tick(times=50)
+    assert world.applier.looked == looked
+    assert {event.pools for event in world.events.of(Ticked)[-50:]} == {0}
+
+
+async def test_one_pool_that_works_wakes_no_idle_one(world):
+    for number in range(20):
+        world.inventory.upsert_pool(pool(f"p{number:03}"))
+    busy_pool(world, "a", jobs=1)
+    await world.tick(10, times=50)
+    assert world.events.of(Ticked)[-1].pools == 1
+
+
+async def test_the_condition_says_whose_connections_they_are_and_how_many(world):
+    busy_pool(world, "a")
+    await world.tick()
+    start(world, "a", 6)
+    await world.tick(6, times=3)
+    scaling, status = condition(world, "a")
+    assert (scaling["status"], scaling["reason"], status["reason"]) == (
+        "False",
+        "CappedByConnections",
+        "CappedByConnections",
+    )
+    assert "of the 12 that the workers of all pools of main share, this pool has 12" in scaling["message"]
+    assert status["limits"][0] == {"name": "ConnectionBudget", "before": 10, "after": 6, "limit": 6.0}
+    assert "10 -> 6 limited by the database's connections (6 workers)" in status["message"]
+
+
+async def test_an_outage_changes_nobodys_share(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    await world.tick(times=2)
+    for name in ("a", "b"):
+        start(world, name, 3)
+    world.source.blind = blind()
+    await world.tick(60, times=10)
+    assert wanted(world) == {"a": 3, "b": 3}
+
+
+async def test_a_new_leader_divides_anew(world):
+    busy_pool(world, "a")
+    await world.tick()
+    world.leading = False
+    await world.tick()
+    world.leading = True
+    busy_pool(world, "b")
+    await world.tick(times=3)
+    assert wanted(world) == {"a": 3, "b": 3}
+
+
+async def test_a_deleted_pool_leaves_its_connections_to_the_others(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    await world.tick(times=2)
+    world.inventory.forget_pool(pool("b"))
+    del world.source.depths[Key("b", "t")]
+    await world.tick(times=2)
+    assert wanted(world) == {"a": 6}
+
+
+def test_without_a_budget_nobody_has_a_share():
+    free = Budget(None)
+    free.put("a", Bid(5))
+    assert (free.divide(), free.share("a")) == (set(), None)
+
+
+def test_only_pools_whose_number_changed_are_named():
+    budget = Budget(8)
+    budget.put("a", Bid(2))
+    assert budget.divide() == {"a"}
+    budget.put("b", Bid(1))
+    assert budget.divide() == {"b"}
+    budget.put("b", Bid(1))
+    assert budget.divide() == set()
+    assert budget.granted == 6
+
+
+async def test_a_pool_whose_deployment_is_anothers_keeps_no_connections_from_the_others(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    converge = world.applier.converge
+    is_taken = True
+
+    async def conflicts_for_b(uid, replicas, fleet):
+        if uid == "uid-b" and is_taken:
+            raise ConflictError(409, "Conflict", "Deployment b-worker exists")
+        await converge(uid, replicas, fleet)
+
+    world.applier.converge = conflicts_for_b
+    await world.tick(times=3)
+    assert world.inventory.deployment("uid-a").replicas == 6
+    is_taken = False
+    await world.tick(60, times=3)
+    assert wanted(world) == {"a": 3, "b": 3}, "it asks for its own as soon as it can have it"

@@ -1,0 +1,151 @@
+"""What of the database's side is pure: arrivals, errors as reasons, URLs, slices of a reading."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from jobtide_controller.decide.reading import Blindness, Depth, Key, PodRun, Reading, slices
+from jobtide_controller.postgres.arrivals import WINDOW_SECONDS, Arrivals, Seen
+from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, words_of
+from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
+
+A = Key("a", "t")
+
+
+@pytest.mark.parametrize(
+    ("overlap_before", "seen", "arrived"),
+    [
+        pytest.param(0, Seen(new=3), 3, id="all new"),
+        pytest.param(4, Seen(new=3, again=4), 3, id="nothing late"),
+        pytest.param(4, Seen(new=3, again=6), 5, id="two committed late"),
+        pytest.param(4, Seen(new=3, again=1), 3, id="old rows were deleted"),
+        pytest.param(0, Seen(), 0, id="nothing"),
+    ],
+)
+def test_a_row_arrives_once_however_late_it_commits(overlap_before, seen, arrived):
+    assert Arrivals(100.0, {A: overlap_before}).count(A, seen) == arrived
+
+
+def test_after_a_long_outage_counting_starts_anew():
+    assert Arrivals(100.0).previous_at(WINDOW_SECONDS) == 100.0
+    assert Arrivals(100.0).previous_at(WINDOW_SECONDS + 1) is None
+    assert Arrivals().previous_at(0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ('connection to server at "pg" failed: Connection refused', Blindness.UNREACHABLE),
+        ('could not translate host name "pg" to address', Blindness.UNREACHABLE),
+        ('FATAL:  password authentication failed for user "x"', Blindness.AUTH_FAILED),
+        ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "x", SSL encryption', Blindness.AUTH_FAILED),
+        ('FATAL:  role "x" does not exist', Blindness.AUTH_FAILED),
+        ("fe_sendauth: no password supplied", Blindness.AUTH_FAILED),
+        ("FATAL:  sorry, too many clients already", Blindness.TOO_MANY_CONNECTIONS),
+        ("FATAL:  remaining connection slots are reserved for roles", Blindness.TOO_MANY_CONNECTIONS),
+        ('FATAL:  too many connections for role "x"', Blindness.TOO_MANY_CONNECTIONS),
+        ("FATAL:  no more connections allowed (max_client_conn)", Blindness.TOO_MANY_CONNECTIONS),
+        ("server does not support SSL, but SSL was required", Blindness.TLS_FAILED),
+        ("SSL error: certificate verify failed", Blindness.TLS_FAILED),
+        ('root certificate file "/ca.crt" does not exist', Blindness.TLS_FAILED),
+        ('FATAL:  permission denied for database "x"', Blindness.GRANT_MISSING),
+        ("FATAL:  query_wait_timeout", Blindness.TIMEOUT),
+    ],
+)
+def test_a_refused_connection_is_told_by_its_words(words, reason):
+    assert classify(psycopg.OperationalError(words)) is reason
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (psycopg.errors.UndefinedTable(), Blindness.TABLE_MISSING),
+        (psycopg.errors.InsufficientPrivilege(), Blindness.GRANT_MISSING),
+        (psycopg.errors.QueryCanceled(), Blindness.TIMEOUT),
+        (psycopg.errors.UndefinedColumn(), Blindness.SCHEMA_WRONG),
+        (psycopg.errors.AdminShutdown(), Blindness.UNREACHABLE),
+        (psycopg.errors.CannotConnectNow(), Blindness.UNREACHABLE),
+        (psycopg.errors.TooManyConnections(), Blindness.TOO_MANY_CONNECTIONS),
+        (psycopg.errors.InvalidPassword(), Blindness.AUTH_FAILED),
+        (psycopg.errors.DivisionByZero(), Blindness.QUERY_FAILED),
+        (psycopg.InterfaceError("odd"), Blindness.QUERY_FAILED),
+        (TimeoutError(), Blindness.TIMEOUT),
+        (ConnectionResetError("reset"), Blindness.UNREACHABLE),
+        (NotConfiguredError("no"), Blindness.NOT_CONFIGURED),
+    ],
+    ids=lambda value: getattr(value, "name", None) or type(value).__name__,
+)
+def test_an_error_of_a_statement_is_told_by_its_code(error, reason):
+    assert classify(error) is reason
+
+
+@pytest.mark.parametrize("spelling", ["s3cr%t /x", "s3cr%25t%20%2Fx", "s3cr%25t%20/x"])
+def test_a_password_is_never_repeated_in_any_spelling(spelling):
+    error = psycopg.OperationalError(f'cannot parse "{spelling}"\nanywhere')
+    words = words_of(error, "postgresql://me:s3cr%25t%20%2Fx@pg/x")
+    assert words == 'cannot parse "***" anywhere'
+
+
+def test_a_url_that_is_none_is_refused_without_quoting_it():
+    with pytest.raises(BadUrlError) as error:
+        checked_url("postgresql://me:s3cret@[::1/x", "the Secret")
+    assert "s3cret" not in str(error.value)
+    assert "the Secret" in str(error.value)
+
+
+class TestUrls:
+    def test_a_folder_without_a_url_is_no_database(self, tmp_path):
+        (tmp_path / "main").mkdir()
+        (tmp_path / "main" / "url").write_text(" postgresql://pg/x\n")
+        (tmp_path / "empty").mkdir()
+        urls = DatabaseUrls(tmp_path)
+        assert urls.names() == ["main"]
+        assert urls.url("main") == "postgresql://pg/x"
+
+    def test_a_name_that_has_none_is_told_from_those_that_have(self, tmp_path):
+        (tmp_path / "main").mkdir()
+        (tmp_path / "main" / "url").write_text("postgresql://pg/x")
+        with pytest.raises(NotConfiguredError, match=r'"crm" \(configured: main\)'):
+            DatabaseUrls(tmp_path).url("crm")
+
+    def test_without_any_folder_there_is_none(self, tmp_path):
+        assert DatabaseUrls(tmp_path / "nothing").names() == []
+
+    def test_an_empty_file_is_said(self, tmp_path):
+        (tmp_path / "main").mkdir()
+        (tmp_path / "main" / "url").write_text("\n")
+        with pytest.raises(NotConfiguredError, match="empty"):
+            DatabaseUrls(tmp_path).url("main")
+
+    def test_the_swap_of_a_mounted_secret_is_followed(self, tmp_path):
+        folder = tmp_path / "main"
+        for number in (1, 2):
+            (folder / f"..{number}").mkdir(parents=True)
+            (folder / f"..{number}" / "url").write_text(f"postgresql://pg/{number}")
+        (folder / "..data").symlink_to("..1")
+        (folder / "url").symlink_to("..data/url")
+        urls = DatabaseUrls(tmp_path)
+        assert urls.url("main").endswith("/1")
+        (folder / "..new").symlink_to("..2")
+        (folder / "..new").rename(folder / "..data")
+        assert urls.url("main").endswith("/2")
+
+
+def test_a_reading_is_handed_out_by_type():
+    depths = {Key("a", "t"): Depth(due=1), Key("b", "t"): Depth(due=2), Key("c", "t"): Depth(due=3)}
+    pods = {"p": PodRun({Key("a", "t"): 1, Key("b", "t"): 4})}
+    pools = {"a": {"x"}, "b": {"x", "y"}, "c": set()}
+    parts = slices(Reading(7.0, depths, pods, 0.1), lambda type_: pools[type_])
+    assert {key.type for key in parts.of("x").depths} == {"a", "b"}
+    assert parts.of("x").pods["p"].jobs == 5
+    assert parts.of("y").pods["p"].jobs == 4
+    assert parts.of("z") is parts.empty
+    assert (parts.empty.taken_at, parts.of("y").taken_at, parts.of("y").query_seconds) == (7.0, 7.0, 0.1)
+
+
+def test_a_slice_is_what_the_reading_itself_says_of_these_types():
+    depths = {Key("a", "t"): Depth(due=1, running=1), Key("b", "u"): Depth(running=4)}
+    pods = {"p": PodRun({Key("a", "t"): 1}), "q": PodRun({Key("b", "u"): 4})}
+    reading = Reading(7.0, depths, pods, 0.1)
+    assert slices(reading, lambda type_: {type_}).of("b") == reading.of_types(frozenset({"b"}))

@@ -1,0 +1,225 @@
+"""The Deployment of a pool: what it gets by itself, and that a template which says otherwise is kept."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from jobtide_controller.render.deployment import (
+    deployment_first_apply,
+    deployment_name,
+    deployment_template_apply,
+    selector,
+)
+from tests.unit.decide.builders import pool
+
+GREEDY = {
+    "metadata": {"labels": {"team": "media"}, "annotations": {"note": "kept"}},
+    "spec": {
+        "terminationGracePeriodSeconds": 900,
+        "automountServiceAccountToken": True,
+        "securityContext": {"runAsUser": 1234, "fsGroup": 7},
+        "volumes": [{"name": "cache", "emptyDir": {}}],
+        "containers": [
+            {
+                "name": "worker",
+                "image": "acme/jobs:1",
+                "command": ["acme-worker"],
+                "args": ["acme.jobs:tide"],
+                "env": [
+                    {"name": "JOBTIDE_CONCURRENCY", "value": "1"},
+                    {"name": "JOBTIDE_HTTP_PORT", "value": "9090"},
+                ],
+                "livenessProbe": {"exec": {"command": ["true"]}},
+                "securityContext": {"readOnlyRootFilesystem": True},
+                "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+            },
+            {"name": "proxy", "image": "envoy"},
+        ],
+    },
+}
+
+
+def _pod(template: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    chosen = {} if template is None else {"template": template}
+    found: dict[str, Any] = deployment_template_apply(pool(**chosen, **fields))["spec"]["template"]
+    return found
+
+
+def _worker(template: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    containers = _pod(template, **fields)["spec"]["containers"]
+    found: dict[str, Any] = next(c for c in containers if c["name"] == "worker")
+    return found
+
+
+def _env(container: dict[str, Any]) -> dict[str, Any]:
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+
+def _with_worker(**fields: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1", **fields}]}}
+
+
+@pytest.mark.parametrize("template", [pytest.param(None, id="silent"), pytest.param(GREEDY, id="greedy")])
+def test_deployment_is_valid_for_kubernetes(template):
+    fields = {} if template is None else {"template": template}
+    kubernetes_validate.validate(deployment_first_apply(pool(**fields), 3), "1.37", strict=True)
+
+
+def test_template_manager_says_nothing_about_replicas_and_the_first_apply_does():
+    assert "replicas" not in deployment_template_apply(pool())["spec"]
+    assert deployment_first_apply(pool(), 0)["spec"]["replicas"] == 0
+
+
+def test_deployment_goes_with_its_pool():
+    (owner,) = deployment_template_apply(pool())["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-of-pool", True, True)
+
+
+def test_selector_is_part_of_the_labels_of_deployment_and_pods():
+    deployment = deployment_template_apply(pool())
+    labels = deployment["spec"]["selector"]["matchLabels"]
+    assert labels.items() <= deployment["metadata"]["labels"].items()
+    assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert selector(pool()) == "app.kubernetes.io/name=jobtide-worker,jobtide.dev/pool=thumbs"
+
+
+def test_rollout_never_has_fewer_workers_than_before():
+    strategy = deployment_template_apply(pool())["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
+
+
+def test_silent_template_passes_restricted_pod_security():
+    spec_, worker = _pod()["spec"], _worker()
+    assert spec_["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert worker["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_worker_has_no_token_for_the_kubernetes_api():
+    assert _pod()["spec"]["automountServiceAccountToken"] is False
+
+
+def test_worker_gets_the_contract_of_its_environment():
+    fields = {"concurrency": 8, "drainSeconds": 30, "retry": {"maxAttempts": 2, "baseSeconds": 1, "maxSeconds": 9}}
+    assert _env(_worker(**fields)) == {
+        "JOBTIDE_DATABASE_URL_FILE": "/var/run/jobtide/database/url",
+        "JOBTIDE_POOL": "media/thumbs",
+        "JOBTIDE_TYPES": '["a", "b"]',
+        "JOBTIDE_CONCURRENCY": "8",
+        "JOBTIDE_DRAIN_SECONDS": "30",
+        "JOBTIDE_MAX_ATTEMPTS": "2",
+        "JOBTIDE_RETRY_BASE_SECONDS": "1",
+        "JOBTIDE_RETRY_MAX_SECONDS": "9",
+        "JOBTIDE_HTTP_PORT": "8080",
+        "JOBTIDE_POD_UID": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}},
+        "JOBTIDE_POD_NAME": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
+    }
+
+
+def test_worker_is_told_the_limits_of_tenants_where_there_are_any():
+    owner = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    env = _env(_worker(tenants={"maxConcurrent": 16, "overrides": {owner: 64}}))
+    assert env["JOBTIDE_TENANT_MAX_CONCURRENT"] == "16"
+    assert env["JOBTIDE_TENANT_OVERRIDES"] == f'{{"{owner}": 64}}'
+
+
+def test_database_secret_is_a_file():
+    pod = _pod(databaseSecret={"name": "pg", "key": "dsn"})["spec"]
+    (volume,) = pod["volumes"]
+    assert volume["secret"] == {"secretName": "pg", "items": [{"key": "dsn", "path": "url"}]}
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["mountPath"], mount["readOnly"]) == (
+        volume["name"],
+        "/var/run/jobtide/database",
+        True,
+    )
+
+
+def test_worker_is_not_the_first_process_so_that_no_signal_is_lost_while_python_starts():
+    assert _pod()["spec"]["shareProcessNamespace"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "shared"),
+    [({"shareProcessNamespace": False}, False), ({"hostPID": True}, None)],
+    ids=["the template's own word", "which the API server refuses beside hostPID"],
+)
+def test_process_namespace_is_shared_only_where_it_may_be(given: dict[str, bool], shared: bool | None):
+    spec = {**GREEDY["spec"], **given}
+    assert _pod({"spec": spec})["spec"].get("shareProcessNamespace") is shared
+
+
+def test_grace_period_is_the_drain_and_ten_seconds():
+    assert _pod(drainSeconds=120)["spec"]["terminationGracePeriodSeconds"] == 130
+
+
+def test_database_that_is_away_restarts_no_worker():
+    worker = _worker()
+    paths = {probe: worker[probe]["httpGet"]["path"] for probe in worker if probe.endswith("Probe")}
+    assert paths == {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+
+
+def test_what_the_template_sets_stays():
+    pod, worker, env = _pod(GREEDY)["spec"], _worker(GREEDY), _env(_worker(GREEDY))
+    assert (pod["terminationGracePeriodSeconds"], pod["automountServiceAccountToken"]) == (900, True)
+    assert pod["securityContext"]["runAsUser"] == 1234
+    assert (worker["command"], worker["args"]) == (["acme-worker"], ["acme.jobs:tide"])
+    assert worker["livenessProbe"] == {"exec": {"command": ["true"]}}
+    assert env["JOBTIDE_CONCURRENCY"] == "1"
+    assert worker["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [volume["name"] for volume in pod["volumes"]] == ["cache", "jobtide-database"]
+    assert pod["containers"][1] == {"name": "proxy", "image": "envoy"}
+
+
+def test_labels_and_annotations_of_the_template_stay_beside_ours():
+    metadata = _pod(GREEDY)["metadata"]
+    assert metadata["labels"]["team"] == "media"
+    assert metadata["labels"]["jobtide.dev/pool"] == "thumbs"
+    assert metadata["annotations"] == {"note": "kept"}
+
+
+def test_probes_and_port_follow_the_templates_own_port():
+    worker = _worker(GREEDY)
+    assert worker["readinessProbe"]["httpGet"]["port"] == 9090
+    assert worker["ports"] == [{"name": "metrics", "containerPort": 9090, "protocol": "TCP"}]
+
+
+def test_worker_that_serves_nothing_is_not_probed():
+    worker = _worker(_with_worker(env=[{"name": "JOBTIDE_HTTP_PORT", "value": "0"}]))
+    assert not [field for field in worker if field.endswith("Probe")]
+    assert worker["ports"] == []
+
+
+@pytest.mark.parametrize("variable", ["JOBTIDE_DATABASE_URL", "JOBTIDE_DATABASE_URL_FILE"])
+def test_template_with_its_own_database_mounts_no_secret(variable):
+    template = _with_worker(env=[{"name": variable, "value": "mine"}])
+    assert "volumes" not in _pod(template)["spec"]
+    assert next(iter(_env(_worker(template)))) == variable
+    assert sum(name.startswith("JOBTIDE_DATABASE") for name in _env(_worker(template))) == 1
+
+
+def test_template_that_says_root_is_not_contradicted():
+    template = {**_with_worker()["spec"], "securityContext": {"runAsUser": 0}}
+    assert "runAsNonRoot" not in _pod({"spec": template})["spec"]["securityContext"]
+
+
+def test_privileged_container_is_not_contradicted():
+    worker = _worker(_with_worker(securityContext={"privileged": True}))
+    assert "allowPrivilegeEscalation" not in worker["securityContext"]
+
+
+def test_pool_itself_is_never_changed():
+    given = pool(template=copy.deepcopy(GREEDY))
+    deployment_first_apply(given, 1)
+    assert given.spec.template == GREEDY
+
+
+def test_same_pool_gives_the_same_manifest():
+    assert deployment_template_apply(pool()) == deployment_template_apply(pool())
+
+
+def test_name_of_the_deployment_is_the_pools_with_a_suffix():
+    assert deployment_name(pool("x")) == "x-worker"

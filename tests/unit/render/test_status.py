@@ -1,0 +1,334 @@
+"""What people and tools read about a pool: totals, conditions, the one word, the last decisions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
+from jobtide_controller.decide.fleet import Fleet, Rollout, Share
+from jobtide_controller.decide.history import Failing, History, Learned
+from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.scaling import decide
+from jobtide_controller.render import status
+from jobtide_controller.render.conditions import problem_reason
+from jobtide_controller.render.facts import Context, Overlap
+from tests.unit.decide.builders import NOW, A, B, fleet, pool
+
+DEPTHS = {
+    A: Depth(due=8_000, later=140, running=92, oldest_age_seconds=192.7),
+    B: Depth(due=12, running=4, oldest_age_seconds=41),
+}
+TYPES = {"a": Learned(slot_seconds=1_234.567, jobs=1_000.4, ran_seconds=900)}
+REFUSED = Unreadable(Blindness.UNREACHABLE, "connection to db:5432 refused", NOW)
+
+
+FAILING = History(types=TYPES, failing=Failing(NOW - 60, NOW - 1), read_at=NOW - 1, began_at=NOW - 60)
+
+
+def _render(
+    depths: dict[Key, Depth] | Unreadable,
+    workers: Fleet | None = None,
+    *,
+    context: Context | None = None,
+    before: dict[str, Any] | None = None,
+    at: float = NOW,
+    generation: int = 3,
+    history: History | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
+    given = pool(generation=generation, **{"maxReplicas": 40, **fields})
+    workers = workers or fleet(0)
+    decision = decide(given.spec, reading, workers, history or History(types=TYPES), at)
+    return status.render(given, reading, workers, decision, context or Context(), before, at)
+
+
+def _conditions(rendered: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {entry["type"]: (entry["status"], entry["reason"]) for entry in rendered["conditions"]}
+
+
+def test_totals_are_those_of_the_reading():
+    rendered = _render(DEPTHS, fleet(24, busy=23))
+    assert (rendered["pending"], rendered["scheduled"], rendered["processing"]) == (8_152, 140, 96)
+    assert (rendered["oldestSeconds"], rendered["tenantsTotal"]) == (192, 2)
+    assert (rendered["replicas"], rendered["readyReplicas"], rendered["busyReplicas"]) == (24, 24, 23)
+
+
+def test_columns_are_text_that_people_read():
+    assert _render(DEPTHS, fleet(24, busy=23), maxReplicas=5)["display"] == {
+        "pending": "8,152",
+        "oldest": "3m12s",
+        "busy": "23",
+        "processing": "96",
+        "tenants": "2",
+        "limitedBy": "MaxReplicas, BusyWorkers",
+    }
+
+
+def test_counting_that_stopped_shows_a_plus():
+    assert _render({A: Depth(due=95_000, capped=True)})["display"]["pending"] == "95k+"
+
+
+def test_unreadable_shows_question_marks_and_never_zero():
+    rendered = _render(REFUSED, fleet(4))
+    assert {rendered["display"][column] for column in ("pending", "oldest", "busy", "processing", "tenants")} == {"?"}
+    assert not {"pending", "processing", "oldestSeconds", "tenantsTotal"} & rendered.keys()
+    assert (rendered["reason"], rendered["desiredReplicas"]) == ("DatabaseUnreachable", 4)
+
+
+def test_outage_keeps_what_was_learned_and_when_it_was_read():
+    before = _render(DEPTHS, fleet(4))
+    during = _render(REFUSED, fleet(4), before=before, at=NOW + 60)
+    assert during["types"] == before["types"]
+    assert during["lastReadTime"] == before["lastReadTime"]
+
+
+def test_every_type_of_the_pool_is_listed_with_what_was_learned():
+    idle, busy = {entry["type"]: entry for entry in _render({A: DEPTHS[A]})["types"]}["b"], _render(DEPTHS)["types"][0]
+    assert (idle["pending"], "learned" in idle) == (0, False)
+    assert (busy["type"], busy["pending"], busy["scheduled"]) == ("a", 8_140, 140)
+    assert busy["learned"] == {"slotSeconds": 1_230.0, "jobs": 1_000.0}
+    assert busy["serviceSeconds"] == 1.23
+
+
+def test_ten_tenants_with_the_most_waiting_jobs_are_listed():
+    depths = {Key("a", f"t{number:02}"): Depth(due=number, running=1) for number in range(1, 31)}
+    rendered = _render(depths, tenants={"overrides": {"t30": 7}})
+    assert [entry["tenant"] for entry in rendered["tenants"]] == [f"t{number}" for number in range(30, 20, -1)]
+    assert rendered["tenants"][0]["maxConcurrent"] == 7
+    assert rendered["tenantsTotal"] == 30
+
+
+@pytest.mark.parametrize(
+    ("rendered", "word"),
+    [
+        pytest.param(_render({}), "Idle", id="idle"),
+        pytest.param(_render(DEPTHS), "ScalingUp", id="scaling-up"),
+        pytest.param(_render(DEPTHS, fleet(5), maxReplicas=5), "CappedByMax", id="capped"),
+        pytest.param(_render(DEPTHS, replicas=2), "Pinned", id="pinned"),
+        pytest.param(_render(DEPTHS, paused=True), "Paused", id="paused"),
+        pytest.param(_render(DEPTHS, history=FAILING), "AllFailing", id="all-failing"),
+        pytest.param(_render(REFUSED), "DatabaseUnreachable", id="unreachable"),
+        pytest.param(_render(Unreadable(Blindness.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="blinded"),
+        pytest.param(_render({}, context=Context(conflict="not ours")), "Conflict", id="conflict"),
+        pytest.param(_render(REFUSED, context=Context(apply_error="403")), "ApplyFailed", id="apply-failed"),
+        pytest.param(_render({}, context=Context(overlaps=(Overlap("a", ("x/y",)),))), "TypesOverlap", id="overlap"),
+    ],
+)
+def test_one_word_says_what_to_know_first(rendered, word):
+    assert rendered["reason"] == word
+
+
+def _broken(problem: str) -> Fleet:
+    workers = fleet(0, starting=1)
+    return replace(workers, pods=(replace(workers.pods[0], problem=problem),))
+
+
+@pytest.mark.parametrize(
+    ("rendered", "expected"),
+    [
+        pytest.param(_render({}), {"Ready": ("True", "Applied"), "Stalled": ("False", "NotStalled")}, id="well"),
+        pytest.param(
+            _render(REFUSED),
+            {
+                "Ready": ("False", "Unreachable"),
+                "DatabaseReachable": ("False", "Unreachable"),
+                "SchemaReady": ("Unknown", "Unreachable"),
+                "ScalingActive": ("Unknown", "Unreachable"),
+                "KeepingUp": ("Unknown", "Unreachable"),
+            },
+            id="database-gone",
+        ),
+        pytest.param(
+            _render(Unreadable(Blindness.TABLE_MISSING, "no job_queue", NOW)),
+            {
+                "Ready": ("False", "TableMissing"),
+                "DatabaseReachable": ("True", "Read"),
+                "SchemaReady": ("False", "TableMissing"),
+            },
+            id="table-missing",
+        ),
+        pytest.param(
+            _render({}, context=Context(schema_warnings=("CREATE INDEX ...",))),
+            {"Ready": ("True", "Applied"), "SchemaReady": ("False", "IndexMissing")},
+            id="index-missing",
+        ),
+        pytest.param(
+            _render(DEPTHS, fleet(5), maxReplicas=5),
+            {
+                "Ready": ("True", "Applied"),
+                "ScalingActive": ("False", "CappedByMax"),
+                "Stalled": ("False", "NotStalled"),
+            },
+            id="a-limit-leaves-it-ready",
+        ),
+        pytest.param(
+            _render(DEPTHS, paused=True, pausedUntil="2030-01-01T00:00:00Z"),
+            {
+                "Paused": ("True", "Paused"),
+                "ScalingActive": ("False", "Paused"),
+                "KeepingUp": ("Unknown", "Paused"),
+                "Ready": ("True", "Applied"),
+            },
+            id="paused",
+        ),
+        pytest.param(_render(DEPTHS, replicas=3), {"ScalingActive": ("False", "Pinned")}, id="pinned"),
+        pytest.param(_render({}), {"KeepingUp": ("True", "Keeping")}, id="kept"),
+        pytest.param(_render(DEPTHS), {"KeepingUp": ("False", "PromiseMissed")}, id="missed"),
+        pytest.param(_render(DEPTHS, jobsPerWorker=9), {"KeepingUp": ("True", "NoPromise")}, id="no-promise"),
+        pytest.param(_render({}, maxWaitSeconds=9), {"KeepingUp": ("False", "PromiseBelowStart")}, id="below-start"),
+        pytest.param(_render({}, maxWaitSeconds=9, minReplicas=1), {"KeepingUp": ("True", "Keeping")}, id="warm"),
+        pytest.param(_render(DEPTHS, history=FAILING), {"KeepingUp": ("False", "AllFailing")}, id="all-failing"),
+        pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-come"),
+        pytest.param(_render({}, fleet(3, want=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
+        pytest.param(
+            _render({}, context=Context(rollout=Rollout(settled=False))),
+            {"Progressing": ("True", "RollingOut"), "Stalled": ("False", "NotStalled")},
+            id="rollout",
+        ),
+        pytest.param(
+            _render({}, context=Context(rollout=Rollout(settled=False, deadline_exceeded=True))),
+            {"Stalled": ("True", "RolloutBlocked")},
+            id="rollout-blocked",
+        ),
+        pytest.param(
+            _render(DEPTHS, context=Context(rollout=Rollout(replica_failure="exceeded quota"))),
+            {"Stalled": ("True", "QuotaExceeded"), "Ready": ("True", "Applied")},
+            id="quota",
+        ),
+        pytest.param(
+            _render(DEPTHS, _broken("ImagePullBackOff: no such image")), {"Stalled": ("True", "ImagePull")}, id="image"
+        ),
+        pytest.param(
+            _render({}, context=Context(conflict="owned by helm")),
+            {"Ready": ("False", "Conflict"), "Stalled": ("True", "Conflict")},
+            id="conflict",
+        ),
+        pytest.param(
+            _render({}, context=Context(apply_error="403 Forbidden")), {"Ready": ("False", "ApplyFailed")}, id="apply"
+        ),
+        pytest.param(
+            _render({}, context=Context(overlaps=(Overlap("a", ("x/y",)),))),
+            {"ScalingActive": ("False", "TypesOverlap"), "Ready": ("True", "Applied")},
+            id="overlap",
+        ),
+    ],
+)
+def test_conditions_follow_the_truth_table(rendered, expected):
+    assert expected.items() <= _conditions(rendered).items()
+
+
+def _message(rendered: dict[str, Any], type_: str) -> str:
+    return next(entry["message"] for entry in rendered["conditions"] if entry["type"] == type_)
+
+
+def test_missed_promise_names_how_long_and_what_keeps_workers_away():
+    message = _message(_render(DEPTHS, fleet(5), maxReplicas=5), "KeepingUp")
+    assert "longer than maxWaitSeconds (60); the oldest due one waits for 3m12s now; " in message
+    assert message.endswith("-> 5 limited by maxReplicas (5)")
+
+
+def test_promise_below_the_start_advises_a_warm_worker():
+    message = _message(_render({}, replace(fleet(0), start_seconds=12), maxWaitSeconds=9), "KeepingUp")
+    assert "takes 12 s to start" in message
+    assert "minReplicas" in message
+
+
+def test_limit_of_connections_is_told_with_its_numbers():
+    workers = replace(fleet(5), share=Share(5, connections=2, budget=80))
+    message = _message(_render(DEPTHS, workers), "ScalingActive")
+    assert "of the 80 that the workers of all pools of main share, this pool has 10, 2 for each of 5" in message
+
+
+@pytest.mark.parametrize("blindness", Blindness)
+def test_every_reason_to_be_blind_makes_the_pool_unready_and_says_why(blindness):
+    rendered = _render(Unreadable(blindness, "the server's words", NOW), fleet(3))
+    assert _conditions(rendered)["Ready"] == ("False", blindness)
+    assert "the server's words" in rendered["message"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        ("ErrImagePull: denied", "ImagePull"),
+        ("CrashLoopBackOff: exit 1", "CrashLoop"),
+        ("Unschedulable: 0/3 nodes", "Unschedulable"),
+        ("CreateContainerConfigError: secret not found", "ConfigError"),
+        ("Evicted: disk", "PodProblem"),
+    ],
+)
+def test_pods_trouble_has_one_word(problem, reason):
+    assert problem_reason(problem) == reason
+
+
+def test_every_condition_carries_the_generation_it_was_judged_for():
+    rendered = _render({}, before=_render({}, generation=3), generation=4)
+    assert {entry["observedGeneration"] for entry in rendered["conditions"]} == {4}
+    assert rendered["observedGeneration"] == 4
+
+
+def test_transition_time_moves_only_when_the_status_does():
+    before = _render({}, fleet(0))
+    during = _render(REFUSED, fleet(0), before=before, at=NOW + 60)
+    times = {entry["type"]: entry["lastTransitionTime"] for entry in during["conditions"]}
+    then = before["conditions"][0]["lastTransitionTime"]
+    assert times["Paused"] == times["Stalled"] == then
+    assert times["Ready"] != then
+    still = _render(replace(REFUSED, reason=Blindness.AUTH_FAILED), fleet(0), before=during, at=NOW + 120)
+    assert {entry["type"]: entry["lastTransitionTime"] for entry in still["conditions"]} == times
+
+
+def test_steady_pool_is_not_written_again():
+    before = json.loads(json.dumps(_render({})))
+    assert _render({}, before=before, at=NOW + 600) == before
+
+
+def test_decisions_are_kept_newest_first_and_only_when_they_change_something():
+    rendered: dict[str, Any] = _render({})
+    for tick in range(15):
+        due = {A: Depth(due=2_000)} if tick % 2 else {}
+        rendered = _render(due, before=rendered, at=NOW + tick, minReplicas=1)
+        again = _render(due, before=rendered, at=NOW + tick + 0.5, minReplicas=1)
+        assert again["decisions"] == rendered["decisions"]
+    assert len(rendered["decisions"]) == 10
+    assert [entry["replicas"] for entry in rendered["decisions"][:3]] == [1, 17, 1]
+    assert rendered["decisions"][1]["replicasBefore"] == 1
+
+
+def test_decision_in_the_status_can_be_recomputed():
+    (entry,) = _render(DEPTHS, fleet(0), maxReplicas=20)["decisions"]
+    numbers = entry["numbers"]
+    slots = numbers["occupiedSlots"] + numbers["queueSlots"]
+    assert numbers["raw"] == max(-(-slots // numbers["concurrency"]), numbers["low"])
+    assert entry["limitedBy"] == [{"name": "MaxReplicas", "before": numbers["raw"], "after": 20, "limit": 20}]
+    assert "limited by maxReplicas (20)" in entry["message"]
+
+
+def test_status_is_what_the_crd_describes():
+    rendered = _render(DEPTHS, fleet(24, busy=3))
+    assert JobWorkerPoolStatus.model_validate(rendered).as_object() == rendered
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(
+            Context(overlaps=tuple(Overlap("t" * 63, ("n" * 63 + "/" + "p" * 253,) * 1000) for _ in range(64))),
+            id="a thousand pools handle the same 64 types",
+        ),
+        pytest.param(Context(apply_error="x" * 100_000), id="the API server says much"),
+    ],
+)
+def test_no_message_is_longer_than_the_api_server_takes(context):
+    rendered = _render({}, context=context)
+    assert max(len(entry["message"]) for entry in rendered["conditions"]) <= MESSAGE_LIMIT
+
+
+def test_a_shared_type_names_a_few_of_the_other_pools():
+    rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3", "x/4", "x/5")),)))
+    message = next(entry["message"] for entry in rendered["conditions"] if entry["type"] == "ScalingActive")
+    assert message.startswith("a is handled by x/1, x/2, x/3 and 2 more too: ")

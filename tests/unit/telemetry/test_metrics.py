@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.decide.connection_shares import Bid
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.history import History
+from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reasons import Note, Reason
+from jobtide_controller.decide.scaling import Decision
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.loop.budget import Budget
+from jobtide_controller.loop.report import Outcome
+from jobtide_controller.render.facts import Context
+from jobtide_controller.telemetry import events, logs
+from jobtide_controller.telemetry.events import Event
+from jobtide_controller.telemetry.health import STUCK_SECONDS, Health
+from jobtide_controller.telemetry.metrics import Board, Metrics
+from tests.unit.kube.objects import Clock, Events, pool
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+SAMPLES = {"str": "x", "int": 3, "float": 0.5, "bool": True, "PoolRef": PoolRef("media", "thumbs")}
+
+
+def sample(kind: type) -> Event:
+    """Any event of this kind."""
+    types = {field.name: str(field.type).split(" ", maxsplit=1)[0] for field in fields(kind)}
+    return kind(**{name: SAMPLES.get(type_, ("x",)) for name, type_ in types.items()})
+
+
+EVENTS = [sample(kind) for kind in get_args(Event) if is_dataclass(kind)]
+
+
+def outcome(reading, name="thumbs", notes=()):
+    inventory = Inventory(Events())
+    inventory.upsert_pool(pool(name))
+    decision = Decision(4, Reason.SCALING_UP, (), None, History(), notes=notes)
+    return Outcome(inventory.pools.get(f"uid-{name}"), reading, Fleet(want=2), decision, Context())
+
+
+def scrape(board, *events):
+    metrics = Metrics(board)
+    for event in events:
+        metrics(event)
+    return generate_latest(metrics.registry).decode()
+
+
+def reading(**counts):
+    return Reading(0.0, {Key("a", tenant): Depth(due=count) for tenant, count in counts.items()})
+
+
+def test_a_pools_gauges_are_what_was_last_known():
+    board = Board()
+    board.put_pool(outcome(Reading(0.0, {Key("thumbs", "t"): Depth(due=5, later=2, running=3, oldest_age_seconds=9)})))
+    text = scrape(board)
+    who = '{namespace="media",pool="thumbs"}'
+    assert f"jobtide_pool_pending{who} 7.0" in text
+    assert f"jobtide_pool_processing{who} 3.0" in text
+    assert f"jobtide_pool_oldest_seconds{who} 9.0" in text
+    assert f"jobtide_pool_desired_replicas{who} 4.0" in text
+
+
+def test_what_cannot_be_read_has_no_depth_rather_than_none():
+    board = Board()
+    blind = Unreadable(Blindness.TIMEOUT, "late", 0.0)
+    board.put_pool(outcome(blind))
+    board.put_reading("main", blind)
+    text = scrape(board)
+    assert "jobtide_pool_pending{" not in text
+    assert "jobtide_pool_desired_replicas{" in text
+    assert 'jobtide_database_readable{database="main",reason="Timeout"} 0.0' in text
+
+
+def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
+    board = Board()
+    board.put_pool(outcome(reading(t=1), "well"))
+    board.put_pool(outcome(reading(t=1), "late", notes=(Note.ALL_FAILING, Note.PROMISE_MISSED)))
+    found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', scrape(board)))
+    assert found == {("late", "AllFailing"), ("late", "PromiseMissed")}
+
+
+def test_a_budget_is_reported_by_the_controller_that_divides_it():
+    board, budget = Board(), Budget(40)
+    board.put_budget("main", budget)
+    board.put_budget("other", Budget(None))
+    assert "jobtide_connection_budget{" not in scrape(board), "it does not lead"
+    for database in ("main", "other"):
+        board.put_reading(database, reading(t=1))
+    budget.put("a", Bid(3))
+    budget.divide()
+    assert 'jobtide_connection_budget{database="main"} 40.0' in scrape(board)
+    assert 'jobtide_connections_granted{database="main"} 6.0' in scrape(board)
+    assert "other" not in re.findall(r'connection\w+\{database="(\w+)"', scrape(board))
+
+
+def test_a_thousand_tenants_are_eleven_series_that_add_up():
+    board = Board()
+    board.put_reading("main", reading(**{f"t{number:04}": number for number in range(1000)}))
+    found = re.findall(r'jobtide_tenant_pending\{database="main",tenant="(\w+)"\} ([\d.]+)', scrape(board))
+    assert [name for name, _ in found] == [f"t{number:04}" for number in range(999, 989, -1)] + ["other"]
+    assert sum(float(count) for _, count in found) == sum(range(1000))
+
+
+def test_a_follower_reports_no_pools():
+    board = Board()
+    board.put_pool(outcome(reading(t=1)))
+    board.put_reading("main", reading(t=1))
+    board.clear()
+    assert "thumbs" not in scrape(board)
+
+
+def test_a_deleted_pool_has_no_series():
+    board = Board()
+    board.put_pool(outcome(reading(t=1)))
+    board.drop_pool("uid-thumbs")
+    assert "thumbs" not in scrape(board)
+
+
+def test_counters_follow_the_events():
+    text = scrape(
+        Board(),
+        events.LeaderChanged(leading=True, why=""),
+        events.Decided(PoolRef("m", "p"), "u", 0, 4, "ScalingUp", "", ("ColdStart",)),
+        events.Wrote("status", 0.01, 200),
+        events.Rescued("main", "uid", 5, gave_back=True),
+        events.Ticked("main", 0.002, 7, 3, 0.01),
+    )
+    for line in (
+        "jobtide_leader 1.0",
+        'jobtide_decisions_total{reason="ScalingUp"} 1.0',
+        'jobtide_limited_decisions_total{limit="ColdStart"} 1.0',
+        'jobtide_write_seconds_count{code="200",what="status"} 1.0',
+        'jobtide_rescued_jobs_total{attempt="given_back",database="main"} 5.0',
+        'jobtide_read_keys{database="main"} 7.0',
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_event_has_a_sentence_and_breaks_no_subscriber(event, caplog):
+    caplog.set_level("DEBUG", "jobtide_controller")
+    logs.on_event(event)
+    Metrics(Board())(event)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].strip()
+
+
+def test_every_metric_is_documented_with_its_labels():
+    board = Board()
+    metrics = Metrics(board)
+    documented = dict(re.findall(r"^\| `(jobtide_\w+?)` \| ([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE))
+    kept = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
+    real = {f"{one._name}_total" if one._type == "counter" else one._name: one._labelnames for one in kept}
+    real |= {family.name: family._labelnames for family in board.collect()}
+    assert {name: tuple(filter(None, labels.strip().split(", "))) for name, labels in documented.items()} == {
+        name: tuple(labels) for name, labels in real.items()
+    }
+
+
+async def answer(handler):
+    response = await handler(None)
+    return response.status, response.text
+
+
+def health(beats, *, clock, filled=True):
+    return Health(lambda: beats, lambda: filled, Metrics(Board()).registry, monotonic=clock)
+
+
+async def test_health_is_the_age_of_the_last_turn():
+    clock = Clock()
+    checked = health({"database main": clock.now}, clock=clock)
+    clock.pass_(STUCK_SECONDS)
+    assert (await answer(checked._healthz))[0] == 200
+    clock.pass_(1)
+    status, text = await answer(checked._healthz)
+    assert status == 500
+    assert "database main for 61 s" in text
+
+
+async def test_without_pools_there_is_nothing_to_be_stuck():
+    assert (await answer(health({}, clock=Clock())._healthz))[0] == 200
+
+
+@pytest.mark.parametrize(("filled", "status"), [(True, 200), (False, 503)])
+async def test_ready_means_that_the_cluster_is_known(filled, status):
+    assert (await answer(health({}, clock=Clock(), filled=filled)._readyz))[0] == status
+
+
+def test_a_database_that_no_pool_reads_any_more_has_no_series():
+    board = Board()
+    board.put_reading("main", Unreadable(Blindness.TIMEOUT, "slow", 0.0))
+    board.put_reading("main", None)
+    assert 'database="main"' not in scrape(board)

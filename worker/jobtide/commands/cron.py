@@ -1,0 +1,39 @@
+"""`jobtide cron acme.jobs:tide`: adds the next slot of every schedule once, and shows them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import psycopg
+
+from jobtide.commands.loading import load_tide
+from jobtide.commands.settings import Settings
+from jobtide.errors import JobtideError, NoHandlers
+from jobtide.producer.enqueue import enqueue_many
+from jobtide.queue.session import DatabaseAway, Session, one_line, url_source
+
+
+def add_slots(settings: Settings, say: Callable[[str], object] = sys.stdout.write) -> int:
+    """What every worker does at its start; for schedules whose pool has never had one. The exit code."""
+    sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
+    tide = load_tide(settings.app)
+    if not tide.schedules:
+        raise NoHandlers(
+            f"{settings.app} has no schedules; add one with @tide.cron('0 3 * * *', 'type', tenant_id=...)"
+        )
+    now = datetime.now(UTC)
+    jobs = [schedule.job(schedule.next_slot(now)) for schedule in tide.schedules]
+    session = Session(url_source(settings.database_url, settings.database_url_file))
+    try:
+        added = enqueue_many(session.connection(), jobs)
+    except (psycopg.Error, DatabaseAway) as refused:
+        raise JobtideError(f"the slots could not be added: {one_line(refused)}") from None
+    finally:
+        session.close()
+    for schedule, job, id_ in zip(tide.schedules, jobs, added, strict=True):
+        state = "was there" if id_ is None else "added"
+        name = f" {schedule.name}" if schedule.name else ""
+        say(f"{job.run_at:%Y-%m-%d %H:%M} UTC  {state:9}  {job.type}{name}  tenant {job.tenant_id}\n")
+    return 0

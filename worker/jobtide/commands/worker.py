@@ -1,0 +1,152 @@
+"""Composition root of the worker: settings -> a running process. The only place that builds things."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from jobtide.commands.loading import choose_types, load_tide
+from jobtide.commands.settings import Settings
+from jobtide.job import End
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Connection, Session, url_source
+from jobtide.telemetry import events, logs
+from jobtide.telemetry.events import Emit, to_all
+from jobtide.telemetry.metrics import Metrics
+from jobtide.tide import Tide
+from jobtide.worker.finisher import Finisher
+from jobtide.worker.in_flight import Flights
+from jobtide.worker.lease_keeper import LeaseKeeper, Pulse, fork_keeper
+from jobtide.worker.loop import Mail, Worker
+from jobtide.worker.runner import Runner
+from jobtide.worker.table_check import TableCheck
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
+    sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
+    logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
+    listener = _listen(settings)
+    pulse = _start_keeper(settings, listener)
+    tide = _tide(settings)
+    types = choose_types(tide, settings.types)
+    metrics = Metrics()
+    emit = to_all(metrics.on_event, logs.on_event)
+    worker, flights = _build(settings, tide, types, pulse, emit)
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    if listener is not None:
+        _serve_status(listener, worker, metrics, flights)
+    _start_scheduler(settings, tide, types, emit)
+    if settings.listen:
+        _start_listener(settings, types, worker, emit)
+    emit(events.Started(settings.app or "programs", types, settings.concurrency, settings.pod_uid))
+    return worker.run()
+
+
+def _tide(settings: Settings) -> Tide:
+    tide = load_tide(settings.app) if settings.app else Tide()
+    if settings.programs:
+        from jobtide.programs.handler import add_programs
+
+        add_programs(tide, settings.programs, max_output_bytes=settings.max_result_bytes)
+    return tide
+
+
+def _listen(settings: Settings) -> socket.socket | None:
+    if not settings.http_port:
+        return None
+    from jobtide.telemetry.status_server import listen
+
+    return listen(settings.http_port)
+
+
+def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
+    """Before the application is imported: it may start threads, and a fork would lose them."""
+    pulse = Pulse()
+
+    def make(cpu_seconds: Callable[[], float]) -> LeaseKeeper:
+        return LeaseKeeper(
+            _queue(settings),
+            pulse,
+            lease_seconds=settings.lease_seconds,
+            cpu_seconds=cpu_seconds,
+            emit=logs.on_event,
+        )
+
+    if sys.platform == "linux":  # elsewhere forks are unsafe, or another process's processor time is not to be had
+        fork_keeper(make, listener)
+    return pulse
+
+
+def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, Flights]:
+    flights = Flights(settings.lease_seconds)
+    mailbox: SimpleQueue[Mail] = SimpleQueue()
+    finisher = Finisher(_queue(settings), flights, emit, beat=pulse.beat)
+
+    def on_end(end: End | None) -> None:
+        if end is not None:
+            finisher.put(end)
+        mailbox.put("freed")
+
+    runner = Runner(
+        tide.handlers,
+        flights,
+        settings.retry,
+        threads=settings.concurrency,
+        max_result_bytes=settings.max_result_bytes,
+        on_end=on_end,
+        emit=emit,
+    )
+    worker = Worker(
+        queue=_queue(settings, on_connect=TableCheck(emit)),
+        finisher=finisher,
+        flights=flights,
+        runner=runner,
+        # A fleet must not begin its rounds at the same tenant.
+        ring=Ring(types, random.randrange(len(types)), random.getrandbits(128)),  # noqa: S311
+        mailbox=mailbox,
+        slots=settings.concurrency + settings.prefetch,
+        poll_seconds=settings.poll_seconds,
+        polls_at_each_end=bool(settings.caps),
+        drain_seconds=settings.drain_seconds,
+        emit=emit,
+    )
+    return worker, flights
+
+
+def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
+    url = url_source(settings.database_url, settings.database_url_file)
+    session = Session(url, on_connect)
+    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
+
+
+def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> None:
+    schedules = [schedule for schedule in tide.schedules if schedule.type in types]
+    if not schedules:
+        return
+    from jobtide.cron.scheduler import Scheduler
+
+    Scheduler(schedules, Session(url_source(settings.database_url, settings.database_url_file)), emit).start()
+
+
+def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, emit: Emit) -> None:
+    from jobtide.worker.wakeup import Listener
+
+    session = Session(url_source(settings.database_url, settings.database_url_file))
+    Listener(session, types, worker.wake, emit).start()
+
+
+def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, flights: Flights) -> None:
+    from jobtide.telemetry.status_server import StatusServer
+
+    def render() -> str:
+        metrics.running = len(flights)
+        return metrics.render()
+
+    StatusServer(listener, worker.health, render).start()

@@ -1,0 +1,71 @@
+"""New."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from uuid import UUID
+
+from jobtide.cron.expression import Expression, parse, zone_of
+from jobtide.job import Job, Json
+from jobtide.payload import json_text, json_value
+from jobtide.producer.enqueue import NewJob, uuid_of
+from jobtide.producer.job_ids import Key, key_of, key_of_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """One job type enqueued for one tenant at each slot of an expression."""
+
+    type: str
+    tenant_id: UUID
+    expression: Expression
+    zone: tzinfo
+    payload: Json
+    name: str
+
+    @property
+    def key(self) -> Key:
+        return key_of("cron", self.tenant_id, self.type, self.name)
+
+    def next_slot(self, now: datetime) -> datetime:
+        slot = self.expression.next_after(now, self.zone)
+        if slot is None:
+            raise ValueError(f"cron {self.expression.text!r}: no such day in the next eight years")
+        return slot
+
+    def job(self, slot: datetime) -> NewJob:
+        """The slot is in the id, so it is enqueued once, however many processes do so."""
+        return NewJob(
+            type=self.type,
+            tenant_id=self.tenant_id,
+            payload=self.payload,
+            run_at=slot,
+            job_id=self.key.id(int(slot.timestamp()) // 60),
+        )
+
+
+def schedule_of(
+    expression: str, type_: str, *, tenant_id: UUID | str, timezone: str, payload: Any, name: str
+) -> Schedule:
+    """Raises ValueError for what could not be parsed, stored or ever fall due."""
+    value = json_value(payload)
+    json_text(value, f"the payload of {type_!r}")
+    schedule = Schedule(
+        type=type_,
+        tenant_id=uuid_of("tenant_id", tenant_id),
+        expression=parse(expression),
+        zone=zone_of(timezone),
+        payload=value,
+        name=name,
+    )
+    schedule.next_slot(datetime.now(UTC))
+    return schedule
+
+
+def slot_of(job: Job, name: str = "") -> datetime | None:
+    """The slot that a cron job stands for, which a retry or a late start does not change; None for other jobs."""
+    if key_of_id(job.id) != key_of("cron", job.tenant_id, job.type, name):
+        return None
+    return datetime.fromtimestamp((job.id.int & 0xFFFF_FFFF) * 60, UTC)

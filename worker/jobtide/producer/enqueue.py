@@ -1,0 +1,178 @@
+"""Enqueues jobs inside the caller's own transaction: they exist if, and only if, it commits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from jobtide.errors import seconds_of
+from jobtide.payload import json_text, json_value
+from jobtide.producer.drivers import Row, Statement, Task, run, run_async
+from jobtide.producer.job_ids import Key, key_of, key_of_id
+from jobtide.sql import load
+
+_BATCH = 500  # rows in one INSERT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """One job for `enqueue_many`; the fields are the arguments of `enqueue`, where they are explained."""
+
+    type: str
+    payload: Any = None
+    tenant_id: UUID | str
+    run_at: datetime | None = None
+    after: float | timedelta | None = None
+    unique: str | None = None
+    job_id: UUID | None = None
+
+
+def enqueue(
+    connection: Any,
+    type_: str,
+    payload: Any = None,
+    *,
+    tenant_id: UUID | str,
+    run_at: datetime | None = None,
+    after: float | timedelta | None = None,
+    unique: str | None = None,
+    job_id: UUID | None = None,
+) -> UUID | None:
+    """Inserts one job in the transaction that `connection` is in, and returns its id. Commits nothing.
+
+    `connection` is psycopg's, SQLAlchemy's (Connection or Session) or Django's; `enqueue_async` takes their
+    asynchronous ones and asyncpg's. `payload` is a JSON value or a pydantic model. `run_at` (with a timezone) or
+    `after` (seconds or timedelta) delays it.
+
+    `unique`: None is returned, and nothing inserted, while a job of this tenant and type with the same key is
+    pending or processing. `job_id`: the same while the table has a job with that id, however it ended.
+
+    Raises ValueError for what can't be stored, before the database sees it.
+    """
+    job = NewJob(
+        type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
+    )
+    return enqueue_many(connection, [job])[0]
+
+
+async def enqueue_async(
+    connection: Any,
+    type_: str,
+    payload: Any = None,
+    *,
+    tenant_id: UUID | str,
+    run_at: datetime | None = None,
+    after: float | timedelta | None = None,
+    unique: str | None = None,
+    job_id: UUID | None = None,
+) -> UUID | None:
+    """`enqueue` on an asynchronous connection: psycopg's, SQLAlchemy's or asyncpg's."""
+    job = NewJob(
+        type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
+    )
+    return (await enqueue_many_async(connection, [job]))[0]
+
+
+def enqueue_many(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
+    """`enqueue` for many, 500 to a statement; the ids in the order of the jobs.
+
+    Each different `unique` key holds one advisory lock until the transaction ends, and a whole server has room for
+    some 6,400 (max_locks_per_transaction): commit every thousand keys or so.
+    """
+    checked = [_check(job) for job in jobs]
+    return run(connection, _insert(checked), several=_takes_several(checked))
+
+
+async def enqueue_many_async(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
+    """`enqueue_many` on an asynchronous connection."""
+    checked = [_check(job) for job in jobs]
+    return await run_async(connection, _insert(checked), several=_takes_several(checked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A job that PostgreSQL will take: an id of its own, or the key that its id is made from."""
+
+    job: NewJob
+    tenant_id: UUID
+    payload: str  # JSON text
+    id: UUID | None
+    key: Key | None
+
+    @property
+    def identity(self) -> UUID | Key | None:
+        return self.key or self.id
+
+    def as_json(self) -> str:
+        fields = {
+            "id": self.id,
+            "first_id": self.key.first_id if self.key else None,
+            "last_id": self.key.last_id if self.key else None,
+            "tenant_id": self.tenant_id,
+            "type": self.job.type,
+            "run_at": self.job.run_at.isoformat() if self.job.run_at else None,
+            "after_seconds": None if self.job.after is None else seconds_of(self.job.after),
+        }
+        present = {name: value for name, value in fields.items() if value is not None}
+        return f'{json.dumps(present, default=str)[:-1]}, "payload": {self.payload}}}'
+
+
+def _takes_several(checked: Sequence[_Checked]) -> bool:
+    return len(checked) > _BATCH or any(job.key for job in checked)
+
+
+def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
+    """Statements out, ids in. A key or id that comes twice among the jobs is inserted once, for the first of them."""
+    first = dict(reversed([(job.identity, number) for number, job in enumerate(checked)]))
+    locks = sorted({job.key.lock for job in checked if job.key})
+    if locks:
+        yield Statement(load("jobtide.sql", "enqueue_lock"), json.dumps(locks))
+    inserted: dict[int, UUID] = {}
+    for batch in _batches([checked[number] for number in sorted(first.values())]):
+        asked = f"[{','.join(job.as_json() for job in batch)}]"
+        rows = yield Statement(load("jobtide.sql", "enqueue"), asked)
+        for id_ in _ids(rows):
+            number = first[id_] if id_ in first else first[key_of_id(id_)]
+            inserted[number] = id_
+    return [inserted.get(number) for number in range(len(checked))]
+
+
+def _ids(rows: Sequence[Row]) -> Iterator[UUID]:
+    """Drivers give their own kinds of UUID: psycopg the standard one, asyncpg a subclass, SQLAlchemy either."""
+    return (UUID(str(row[0])) for row in rows)
+
+
+def _batches(jobs: Sequence[_Checked]) -> Iterator[Sequence[_Checked]]:
+    return (jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH))
+
+
+def _check(job: NewJob) -> _Checked:
+    what = f"the payload of {job.type!r}"
+    tenant_id = uuid_of("tenant_id", job.tenant_id)
+    json_text(job.type, "the job type")
+    if not job.type or job.type != job.type.strip():
+        raise ValueError(f"job type {job.type!r}: handlers are found by the exact text; give it without outer spaces")
+    if job.run_at is not None and job.after is not None:
+        raise ValueError(f"run_at={job.run_at} and after={job.after}: give one of them")
+    if job.run_at is not None and job.run_at.utcoffset() is None:
+        raise ValueError(f"run_at={job.run_at}: which timezone? Give it one, as in datetime.now(UTC)")
+    if job.after is not None:
+        seconds_of(job.after)
+    if job.unique is not None and job.job_id is not None:
+        raise ValueError(f"unique={job.unique!r} and job_id={job.job_id}: give one of them")
+    if job.unique == "":
+        raise ValueError("unique='': every job of this type and tenant would be the same; give a key, or None")
+    key = None if job.unique is None else key_of("unique", tenant_id, job.type, job.unique)
+    own_id = (job.job_id or uuid4()) if key is None else None
+    return _Checked(job, tenant_id, json_text(json_value(job.payload), what), own_id, key)
+
+
+def uuid_of(name: str, value: UUID | str) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{name}={value!r}: expected a UUID") from None

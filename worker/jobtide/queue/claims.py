@@ -1,0 +1,134 @@
+"""Claiming: the lap to walk, the statement that walks it, and what to ask with next time."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from jobtide.job import Job
+from jobtide.queue.caps import TenantCaps
+from jobtide.queue.low_water import LowWater
+from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
+from jobtide.queue.session import DatabaseAway, Session
+from jobtide.sql import load
+
+_UNANSWERED_SECONDS = 30.0
+# A batch that one key filled doesn't say who else waits: now and then everybody is asked for one job.
+_ASK_AROUND_EVERY_CLAIMS = 32
+_KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim brought, and what to ask with next time."""
+
+    jobs: list[Job]
+    ring: Ring
+    rows_per_key: int
+    drained: bool  # the whole lap was walked and no key could have given more: nothing else is due
+
+
+class Claims:
+    """The claims of one worker, over one session."""
+
+    def __init__(self, session: Session, token_prefix: str, lease_seconds: float, caps: TenantCaps) -> None:
+        self._session = session
+        self._prefix = token_prefix
+        self._lease_seconds = lease_seconds
+        self._caps = caps
+        self._low_water = LowWater()
+        self._fruitful = 0  # claims that brought jobs
+        self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
+
+    def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
+        """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
+        self._return_unanswered(monotonic())
+        token = self._prefix + secrets.token_hex(8)
+        try:
+            rows = self._walk(ring.lap(), wanted, per_key, token)
+        except DatabaseAway:
+            self._unanswered[token] = monotonic()
+            raise
+        if not rows:
+            return Claim([], ring, wanted, drained=True)
+        served = self._note(rows)
+        self._fruitful += 1
+        asks_around = self._fruitful % _ASK_AROUND_EVERY_CLAIMS == 0
+        return Claim(
+            [_job(row, token) for row in rows],
+            ring.after(_key(rows[-1])),
+            1 if asks_around else rows_per_key(wanted, len(served)),
+            drained=len(rows) < wanted and max(served.values()) < per_key,
+        )
+
+    def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
+        """From the low-water marks first; the whole lap for what is still wanted, unless each key gave its share."""
+        narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
+        rows = self._claim_rows(narrowed, wanted, per_key, token)
+        if narrowed is not lap and len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key:
+            rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
+        return rows
+
+    def _claim_rows(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
+        where = _parameters(lap) | {"wanted": wanted}
+        how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        if not self._caps:
+            return self._session.execute(load("jobtide.sql", "claim"), where | how)
+        with self._session.transaction() as execute:
+            keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
+            if not keys:
+                return []
+            chosen = {
+                f"key_{name}s": [key[name] for key in keys]
+                for name in ("type", "tenant", "position", "since", "since_id")
+            }
+            chosen["types"] = list({range_.type for range_ in lap})
+            return execute(load("jobtide.sql", "claim_capped"), chosen | self._caps.parameters | how)
+
+    def _return_unanswered(self, now: float) -> None:
+        """Asked again for a while: the lost claim may commit after its connection is gone."""
+        if not self._unanswered:
+            return
+        self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
+        self._unanswered = {
+            token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
+        }
+
+    def _note(self, rows: Rows) -> dict[Key, int]:
+        """How many rows each key gave; the low-water marks learn it too. Each key's rows are in their order."""
+        served = Counter(map(_key, rows))
+        for key, row in {_key(row): row for row in rows}.items():
+            if row["due_at"] is not None:
+                self._low_water.claimed(key, served[key], Mark(row["due_at"], row["id"]))
+        return served
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return row["type"], row["tenant_id"].int
+
+
+def _parameters(lap: Lap) -> dict[str, Any]:
+    return {
+        "types": [range_.type for range_ in lap],
+        "firsts": [f"{range_.first:032x}" for range_ in lap],
+        "lasts": [f"{range_.last:032x}" for range_ in lap],
+        "sinces": [range_.since and range_.since.due_at for range_ in lap],
+        "since_ids": [range_.since and range_.since.id for range_ in lap],
+    }
+
+
+def _job(row: dict[str, Any], token: str) -> Job:
+    return Job(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        type=row["type"],
+        payload=row["payload"],
+        attempt=row["attempts"],
+        token=token,
+        waited_seconds=row["waited_seconds"],
+        result=row["result"],
+    )

@@ -1,0 +1,134 @@
+"""One connection that comes back: every use may find the database away, and says so in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
+from jobtide.payload import read_json
+from jobtide.queue.arrays import ArrayDumper
+
+Connection = psycopg.Connection[dict[str, Any]]
+Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
+
+# Client-side options only: a pooler in transaction mode refuses startup parameters. A peer that vanished without a
+# word is noticed in about 25 seconds.
+_CLIENT_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+class DatabaseAway(Exception):  # noqa: N818 - a state of the world, handled by waiting
+    """The statement did not get an answer, or got an error that isn't about its data. It may have committed."""
+
+
+class BadData(Exception):  # noqa: N818
+    """The server refused a value in the statement; nothing was changed."""
+
+
+class Session:
+    """Runs single statements, each its own transaction. Not for use by two threads."""
+
+    def __init__(self, database_url: Callable[[], str], on_connect: Callable[[Connection], None] | None = None) -> None:
+        self._database_url = database_url
+        self._on_connect = on_connect
+        self._connection: Connection | None = None
+
+    def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The rows that the statement returns. Raises DatabaseAway or BadData."""
+        with self._errors_in_our_words():
+            return self.connection().execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Execute]:
+        """Several statements in one transaction; each sees what others have committed before it began."""
+        with self._errors_in_our_words():
+            connection = self.connection()
+            with connection.transaction():
+                yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
+
+    def connection(self) -> Connection:
+        """The live connection, made anew where there is none. Raises DatabaseAway, or what on_connect raises."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _errors_in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.DataError as refused:
+            raise BadData(one_line(refused)) from None
+        except psycopg.Error as broken:
+            # Even where the connection survives, a new one finds the new primary or the rotated password.
+            self.close()
+            raise DatabaseAway(one_line(broken)) from None
+
+    def _connect(self) -> Connection:
+        try:
+            connection = psycopg.connect(
+                self._database_url(),
+                autocommit=True,
+                row_factory=dict_row,
+                prepare_threshold=None,
+                **_CLIENT_OPTIONS,
+            )
+            connection.adapters.register_dumper(list, ArrayDumper)
+            set_json_loads(read_json, connection)
+            if _is_direct(connection):
+                connection.prepare_threshold = 0
+        except (psycopg.Error, OSError) as refused:
+            raise DatabaseAway(one_line(refused)) from None
+        if self._on_connect is not None:
+            try:
+                self._on_connect(connection)
+            except psycopg.Error as broken:
+                connection.close()
+                raise DatabaseAway(one_line(broken)) from None
+            except Exception:
+                connection.close()
+                raise
+        return connection
+
+
+def _is_direct(connection: Connection) -> bool:
+    """Whether the server we talk to is the one that answered the door.
+
+    A pooler makes up the process ID it announces, so it differs from the server's own. Behind a pooler statements are
+    never prepared: in transaction mode their names live on some other client's server connection.
+    """
+    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    return row is not None and row["pid"] == connection.info.backend_pid
+
+
+def url_source(url: str | None, file: Path | None) -> Callable[[], str]:
+    """Where the database URL is read from at each connect: a mounted Secret changes while we run."""
+
+    def read() -> str:
+        if file is not None:
+            return file.read_text(encoding="utf-8").strip()
+        assert url is not None
+        return url
+
+    return read
+
+
+def one_line(error: BaseException) -> str:
+    """The server's words without line breaks. libpq never puts a password into them."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,82 @@
+"""/livez, /readyz and /metrics.
+
+Liveness asks only whether the claim loop turns: a database that is down must not restart the fleet. Readiness asks
+whether the last look at the database had an answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
+
+from jobtide.errors import SettingsError
+
+_STUCK_SECONDS = 60.0  # the loop turns every 5 s; a claim may take until its connection is given up
+
+
+def listen(port: int) -> socket.socket:
+    """A socket for the server, made apart from it because the lease keeper shares it. Raises SettingsError."""
+    try:
+        listener = socket.create_server(("", port))
+    except OSError as taken:
+        raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
+    listener.setblocking(False)  # noqa: FBT003 - two processes see the same request, one gets it
+    return listener
+
+
+class StatusServer:
+    """Serves in a thread until the process ends."""
+
+    def __init__(self, listener: socket.socket, health: Health, metrics: Callable[[], str]) -> None:
+        answers: dict[str, Callable[[], tuple[int, str]]] = {
+            "/livez": lambda: _livez(health, monotonic()),
+            "/readyz": lambda: _readyz(health),
+            "/metrics": lambda: (200, metrics()),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer = answers.get(self.path.partition("?")[0], lambda: (404, "try /livez, /readyz or /metrics\n"))
+                code, text = answer()
+                body = text.encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
+                """Probes come every few seconds; they are not news."""
+
+        self._server = ThreadingHTTPServer(listener.getsockname(), Handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listener
+        self._server.daemon_threads = True
+
+    def start(self) -> None:
+        threading.Thread(target=self._server.serve_forever, name="jobtide-status", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _livez(health: Health, now: float) -> tuple[int, str]:
+    age = now - health.turned_at
+    return (200, "ok\n") if age < _STUCK_SECONDS else (503, f"the claim loop has not turned for {age:.0f} s\n")
+
+
+def _readyz(health: Health) -> tuple[int, str]:
+    return (200, "ok\n") if health.polled else (503, "the last look at the database had no answer\n")
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes look at; times are time.monotonic()."""
+
+    turned_at: float
+    polled: bool = False  # the last look at the database had an answer

@@ -1,0 +1,163 @@
+"""Keeps leases while a handler holds the interpreter.
+
+A C call that does not let go of the GIL (a regular expression that backtracks, a sort of millions) stops every thread
+of the process, that which extends leases among them. So a second process, forked before anything else runs and with
+an interpreter lock of its own, watches the finisher's pulse. As long as it beats, this process sleeps, without a
+connection. When it doesn't, it asks whether the worker is busy or dead: one that burns processor time has its leases
+extended and its probe answered; one that stands still gets neither, so its jobs go to others.
+"""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from jobtide.backoff import Backoff
+from jobtide.queue.session import DatabaseAway
+from jobtide.telemetry.events import DatabaseLost, Emit, LeasesKept
+
+_DOING = "extend leases of a worker whose interpreter is held"
+_LOOK_SECONDS = 1.0
+_BUSY_SHARE = 0.05  # of one processor; threads that only wait for the interpreter use up to a fifth of that
+_SECONDS = struct.Struct("d")
+_REQUEST_SECONDS = 1.0
+_REQUEST_BYTES = 4_096
+_BODY = b"a handler holds the interpreter\n"
+
+
+class Pulse:
+    """When the finisher last turned (time.monotonic()), in memory that two processes share."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _SECONDS.size)
+
+    def beat(self, now: float) -> None:
+        _SECONDS.pack_into(self._memory, 0, now)
+
+    @property
+    def last(self) -> float:
+        """0.0 before the first beat."""
+        (seconds,) = _SECONDS.unpack_from(self._memory)
+        return float(seconds)
+
+
+class PodLeases(Protocol):
+    """What the keeper needs of a queue. May raise DatabaseAway."""
+
+    def extend_own_pod(self) -> set[UUID]: ...
+    def close(self) -> None: ...
+
+
+class LeaseKeeper:
+    """`run_once` is one look at the worker. Times are time.monotonic()."""
+
+    def __init__(
+        self,
+        queue: PodLeases,
+        pulse: Pulse,
+        *,
+        lease_seconds: float,
+        cpu_seconds: Callable[[], float],
+        emit: Emit,
+    ) -> None:
+        self._queue = queue
+        self._pulse = pulse
+        self._third_seconds = lease_seconds / 3
+        self.look_seconds = min(_LOOK_SECONDS, lease_seconds / 12)  # so that a third is noticed well before the end
+        self._cpu_seconds = cpu_seconds
+        self._emit = emit
+        self._seen = (0.0, 0.0)  # the last look, and the processor time used until then
+        self._extend_at = 0.0
+        self._backoff = Backoff()
+
+    def run_once(self, now: float) -> bool:
+        """Extends what is due; whether the worker is busy without a pulse, so that somebody must speak for it."""
+        (seen_at, used), self._seen = self._seen, (now, self._cpu_seconds())
+        if not 0 < self._pulse.last < now - self._third_seconds:
+            self._extend_at = 0.0
+            self._queue.close()
+            return False
+        busy = self._seen[1] - used >= _BUSY_SHARE * (now - seen_at)
+        if busy and now >= max(self._extend_at, self._backoff.not_before):
+            self._extend(now)
+        return busy
+
+    def _extend(self, now: float) -> None:
+        try:
+            kept = self._queue.extend_own_pod()
+        except DatabaseAway as away:
+            if self._backoff.failures == 0:
+                self._emit(DatabaseLost(_DOING, str(away)))
+            self._backoff.failed(now)
+            return
+        self._backoff.succeeded()
+        self._extend_at = now + self._third_seconds
+        if kept:
+            self._emit(LeasesKept(len(kept), now - self._pulse.last))
+
+
+def fork_keeper(make: Callable[[Callable[[], float]], LeaseKeeper], listener: socket.socket | None) -> None:
+    """Starts the keeper of this process, from what `make` builds there. Call it while there is one thread.
+
+    A fork shares the pages of what is imported by now: it costs a few megabytes, a program of its own forty.
+    """
+    worker = os.getpid()
+    ours, theirs = os.pipe()
+    gc.freeze()
+    if os.fork():
+        os.close(theirs)
+        return  # `ours` stays open as long as this process lives
+    try:
+        os.close(ours)
+        # Ctrl-C reaches the whole process group: the drain needs its leases too.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _keep(make(lambda: _cpu_seconds_of(worker)), worker, theirs, listener)
+    finally:
+        os._exit(0)
+
+
+def _keep(keeper: LeaseKeeper, worker: int, lifeline: int, listener: socket.socket | None) -> None:
+    """Until the worker ends: its end of the pipe closes, unless a child of a handler's has inherited it."""
+    watched: list[int | socket.socket] = [lifeline]
+    while True:
+        ready, _, _ = select.select(watched, [], [], keeper.look_seconds)
+        if lifeline in ready or os.getppid() != worker:
+            return
+        if listener is not None and listener in ready:
+            _answer_probe(listener)
+            continue
+        busy = keeper.run_once(monotonic())
+        watched = [lifeline, listener] if busy and listener is not None else [lifeline]
+
+
+def _cpu_seconds_of(process: int) -> float:
+    # clock_getcpuclockid(3) is this arithmetic: the process's number, inverted, above CPUCLOCK_SCHED.
+    return time.clock_gettime((~process << 3) | 2)
+
+
+def _answer_probe(listener: socket.socket) -> None:
+    """One waiting request: alive and ready, since a pod that is not ready is the first to go in a scale-down.
+
+    The socket doesn't block: its owner may have been faster.
+    """
+    try:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(_REQUEST_SECONDS)
+            is_probe = connection.recv(_REQUEST_BYTES).startswith((b"GET /livez", b"GET /readyz"))
+            status = b"200 OK" if is_probe else b"503 Service Unavailable"
+            head = b"HTTP/1.0 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (status, len(_BODY))
+            connection.sendall(head + _BODY)
+    except OSError:  # a probe that has gone away, or that the worker itself could take
+        return
