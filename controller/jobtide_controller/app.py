@@ -25,7 +25,7 @@ from jobtide_controller.loop.databases import Loops
 from jobtide_controller.loop.interval import Interval
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
-from jobtide_controller.loop.rescuer import Orphans
+from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
@@ -33,7 +33,7 @@ from jobtide_controller.settings import Settings
 from jobtide_controller.telemetry import logs
 from jobtide_controller.telemetry.events import Emit, Event, LeaderChanged, Started, Stopping, Subscriber, to_all
 from jobtide_controller.telemetry.health import Health
-from jobtide_controller.telemetry.metrics import Board, Metrics
+from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
 
 # Kubernetes waits longer; whoever deletes the pod should not have to.
 HAND_OVER_SECONDS = 1.5
@@ -107,7 +107,7 @@ class Controller:
 
 
 def build(settings: Settings, api: Api) -> Controller:
-    board = Board()
+    board = PoolGauges()
     metrics = Metrics(board)
     subscribers: list[Subscriber] = [logs.on_event, metrics, _clear_when_following(board)]
     emit = to_all(subscribers)
@@ -128,7 +128,7 @@ def build(settings: Settings, api: Api) -> Controller:
 
     def new_loop(name: str) -> DatabaseLoop:
         database = databases[name] = Database(name, urls, limits)
-        orphans = Orphans(database, inventory.pods.whereabouts, relister.pod_uids, emit)
+        orphans = Rescuer(database, inventory.pods.presence_of, relister.pod_uids, emit)
         budget = Budget(settings.connection_budgets.get(name))
         board.put_budget(name, budget)
         return DatabaseLoop(
@@ -150,7 +150,7 @@ def build(settings: Settings, api: Api) -> Controller:
     return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
 
 
-def _clear_when_following(board: Board) -> Subscriber:
+def _clear_when_following(board: PoolGauges) -> Subscriber:
     def subscriber(event: Event, /) -> None:
         if isinstance(event, LeaderChanged) and not event.leading:
             board.clear()

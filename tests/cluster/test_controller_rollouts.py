@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobtide_controller.kube.write.rollouts import AT_ONCE
-from jobtide_controller.kube.write.work_queue import Priority, Wish
+from jobtide_controller.kube.write.work_queue import Priority, WriteRequest
 from jobtide_controller.telemetry.events import WriteFailed, Wrote
 from tests.cluster.bench import Bench
 
@@ -128,7 +128,7 @@ async def test_nothing_is_made_in_a_namespace_that_ends_and_nobody_is_warned(ben
     bench.kubectl("delete", "namespace", bench.kubectl.namespace, "--wait=false")
     told = []
     entry = bench.entry
-    wish = Wish(
+    wish = WriteRequest(
         entry.uid, entry.ref, "fleet", Priority.CHANGE,
         lambda: bench.applier.converge(entry.uid, 2, lambda: bench.inventory.fleet(entry, bench.reading)),
         on_result=told.append,

@@ -95,9 +95,9 @@ class TestWatch:
             await until(lambda: inventory.pools.get(entry.uid).pool.spec.max_replicas == 7)
             kubectl.apply(worker_pod("a", "thumbs"))
             (pod,) = await until(lambda: inventory.pods.of(thumbs))
-            assert inventory.pods.whereabouts(pod.uid) is Presence.ALIVE
+            assert inventory.pods.presence_of(pod.uid) is Presence.ALIVE
             kubectl("delete", "pod", "a", "--grace-period=0", "--force")
-            await until(lambda: inventory.pods.whereabouts(pod.uid) == GonePod(gives_back=True))
+            await until(lambda: inventory.pods.presence_of(pod.uid) == GonePod(gives_back=True))
             kubectl("delete", "jobworkerpool", "thumbs")
             await until(lambda: inventory.pools.get(entry.uid) is None)
 
@@ -188,7 +188,7 @@ class TestLists:
         events.clear()
         assert await relister.run_once()
         assert len(inventory.pools) == 0
-        assert inventory.pods.whereabouts(pod.uid) == GonePod(gives_back=True)
+        assert inventory.pods.presence_of(pod.uid) == GonePod(gives_back=True)
         repaired = {event.kind: event.repaired for event in events if isinstance(event, Relisted)}
         assert repaired == {"jobworkerpools": 1, "deployments": 0, "pods": 1}
 

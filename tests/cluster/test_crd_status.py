@@ -10,7 +10,7 @@ import pytest
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Learned
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import deployment, status
 from jobtide_controller.render.facts import Context
@@ -29,7 +29,7 @@ LEARNED = History(types={"thumbs": Learned(slot_seconds=1_234.5, jobs=999.9, ran
 
 def _render(stored: dict[str, Any], reading: Reading | Unreadable, now: float) -> dict[str, Any]:
     pool = JobWorkerPool.model_validate(stored)
-    fleet = Fleet(want=3)
+    fleet = Fleet(current_replicas=3)
     decision = decide(pool.spec, reading, fleet, LEARNED, now)
     return status.render(pool, reading, fleet, decision, Context(), stored.get("status"), now)
 
@@ -39,7 +39,9 @@ def _render(stored: dict[str, Any], reading: Reading | Unreadable, now: float) -
     [
         pytest.param(BUSY, id="busy"),
         pytest.param(Reading(NOW, {}), id="idle"),
-        pytest.param(Unreadable(Blindness.TIMEOUT, "canceling statement due to statement timeout", NOW), id="blind"),
+        pytest.param(
+            Unreadable(UnreadableReason.TIMEOUT, "canceling statement due to statement timeout", NOW), id="blind"
+        ),
     ],
 )
 def test_status_comes_back_as_it_was_written_and_is_not_written_again(kubectl, pool, reading):

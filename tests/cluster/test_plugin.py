@@ -92,7 +92,7 @@ def viewer(kubectl, viewer_of) -> Viewer:
 def _report(kubectl, depths) -> int:
     """What the controller would write; the number of workers that it decided on."""
     stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
-    reading, fleet = Reading(NOW, depths), Fleet(want=3)
+    reading, fleet = Reading(NOW, depths), Fleet(current_replicas=3)
     decision = decide(stored.spec, reading, fleet, History(), NOW)
     written = status.render(stored, reading, fleet, decision, Context(), None, NOW)
     kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", json.dumps({"status": written}))

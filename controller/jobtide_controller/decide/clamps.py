@@ -118,7 +118,7 @@ def _cold_start(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
         return None
     slot_for_each = ceil((numbers.due + numbers.running) / numbers.concurrency)
     step = numbers.ready + max(COLD_STEP_MIN, ceil(situation.policy.max_replicas / 4))
-    limit = max(numbers.want_now, step)
+    limit = max(numbers.current_replicas, step)
     return min(max(wanted, slot_for_each), limit), limit
 
 
@@ -134,7 +134,7 @@ def _all_failing(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     """Only where the user asked for it; one worker goes on trying."""
     if situation.policy.on_all_failing is not OnAllFailing.HOLD or not is_failing(situation):
         return None
-    limit = max(1, numbers.want_now)
+    limit = max(1, numbers.current_replicas)
     return min(wanted, limit), limit
 
 
@@ -157,12 +157,12 @@ def _connection_budget(situation: Situation, numbers: Numbers, wanted: int) -> R
 
 def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     """Down only to the highest number of the last hold: a wave's trough keeps the workers for its next crest."""
-    if wanted >= numbers.want_now:
+    if wanted >= numbers.current_replicas:
         return None
     share = situation.fleet.share
     most = situation.policy.max_replicas if share is None else min(situation.policy.max_replicas, share.workers)
     held = min(highest_recent(situation.history), most)
-    return min(numbers.want_now, max(wanted, held)), numbers.hold_seconds
+    return min(numbers.current_replicas, max(wanted, held)), numbers.hold_seconds
 
 
 def _busy_workers(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
@@ -170,11 +170,11 @@ def _busy_workers(situation: Situation, numbers: Numbers, wanted: int) -> Ruling
 
     Each job that waits finds a worker before Kubernetes takes it: 4 are busy, 3 idle and 2 jobs wait: 6 are kept.
     """
-    if wanted >= numbers.want_now:
+    if wanted >= numbers.current_replicas:
         return None
     fleet = situation.fleet
     kept = max(numbers.busy, fleet.kept_by_busy) + min(fleet.takers, ceil(startable(situation)))
-    return max(wanted, min(kept, numbers.want_now)), kept
+    return max(wanted, min(kept, numbers.current_replicas)), kept
 
 
 _SIZE_RULES: tuple[tuple[ClampName, Rule], ...] = (

@@ -23,54 +23,56 @@ HELD_TO_LISTEN = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Bid:
+class ConnectionRequest:
     """What one pool asks for and what it has, in workers."""
 
-    want: int  # if there were no budget
+    desired: int  # if there were no budget
     least: int = 0  # of these, the ones that the user asked for by number: minReplicas, or a pin
     busy: int = 0  # run jobs: never cut
-    has: int = 0  # up, or asked for
+    current: int = 0  # running, or asked for
     leaving: int = 0  # told to stop: they hold their connections until they have finished
     connections: int = HELD_BY_WORKER  # of one worker
 
     @property
     def is_nothing(self) -> bool:
-        return not (self.want or self.has or self.leaving)
+        return not (self.desired or self.current or self.leaving)
 
     @property
     def held(self) -> int:
-        return self.connections * (self.has + self.leaving)
+        return self.connections * (self.current + self.leaving)
 
 
-def bid(policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, want: int) -> Bid:
+def connection_request(
+    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, desired: int
+) -> ConnectionRequest:
     """A pool's, which would have `want` workers without a budget. Unread, every worker counts as busy."""
     present = [pod for pod in fleet.pods if not pod.finished]
     leaving = sum(pod.terminating for pod in present)
     up = len(present) - leaving
-    return Bid(
-        want=want,
-        least=min(want, policy.min_replicas if policy.replicas is None else policy.replicas),
+    return ConnectionRequest(
+        desired=desired,
+        least=min(desired, policy.min_replicas if policy.replicas is None else policy.replicas),
         busy=up if isinstance(reading, Unreadable) else fleet.busy,
-        has=max(up, fleet.want or 0),
+        current=max(up, fleet.current_replicas or 0),
         leaving=leaving,
         connections=HELD_BY_WORKER + HELD_TO_LISTEN * listens(policy),
     )
 
 
-def divide(budget: int, bids: Mapping[str, Bid]) -> dict[str, int]:
+def divide(budget: int, requests: Mapping[str, ConnectionRequest]) -> dict[str, int]:
     """How many workers each pool may have now.
 
     20 connections, 2 a worker. `a` wants 8 workers and `b` 3, none is up: `b` gets its 3, `a` the other 7.
     Then `c` wants 5 too: the fair shares are 4, 3, 3. `a` goes down to 4, or to its busy ones, and `c` gets its
     first worker when the first of `a`'s has ended, and has its 3 when three have.
     """
-    if sum(one.connections * (max(one.want, one.has) + one.leaving) for one in bids.values()) <= budget:
-        return {uid: max(one.want, one.busy) for uid, one in bids.items()}
-    unmoved = sum(one.connections * (one.busy + one.leaving) for one in bids.values())
-    busy = {uid: one.busy for uid, one in bids.items()}
-    shares = _filled(budget - unmoved, bids, busy, {uid: one.want for uid, one in bids.items()})
-    kept = {uid: min(shares[uid], one.has) for uid, one in bids.items()}
-    return _filled(budget - sum(one.held for one in bids.values()), bids, kept, shares)
+    if sum(one.connections * (max(one.desired, one.current) + one.leaving) for one in requests.values()) <= budget:
+        return {uid: max(one.desired, one.busy) for uid, one in requests.items()}
+    unmoved = sum(one.connections * (one.busy + one.leaving) for one in requests.values())
+    busy = {uid: one.busy for uid, one in requests.items()}
+    shares = _filled(budget - unmoved, requests, busy, {uid: one.desired for uid, one in requests.items()})
+    kept = {uid: min(shares[uid], one.current) for uid, one in requests.items()}
+    return _filled(budget - sum(one.held for one in requests.values()), requests, kept, shares)
 
 
 class _Turn(NamedTuple):
@@ -82,25 +84,27 @@ class _Turn(NamedTuple):
     uid: str
 
 
-def _filled(free: int, bids: Mapping[str, Bid], start: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, int]:
+def _filled(
+    free: int, requests: Mapping[str, ConnectionRequest], start: Mapping[str, int], limits: Mapping[str, int]
+) -> dict[str, int]:
     """One worker in each turn, until the next does not fit: nobody overtakes because he is smaller."""
     given = dict(start)
-    turns = [_turn(uid, one, given[uid]) for uid, one in bids.items() if given[uid] < limits[uid]]
+    turns = [_turn(uid, one, given[uid]) for uid, one in requests.items() if given[uid] < limits[uid]]
     heapq.heapify(turns)
     while turns:
         uid = turns[0].uid
-        free -= bids[uid].connections
+        free -= requests[uid].connections
         if free < 0:
             break
         given[uid] += 1
         heapq.heappop(turns)
         if given[uid] < limits[uid]:
-            heapq.heappush(turns, _turn(uid, bids[uid], given[uid]))
+            heapq.heappush(turns, _turn(uid, requests[uid], given[uid]))
     return given
 
 
-def _turn(uid: str, one: Bid, workers: int) -> _Turn:
-    return _Turn(workers >= one.least, workers, -one.has, uid)
+def _turn(uid: str, one: ConnectionRequest, workers: int) -> _Turn:
+    return _Turn(workers >= one.least, workers, -one.current, uid)
 
 
 LISTEN_ENV = "JOBTIDE_LISTEN"

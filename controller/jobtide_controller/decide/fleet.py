@@ -34,7 +34,7 @@ class Share:
 class Fleet:
     """One pool's Deployment and pods."""
 
-    want: int | None = None  # spec.replicas as it stands; None: there is no Deployment yet
+    current_replicas: int | None = None  # spec.replicas as it stands; None: there is no Deployment yet
     pods: tuple[Pod, ...] = ()
     busy_uids: frozenset[str] = field(default_factory=frozenset)  # pods that hold a processing row
     start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known

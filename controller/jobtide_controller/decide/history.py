@@ -68,7 +68,7 @@ class Failing(NamedTuple):
     last_at: float  # when the latest of them was seen
 
 
-class Want(NamedTuple):
+class Recommendation(NamedTuple):
     """How many workers one decision would have had, by the controller's clock."""
 
     at: float
@@ -77,7 +77,7 @@ class Want(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One pool's past. Times of the table are by the database's clock, `late_at` and `wants` by the controller's."""
+    """One pool's past. Times of the table are by the database's clock, `late_at` and `recommendations` by the controller's."""
 
     began_at: float = 0.0  # first reading
     read_at: float | None = None  # last reading
@@ -86,7 +86,7 @@ class History:
     flow: Mapping[Group, Pieces] = field(default_factory=dict)
     failing: Failing | None = None
     late_at: float | None = None  # a job was seen to wait longer than promised, within the last minute
-    wants: tuple[Want, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
 
     def learned(self, type_: str) -> Learned:
         return self.types.get(type_, UNKNOWN_TYPE)
@@ -118,13 +118,13 @@ def remembered(history: History, *, now: float, replicas: int, current: int, hol
     Kept strictly falling: a number is forgotten as soon as a later one is at least as high, for it can't be
     the highest of any window any more. 3 at 10 s, 5 at 20 s, 2 at 30 s is kept as 5 at 20 s, 2 at 30 s.
     """
-    past = history.wants or (Want(now, current),)
+    earlier = history.recommendations or (Recommendation(now, current),)
     # A clock that was set back must not hold the fleet until it has caught up.
-    kept = [Want(min(want.at, now), want.replicas) for want in past if want.replicas > replicas]
-    recent = tuple(want for want in kept if now - want.at <= hold_seconds)
-    return replace(history, wants=(*recent, Want(now, replicas)))
+    higher = [Recommendation(min(one.at, now), one.replicas) for one in earlier if one.replicas > replicas]
+    recent = tuple(one for one in higher if now - one.at <= hold_seconds)
+    return replace(history, recommendations=(*recent, Recommendation(now, replicas)))
 
 
 def highest_recent(history: History) -> int:
     """The highest number that the hold still remembers, this decision's own included."""
-    return history.wants[0].replicas
+    return history.recommendations[0].replicas

@@ -90,7 +90,7 @@ def _begun(reading: Reading, history: History) -> History:
         read_at=reading.taken_at,
         types=history.types,
         counts={key: _count(depth, float(depth.due)) for key, depth in reading.depths.items()},
-        wants=history.wants,
+        recommendations=history.recommendations,
     )
 
 

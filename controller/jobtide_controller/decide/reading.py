@@ -64,7 +64,7 @@ class Reading:
         return Reading(self.taken_at, depths, pods, self.query_seconds)
 
 
-class Blindness(StrEnum):
+class UnreadableReason(StrEnum):
     """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
 
     NOT_CONFIGURED = "DatabaseNotConfigured"  # no such name among the chart's databases
@@ -86,7 +86,7 @@ class Blindness(StrEnum):
 class Unreadable:
     """No reading. It holds the fleet as it is: unknown is not zero."""
 
-    reason: Blindness
+    reason: UnreadableReason
     message: str  # the server's own words, never a password
     since: float  # when the first failure of this run of failures was seen, controller clock
 

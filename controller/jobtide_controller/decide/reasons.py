@@ -42,9 +42,9 @@ def reason_of(situation: Situation, counted: Numbers, replicas: int, sized_by: t
     users = users_reason(situation.policy, situation.now)
     if users is not None:
         return users
-    if replicas > max(counted.want_now, counted.ready):
+    if replicas > max(counted.current_replicas, counted.ready):
         return Reason.SCALING_UP
-    if replicas < counted.want_now:
+    if replicas < counted.current_replicas:
         return Reason.SCALING_DOWN
     if replicas > counted.ready:
         return Reason.SCALING_UP

@@ -18,7 +18,7 @@ from jobtide_controller.decide.need import Need, Situation, is_awake, need, star
 class Numbers:
     """Everything that the raw want follows from; `recomputed` is the proof."""
 
-    want_now: int = 0
+    current_replicas: int = 0
     ready: int = 0
     busy: int = 0
     concurrency: int = 1
@@ -46,7 +46,7 @@ class Numbers:
         if self.per_worker:
             return max(ceil((self.queue_slots + self.running) / self.per_worker), self.awake)
         return max(
-            clamp_int(self.want_now, self.low, self.high),
+            clamp_int(self.current_replicas, self.low, self.high),
             ceil((self.occupied_slots + self.queue_slots) / self.concurrency),
             ceil(self.running / self.concurrency),
             self.awake,
@@ -66,7 +66,7 @@ def numbers(situation: Situation) -> Numbers:
     if policy.jobs_per_worker is not None:
         needed = Need(0.0, startable(situation))
     result = Numbers(
-        want_now=fleet.want or 0,
+        current_replicas=fleet.current_replicas or 0,
         ready=fleet.ready,
         busy=fleet.busy,
         concurrency=concurrency,

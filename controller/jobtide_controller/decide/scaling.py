@@ -13,7 +13,7 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide import clamps
 from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.history import History, Want, remembered
+from jobtide_controller.decide.history import History, Recommendation, remembered
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
 from jobtide_controller.decide.need import Situation
@@ -48,7 +48,7 @@ def decide(
 
 def _held(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float) -> Decision:
     """Unknown is not zero: the workers stay, and nothing is learned. Only what the user says counts."""
-    current = _first(policy, fleet) if fleet.want is None else fleet.want
+    current = _first(policy, fleet) if fleet.current_replicas is None else fleet.current_replicas
     user = clamps.override(policy, fleet.share, now, current)
     held = Clamp(ClampName.UNREADABLE, current, current, current)
     reason = users_reason(policy, now) or Reason.UNREADABLE
@@ -68,8 +68,8 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
         and not history.counts
         and history.read_at is not None
         and history.read_at <= reading.taken_at
-        and len(history.wants) == 1
-        and history.wants[0].replicas == policy.min_replicas == fleet.want
+        and len(history.recommendations) == 1
+        and history.recommendations[0].replicas == policy.min_replicas == fleet.current_replicas
         and not fleet.pods[policy.min_replicas :]
         and (fleet.share is None or fleet.share.workers >= policy.min_replicas)
         and policy.replicas is None
@@ -82,7 +82,7 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
 def _asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Decision:
     """What `_decided` would say, without its work."""
     counted = _idle_numbers(
-        want_now=policy.min_replicas,
+        current_replicas=policy.min_replicas,
         ready=fleet.ready if fleet.pods else 0,
         concurrency=policy.concurrency,
         promise_seconds=float(policy.wait_seconds),
@@ -99,7 +99,7 @@ def _asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: 
             began_at=history.began_at,
             read_at=reading.taken_at,
             types=history.types,
-            wants=(Want(now, policy.min_replicas),),
+            recommendations=(Recommendation(now, policy.min_replicas),),
         ),
         notes=start_note(policy, counted),
     )
@@ -123,7 +123,7 @@ def _decided(situation: Situation) -> Decision:
         situation.history,
         now=now,
         replicas=sized.replicas,
-        current=counted.want_now,
+        current=counted.current_replicas,
         hold_seconds=counted.hold_seconds,
     )
     history = replace(history, late_at=late_at(policy, counted, history.late_at, now))

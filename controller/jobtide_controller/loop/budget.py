@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtide_controller.decide.connection_shares import Bid, divide
+from jobtide_controller.decide.connection_shares import ConnectionRequest, divide
 from jobtide_controller.decide.fleet import Share
 
 
@@ -11,15 +11,15 @@ class Budget:
 
     def __init__(self, connections: int | None) -> None:
         self.connections = connections
-        self._bids: dict[str, Bid] = {}
+        self._bids: dict[str, ConnectionRequest] = {}
         self._workers: dict[str, int] = {}
         self._is_stale = False
 
-    def put(self, uid: str, bid: Bid) -> None:
-        if bid.is_nothing:
+    def put(self, uid: str, connection_request: ConnectionRequest) -> None:
+        if connection_request.is_nothing:
             self.forget(uid)
-        elif self._bids.get(uid) != bid:
-            self._bids[uid] = bid
+        elif self._bids.get(uid) != connection_request:
+            self._bids[uid] = connection_request
             self._is_stale = True
 
     def forget(self, uid: str) -> None:
@@ -44,8 +44,8 @@ class Budget:
         """None: this database has no budget."""
         if self.connections is None:
             return None
-        bid = self._bids.get(uid)
-        each = Bid(0).connections if bid is None else bid.connections
+        connection_request = self._bids.get(uid)
+        each = ConnectionRequest(0).connections if connection_request is None else connection_request.connections
         return Share(self._workers.get(uid, 0), each, self.connections)
 
     @property

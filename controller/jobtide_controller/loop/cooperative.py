@@ -9,7 +9,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-async def in_turns(items: Iterable[Item], at_once: int) -> AsyncIterator[Item]:
+async def yielding_every(items: Iterable[Item], at_once: int) -> AsyncIterator[Item]:
     """One after the other, with a pause before every `at_once` of them."""
     for number, item in enumerate(items):
         if number % at_once == 0:

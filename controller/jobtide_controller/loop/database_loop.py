@@ -17,10 +17,10 @@ from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slice
 from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.loop.budget import Budget
-from jobtide_controller.loop.cooperative import in_turns
+from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.loop.interval import Interval
 from jobtide_controller.loop.pipeline import Pipeline
-from jobtide_controller.loop.rescuer import Orphans, RescueSource
+from jobtide_controller.loop.rescuer import Rescuer, RescueSource
 from jobtide_controller.telemetry.events import DatabaseFound, DatabaseLost, Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
@@ -42,7 +42,7 @@ class DatabaseLoop:
         source: Source,
         inventory: Inventory,
         pipeline: Pipeline,
-        orphans: Orphans,
+        orphans: Rescuer,
         emit: Emit,
         *,
         leading: Callable[[], bool],
@@ -123,7 +123,7 @@ class DatabaseLoop:
             uids = await self._divide(uids, part)
         # After a start all pools are looked at: jobs don't wait for the idle.
         with_jobs = set() if parts is None else parts.by_pool.keys()
-        async for uid in in_turns(sorted(uids, key=lambda uid: (uid not in with_jobs, uid)), POOLS_AT_ONCE):
+        async for uid in yielding_every(sorted(uids, key=lambda uid: (uid not in with_jobs, uid)), POOLS_AT_ONCE):
             self._advance_pool(uid, part(uid))
         if isinstance(reading, Reading):
             self._previous_taken_at = reading.taken_at
@@ -131,12 +131,12 @@ class DatabaseLoop:
 
     async def _divide(self, uids: set[str], part: Callable[[str], Reading | Unreadable]) -> set[str]:
         """The connections anew; with those pools that may have more or fewer workers by what others ask for."""
-        async for uid in in_turns(sorted(uids), POOLS_AT_ONCE):
+        async for uid in yielding_every(sorted(uids), POOLS_AT_ONCE):
             entry = self._inventory.pools.get(uid)
             if entry is None:
                 continue
             try:
-                self._budget.put(uid, self._pipeline.bid(entry, part(uid), self._wall_clock()))
+                self._budget.put(uid, self._pipeline.connection_request(entry, part(uid), self._wall_clock()))
             except Exception as error:  # noqa: BLE001 - as in _advance_pool; what it asked for last still counts
                 self._tell_bug(entry, error)
         concerned = uids | (self._budget.divide() & self._known)

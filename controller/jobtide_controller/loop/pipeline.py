@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jobtide_controller.api.status import JobWorkerPoolStatus
-from jobtide_controller.decide.connection_shares import Bid, bid
+from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
 from jobtide_controller.decide.fleet import Fleet, Rollout, Share
 from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.reading import Reading, Unreadable
@@ -16,7 +16,7 @@ from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import ConflictError
-from jobtide_controller.kube.write.work_queue import Priority, Wish, WriteQueue
+from jobtide_controller.kube.write.work_queue import Priority, WriteRequest, WriteQueue
 from jobtide_controller.loop.report import Outcome, Reporter
 from jobtide_controller.render.facts import Context
 
@@ -65,13 +65,15 @@ class Pipeline:
         self._busy: dict[str, frozenset[str]] = {}
         self._errors: dict[str, ApiError] = {}
 
-    def bid(self, entry: PoolEntry, reading: Reading | Unreadable, now: float) -> Bid:
+    def connection_request(self, entry: PoolEntry, reading: Reading | Unreadable, now: float) -> ConnectionRequest:
         """What the pool would have if its database had connections without end. Nothing is done or remembered."""
         if isinstance(self._errors.get(entry.uid), ConflictError):
-            return Bid(0)  # no worker can begin where the Deployment is another's
+            return ConnectionRequest(0)  # no worker can begin where the Deployment is another's
         fleet = self._inventory.fleet(entry, reading)
         spec = entry.pool.spec
-        return bid(spec, reading, fleet, decide(spec, reading, fleet, self._history(entry), now).replicas)
+        return connection_request(
+            spec, reading, fleet, decide(spec, reading, fleet, self._history(entry), now).replicas
+        )
 
     def advance(
         self,
@@ -136,11 +138,11 @@ class Pipeline:
             return limited(known, entry.types)
         return restored(None if entry.status is None else JobWorkerPoolStatus.model_validate(entry.status))
 
-    def _wish(self, entry: PoolEntry, decision: Decision, fleet: Fleet) -> Wish:
+    def _wish(self, entry: PoolEntry, decision: Decision, fleet: Fleet) -> WriteRequest:
         replicas = decision.replicas
-        current = fleet.want or 0
+        current = fleet.current_replicas or 0
         change = Priority.SCALE_DOWN if replicas < current else Priority.CHANGE
-        return Wish(
+        return WriteRequest(
             entry.uid,
             entry.ref,
             "fleet",
@@ -188,10 +190,10 @@ class Pipeline:
 def _is_at_rest(outcome: Outcome) -> bool:
     """Time alone changes nothing any more: no jobs, no memory of jobs, and as many workers as asked for."""
     decision, fleet = outcome.decision, outcome.fleet
-    if fleet.want != decision.replicas:
+    if fleet.current_replicas != decision.replicas:
         return False
     if isinstance(outcome.reading, Unreadable):
         return True
     history = decision.history
     notes = history.failing is not None or history.late_at is not None
-    return not (outcome.reading.depths or history.counts or history.flow or notes or len(history.wants) > 1)
+    return not (outcome.reading.depths or history.counts or history.flow or notes or len(history.recommendations) > 1)

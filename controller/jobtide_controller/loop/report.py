@@ -77,7 +77,7 @@ class Reporter:
 
     def _tell_decision(self, outcome: Outcome) -> None:
         entry, decision = outcome.entry, outcome.decision
-        before = self._decided.get(entry.uid, outcome.fleet.want or 0)
+        before = self._decided.get(entry.uid, outcome.fleet.current_replicas or 0)
         self._decided[entry.uid] = decision.replicas
         if before != decision.replicas:
             limited_by = tuple(clamp.name for clamp in decision.limited_by)
@@ -108,7 +108,7 @@ def _state(outcome: Outcome) -> tuple[object, ...]:
         decision.reason,
         tuple(clamp.name for clamp in decision.limited_by),
         decision.notes,
-        fleet.want,
+        fleet.current_replicas,
         fleet.ready,
         len(fleet.pods),
         tuple(pod.problem for pod in fleet.pods if pod.problem),

@@ -25,7 +25,7 @@ class RescueSource(Protocol):
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]: ...
 
 
-class Orphans:
+class Rescuer:
     """One database's. A pod is gone if it was seen to go; one that was never seen (it went while no controller ran) if
     a list that is newer than the reading does not have it. If such a pod claims again it lives in another cluster that
     works on the same database: then only pods that were seen to go are rescued from here on.
@@ -34,14 +34,14 @@ class Orphans:
     def __init__(
         self,
         source: RescueSource,
-        whereabouts: Callable[[str], GonePod | Presence],
+        presence_of: Callable[[str], GonePod | Presence],
         list_pod_uids: Callable[[], Awaitable[set[str]]],
         emit: Emit,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._whereabouts = whereabouts
+        self._whereabouts = presence_of
         self._list_pod_uids = list_pod_uids
         self._emit = emit
         self._monotonic = monotonic

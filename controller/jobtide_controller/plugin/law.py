@@ -29,12 +29,12 @@ def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str, str]]:
 
 
 def _load(numbers: Numbers) -> list[Term]:
-    value = max(numbers.low, min(numbers.want_now, numbers.high))
-    expression = f"min(max({numbers.want_now}, {numbers.low}), {numbers.high})"
+    value = max(numbers.low, min(numbers.current_replicas, numbers.high))
+    expression = f"min(max({numbers.current_replicas}, {numbers.low}), {numbers.high})"
     if not numbers.load_slots:
         return [("load", expression, value, "no lasting load")]
     words = (
-        f"{numbers.want_now} workers now, kept within what a lasting load of {numbers.load_slots:.3g} slots needs"
+        f"{numbers.current_replicas} workers now, kept within what a lasting load of {numbers.load_slots:.3g} slots needs"
         f" ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
     )
     return [("load", expression, value, words)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
 from jobtide_controller.postgres.read_failure import classify, words_of
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
@@ -42,11 +42,11 @@ class Database:
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._thread.call(lambda: self._reader.read(types))
         except BusyError as busy:
-            return self._reader.unreadable(Blindness.TIMEOUT, str(busy))
+            return self._reader.unreadable(UnreadableReason.TIMEOUT, str(busy))
         except TimeoutError:
             self._reader.session.abort()
             return self._reader.unreadable(
-                Blindness.TIMEOUT, f"no answer within {self._deadline_seconds:g} s; the connection was cut"
+                UnreadableReason.TIMEOUT, f"no answer within {self._deadline_seconds:g} s; the connection was cut"
             )
 
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:

@@ -8,24 +8,24 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from jobtide_controller.decide.reading import Blindness
+from jobtide_controller.decide.reading import UnreadableReason
 from jobtide_controller.postgres.urls import NotConfiguredError
 
 _BY_SQLSTATE = {
-    "28P01": Blindness.AUTH_FAILED,
-    "28000": Blindness.AUTH_FAILED,
-    "53300": Blindness.TOO_MANY_CONNECTIONS,
-    "57014": Blindness.TIMEOUT,  # statement_timeout
-    "55P03": Blindness.TIMEOUT,  # lock_timeout
-    "25P03": Blindness.TIMEOUT,  # idle_in_transaction_session_timeout
-    "42P01": Blindness.TABLE_MISSING,
-    "3F000": Blindness.TABLE_MISSING,
-    "42501": Blindness.GRANT_MISSING,
-    "42703": Blindness.SCHEMA_WRONG,  # a column
-    "42704": Blindness.SCHEMA_WRONG,  # the enum
-    "42804": Blindness.SCHEMA_WRONG,
-    "42883": Blindness.SCHEMA_WRONG,  # an operator between types that aren't the seed's
-    "22P02": Blindness.SCHEMA_WRONG,  # a value of the enum
+    "28P01": UnreadableReason.AUTH_FAILED,
+    "28000": UnreadableReason.AUTH_FAILED,
+    "53300": UnreadableReason.TOO_MANY_CONNECTIONS,
+    "57014": UnreadableReason.TIMEOUT,  # statement_timeout
+    "55P03": UnreadableReason.TIMEOUT,  # lock_timeout
+    "25P03": UnreadableReason.TIMEOUT,  # idle_in_transaction_session_timeout
+    "42P01": UnreadableReason.TABLE_MISSING,
+    "3F000": UnreadableReason.TABLE_MISSING,
+    "42501": UnreadableReason.GRANT_MISSING,
+    "42703": UnreadableReason.SCHEMA_WRONG,  # a column
+    "42704": UnreadableReason.SCHEMA_WRONG,  # the enum
+    "42804": UnreadableReason.SCHEMA_WRONG,
+    "42883": UnreadableReason.SCHEMA_WRONG,  # an operator between types that aren't the seed's
+    "22P02": UnreadableReason.SCHEMA_WRONG,  # a value of the enum
 }
 
 # A refused connection comes without SQLSTATE. The order matters: a refusal by pg_hba.conf may mention encryption.
@@ -36,17 +36,17 @@ _BY_WORDS = (
             r"|role .* does not exist|fe_sendauth",
             re.IGNORECASE,
         ),
-        Blindness.AUTH_FAILED,
+        UnreadableReason.AUTH_FAILED,
     ),
     (
         re.compile(
             r"too many (clients|connections)|remaining connection slots|no more connections allowed", re.IGNORECASE
         ),
-        Blindness.TOO_MANY_CONNECTIONS,
+        UnreadableReason.TOO_MANY_CONNECTIONS,
     ),
-    (re.compile(r"\bSSL\b|\bTLS\b|certificate", re.IGNORECASE), Blindness.TLS_FAILED),
-    (re.compile(r"permission denied", re.IGNORECASE), Blindness.GRANT_MISSING),
-    (re.compile(r"query_wait_timeout|query_timeout", re.IGNORECASE), Blindness.TIMEOUT),  # PgBouncer
+    (re.compile(r"\bSSL\b|\bTLS\b|certificate", re.IGNORECASE), UnreadableReason.TLS_FAILED),
+    (re.compile(r"permission denied", re.IGNORECASE), UnreadableReason.GRANT_MISSING),
+    (re.compile(r"query_wait_timeout|query_timeout", re.IGNORECASE), UnreadableReason.TIMEOUT),  # PgBouncer
 )
 
 
@@ -54,19 +54,19 @@ class BadUrlError(ValueError):
     """The text is no PostgreSQL URL; the text itself is not repeated, it may hold the password."""
 
 
-def classify(error: Exception) -> Blindness:
+def classify(error: Exception) -> UnreadableReason:
     """The reason that a person looks for first."""
     if isinstance(error, NotConfiguredError | BadUrlError):
-        return Blindness.NOT_CONFIGURED
+        return UnreadableReason.NOT_CONFIGURED
     if isinstance(error, TimeoutError):
-        return Blindness.TIMEOUT
+        return UnreadableReason.TIMEOUT
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
     if sqlstate is not None:
         return _by_sqlstate(sqlstate)
     if not isinstance(error, psycopg.OperationalError | OSError):
-        return Blindness.QUERY_FAILED
+        return UnreadableReason.QUERY_FAILED
     words = str(error)
-    return next((reason for pattern, reason in _BY_WORDS if pattern.search(words)), Blindness.UNREACHABLE)
+    return next((reason for pattern, reason in _BY_WORDS if pattern.search(words)), UnreadableReason.UNREACHABLE)
 
 
 def words_of(error: Exception, url: str | None) -> str:
@@ -90,12 +90,12 @@ def checked_url(url: str, source: str) -> str:
     return url
 
 
-def _by_sqlstate(sqlstate: str) -> Blindness:
+def _by_sqlstate(sqlstate: str) -> UnreadableReason:
     known = _BY_SQLSTATE.get(sqlstate)
     if known is not None:
         return known
     # 08: connection exceptions; 57P: the server shuts down, crashed or isn't up yet
-    return Blindness.UNREACHABLE if sqlstate.startswith(("08", "57P")) else Blindness.QUERY_FAILED
+    return UnreadableReason.UNREACHABLE if sqlstate.startswith(("08", "57P")) else UnreadableReason.QUERY_FAILED
 
 
 def _password(url: str | None) -> str:

@@ -11,7 +11,7 @@ import psycopg
 
 from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
-from jobtide_controller.decide.reading import Blindness, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, Unreadable
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.read_failure import checked_url, classify, words_of
@@ -35,13 +35,13 @@ LEAST_DEPTH_CAP = 50
 CHECK_SECONDS = 30.0
 
 _BLINDNESS = {
-    ProblemKind.TABLE_MISSING: Blindness.TABLE_MISSING,
-    ProblemKind.COLUMN_WRONG: Blindness.SCHEMA_WRONG,
-    ProblemKind.ENUM_MISMATCH: Blindness.SCHEMA_WRONG,
-    ProblemKind.GRANT_MISSING: Blindness.GRANT_MISSING,
-    ProblemKind.INDEX_MISSING: Blindness.SCHEMA_WRONG,
-    ProblemKind.RLS_HIDES_ROWS: Blindness.RLS_HIDES_ROWS,
-    ProblemKind.STANDBY: Blindness.STANDBY,
+    ProblemKind.TABLE_MISSING: UnreadableReason.TABLE_MISSING,
+    ProblemKind.COLUMN_WRONG: UnreadableReason.SCHEMA_WRONG,
+    ProblemKind.ENUM_MISMATCH: UnreadableReason.SCHEMA_WRONG,
+    ProblemKind.GRANT_MISSING: UnreadableReason.GRANT_MISSING,
+    ProblemKind.INDEX_MISSING: UnreadableReason.SCHEMA_WRONG,
+    ProblemKind.RLS_HIDES_ROWS: UnreadableReason.RLS_HIDES_ROWS,
+    ProblemKind.STANDBY: UnreadableReason.STANDBY,
 }
 
 
@@ -108,7 +108,7 @@ class Reader:
         self._since = None
         return reading
 
-    def unreadable(self, reason: Blindness, message: str) -> Unreadable:
+    def unreadable(self, reason: UnreadableReason, message: str) -> Unreadable:
         """One more failure of this run of failures."""
         if self._since is None:
             self._since = self._wall_clock()

@@ -21,14 +21,16 @@ from collections.abc import Callable
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.clamps import is_paused
-from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
 
 POOLS_NAMED = 3
 
-SCHEMA_BLINDNESS = frozenset({Blindness.TABLE_MISSING, Blindness.GRANT_MISSING, Blindness.SCHEMA_WRONG})
+SCHEMA_REASONS = frozenset(
+    {UnreadableReason.TABLE_MISSING, UnreadableReason.GRANT_MISSING, UnreadableReason.SCHEMA_WRONG}
+)
 
 _LIMITING = {
     Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
@@ -64,7 +66,7 @@ def word(facts: Facts) -> str:
     ready, stalled = _ready(facts), _stalled(facts)
     if ready.status != "True":
         # "Unreachable" alone would leave open what can't be reached.
-        return "DatabaseUnreachable" if ready.reason == Blindness.UNREACHABLE else ready.reason
+        return "DatabaseUnreachable" if ready.reason == UnreadableReason.UNREACHABLE else ready.reason
     if stalled.status == "True":
         return stalled.reason
     if Note.ALL_FAILING in facts.decision.notes:
@@ -85,7 +87,7 @@ def _ready(facts: Facts) -> Judgement:
 
 
 def _database_reachable(reading: Reading | Unreadable) -> Judgement:
-    if isinstance(reading, Unreadable) and reading.reason not in SCHEMA_BLINDNESS:
+    if isinstance(reading, Unreadable) and reading.reason not in SCHEMA_REASONS:
         return Judgement("DatabaseReachable", "False", reading.reason, sentence.unreadable(reading))
     return Judgement("DatabaseReachable", "True", "Read", "the database answers")
 
@@ -93,7 +95,7 @@ def _database_reachable(reading: Reading | Unreadable) -> Judgement:
 def _schema_ready(facts: Facts) -> Judgement:
     reading, warnings = facts.reading, facts.context.schema_warnings
     if isinstance(reading, Unreadable):
-        if reading.reason in SCHEMA_BLINDNESS:
+        if reading.reason in SCHEMA_REASONS:
             return Judgement("SchemaReady", "False", reading.reason, reading.message)
         return Judgement("SchemaReady", "Unknown", reading.reason, "the database can't be read")
     if warnings:

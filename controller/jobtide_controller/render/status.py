@@ -115,7 +115,7 @@ def _message(facts: Facts) -> str:
 
 def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionStatus, ...]:
     """The last changes, newest first. What was decided counts, not what is applied yet: a slow write is one."""
-    before = previous.decisions[0].replicas if previous.decisions else (facts.fleet.want or 0)
+    before = previous.decisions[0].replicas if previous.decisions else (facts.fleet.current_replicas or 0)
     if facts.decision.replicas == before:
         return previous.decisions
     change = DecisionStatus(

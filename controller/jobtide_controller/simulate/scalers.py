@@ -9,7 +9,7 @@ from typing import Protocol
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.simulate.cluster import Cluster
 from jobtide_controller.simulate.state import Worker
@@ -43,7 +43,9 @@ class Jobtide:
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
         now = cluster.now
         reading = (
-            _counted(cluster.reading()) if readable else Unreadable(Blindness.UNREACHABLE, "as the trace says", now)
+            _counted(cluster.reading())
+            if readable
+            else Unreadable(UnreadableReason.UNREACHABLE, "as the trace says", now)
         )
         decision = decide(self._policy, reading, self._fleet(cluster), self._history, now)
         self._history, self._want = decision.history, decision.replicas
@@ -56,7 +58,7 @@ class Jobtide:
     def rest(self, cluster: Cluster) -> bool:
         """As the pipeline leaves such a pool alone, and as a pool that was left alone is found again."""
         history = self._history
-        if not cluster.is_empty or history.flow or history.counts or len(history.wants) > 1:
+        if not cluster.is_empty or history.flow or history.counts or len(history.recommendations) > 1:
             return False
         if self._want != self._policy.min_replicas or len(cluster.workers) != self._want:
             return False
@@ -78,7 +80,7 @@ class Jobtide:
             for worker in cluster.workers
         )
         return Fleet(
-            want=self._want,
+            current_replicas=self._want,
             pods=pods,
             busy_uids=frozenset(worker.uid for worker in cluster.workers if worker.running),
             start_seconds=median(cluster.started_in) if cluster.started_in else UNKNOWN_START_SECONDS,

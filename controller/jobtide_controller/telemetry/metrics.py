@@ -37,7 +37,7 @@ class _PoolView:
     behind: tuple[Note, ...]
 
 
-class Board(Collector):
+class PoolGauges(Collector):
     """What was last known of every pool and database: the source of the gauges."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Board(Collector):
 class Metrics:
     """A subscriber, and the registry behind /metrics."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: PoolGauges) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(board)
         counter = partial(Counter, registry=self.registry)

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from dev.postgres.server import Server
 from jobtide.schema import apply
-from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 
@@ -87,7 +87,7 @@ def test_a_database_without_a_url_names_those_that_have_one(new_reader, database
     reader = new_reader(database)
     (urls.folder / "main" / "url").rename(urls.folder / "main" / "elsewhere")
     answer = blind(reader.read(["a"]))
-    assert answer.reason is Blindness.NOT_CONFIGURED
+    assert answer.reason is UnreadableReason.NOT_CONFIGURED
     assert '"main"' in answer.message
     assert "configured: none" in answer.message
 
@@ -95,7 +95,7 @@ def test_a_database_without_a_url_names_those_that_have_one(new_reader, database
 @pytest.mark.parametrize("url", ["", "postgresql://user:s3cret@[::1/db", "user s3cret host"], ids=repr)
 def test_a_secret_that_holds_no_url_is_said_without_repeating_it(new_reader, url):
     answer = blind(new_reader(url).read(["a"]))
-    assert answer.reason is Blindness.NOT_CONFIGURED
+    assert answer.reason is UnreadableReason.NOT_CONFIGURED
     assert "s3cret" not in answer.message
 
 
@@ -103,7 +103,7 @@ def test_a_server_that_is_down_at_start_is_unreachable_until_it_is_up(new_reader
     own_server.stop()
     reader = new_reader(own_database)
     first = blind(reader.read(["a"]))
-    assert first.reason is Blindness.UNREACHABLE
+    assert first.reason is UnreadableReason.UNREACHABLE
     assert "refused" in first.message
     assert blind(reader.read(["a"])).since == first.since, "one outage has one beginning"
     own_server.start()
@@ -114,31 +114,31 @@ def test_a_server_that_crashes_in_mid_run_is_unreachable_until_it_is_back(new_re
     reader = new_reader(own_database)
     assert isinstance(reader.read(["a"]), Reading)
     own_server.stop("immediate")
-    assert blind(reader.read(["a"])).reason is Blindness.UNREACHABLE
+    assert blind(reader.read(["a"])).reason is UnreadableReason.UNREACHABLE
     own_server.start()
     assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_wrong_password_is_an_auth_failure_without_the_password(new_reader, locked_server):
     answer = blind(new_reader(locked_server.url(password="s3cret")).read(["a"]))
-    assert answer.reason is Blindness.AUTH_FAILED
+    assert answer.reason is UnreadableReason.AUTH_FAILED
     assert "authentication failed" in answer.message
     assert "s3cret" not in answer.message
 
 
 def test_a_rotated_password_is_used_at_once_without_a_restart(new_reader, locked_server, configure):
     reader = new_reader(locked_server.url(password="wrong"))
-    assert blind(reader.read(["a"])).reason is Blindness.AUTH_FAILED
+    assert blind(reader.read(["a"])).reason is UnreadableReason.AUTH_FAILED
     configure(locked_server.url())
-    assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING, "logged in, and looked for the table"
+    assert blind(reader.read(["a"])).reason is UnreadableReason.TABLE_MISSING, "logged in, and looked for the table"
 
 
 def test_a_password_is_rotated_under_a_running_reader_by_the_swap_of_a_mounted_secret(reading_from, rotate, mount):
     reader = reading_from(mount(rotate("first")))
     assert isinstance(reader.read(["a"]), Reading)
     renewed = rotate("second")
-    assert blind(reader.read(["a"])).reason is Blindness.UNREACHABLE, "its connection was cut"
-    assert blind(reader.read(["a"])).reason is Blindness.AUTH_FAILED
+    assert blind(reader.read(["a"])).reason is UnreadableReason.UNREACHABLE, "its connection was cut"
+    assert blind(reader.read(["a"])).reason is UnreadableReason.AUTH_FAILED
     mount(renewed)
     assert isinstance(reader.read(["a"]), Reading)
 
@@ -154,7 +154,7 @@ def test_another_url_ends_the_connection_to_the_old_one(new_reader, database, ow
 
 def test_a_server_without_tls_is_a_tls_failure_where_the_url_demands_it(new_reader, database):
     answer = blind(new_reader(f"{database}?sslmode=require").read(["a"]))
-    assert answer.reason is Blindness.TLS_FAILED
+    assert answer.reason is UnreadableReason.TLS_FAILED
     assert "SSL" in answer.message
 
 
@@ -162,7 +162,7 @@ def test_a_role_that_has_all_its_connections_is_too_many(new_reader, database, l
     url = as_role(database, login(member_of="jobtide_controller", limit=1))
     reader = new_reader(url)
     with connect(url):
-        assert blind(reader.read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+        assert blind(reader.read(["a"])).reason is UnreadableReason.TOO_MANY_CONNECTIONS
     assert isinstance(reader.read(["a"]), Reading)
 
 
@@ -171,7 +171,7 @@ def test_a_server_that_has_all_its_connections_is_too_many(new_reader, full_serv
     with ExitStack() as held:
         for _ in range(MAX_CONNECTIONS):
             held.enter_context(psycopg.connect(full_server.dsn))
-        assert blind(reader.read(["a"])).reason is Blindness.TOO_MANY_CONNECTIONS
+        assert blind(reader.read(["a"])).reason is UnreadableReason.TOO_MANY_CONNECTIONS
     assert isinstance(reader.read(["a"]), Reading)
 
 
@@ -181,7 +181,7 @@ def test_a_statement_that_waits_for_a_lock_ends_in_time(new_reader, database, co
     blocker = connect(autocommit=False)
     blocker.execute("LOCK TABLE job_queue IN ACCESS EXCLUSIVE MODE")
     answer = blind(reader.read(["a"]))
-    assert answer.reason is Blindness.TIMEOUT
+    assert answer.reason is UnreadableReason.TIMEOUT
     assert "statement timeout" in answer.message
     blocker.rollback()
     assert isinstance(reader.read(["a"]), Reading)
@@ -190,7 +190,7 @@ def test_a_statement_that_waits_for_a_lock_ends_in_time(new_reader, database, co
 def test_a_missing_table_says_what_to_run(new_reader, empty_database):
     reader = new_reader(empty_database)
     answer = blind(reader.read(["a"]))
-    assert answer.reason is Blindness.TABLE_MISSING
+    assert answer.reason is UnreadableReason.TABLE_MISSING
     assert "jobtide schema apply" in answer.message
     apply(empty_database, roles=True)
     assert isinstance(reader.read(["a"]), Reading)
@@ -199,7 +199,7 @@ def test_a_missing_table_says_what_to_run(new_reader, empty_database):
 def test_a_table_that_is_dropped_in_mid_run_is_missing(reader, app):
     assert isinstance(reader.read(["a"]), Reading)
     app.execute("ALTER TABLE job_queue RENAME TO job_queue_old")
-    assert blind(reader.read(["a"])).reason is Blindness.TABLE_MISSING
+    assert blind(reader.read(["a"])).reason is UnreadableReason.TABLE_MISSING
     app.execute("ALTER TABLE job_queue_old RENAME TO job_queue")
     assert isinstance(reader.read(["a"]), Reading)
 
@@ -208,7 +208,7 @@ def test_a_missing_grant_is_named(new_reader, database, login, app):
     role = login()
     reader = new_reader(as_role(database, role))
     answer = blind(reader.read(["a"]))
-    assert answer.reason is Blindness.GRANT_MISSING
+    assert answer.reason is UnreadableReason.GRANT_MISSING
     assert "SELECT" in answer.message
     app.execute(sql.SQL("GRANT jobtide_controller TO {}").format(sql.Identifier(role)))
     assert isinstance(reader.read(["a"]), Reading)
@@ -220,7 +220,7 @@ def test_a_role_that_sees_no_rows_is_blind_not_idle(new_reader, database, login,
     app.execute(sql.SQL("GRANT SELECT, UPDATE ON job_queue TO {}").format(sql.Identifier(role)))
     reader = new_reader(as_role(database, role))
     answer = blind(reader.read(["a"]))
-    assert answer.reason is Blindness.RLS_HIDES_ROWS
+    assert answer.reason is UnreadableReason.RLS_HIDES_ROWS
     assert role in answer.message
     app.execute(sql.SQL("GRANT jobtide_controller TO {}").format(sql.Identifier(role)))
     assert isinstance(reader.read(["a"]), Reading)
@@ -230,21 +230,21 @@ def test_a_column_of_another_type_is_named(new_reader, empty_database, connect):
     with connect(empty_database) as conn:
         conn.execute("CREATE TABLE job_queue (id int PRIMARY KEY, type text, status text)")
     answer = blind(new_reader(empty_database).read(["a"]))
-    assert answer.reason is Blindness.SCHEMA_WRONG
+    assert answer.reason is UnreadableReason.SCHEMA_WRONG
     assert "job_queue" in answer.message
 
 
 def test_a_standby_is_refused_until_it_is_promoted(new_reader, own_server, own_database):
     own_server.become_standby()
     reader = new_reader(own_database)
-    assert blind(reader.read(["a"])).reason is Blindness.STANDBY
+    assert blind(reader.read(["a"])).reason is UnreadableReason.STANDBY
     own_server.promote()
     assert isinstance(reader.read(["a"]), Reading)
 
 
 def test_a_database_that_does_not_exist_is_said_in_the_servers_words(new_reader, server):
     answer = blind(new_reader(server.url("nowhere")).read(["a"]))
-    assert answer.reason is Blindness.UNREACHABLE
+    assert answer.reason is UnreadableReason.UNREACHABLE
     assert 'database "nowhere" does not exist' in answer.message
 
 
@@ -267,7 +267,7 @@ async def test_a_server_that_hangs_is_cut_off_and_comes_back(urls, configure, ow
         answer = blind(await database.read(["a"]))
     finally:
         os.kill(backend, signal.SIGCONT)
-    assert answer.reason is Blindness.TIMEOUT
+    assert answer.reason is UnreadableReason.TIMEOUT
     for _ in range(1000):
         if isinstance(await database.read(["a"]), Reading):
             break

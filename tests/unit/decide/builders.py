@@ -34,15 +34,15 @@ def pool(name: str = "thumbs", *, generation: int = 3, **fields: Any) -> JobWork
     )
 
 
-def fleet(ready: int = 0, *, busy: int = 0, starting: int = 0, want: int | None = -1, **other: Any) -> Fleet:
-    """`want` is what the pods add up to, unless it is said."""
+def fleet(ready: int = 0, *, busy: int = 0, starting: int = 0, current: int | None = -1, **other: Any) -> Fleet:
+    """`current` replicas are as many as the pods, unless given."""
     pods = [
         Pod(f"uid-{number}", f"pod-{number}", NOW - 600 + number, ready=True, ready_at=NOW - 590)
         for number in range(ready)
     ]
     pods += [Pod(f"new-{number}", f"new-{number}", NOW - 1) for number in range(starting)]
     return Fleet(
-        want=ready + starting if want == -1 else want,
+        current_replicas=ready + starting if current == -1 else current,
         pods=tuple(pods),
         busy_uids=frozenset(f"uid-{number}" for number in range(busy)),
         **other,
@@ -58,7 +58,7 @@ def replay(policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, h
     decision = None
     for reading in readings:
         decision = decide(policy, reading, workers, history, reading.taken_at)
-        history, workers = decision.history, replace(workers, want=decision.replicas)
+        history, workers = decision.history, replace(workers, current_replicas=decision.replicas)
     assert decision is not None
     return decision
 
@@ -148,7 +148,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
     ready = draw(st.integers(0, 30))
     return replace(
         fleet(ready, busy=draw(st.integers(0, ready)), starting=draw(st.integers(0, 5))),
-        want=draw(st.none() | st.integers(0, 70)),
+        current_replicas=draw(st.none() | st.integers(0, 70)),
         start_seconds=draw(st.sampled_from([0.5, 2.0, 5.7, 10.0, 60.0])),
         share=draw(st.none() | st.builds(share, st.integers(1, 80))),
     )

@@ -97,7 +97,7 @@ class Simulation:
             for w in self.workers
         ]
         busy = frozenset(str(w.number) for w in self.workers if w.running(self.now))
-        return Fleet(want=self.want, pods=tuple(pods), busy_uids=busy, start_seconds=START_SECONDS)
+        return Fleet(current_replicas=self.want, pods=tuple(pods), busy_uids=busy, start_seconds=START_SECONDS)
 
     def _scale(self, decision: Decision) -> None:
         self.want = decision.replicas

@@ -9,8 +9,8 @@ import pytest
 
 from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.fleet import Pod
-from jobtide_controller.decide.history import Failing, History, Learned, Want
-from jobtide_controller.decide.reading import Blindness, Depth, Reading, Unreadable
+from jobtide_controller.decide.history import Failing, History, Learned, Recommendation
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Reading, Unreadable
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render.sentence import clamped, sentence
@@ -18,7 +18,7 @@ from tests.unit.decide.builders import NOW, A, fleet, replay, share, spec
 
 KNOWN = History(types={"a": Learned(slot_seconds=1_000, jobs=1_000, ran_seconds=900)})
 BURST = {A: Depth(due=3_000)}
-BLIND = Unreadable(Blindness.UNREACHABLE, "connection refused", NOW)
+BLIND = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
 SOON = (datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5)).isoformat()
 PAST = (datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5)).isoformat()
 
@@ -29,7 +29,7 @@ def _decide(depths, *, workers=None, history=KNOWN, **fields):
 
 
 def _held_at(replicas: int, seconds_ago: float = 5) -> History:
-    return replace(KNOWN, wants=(Want(NOW - seconds_ago, replicas),))
+    return replace(KNOWN, recommendations=(Recommendation(NOW - seconds_ago, replicas),))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_pin_waits_for_connections_without_a_reading_too():
 
 
 def test_a_new_pool_that_can_not_be_read_begins_with_its_share_of_the_minimum():
-    assert decide(spec(minReplicas=5), BLIND, fleet(want=None, share=share(3)), KNOWN, NOW).replicas == 3
+    assert decide(spec(minReplicas=5), BLIND, fleet(current=None, share=share(3)), KNOWN, NOW).replicas == 3
 
 
 def test_limit_that_changes_nothing_is_not_reported():
@@ -116,7 +116,7 @@ def test_unreadable_names_itself_and_keeps_the_workers():
 
 
 def test_unreadable_before_the_first_worker_begins_with_the_minimum():
-    assert decide(spec(minReplicas=2), BLIND, fleet(want=None), KNOWN, NOW).replicas == 2
+    assert decide(spec(minReplicas=2), BLIND, fleet(current=None), KNOWN, NOW).replicas == 2
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expec
         ),
         pytest.param(_decide(BURST, replicas=3), Reason.PINNED, id="pinned"),
         pytest.param(_decide(BURST, replicas=3, paused=True), Reason.PAUSED, id="paused-wins-over-pinned"),
-        pytest.param(_decide({A: Depth(running=8)}, workers=fleet(1, want=2)), Reason.SCALING_UP, id="starting"),
+        pytest.param(_decide({A: Depth(running=8)}, workers=fleet(1, current=2)), Reason.SCALING_UP, id="starting"),
     ],
 )
 def test_decision_has_its_word(decision, reason):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtide_controller.decide.connection_shares import Bid, bid, divide
+from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request, divide
 from jobtide_controller.decide.fleet import Fleet, Pod
-from jobtide_controller.decide.reading import Blindness, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
 from tests.unit.decide.builders import NOW, TEMPLATE, fleet, spec
 
 EMPTY = Reading(NOW, {})
@@ -19,24 +19,89 @@ EMPTY = Reading(NOW, {})
 @pytest.mark.parametrize(
     ("budget", "bids", "workers"),
     [
-        pytest.param(100, {"a": Bid(8), "b": Bid(3)}, {"a": 8, "b": 3}, id="enough for all"),
-        pytest.param(20, {"a": Bid(8), "b": Bid(3)}, {"a": 7, "b": 3}, id="who wants little gets all of it"),
-        pytest.param(20, {"a": Bid(8, has=7), "b": Bid(3, has=3), "c": Bid(5)}, {"a": 4, "b": 3, "c": 0}, id="c comes"),
         pytest.param(
-            20, {"a": Bid(8, has=6), "b": Bid(3, has=3), "c": Bid(5)}, {"a": 4, "b": 3, "c": 1}, id="one went"
+            100, {"a": ConnectionRequest(8), "b": ConnectionRequest(3)}, {"a": 8, "b": 3}, id="enough for all"
         ),
-        pytest.param(20, {"a": Bid(8, has=7, busy=0), "b": Bid(5)}, {"a": 5, "b": 3}, id="three are free by now"),
-        pytest.param(20, {"a": Bid(9, has=10), "b": Bid(5)}, {"a": 5, "b": 0}, id="none is free yet"),
-        pytest.param(20, {"a": Bid(5, has=5, leaving=4), "b": Bid(5)}, {"a": 3, "b": 1}, id="who leaves still holds"),
-        pytest.param(20, {"a": Bid(9, has=10, busy=8), "b": Bid(5)}, {"a": 8, "b": 0}, id="busy ones are not cut"),
-        pytest.param(8, {"a": Bid(9, has=9, busy=9), "b": Bid(5, has=1)}, {"a": 9, "b": 0}, id="above it by the busy"),
-        pytest.param(20, {"a": Bid(9, least=8), "b": Bid(9)}, {"a": 8, "b": 2}, id="minReplicas first"),
-        pytest.param(8, {"a": Bid(3, least=3), "b": Bid(3, least=3)}, {"a": 2, "b": 2}, id="not even the minimums"),
-        pytest.param(6, {"a": Bid(2, connections=3), "b": Bid(2, connections=3)}, {"a": 1, "b": 1}, id="listeners"),
-        pytest.param(7, {"a": Bid(9, connections=3), "b": Bid(9)}, {"a": 1, "b": 1}, id="no overtaking"),
-        pytest.param(6, {"a": Bid(9), "b": Bid(9)}, {"a": 2, "b": 1}, id="tie: by name"),
-        pytest.param(6, {"a": Bid(9, has=1), "b": Bid(9, has=2)}, {"a": 1, "b": 2}, id="tie: who has it keeps it"),
-        pytest.param(1, {"a": Bid(9)}, {"a": 0}, id="less than one worker needs"),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(8), "b": ConnectionRequest(3)},
+            {"a": 7, "b": 3},
+            id="who wants little gets all of it",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(8, current=7), "b": ConnectionRequest(3, current=3), "c": ConnectionRequest(5)},
+            {"a": 4, "b": 3, "c": 0},
+            id="c comes",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(8, current=6), "b": ConnectionRequest(3, current=3), "c": ConnectionRequest(5)},
+            {"a": 4, "b": 3, "c": 1},
+            id="one went",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(8, current=7, busy=0), "b": ConnectionRequest(5)},
+            {"a": 5, "b": 3},
+            id="three are free by now",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(9, current=10), "b": ConnectionRequest(5)},
+            {"a": 5, "b": 0},
+            id="none is free yet",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(5, current=5, leaving=4), "b": ConnectionRequest(5)},
+            {"a": 3, "b": 1},
+            id="who leaves still holds",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(9, current=10, busy=8), "b": ConnectionRequest(5)},
+            {"a": 8, "b": 0},
+            id="busy ones are not cut",
+        ),
+        pytest.param(
+            8,
+            {"a": ConnectionRequest(9, current=9, busy=9), "b": ConnectionRequest(5, current=1)},
+            {"a": 9, "b": 0},
+            id="above it by the busy",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(9, least=8), "b": ConnectionRequest(9)},
+            {"a": 8, "b": 2},
+            id="minReplicas first",
+        ),
+        pytest.param(
+            8,
+            {"a": ConnectionRequest(3, least=3), "b": ConnectionRequest(3, least=3)},
+            {"a": 2, "b": 2},
+            id="not even the minimums",
+        ),
+        pytest.param(
+            6,
+            {"a": ConnectionRequest(2, connections=3), "b": ConnectionRequest(2, connections=3)},
+            {"a": 1, "b": 1},
+            id="listeners",
+        ),
+        pytest.param(
+            7,
+            {"a": ConnectionRequest(9, connections=3), "b": ConnectionRequest(9)},
+            {"a": 1, "b": 1},
+            id="no overtaking",
+        ),
+        pytest.param(6, {"a": ConnectionRequest(9), "b": ConnectionRequest(9)}, {"a": 2, "b": 1}, id="tie: by name"),
+        pytest.param(
+            6,
+            {"a": ConnectionRequest(9, current=1), "b": ConnectionRequest(9, current=2)},
+            {"a": 1, "b": 2},
+            id="tie: who has it keeps it",
+        ),
+        pytest.param(1, {"a": ConnectionRequest(9)}, {"a": 0}, id="less than one worker needs"),
         pytest.param(10, {}, {}, id="nobody"),
     ],
 )
@@ -55,7 +120,7 @@ def test_workers_of_each_pool(budget, bids, workers):
     ],
 )
 def test_a_pool_holds_what_is_up_what_is_coming_and_what_still_goes(pods, want, expected):
-    made = bid(spec(), EMPTY, Fleet(want=want, pods=tuple(pods)), 5)
+    made = connection_request(spec(), EMPTY, Fleet(current_replicas=want, pods=tuple(pods)), 5)
     assert (made.has, made.leaving) == expected
 
 
@@ -71,7 +136,7 @@ def test_a_pool_holds_what_is_up_what_is_coming_and_what_still_goes(pods, want, 
 def test_a_worker_that_listens_takes_one_more(env, connections):
     container = {**TEMPLATE["spec"]["containers"][0], "env": env}
     policy = spec(template={"spec": {"containers": [{"name": "side", "env": [{"name": "JOBTIDE_LISTEN"}]}, container]}})
-    assert bid(policy, EMPTY, fleet(1), 1).connections == connections
+    assert connection_request(policy, EMPTY, fleet(1), 1).connections == connections
 
 
 @pytest.mark.parametrize(
@@ -83,23 +148,23 @@ def test_a_worker_that_listens_takes_one_more(env, connections):
     ],
 )
 def test_what_the_user_asked_for_by_number_comes_first(fields, want, least):
-    assert bid(spec(**fields), EMPTY, fleet(0), want).least == least
+    assert connection_request(spec(**fields), EMPTY, fleet(0), want).least == least
 
 
 def test_unread_every_worker_counts_as_busy():
-    blind = Unreadable(Blindness.UNREACHABLE, "connection refused", NOW)
-    assert bid(spec(), blind, fleet(4), 4).busy == 4
-    assert bid(spec(), EMPTY, fleet(4, busy=1), 4).busy == 1
+    blind = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
+    assert connection_request(spec(), blind, fleet(4), 4).busy == 4
+    assert connection_request(spec(), EMPTY, fleet(4, busy=1), 4).busy == 1
 
 
 @st.composite
-def bids(draw: st.DrawFn) -> Bid:
-    want, has = draw(st.integers(0, 30)), draw(st.integers(0, 30))
-    return Bid(
-        want=want,
-        least=draw(st.integers(0, want)),
-        busy=draw(st.integers(0, has)),
-        has=has,
+def bids(draw: st.DrawFn) -> ConnectionRequest:
+    desired, current = draw(st.integers(0, 30)), draw(st.integers(0, 30))
+    return ConnectionRequest(
+        desired=desired,
+        least=draw(st.integers(0, desired)),
+        busy=draw(st.integers(0, current)),
+        current=current,
         leaving=draw(st.integers(0, 5)),
         connections=draw(st.sampled_from([2, 3])),
     )
@@ -129,7 +194,7 @@ def test_nothing_begins_before_its_connections_are_free(budget, made):
 @given(budgets, many)
 def test_nobody_gets_more_than_it_wants_nor_less_than_is_busy(budget, made):
     for uid, workers in divide(budget, made).items():
-        assert made[uid].busy <= workers <= max(made[uid].want, made[uid].busy)
+        assert made[uid].busy <= workers <= max(made[uid].desired, made[uid].busy)
 
 
 @given(budgets, many)
@@ -145,8 +210,8 @@ def test_a_larger_budget_takes_nothing_from_anybody(budget, made, more):
 
 @given(budgets, many, st.sampled_from("abcdef"), st.integers(1, 10))
 def test_who_wants_more_never_gets_less(budget, made, uid, more):
-    made = {uid: Bid(1), **made}
-    wanting = {**made, uid: replace(made[uid], want=made[uid].want + more)}
+    made = {uid: ConnectionRequest(1), **made}
+    wanting = {**made, uid: replace(made[uid], desired=made[uid].desired + more)}
     assert divide(budget, wanting)[uid] >= divide(budget, made)[uid]
 
 
@@ -154,7 +219,7 @@ def settled(budget, made):
     """As it stands when all that goes has gone and all that may come has come."""
     made = {uid: replace(one, leaving=0) for uid, one in made.items()}
     for _ in range(3):
-        made = {uid: replace(made[uid], has=workers) for uid, workers in divide(budget, made).items()}
+        made = {uid: replace(made[uid], current=workers) for uid, workers in divide(budget, made).items()}
     return made, divide(budget, made)
 
 
@@ -166,20 +231,22 @@ def test_it_settles(budget, made):
 
 @given(many)
 def test_everybody_has_a_worker_while_there_is_room(made):
-    made = {uid: replace(one, busy=0, least=min(one.want, 1)) for uid, one in made.items()}
+    made = {uid: replace(one, busy=0, least=min(one.desired, 1)) for uid, one in made.items()}
     _, workers = settled(3 * len(made), made)
-    assert all(workers[uid] >= 1 for uid, one in made.items() if one.want)
+    assert all(workers[uid] >= 1 for uid, one in made.items() if one.desired)
 
 
 @given(budgets, many)
 def test_among_pools_that_lack_workers_none_has_two_more_than_another(budget, made):
     made, workers = settled(budget, {uid: replace(one, busy=0, least=0) for uid, one in made.items()})
-    lacking = [workers[uid] for uid, one in made.items() if workers[uid] < one.want]
+    lacking = [workers[uid] for uid, one in made.items() if workers[uid] < one.desired]
     assert not lacking or max(workers.values()) <= min(lacking) + 1
 
 
 @given(budgets, many, st.sampled_from("abcdef"))
 def test_a_want_that_moves_by_one_moves_nobody_by_more(budget, made, uid):
-    made, before = settled(budget, {uid: Bid(1), **{name: replace(one, busy=0) for name, one in made.items()}})
-    after = divide(budget, {**made, uid: replace(made[uid], want=made[uid].want + 1)})
+    made, before = settled(
+        budget, {uid: ConnectionRequest(1), **{name: replace(one, busy=0) for name, one in made.items()}}
+    )
+    after = divide(budget, {**made, uid: replace(made[uid], desired=made[uid].desired + 1)})
     assert all(abs(after[name] - workers) <= 2 for name, workers in before.items())

@@ -13,7 +13,7 @@ from jobtide_controller.decide.history import History, Learned
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import lasting_load
 from jobtide_controller.decide.need import Situation, need
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.required import numbers
 from jobtide_controller.decide.scaling import decide
 from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, spec, worlds
@@ -40,13 +40,13 @@ def _promised(world: World) -> World:
 @given(worlds())
 def test_want_stays_between_minimum_and_the_greater_of_maximum_and_busy(world):
     decision = world.decide()
-    busy = min(world.fleet.busy, world.fleet.want or 0)
+    busy = min(world.fleet.busy, world.fleet.current_replicas or 0)
     share = world.fleet.share
     least = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
     assert least <= decision.replicas <= max(world.policy.max_replicas, busy)
 
 
-@given(worlds(), st.sampled_from(Blindness), st.integers(1, 5))
+@given(worlds(), st.sampled_from(UnreadableReason), st.integers(1, 5))
 def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, times):
     history, blind = world.history, Unreadable(blindness, "gone", NOW)
     for tick in range(times):
@@ -54,7 +54,7 @@ def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, tim
         history = decision.history
         share = world.fleet.share
         first = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
-        expected = first if world.fleet.want is None else world.fleet.want
+        expected = first if world.fleet.current_replicas is None else world.fleet.current_replicas
         assert decision.replicas == expected
     assert history is world.history
 
@@ -76,7 +76,7 @@ def test_from_zero_the_first_step_is_the_whole_step(world):
 
 @given(worlds())
 def test_lowering_never_goes_below_busy(world):
-    decision, want = world.decide(), world.fleet.want or 0
+    decision, want = world.decide(), world.fleet.current_replicas or 0
     if decision.replicas < want:
         assert decision.replicas >= min(world.fleet.busy, want)
 
@@ -169,13 +169,13 @@ def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
 
 @given(policies(), fleets(), st.integers(0, 50))
 def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
-    workers = replace(workers, want=min(workers.want or 0, policy.max_replicas), share=None)
+    workers = replace(workers, current_replicas=min(workers.current_replicas or 0, policy.max_replicas), share=None)
     first = decide(policy, Reading(NOW, {}), workers, History(), NOW)
     assert first.numbers is not None
-    assert first.replicas >= workers.want
+    assert first.replicas >= workers.current_replicas
     later = decide(policy, Reading(NOW + seconds, {}), workers, first.history, NOW + seconds)
     if seconds <= first.numbers.hold_seconds:
-        assert later.replicas >= workers.want
+        assert later.replicas >= workers.current_replicas
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0.2, 19))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobtide_controller.api.status import JobWorkerPoolStatus, Learned, TypeStatus
-from jobtide_controller.decide.history import Group, History, Want, remembered, restored
+from jobtide_controller.decide.history import Group, History, Recommendation, remembered, restored
 from jobtide_controller.decide.history import Learned as LearnedType
 from jobtide_controller.decide.learn import estimated_due, group_of, learn
 from jobtide_controller.decide.reading import Depth, Key, Reading
@@ -118,7 +118,7 @@ def test_restarted_controller_knows_what_the_status_kept():
     kept = TypeStatus(type="a", learned=Learned(slot_seconds=120, jobs=40))
     history = restored(JobWorkerPoolStatus(types=(kept, TypeStatus(type="b"))))
     assert history.learned("a").service_seconds == pytest.approx(122 / 42)
-    assert (history.learned("b").service_seconds, history.wants) == (1.0, ())
+    assert (history.learned("b").service_seconds, history.recommendations) == (1.0, ())
 
 
 def test_new_pool_has_learned_nothing():
@@ -136,7 +136,7 @@ def test_new_pool_has_learned_nothing():
     ],
 )
 def test_record_of_wants_keeps_only_what_can_still_be_the_highest(wants, replicas, expected):
-    history = replace(History(), wants=tuple(Want(NOW + at, number) for at, number in wants))
+    history = replace(History(), recommendations=tuple(Recommendation(NOW + at, number) for at, number in wants))
     after = remembered(history, now=NOW + 10, replicas=replicas, current=7, hold_seconds=20)
-    assert [want.replicas for want in after.wants] == expected
-    assert all(want.at <= NOW + 10 for want in after.wants)
+    assert [want.replicas for want in after.recommendations] == expected
+    assert all(want.at <= NOW + 10 for want in after.recommendations)

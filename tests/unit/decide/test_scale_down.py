@@ -18,7 +18,7 @@ LEAVING = Pod("u-leaving", "leaving", NOW - 500, ready=True, terminating=True)
 
 
 def _fleet(*pods: Pod, busy: tuple[str, ...] = ("u-busy",)) -> Fleet:
-    return Fleet(want=len(pods), pods=pods, busy_uids=frozenset(busy))
+    return Fleet(current_replicas=len(pods), pods=pods, busy_uids=frozenset(busy))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.reading import Blindness, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Key, PodRun, Reading, Unreadable
 from jobtide_controller.kube.inventory.parse import GonePod
 from jobtide_controller.kube.inventory.pods import Presence
 from jobtide_controller.kube.inventory.store import Inventory
@@ -108,15 +108,15 @@ def test_pools_of_two_databases_may_share_a_type(inventory):
 
 def test_the_fleet_is_the_deployment_and_its_pods(inventory):
     inventory.upsert_pool(pool())
-    assert inventory.fleet(entry_of(inventory), NOTHING).want is None
+    assert inventory.fleet(entry_of(inventory), NOTHING).current_replicas is None
     inventory.upsert_deployment(deployment(replicas=3))
     inventory.upsert_pod(pod("one", ready_at="2026-11-24T12:00:04Z"))
     inventory.upsert_pod(pod("two"))
     reading = Reading(0.0, {}, {"uid-one": PodRun({Key("thumbs", "t"): 1})})
     fleet = inventory.fleet(entry_of(inventory), reading)
-    assert (fleet.want, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
-    blind = inventory.fleet(entry_of(inventory), Unreadable(Blindness.TIMEOUT, "", 0.0))
-    assert (blind.want, blind.ready, blind.busy) == (3, 1, 0)
+    assert (fleet.current_replicas, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
+    blind = inventory.fleet(entry_of(inventory), Unreadable(UnreadableReason.TIMEOUT, "", 0.0))
+    assert (blind.current_replicas, blind.ready, blind.busy) == (3, 1, 0)
 
 
 def test_another_pools_deployment_and_pods_are_not_ours(inventory):
@@ -125,7 +125,7 @@ def test_another_pools_deployment_and_pods_are_not_ours(inventory):
     inventory.upsert_deployment(deployment(owner=""))
     inventory.upsert_pod(pod(of="other"))
     fleet = inventory.fleet(entry_of(inventory), NOTHING)
-    assert (fleet.want, fleet.pods) == (None, ())
+    assert (fleet.current_replicas, fleet.pods) == (None, ())
 
 
 def test_every_change_of_a_fleet_is_news(inventory):
@@ -178,24 +178,24 @@ def test_pods_that_outlive_their_pool_leave_nothing_behind(inventory):
 class TestWhereabouts:
     def test_a_pod_that_was_seen_is_alive_and_one_that_was_not_is_unknown(self, inventory):
         inventory.upsert_pod(pod("seen"))
-        assert inventory.pods.whereabouts("uid-seen") is Presence.ALIVE
-        assert inventory.pods.whereabouts("uid-never") is Presence.UNKNOWN
+        assert inventory.pods.presence_of("uid-seen") is Presence.ALIVE
+        assert inventory.pods.presence_of("uid-never") is Presence.UNKNOWN
 
     def test_a_deleted_pod_is_gone_and_gives_back(self, inventory):
         inventory.upsert_pod(pod())
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
-        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
 
     def test_a_finished_pod_is_gone_though_its_object_stays(self, inventory):
         inventory.upsert_pod(pod(phase="Failed", reason="Evicted"))
-        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
         assert len(inventory.pods.of(THUMBS)) == 1
 
     def test_a_crash_stays_a_crash_when_the_pod_is_cleared_away(self, inventory):
         crashed = [{"name": "worker", "state": {"terminated": {"exitCode": 137, "finishedAt": "2026-11-24T12:05:00Z"}}}]
         inventory.upsert_pod(pod(phase="Failed", containerStatuses=crashed))
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
-        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=False)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=False)
 
 
 class TestRelist:
@@ -215,7 +215,7 @@ class TestRelist:
         assert inventory.forget_absent_pods(set(), list_version=20) == 0
         assert inventory.pools.get("uid-late") is not None
         assert inventory.deployment("uid-late") is not None
-        assert inventory.pods.whereabouts("uid-late-pod") is Presence.ALIVE
+        assert inventory.pods.presence_of("uid-late-pod") is Presence.ALIVE
 
     def test_a_list_that_says_nothing_new_repairs_nothing(self, inventory):
         for _ in range(2):
@@ -246,7 +246,7 @@ class TestRelist:
         inventory.upsert_pod(pod(version_=12))
         inventory.changes.take("main")
         assert inventory.forget_absent_pods(set(), list_version=20) == 1
-        assert inventory.pods.whereabouts("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
         assert inventory.changes.take("main") == {"uid-thumbs"}
 
 

@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.kube.write.work_queue import GoneError, NotLeadingError, Priority, Retry, Wish, WriteQueue
+from jobtide_controller.kube.write.work_queue import (
+    GoneError,
+    NotLeadingError,
+    Priority,
+    Retry,
+    WriteRequest,
+    WriteQueue,
+)
 from jobtide_controller.telemetry.events import Failed, WriteFailed
 from tests.unit.kube.objects import Clock, Events, refused, settle
 
@@ -29,7 +36,7 @@ class Recorder:
                 raise self.errors[name].pop(0)
             self.done.append(name)
 
-        return Wish(uid, PoolRef("ns", uid), kind, priority, run, self.results.append, version)
+        return WriteRequest(uid, PoolRef("ns", uid), kind, priority, run, self.results.append, version)
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.database_loop import DatabaseLoop
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
-from jobtide_controller.loop.rescuer import Orphans
+from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.telemetry.events import Subscriber, to_all
-from jobtide_controller.telemetry.metrics import Board, Metrics
+from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
 from tests.unit.kube.objects import Clock, Raw, ScriptedApi, deployment, pod, pool, refused, settle, version
 
 TICK_SECONDS = 20.0  # learning begins anew after longer gaps
@@ -67,7 +67,7 @@ class Day:
         self.clock = Clock()
         self.deployments: dict[str, Raw] = {}
         self._pods: deque[list[tuple[str, str]]] = deque()
-        board = Board()
+        board = PoolGauges()
         subscribers: list[Subscriber] = [Metrics(board)]
         emit = to_all(subscribers)
         self.inventory = Inventory(emit)
@@ -79,8 +79,8 @@ class Day:
         applier = Applier(self.inventory, writer, monotonic=self.clock)
         reporter = Reporter(statuses, emit, wall_clock=self.clock)
         self.table = Table(self.clock)
-        orphans = Orphans(
-            self.table, self.inventory.pods.whereabouts, self._pod_uids, emit, monotonic=self.clock
+        orphans = Rescuer(
+            self.table, self.inventory.pods.presence_of, self._pod_uids, emit, monotonic=self.clock
         )  # fmt: skip
         self.loop = DatabaseLoop(
             self.table, self.inventory, Pipeline(self.inventory, applier, queue, reporter, board), orphans, emit,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide.connection_shares import Bid
+from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Key, PodRun
 from jobtide_controller.kube.write.apply import ConflictError
 from jobtide_controller.loop.budget import Budget
@@ -180,17 +180,17 @@ async def test_a_deleted_pool_leaves_its_connections_to_the_others(world):
 
 def test_without_a_budget_nobody_has_a_share():
     free = Budget(None)
-    free.put("a", Bid(5))
+    free.put("a", ConnectionRequest(5))
     assert (free.divide(), free.share("a")) == (set(), None)
 
 
 def test_only_pools_whose_number_changed_are_named():
     budget = Budget(8)
-    budget.put("a", Bid(2))
+    budget.put("a", ConnectionRequest(2))
     assert budget.divide() == {"a"}
-    budget.put("b", Bid(1))
+    budget.put("b", ConnectionRequest(1))
     assert budget.divide() == {"b"}
-    budget.put("b", Bid(1))
+    budget.put("b", ConnectionRequest(1))
     assert budget.divide() == set()
     assert budget.granted == 6
 

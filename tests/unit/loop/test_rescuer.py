@@ -5,7 +5,7 @@ import pytest
 from jobtide_controller.decide.reading import Key, PodRun, Reading
 from jobtide_controller.kube.inventory.parse import GonePod
 from jobtide_controller.kube.inventory.pods import Presence
-from jobtide_controller.loop.rescuer import LIST_SECONDS, Orphans
+from jobtide_controller.loop.rescuer import LIST_SECONDS, Rescuer
 from jobtide_controller.postgres.database import RescueFailedError
 from jobtide_controller.telemetry.events import ForeignWorker, Rescued, RescueFailed
 from tests.unit.kube.objects import Clock, Events, refused
@@ -23,7 +23,7 @@ class Setup:
         self.lists = 0
         self.rescued: list[dict[str, bool]] = []
         self.error: Exception | None = None
-        self.orphans = Orphans(
+        self.orphans = Rescuer(
             self, lambda uid: self.known.get(uid, Presence.UNKNOWN), self.list_uids, self.events, monotonic=self.clock
         )
 

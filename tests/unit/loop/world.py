@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide.reading import Blindness, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, Unreadable
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.rate_limit import Pace
@@ -44,7 +44,7 @@ class Source:
         self.rested += 1
 
 
-class Orphans:
+class Rescuer:
     def __init__(self) -> None:
         self.settled: list[Reading] = []
 
@@ -83,7 +83,7 @@ class Applier:
     def forget(self, uid): ...
 
 
-class Board:
+class PoolGauges:
     def __init__(self) -> None:
         self.outcomes = {}
 
@@ -98,7 +98,7 @@ class World:
     def __init__(self, *, source=None, connections: int | None = None) -> None:
         self.clock, self.events, self.leading = Clock(), Events(), True
         self.inventory = Inventory(self.events)
-        self.source, self.orphans, self.board = source or Source(), Orphans(), Board()
+        self.source, self.orphans, self.board = source or Source(), Rescuer(), PoolGauges()
         self.source.clock = self.clock
         self.applier = Applier(self.inventory)
         self.statuses = []
@@ -138,5 +138,5 @@ class World:
         pytest.fail("the pools do not come to rest")
 
 
-def blind(reason=Blindness.UNREACHABLE, message="connection refused"):
+def blind(reason=UnreadableReason.UNREACHABLE, message="connection refused"):
     return Unreadable(reason, message, 1000.0)

@@ -7,7 +7,7 @@ from typing import Any
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Learned
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
@@ -15,7 +15,7 @@ from tests.unit.decide.builders import NOW, pool
 
 READ_AGO_SECONDS = 3.0
 LATER = NOW + READ_AGO_SECONDS
-REFUSED = Unreadable(Blindness.UNREACHABLE, "connection to db:5432 refused", NOW)
+REFUSED = Unreadable(UnreadableReason.UNREACHABLE, "connection to db:5432 refused", NOW)
 DEPTHS = {
     Key("thumbs", "acme"): Depth(due=8_000, later=140, running=92, oldest_age_seconds=192.7, mean_age_seconds=90),
     Key("video", "globex"): Depth(due=12, running=4, oldest_age_seconds=41, mean_age_seconds=20),

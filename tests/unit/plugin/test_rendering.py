@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.fleet import Share
-from jobtide_controller.decide.reading import Blindness
+from jobtide_controller.decide.reading import UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.plugin import top, why
 from jobtide_controller.render import status
@@ -54,7 +54,7 @@ def test_every_limit_is_on_that_page(name):
     assert re.search(rf"^\| .*\b{name}\b.* \|", page, re.MULTILINE)
 
 
-@pytest.mark.parametrize("word", sorted({*Reason, *Note, *Blindness}))
+@pytest.mark.parametrize("word", sorted({*Reason, *Note, *UnreadableReason}))
 def test_every_word_that_a_status_may_say_is_on_that_page(word):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"\b{word}\b", page[page.index("## Conditions") :])

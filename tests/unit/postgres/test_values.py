@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from jobtide_controller.decide.reading import Blindness, Depth, Key, PodRun, Reading, slices
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, slices
 from jobtide_controller.postgres.arrivals import WINDOW_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, words_of
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
@@ -36,21 +36,21 @@ def test_after_a_long_outage_counting_starts_anew():
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ('connection to server at "pg" failed: Connection refused', Blindness.UNREACHABLE),
-        ('could not translate host name "pg" to address', Blindness.UNREACHABLE),
-        ('FATAL:  password authentication failed for user "x"', Blindness.AUTH_FAILED),
-        ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "x", SSL encryption', Blindness.AUTH_FAILED),
-        ('FATAL:  role "x" does not exist', Blindness.AUTH_FAILED),
-        ("fe_sendauth: no password supplied", Blindness.AUTH_FAILED),
-        ("FATAL:  sorry, too many clients already", Blindness.TOO_MANY_CONNECTIONS),
-        ("FATAL:  remaining connection slots are reserved for roles", Blindness.TOO_MANY_CONNECTIONS),
-        ('FATAL:  too many connections for role "x"', Blindness.TOO_MANY_CONNECTIONS),
-        ("FATAL:  no more connections allowed (max_client_conn)", Blindness.TOO_MANY_CONNECTIONS),
-        ("server does not support SSL, but SSL was required", Blindness.TLS_FAILED),
-        ("SSL error: certificate verify failed", Blindness.TLS_FAILED),
-        ('root certificate file "/ca.crt" does not exist', Blindness.TLS_FAILED),
-        ('FATAL:  permission denied for database "x"', Blindness.GRANT_MISSING),
-        ("FATAL:  query_wait_timeout", Blindness.TIMEOUT),
+        ('connection to server at "pg" failed: Connection refused', UnreadableReason.UNREACHABLE),
+        ('could not translate host name "pg" to address', UnreadableReason.UNREACHABLE),
+        ('FATAL:  password authentication failed for user "x"', UnreadableReason.AUTH_FAILED),
+        ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "x", SSL encryption', UnreadableReason.AUTH_FAILED),
+        ('FATAL:  role "x" does not exist', UnreadableReason.AUTH_FAILED),
+        ("fe_sendauth: no password supplied", UnreadableReason.AUTH_FAILED),
+        ("FATAL:  sorry, too many clients already", UnreadableReason.TOO_MANY_CONNECTIONS),
+        ("FATAL:  remaining connection slots are reserved for roles", UnreadableReason.TOO_MANY_CONNECTIONS),
+        ('FATAL:  too many connections for role "x"', UnreadableReason.TOO_MANY_CONNECTIONS),
+        ("FATAL:  no more connections allowed (max_client_conn)", UnreadableReason.TOO_MANY_CONNECTIONS),
+        ("server does not support SSL, but SSL was required", UnreadableReason.TLS_FAILED),
+        ("SSL error: certificate verify failed", UnreadableReason.TLS_FAILED),
+        ('root certificate file "/ca.crt" does not exist', UnreadableReason.TLS_FAILED),
+        ('FATAL:  permission denied for database "x"', UnreadableReason.GRANT_MISSING),
+        ("FATAL:  query_wait_timeout", UnreadableReason.TIMEOUT),
     ],
 )
 def test_a_refused_connection_is_told_by_its_words(words, reason):
@@ -60,19 +60,19 @@ def test_a_refused_connection_is_told_by_its_words(words, reason):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (psycopg.errors.UndefinedTable(), Blindness.TABLE_MISSING),
-        (psycopg.errors.InsufficientPrivilege(), Blindness.GRANT_MISSING),
-        (psycopg.errors.QueryCanceled(), Blindness.TIMEOUT),
-        (psycopg.errors.UndefinedColumn(), Blindness.SCHEMA_WRONG),
-        (psycopg.errors.AdminShutdown(), Blindness.UNREACHABLE),
-        (psycopg.errors.CannotConnectNow(), Blindness.UNREACHABLE),
-        (psycopg.errors.TooManyConnections(), Blindness.TOO_MANY_CONNECTIONS),
-        (psycopg.errors.InvalidPassword(), Blindness.AUTH_FAILED),
-        (psycopg.errors.DivisionByZero(), Blindness.QUERY_FAILED),
-        (psycopg.InterfaceError("odd"), Blindness.QUERY_FAILED),
-        (TimeoutError(), Blindness.TIMEOUT),
-        (ConnectionResetError("reset"), Blindness.UNREACHABLE),
-        (NotConfiguredError("no"), Blindness.NOT_CONFIGURED),
+        (psycopg.errors.UndefinedTable(), UnreadableReason.TABLE_MISSING),
+        (psycopg.errors.InsufficientPrivilege(), UnreadableReason.GRANT_MISSING),
+        (psycopg.errors.QueryCanceled(), UnreadableReason.TIMEOUT),
+        (psycopg.errors.UndefinedColumn(), UnreadableReason.SCHEMA_WRONG),
+        (psycopg.errors.AdminShutdown(), UnreadableReason.UNREACHABLE),
+        (psycopg.errors.CannotConnectNow(), UnreadableReason.UNREACHABLE),
+        (psycopg.errors.TooManyConnections(), UnreadableReason.TOO_MANY_CONNECTIONS),
+        (psycopg.errors.InvalidPassword(), UnreadableReason.AUTH_FAILED),
+        (psycopg.errors.DivisionByZero(), UnreadableReason.QUERY_FAILED),
+        (psycopg.InterfaceError("odd"), UnreadableReason.QUERY_FAILED),
+        (TimeoutError(), UnreadableReason.TIMEOUT),
+        (ConnectionResetError("reset"), UnreadableReason.UNREACHABLE),
+        (NotConfiguredError("no"), UnreadableReason.NOT_CONFIGURED),
     ],
     ids=lambda value: getattr(value, "name", None) or type(value).__name__,
 )

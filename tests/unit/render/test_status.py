@@ -11,7 +11,7 @@ import pytest
 from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet, Rollout, Share
 from jobtide_controller.decide.history import Failing, History, Learned
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
 from jobtide_controller.render.conditions import problem_reason
@@ -23,7 +23,7 @@ DEPTHS = {
     B: Depth(due=12, running=4, oldest_age_seconds=41),
 }
 TYPES = {"a": Learned(slot_seconds=1_234.567, jobs=1_000.4, ran_seconds=900)}
-REFUSED = Unreadable(Blindness.UNREACHABLE, "connection to db:5432 refused", NOW)
+REFUSED = Unreadable(UnreadableReason.UNREACHABLE, "connection to db:5432 refused", NOW)
 
 
 FAILING = History(types=TYPES, failing=Failing(NOW - 60, NOW - 1), read_at=NOW - 1, began_at=NOW - 60)
@@ -113,7 +113,7 @@ def test_ten_tenants_with_the_most_waiting_jobs_are_listed():
         pytest.param(_render(DEPTHS, paused=True), "Paused", id="paused"),
         pytest.param(_render(DEPTHS, history=FAILING), "AllFailing", id="all-failing"),
         pytest.param(_render(REFUSED), "DatabaseUnreachable", id="unreachable"),
-        pytest.param(_render(Unreadable(Blindness.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="blinded"),
+        pytest.param(_render(Unreadable(UnreadableReason.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="blinded"),
         pytest.param(_render({}, context=Context(conflict="not ours")), "Conflict", id="conflict"),
         pytest.param(_render(REFUSED, context=Context(apply_error="403")), "ApplyFailed", id="apply-failed"),
         pytest.param(_render({}, context=Context(overlaps=(Overlap("a", ("x/y",)),))), "TypesOverlap", id="overlap"),
@@ -144,7 +144,7 @@ def _broken(problem: str) -> Fleet:
             id="database-gone",
         ),
         pytest.param(
-            _render(Unreadable(Blindness.TABLE_MISSING, "no job_queue", NOW)),
+            _render(Unreadable(UnreadableReason.TABLE_MISSING, "no job_queue", NOW)),
             {
                 "Ready": ("False", "TableMissing"),
                 "DatabaseReachable": ("True", "Read"),
@@ -184,7 +184,7 @@ def _broken(problem: str) -> Fleet:
         pytest.param(_render({}, maxWaitSeconds=9, minReplicas=1), {"KeepingUp": ("True", "Keeping")}, id="warm"),
         pytest.param(_render(DEPTHS, history=FAILING), {"KeepingUp": ("False", "AllFailing")}, id="all-failing"),
         pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-come"),
-        pytest.param(_render({}, fleet(3, want=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
+        pytest.param(_render({}, fleet(3, current=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
         pytest.param(
             _render({}, context=Context(rollout=Rollout(settled=False))),
             {"Progressing": ("True", "RollingOut"), "Stalled": ("False", "NotStalled")},
@@ -244,7 +244,7 @@ def test_limit_of_connections_is_told_with_its_numbers():
     assert "of the 80 that the workers of all pools of main share, this pool has 10, 2 for each of 5" in message
 
 
-@pytest.mark.parametrize("blindness", Blindness)
+@pytest.mark.parametrize("blindness", UnreadableReason)
 def test_every_reason_to_be_blind_makes_the_pool_unready_and_says_why(blindness):
     rendered = _render(Unreadable(blindness, "the server's words", NOW), fleet(3))
     assert _conditions(rendered)["Ready"] == ("False", blindness)
@@ -278,7 +278,7 @@ def test_transition_time_moves_only_when_the_status_does():
     then = before["conditions"][0]["lastTransitionTime"]
     assert times["Paused"] == times["Stalled"] == then
     assert times["Ready"] != then
-    still = _render(replace(REFUSED, reason=Blindness.AUTH_FAILED), fleet(0), before=during, at=NOW + 120)
+    still = _render(replace(REFUSED, reason=UnreadableReason.AUTH_FAILED), fleet(0), before=during, at=NOW + 120)
     assert {entry["type"]: entry["lastTransitionTime"] for entry in still["conditions"]} == times
 
 

@@ -10,10 +10,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.connection_shares import Bid
+from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reading import Blindness, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.kube.inventory.store import Inventory
@@ -23,7 +23,7 @@ from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry import events, logs
 from jobtide_controller.telemetry.events import Event
 from jobtide_controller.telemetry.health import STUCK_SECONDS, Health
-from jobtide_controller.telemetry.metrics import Board, Metrics
+from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
 from tests.unit.kube.objects import Clock, Events, pool
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -44,7 +44,7 @@ def outcome(reading, name="thumbs", notes=()):
     inventory = Inventory(Events())
     inventory.upsert_pool(pool(name))
     decision = Decision(4, Reason.SCALING_UP, (), None, History(), notes=notes)
-    return Outcome(inventory.pools.get(f"uid-{name}"), reading, Fleet(want=2), decision, Context())
+    return Outcome(inventory.pools.get(f"uid-{name}"), reading, Fleet(current_replicas=2), decision, Context())
 
 
 def scrape(board, *events):
@@ -59,7 +59,7 @@ def reading(**counts):
 
 
 def test_a_pools_gauges_are_what_was_last_known():
-    board = Board()
+    board = PoolGauges()
     board.put_pool(outcome(Reading(0.0, {Key("thumbs", "t"): Depth(due=5, later=2, running=3, oldest_age_seconds=9)})))
     text = scrape(board)
     who = '{namespace="media",pool="thumbs"}'
@@ -70,8 +70,8 @@ def test_a_pools_gauges_are_what_was_last_known():
 
 
 def test_what_cannot_be_read_has_no_depth_rather_than_none():
-    board = Board()
-    blind = Unreadable(Blindness.TIMEOUT, "late", 0.0)
+    board = PoolGauges()
+    blind = Unreadable(UnreadableReason.TIMEOUT, "late", 0.0)
     board.put_pool(outcome(blind))
     board.put_reading("main", blind)
     text = scrape(board)
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_has_no_depth_rather_than_none():
 
 
 def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
-    board = Board()
+    board = PoolGauges()
     board.put_pool(outcome(reading(t=1), "well"))
     board.put_pool(outcome(reading(t=1), "late", notes=(Note.ALL_FAILING, Note.PROMISE_MISSED)))
     found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', scrape(board)))
@@ -89,13 +89,13 @@ def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
 
 
 def test_a_budget_is_reported_by_the_controller_that_divides_it():
-    board, budget = Board(), Budget(40)
+    board, budget = PoolGauges(), Budget(40)
     board.put_budget("main", budget)
     board.put_budget("other", Budget(None))
     assert "jobtide_connection_budget{" not in scrape(board), "it does not lead"
     for database in ("main", "other"):
         board.put_reading(database, reading(t=1))
-    budget.put("a", Bid(3))
+    budget.put("a", ConnectionRequest(3))
     budget.divide()
     assert 'jobtide_connection_budget{database="main"} 40.0' in scrape(board)
     assert 'jobtide_connections_granted{database="main"} 6.0' in scrape(board)
@@ -103,7 +103,7 @@ def test_a_budget_is_reported_by_the_controller_that_divides_it():
 
 
 def test_a_thousand_tenants_are_eleven_series_that_add_up():
-    board = Board()
+    board = PoolGauges()
     board.put_reading("main", reading(**{f"t{number:04}": number for number in range(1000)}))
     found = re.findall(r'jobtide_tenant_pending\{database="main",tenant="(\w+)"\} ([\d.]+)', scrape(board))
     assert [name for name, _ in found] == [f"t{number:04}" for number in range(999, 989, -1)] + ["other"]
@@ -111,7 +111,7 @@ def test_a_thousand_tenants_are_eleven_series_that_add_up():
 
 
 def test_a_follower_reports_no_pools():
-    board = Board()
+    board = PoolGauges()
     board.put_pool(outcome(reading(t=1)))
     board.put_reading("main", reading(t=1))
     board.clear()
@@ -119,7 +119,7 @@ def test_a_follower_reports_no_pools():
 
 
 def test_a_deleted_pool_has_no_series():
-    board = Board()
+    board = PoolGauges()
     board.put_pool(outcome(reading(t=1)))
     board.drop_pool("uid-thumbs")
     assert "thumbs" not in scrape(board)
@@ -127,7 +127,7 @@ def test_a_deleted_pool_has_no_series():
 
 def test_counters_follow_the_events():
     text = scrape(
-        Board(),
+        PoolGauges(),
         events.LeaderChanged(leading=True, why=""),
         events.Decided(PoolRef("m", "p"), "u", 0, 4, "ScalingUp", "", ("ColdStart",)),
         events.Wrote("status", 0.01, 200),
@@ -149,13 +149,13 @@ def test_counters_follow_the_events():
 def test_every_event_has_a_sentence_and_breaks_no_subscriber(event, caplog):
     caplog.set_level("DEBUG", "jobtide_controller")
     logs.on_event(event)
-    Metrics(Board())(event)
+    Metrics(PoolGauges())(event)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].strip()
 
 
 def test_every_metric_is_documented_with_its_labels():
-    board = Board()
+    board = PoolGauges()
     metrics = Metrics(board)
     documented = dict(re.findall(r"^\| `(jobtide_\w+?)` \| ([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE))
     kept = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
@@ -172,7 +172,7 @@ async def answer(handler):
 
 
 def health(beats, *, clock, filled=True):
-    return Health(lambda: beats, lambda: filled, Metrics(Board()).registry, monotonic=clock)
+    return Health(lambda: beats, lambda: filled, Metrics(PoolGauges()).registry, monotonic=clock)
 
 
 async def test_health_is_the_age_of_the_last_turn():
@@ -196,7 +196,7 @@ async def test_ready_means_that_the_cluster_is_known(filled, status):
 
 
 def test_a_database_that_no_pool_reads_any_more_has_no_series():
-    board = Board()
-    board.put_reading("main", Unreadable(Blindness.TIMEOUT, "slow", 0.0))
+    board = PoolGauges()
+    board.put_reading("main", Unreadable(UnreadableReason.TIMEOUT, "slow", 0.0))
     board.put_reading("main", None)
     assert 'database="main"' not in scrape(board)

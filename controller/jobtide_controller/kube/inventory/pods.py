@@ -78,7 +78,7 @@ class Pods:
         starts = self._starts.get(pool)
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
-    def whereabouts(self, uid: str) -> GonePod | Presence:
+    def presence_of(self, uid: str) -> GonePod | Presence:
         gone = self._gone.get(uid)
         if gone is not None:
             return gone

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, Api, ApiError, Json, Resource
 from jobtide_controller.kube.inventory.parse import uid_of
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.loop.cooperative import in_turns
+from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.render.deployment import MANAGED_BY, NAME_LABEL, WORKER_NAME
 from jobtide_controller.telemetry.events import Emit, Relisted, RelistFailed
 
@@ -122,7 +122,7 @@ class Relister:
                 if first:
                     versions.append(int(page["metadata"]["resourceVersion"]))
                     first = False
-                async for raw in in_turns(page["items"], OBJECTS_AT_ONCE):
+                async for raw in yielding_every(page["items"], OBJECTS_AT_ONCE):
                     present.add(uid_of(raw))
                     repaired += kind.upsert(raw)
         return len(present), repaired + kind.forget_absent(present, min(versions))

@@ -121,7 +121,7 @@ class Inventory:
         """The pool's workers as the decision looks at them."""
         deployment = self._deployments.get(entry.uid)
         return Fleet(
-            want=None if deployment is None else deployment.replicas,
+            current_replicas=None if deployment is None else deployment.replicas,
             pods=self.pods.of(entry.ref),
             busy_uids=frozenset() if isinstance(reading, Unreadable) else frozenset(reading.pods),
             start_seconds=self.pods.start_seconds(entry.ref),

@@ -11,7 +11,7 @@ from jobtide_controller.kube.api.client import POOLS, ApiError
 from jobtide_controller.kube.inventory.parse import version_of
 from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.work_queue import GoneError, Priority, Wish, WriteQueue
+from jobtide_controller.kube.write.work_queue import GoneError, Priority, WriteRequest, WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 
 Status = Mapping[str, Any]
@@ -47,7 +47,9 @@ class StatusWriter:
         if not (_matters(before, status) or self.is_time(entry.uid)):
             return False
         self._written_at[entry.uid] = self._monotonic()
-        self._queue.submit(Wish(entry.uid, entry.ref, "status", Priority.TELL, lambda: self._write(entry.uid, status)))
+        self._queue.submit(
+            WriteRequest(entry.uid, entry.ref, "status", Priority.TELL, lambda: self._write(entry.uid, status))
+        )
         return True
 
     def is_time(self, uid: str) -> bool:

@@ -36,7 +36,7 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WriteRequest:
     uid: str
     pool: PoolRef
     kind: Kind
@@ -92,7 +92,7 @@ class WriteQueue:
         self._retry = retry
         self._monotonic = monotonic
         self._order = itertools.count()
-        self._waiting: dict[Key, tuple[int, Wish]] = {}
+        self._waiting: dict[Key, tuple[int, WriteRequest]] = {}
         self._ready: list[tuple[int, int, Key]] = []
         self._later: list[tuple[float, int, Key]] = []
         self._in_flight: set[str] = set()
@@ -104,8 +104,8 @@ class WriteQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def submit(self, wish: Wish) -> None:
-        """Wish for this instead of what was wished for before."""
+    def submit(self, wish: WriteRequest) -> None:
+        """WriteRequest for this instead of what was wished for before."""
         trouble = self._trouble.get(wish.key)
         if trouble is not None and trouble.version != wish.version:
             del self._trouble[wish.key]
@@ -145,7 +145,7 @@ class WriteQueue:
             task.add_done_callback(functools.partial(self._done, wish))
         self._set_alarm()
 
-    def _done(self, wish: Wish, task: asyncio.Task[None]) -> None:
+    def _done(self, wish: WriteRequest, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._in_flight.discard(wish.uid)
         for key in self._blocked.pop(wish.uid, ()):
@@ -158,7 +158,7 @@ class WriteQueue:
             self._emit(Failed(f"writing the {wish.kind} of {wish.pool}", words))
         self._pump()
 
-    async def _attempt(self, wish: Wish) -> None:
+    async def _attempt(self, wish: WriteRequest) -> None:
         try:
             await wish.run()
         except (NotLeadingError, GoneError):
@@ -169,7 +169,7 @@ class WriteQueue:
             self._trouble.pop(wish.key, None)
             wish.on_result(None)
 
-    def _put_off(self, wish: Wish, error: ApiError) -> None:
+    def _put_off(self, wish: WriteRequest, error: ApiError) -> None:
         before = self._trouble.get(wish.key)
         attempts = before.attempts + 1 if before is not None else 1
         pause = self._retry.seconds(attempts - 1, error)
@@ -181,14 +181,14 @@ class WriteQueue:
             self._waiting[wish.key] = (next(self._order), wish)
         self._enqueue(*self._waiting[wish.key])
 
-    def _enqueue(self, number: int, wish: Wish) -> None:
+    def _enqueue(self, number: int, wish: WriteRequest) -> None:
         trouble = self._trouble.get(wish.key)
         if trouble is not None and trouble.not_before > self._monotonic():
             heapq.heappush(self._later, (trouble.not_before, number, wish.key))
         else:
             heapq.heappush(self._ready, (wish.priority, number, wish.key))
 
-    def _take(self) -> Wish | None:
+    def _take(self) -> WriteRequest | None:
         now = self._monotonic()
         while self._later and self._later[0][0] <= now:
             _, number, key = heapq.heappop(self._later)
