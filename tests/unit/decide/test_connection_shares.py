@@ -121,7 +121,7 @@ def test_workers_of_each_pool(budget, bids, workers):
 )
 def test_a_pool_holds_what_is_up_what_is_coming_and_what_still_goes(pods, want, expected):
     made = connection_request(spec(), EMPTY, Fleet(current_replicas=want, pods=tuple(pods)), 5)
-    assert (made.has, made.leaving) == expected
+    assert (made.current, made.leaving) == expected
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_never_more_than_the_budget_unless_busy_or_leaving_workers_are(budget, m
 @given(budgets, many)
 def test_nothing_begins_before_its_connections_are_free(budget, made):
     workers = divide(budget, made)
-    coming = sum(one.connections * max(0, workers[uid] - one.has) for uid, one in made.items())
+    coming = sum(one.connections * max(0, workers[uid] - one.current) for uid, one in made.items())
     assert coming <= max(0, budget - sum(one.held for one in made.values()))
 
 
@@ -226,7 +226,7 @@ def settled(budget, made):
 @given(budgets, many)
 def test_it_settles(budget, made):
     made, workers = settled(budget, made)
-    assert workers == {uid: one.has for uid, one in made.items()}
+    assert workers == {uid: one.current for uid, one in made.items()}
 
 
 @given(many)
