@@ -33,7 +33,7 @@ from jobtide_controller.settings import Settings
 from jobtide_controller.telemetry import logs
 from jobtide_controller.telemetry.events import Emit, Event, LeaderChanged, Started, Stopping, Subscriber, to_all
 from jobtide_controller.telemetry.health import Health
-from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
+from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
 
 # Kubernetes waits longer; whoever deletes the pod should not have to.
 HAND_OVER_SECONDS = 1.5

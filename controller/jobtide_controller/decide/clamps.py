@@ -60,8 +60,16 @@ Rule = Callable[[Situation, Numbers, int], Ruling]
 
 
 def size(situation: Situation, numbers: Numbers) -> Limited:
-    """How many there should be."""
+    """How many workers there should be, if the database had connections for all of them."""
     return _limited(_SIZE_RULES, situation, numbers, numbers.raw)
+
+
+def share_out(sized: Limited, share: Share | None) -> Limited:
+    """After minReplicas: a connection that the server does not have helps no pool, and harms all others."""
+    if share is None or sized.replicas <= share.workers:
+        return sized
+    clamp = Clamp(ClampName.CONNECTION_BUDGET, sized.replicas, share.workers, share.workers)
+    return Limited(share.workers, (*sized.by, clamp))
 
 
 def move(situation: Situation, numbers: Numbers, wanted: int) -> Limited:
@@ -148,18 +156,11 @@ def _min_replicas(situation: Situation, numbers: Numbers, wanted: int) -> Ruling
     return max(wanted, situation.policy.min_replicas), situation.policy.min_replicas
 
 
-def _connection_budget(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
-    """After minReplicas: a connection that the server does not have helps no pool, and hurts all others."""
-    del numbers
-    share = situation.fleet.share
-    return None if share is None else (min(wanted, share.workers), share.workers)
-
-
 def _stabilization(situation: Situation, numbers: Numbers, wanted: int) -> Ruling:
     """Down only to the highest number of the last hold: a wave's trough keeps the workers for its next crest."""
     if wanted >= numbers.current_replicas:
         return None
-    share = situation.fleet.share
+    share = situation.share
     most = situation.policy.max_replicas if share is None else min(situation.policy.max_replicas, share.workers)
     held = min(highest_recent(situation.history), most)
     return min(numbers.current_replicas, max(wanted, held)), numbers.hold_seconds
@@ -182,7 +183,6 @@ _SIZE_RULES: tuple[tuple[ClampName, Rule], ...] = (
     (ClampName.ALL_FAILING, _all_failing),
     (ClampName.MAX_REPLICAS, _max_replicas),
     (ClampName.MIN_REPLICAS, _min_replicas),
-    (ClampName.CONNECTION_BUDGET, _connection_budget),
 )
 
 _MOVE_RULES: tuple[tuple[ClampName, Rule], ...] = (

@@ -38,7 +38,6 @@ class Fleet:
     pods: tuple[Pod, ...] = ()
     busy_uids: frozenset[str] = field(default_factory=frozenset)  # pods that hold a processing row
     start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known
-    share: Share | None = None  # of the database's connection budget; None: there is none
 
     @property
     def ready(self) -> int:

@@ -77,7 +77,7 @@ class Recommendation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One pool's past. Times of the table are by the database's clock, `late_at` and `recommendations` by the controller's."""
+    """One pool's past. Times are by the database's clock; `late_at` and `recommendations` by the controller's."""
 
     began_at: float = 0.0  # first reading
     read_at: float | None = None  # last reading

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, Tenants
 from jobtide_controller.decide.arithmetic import clamp
-from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.learn import estimated_due
 from jobtide_controller.decide.reading import Depth, Reading
@@ -97,6 +97,7 @@ class Situation:
     fleet: Fleet
     history: History  # this reading included
     now: float  # the controller's clock; the reading has the database's
+    share: Share | None = None  # of the database's connection budget; None: there is no budget
 
 
 def slots_cap(tenants: Tenants, tenant_id: str | None) -> float:

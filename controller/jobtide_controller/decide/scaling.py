@@ -1,7 +1,10 @@
 """The decision: how many workers one pool should have now, and why.
 
-Pure: the same arguments give the same decision, on any machine, at any time. docs/adr has the law and what
-was measured; `Numbers` and `limited_by` reproduce the result on paper.
+Pure: the same arguments give the same decision, on any machine, at any time. docs/adr has the law and what was
+measured; `Numbers` and `limited_by` reproduce the result on paper.
+
+A decision has two steps, because the pools of one database share its connections: `propose` computes what one pool
+asks for, `conclude` what it does with the share that it gets.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from functools import lru_cache
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide import clamps
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, Recommendation, remembered
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
@@ -31,37 +34,77 @@ class Decision:
     limited_by: tuple[Clamp, ...]
     numbers: Numbers | None  # None: there was no reading to compute anything from
     history: History
-    wake_at: float | None = None  # decide again by then, controller's clock; None: at the next tick
+    wake_at: float | None = None  # decide again at this time, controller's clock; None: at the next tick
     notes: tuple[Note, ...] = ()
+    share: Share | None = None  # of the database's connection budget; None: there is no budget
 
 
-def decide(
-    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, history: History, now: float
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One pool's decision before its database's connections are shared out."""
+
+    policy: JobWorkerPoolSpec
+    reading: Reading | Unreadable
+    fleet: Fleet
+    history: History  # with this reading, unless it is unreadable or the pool is idle
+    now: float
+    numbers: Numbers | None  # None: unreadable, or idle
+    unlimited: Decision  # what the pool would have if its database had no connection budget
+
+
+def decide(  # noqa: PLR0917 - one value from each stage of the pipeline
+    policy: JobWorkerPoolSpec,
+    reading: Reading | Unreadable,
+    fleet: Fleet,
+    history: History,
+    now: float,
+    share: Share | None = None,
 ) -> Decision:
+    """Both steps. `now` is the controller's clock, in seconds since the epoch."""
+    return conclude(propose(policy, reading, fleet, history, now), share)
+
+
+def propose(
+    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, history: History, now: float
+) -> Proposal:
+    """The first step: reads the table's numbers, learns from them, and sizes the pool by its own rules."""
     if isinstance(reading, Unreadable):
-        return _held(policy, fleet, history, now)
-    if _is_asleep(policy, reading, fleet, history):
-        return _asleep(policy, reading, fleet, history, now)
-    situation = Situation(policy, reading, fleet, learn(policy.tenants, reading, history), now)
-    return _decided(situation)
+        return Proposal(policy, reading, fleet, history, now, None, _held(policy, fleet, history, now, None))
+    if _is_idle(policy, reading, fleet, history):
+        return Proposal(policy, reading, fleet, history, now, None, _idle(policy, reading, fleet, history, now))
+    return _sized(policy, reading, fleet, history, now)
 
 
-def _held(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float) -> Decision:
+def conclude(proposal: Proposal, share: Share | None) -> Decision:
+    """The second step: the decision within `share` of the database's connections. None: there is no budget."""
+    policy, reading, fleet, history, now = (
+        proposal.policy, proposal.reading, proposal.fleet, proposal.history, proposal.now,
+    )  # fmt: skip
+    if share is None:
+        return proposal.unlimited
+    if isinstance(reading, Unreadable):
+        return _held(policy, fleet, history, now, share)
+    if proposal.numbers is None:
+        if share.workers >= policy.min_replicas:
+            return replace(proposal.unlimited, share=share)
+        return conclude(_sized(policy, reading, fleet, history, now), share)
+    return _decided(Situation(policy, reading, fleet, history, now, share), proposal.numbers)
+
+
+def _held(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float, share: Share | None) -> Decision:
     """Unknown is not zero: the workers stay, and nothing is learned. Only what the user says counts."""
-    current = _first(policy, fleet) if fleet.current_replicas is None else fleet.current_replicas
-    user = clamps.override(policy, fleet.share, now, current)
+    current = fleet.current_replicas
+    if current is None:  # a Deployment that starts without a reading
+        current = policy.min_replicas if share is None else min(policy.min_replicas, share.workers)
+    user = clamps.override(policy, share, now, current)
     held = Clamp(ClampName.UNREADABLE, current, current, current)
     reason = users_reason(policy, now) or Reason.UNREADABLE
-    return Decision(user.replicas, reason, (held, *user.by), None, history, _pause_end(policy, now))
+    wake_at = _pause_end(policy, now)
+    return Decision(user.replicas, reason, (held, *user.by), None, history, wake_at, share=share)
 
 
-def _first(policy: JobWorkerPoolSpec, fleet: Fleet) -> int:
-    """Workers of a Deployment that begins without a reading."""
-    return policy.min_replicas if fleet.share is None else min(policy.min_replicas, fleet.share.workers)
-
-
-def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History) -> bool:
-    """Nothing waits, runs or is remembered: most pools at most times, so it must cost next to nothing."""
+def _is_idle(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History) -> bool:
+    """No job waits, runs or is remembered: most pools at most times, so it must cost next to nothing."""
     return (
         not reading.depths
         and not history.flow
@@ -71,7 +114,6 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
         and len(history.recommendations) == 1
         and history.recommendations[0].replicas == policy.min_replicas == fleet.current_replicas
         and not fleet.pods[policy.min_replicas :]
-        and (fleet.share is None or fleet.share.workers >= policy.min_replicas)
         and policy.replicas is None
         and not policy.paused
         and history.failing is None
@@ -79,8 +121,8 @@ def _is_asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, histor
     )
 
 
-def _asleep(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Decision:
-    """What `_decided` would say, without its work."""
+def _idle(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Decision:
+    """What `_decided` would return, without its work."""
     counted = _idle_numbers(
         current_replicas=policy.min_replicas,
         ready=fleet.ready if fleet.pods else 0,
@@ -115,10 +157,15 @@ def _kept_at_min(replicas: int) -> tuple[Clamp, ...]:
     return (Clamp(ClampName.MIN_REPLICAS, 0, replicas, replicas),)
 
 
-def _decided(situation: Situation) -> Decision:
-    policy, now = situation.policy, situation.now
+def _sized(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Proposal:
+    situation = Situation(policy, reading, fleet, learn(policy.tenants, reading, history), now)
     counted = numbers(situation)
-    sized = clamps.size(situation, counted)
+    return Proposal(policy, reading, fleet, situation.history, now, counted, _decided(situation, counted))
+
+
+def _decided(situation: Situation, counted: Numbers) -> Decision:
+    policy, now, share = situation.policy, situation.now, situation.share
+    sized = clamps.share_out(clamps.size(situation, counted), share)
     history = remembered(
         situation.history,
         now=now,
@@ -129,7 +176,7 @@ def _decided(situation: Situation) -> Decision:
     history = replace(history, late_at=late_at(policy, counted, history.late_at, now))
     situation = replace(situation, history=history)
     moved = clamps.move(situation, counted, sized.replicas)
-    user = clamps.override(policy, situation.fleet.share, now, moved.replicas)
+    user = clamps.override(policy, share, now, moved.replicas)
     return Decision(
         replicas=user.replicas,
         reason=reason_of(situation, counted, user.replicas, sized.by),
@@ -138,6 +185,7 @@ def _decided(situation: Situation) -> Decision:
         history=history,
         wake_at=_wake_at(situation),
         notes=notes_of(situation, counted),
+        share=share,
     )
 
 

@@ -16,7 +16,7 @@ from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import ConflictError
-from jobtide_controller.kube.write.work_queue import Priority, WriteRequest, WriteQueue
+from jobtide_controller.kube.write.work_queue import Priority, WriteQueue, WriteRequest
 from jobtide_controller.loop.report import Outcome, Reporter
 from jobtide_controller.render.facts import Context
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.clamps import is_paused
-from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
@@ -202,7 +202,7 @@ def _below_start_message(facts: Facts) -> str:
 
 
 def _limiting_message(facts: Facts) -> str:
-    words, share = _LIMITING[facts.decision.reason], facts.fleet.share
+    words, share = _LIMITING[facts.decision.reason], facts.decision.share
     if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
         return words
     return (

@@ -53,11 +53,13 @@ def share(workers: int) -> Share:
     return Share(workers, connections=2, budget=200)
 
 
-def replay(policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, history: History) -> Decision:
+def replay(
+    policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, history: History, share: Share | None = None
+) -> Decision:
     """One decision for each reading, each applied at once; the last of them."""
     decision = None
     for reading in readings:
-        decision = decide(policy, reading, workers, history, reading.taken_at)
+        decision = decide(policy, reading, workers, history, reading.taken_at, share)
         history, workers = decision.history, replace(workers, current_replicas=decision.replicas)
     assert decision is not None
     return decision
@@ -72,9 +74,10 @@ class World:
     fleet: Fleet
     history: History
     now: float
+    share: Share | None = None
 
     def decide(self) -> Decision:
-        return decide(self.policy, self.reading, self.fleet, self.history, self.now)
+        return decide(self.policy, self.reading, self.fleet, self.history, self.now, self.share)
 
 
 @st.composite
@@ -150,7 +153,6 @@ def fleets(draw: st.DrawFn) -> Fleet:
         fleet(ready, busy=draw(st.integers(0, ready)), starting=draw(st.integers(0, 5))),
         current_replicas=draw(st.none() | st.integers(0, 70)),
         start_seconds=draw(st.sampled_from([0.5, 2.0, 5.7, 10.0, 60.0])),
-        share=draw(st.none() | st.builds(share, st.integers(1, 80))),
     )
 
 
@@ -165,4 +167,5 @@ def worlds(draw: st.DrawFn) -> World:
     for gap in gaps:
         history = decide(policy, _any_reading(chance, now), workers, history, now).history
         now += gap
-    return World(policy, draw(readings(now)), workers, history, now)
+    within = draw(st.none() | st.builds(share, st.integers(1, 80)))
+    return World(policy, draw(readings(now)), workers, history, now, within)

@@ -10,7 +10,7 @@ import pytest
 from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.decide.history import Failing, History, Learned, Recommendation
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render.sentence import clamped, sentence
@@ -23,9 +23,9 @@ SOON = (datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5)).isoformat()
 PAST = (datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5)).isoformat()
 
 
-def _decide(depths, *, workers=None, history=KNOWN, **fields):
+def _decide(depths, *, workers=None, history=KNOWN, share=None, **fields):
     policy = spec(**{"maxWaitSeconds": 30, "maxReplicas": 100, **fields})
-    return decide(policy, Reading(NOW, depths), workers or fleet(0), history, NOW)
+    return decide(policy, Reading(NOW, depths), workers or fleet(0), history, NOW, share)
 
 
 def _held_at(replicas: int, seconds_ago: float = 5) -> History:
@@ -41,9 +41,7 @@ def _held_at(replicas: int, seconds_ago: float = 5) -> History:
         pytest.param(
             _decide({A: Depth(due=20)}, history=History()), Clamp(ClampName.COLD_START, 1, 5, 25), id="cold-raises"
         ),
-        pytest.param(
-            _decide(BURST, workers=fleet(0, share=share(9))), Clamp(ClampName.CONNECTION_BUDGET, 54, 9, 9), id="budget"
-        ),
+        pytest.param(_decide(BURST, share=share(9)), Clamp(ClampName.CONNECTION_BUDGET, 54, 9, 9), id="budget"),
         pytest.param(_decide(BURST, maxReplicas=7), Clamp(ClampName.MAX_REPLICAS, 54, 7, 7), id="max"),
         pytest.param(_decide({}, minReplicas=2), Clamp(ClampName.MIN_REPLICAS, 0, 2, 2), id="min"),
         pytest.param(
@@ -64,7 +62,7 @@ def test_limit_that_bites_is_named_with_its_number(decision, clamp):
 
 
 def test_limits_are_reported_in_the_order_in_which_they_apply():
-    limits = {"workers": fleet(0, share=share(30)), "maxReplicas": 40, "replicas": 3}
+    limits = {"share": share(30), "maxReplicas": 40, "replicas": 3}
     decision = _decide(BURST, history=History(), **limits)
     assert [clamp.name for clamp in decision.limited_by] == ["ColdStart", "Pinned"]
     known = _decide(BURST, **limits)
@@ -79,17 +77,17 @@ def test_limits_are_reported_in_the_order_in_which_they_apply():
     ],
 )
 def test_no_wish_of_a_user_takes_connections_that_are_not_there(fields, names):
-    decision = _decide({}, workers=fleet(0, share=share(3)), **fields)
+    decision = _decide({}, share=share(3), **fields)
     assert [clamp.name for clamp in decision.limited_by] == names
     assert decision.replicas == 3
 
 
 def test_pin_waits_for_connections_without_a_reading_too():
-    assert decide(spec(replicas=5), BLIND, fleet(2, share=share(3)), KNOWN, NOW).replicas == 3
+    assert decide(spec(replicas=5), BLIND, fleet(2), KNOWN, NOW, share(3)).replicas == 3
 
 
 def test_a_new_pool_that_can_not_be_read_begins_with_its_share_of_the_minimum():
-    assert decide(spec(minReplicas=5), BLIND, fleet(current=None, share=share(3)), KNOWN, NOW).replicas == 3
+    assert decide(spec(minReplicas=5), BLIND, fleet(current=None), KNOWN, NOW, share(3)).replicas == 3
 
 
 def test_limit_that_changes_nothing_is_not_reported():
@@ -156,7 +154,7 @@ def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expec
         pytest.param(_decide({}, workers=fleet(8), history=_held_at(8)), Reason.STABILIZING, id="held"),
         pytest.param(_decide({A: Depth(running=8)}, workers=fleet(2)), Reason.STEADY, id="steady"),
         pytest.param(_decide(BURST, workers=fleet(7), maxReplicas=7), Reason.CAPPED_BY_MAX, id="max"),
-        pytest.param(_decide(BURST, workers=fleet(7, share=share(7))), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
+        pytest.param(_decide(BURST, workers=fleet(7), share=share(7)), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
         pytest.param(
             _decide({A: Depth(due=99, running=4)}, workers=fleet(1), tenants={"maxConcurrent": 4}),
             Reason.CAPPED_BY_TENANT,
@@ -205,8 +203,8 @@ def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seco
     ended = Pod("uid-ended", "ended", NOW - 900, finished=True)  # counts as nothing, but is looked at
     asleep = replay(policy, quiet, workers, KNOWN)
     awake = replay(policy, quiet, replace(workers, pods=(*workers.pods, ended)), KNOWN)
-    within = replay(policy, quiet, replace(workers, share=share(2)), KNOWN)
-    assert asleep == awake == within
+    within = replay(policy, quiet, workers, KNOWN, share(2))
+    assert asleep == awake == replace(within, share=None)
 
 
 @pytest.mark.parametrize(

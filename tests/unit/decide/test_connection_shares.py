@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request, divide
 from jobtide_controller.decide.fleet import Fleet, Pod
-from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from tests.unit.decide.builders import NOW, TEMPLATE, fleet, spec
 
 EMPTY = Reading(NOW, {})

@@ -13,10 +13,10 @@ from jobtide_controller.decide.history import History, Learned
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import lasting_load
 from jobtide_controller.decide.need import Situation, need
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.required import numbers
-from jobtide_controller.decide.scaling import decide
-from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, spec, worlds
+from jobtide_controller.decide.scaling import conclude, decide, propose
+from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, share, spec, worlds
 
 pytestmark = pytest.mark.slow  # properties over generated worlds
 
@@ -38,10 +38,11 @@ def _promised(world: World) -> World:
 
 
 @given(worlds())
-def test_want_stays_between_minimum_and_the_greater_of_maximum_and_busy(world):
+def test_replicas_stay_between_the_minimum_and_the_greater_of_the_maximum_and_the_busy_or_about_to_be(world):
     decision = world.decide()
-    busy = min(world.fleet.busy, world.fleet.current_replicas or 0)
-    share = world.fleet.share
+    fleet = world.fleet
+    busy = min(max(fleet.busy, fleet.kept_by_busy) + fleet.takers, fleet.current_replicas or 0)
+    share = world.share
     least = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
     assert least <= decision.replicas <= max(world.policy.max_replicas, busy)
 
@@ -50,9 +51,9 @@ def test_want_stays_between_minimum_and_the_greater_of_maximum_and_busy(world):
 def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, times):
     history, blind = world.history, Unreadable(blindness, "gone", NOW)
     for tick in range(times):
-        decision = decide(world.policy, blind, world.fleet, history, world.now + tick)
+        decision = decide(world.policy, blind, world.fleet, history, world.now + tick, world.share)
         history = decision.history
-        share = world.fleet.share
+        share = world.share
         first = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
         expected = first if world.fleet.current_replicas is None else world.fleet.current_replicas
         assert decision.replicas == expected
@@ -67,7 +68,7 @@ def test_anything_due_has_a_worker_in_that_decision(world, due):
 
 @given(worlds())
 def test_from_zero_the_first_step_is_the_whole_step(world):
-    asleep = replace(world, fleet=replace(fleet(0), share=world.fleet.share))
+    asleep = replace(world, fleet=fleet(0))
     decision = asleep.decide()
     sized = [c.after for c in decision.limited_by if c.name not in ("Stabilization", "BusyWorkers")]
     assert decision.numbers is not None
@@ -169,7 +170,7 @@ def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
 
 @given(policies(), fleets(), st.integers(0, 50))
 def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
-    workers = replace(workers, current_replicas=min(workers.current_replicas or 0, policy.max_replicas), share=None)
+    workers = replace(workers, current_replicas=min(workers.current_replicas or 0, policy.max_replicas))
     first = decide(policy, Reading(NOW, {}), workers, History(), NOW)
     assert first.numbers is not None
     assert first.replicas >= workers.current_replicas
@@ -206,3 +207,18 @@ def test_wake_up_for_a_scheduled_row_is_asked_for_in_time(start, ahead):
     assert asleep.wake_at is not None
     awake = decide(spec(), Reading(asleep.wake_at, {A: row}), workers, asleep.history, asleep.wake_at)
     assert (asleep.replicas, awake.replicas) == (0, 1)
+
+
+@given(worlds(), st.integers(0, 80))
+def test_a_share_that_is_large_enough_changes_nothing(world, spare):
+    proposal = propose(world.policy, world.reading, world.fleet, world.history, world.now)
+    most = max(world.policy.max_replicas, world.fleet.current_replicas or 0, proposal.unlimited.replicas)
+    concluded = conclude(proposal, share(most + spare))
+    assert replace(concluded, share=None) == proposal.unlimited
+
+
+@given(worlds(), st.integers(0, 80), st.integers(0, 60))
+def test_no_pool_grows_beyond_its_share(world, workers, pin):
+    policy = world.policy.model_copy(update={"replicas": pin or None})
+    concluded = conclude(propose(policy, world.reading, world.fleet, world.history, world.now), share(workers))
+    assert concluded.replicas <= max(workers, world.fleet.current_replicas or 0)

@@ -10,8 +10,8 @@ from jobtide_controller.kube.write.work_queue import (
     NotLeadingError,
     Priority,
     Retry,
-    WriteRequest,
     WriteQueue,
+    WriteRequest,
 )
 from jobtide_controller.telemetry.events import Failed, WriteFailed
 from tests.unit.kube.objects import Clock, Events, refused, settle

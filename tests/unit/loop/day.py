@@ -23,7 +23,7 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.telemetry.events import Subscriber, to_all
-from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
+from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
 from tests.unit.kube.objects import Clock, Raw, ScriptedApi, deployment, pod, pool, refused, settle, version
 
 TICK_SECONDS = 20.0  # learning begins anew after longer gaps

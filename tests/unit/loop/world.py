@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.rate_limit import Pace

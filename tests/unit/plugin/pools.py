@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, Learned
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
@@ -30,12 +30,13 @@ def reported(
     before: JobWorkerPool | None = None,
     at: float = NOW,
     context: Context | None = None,
+    share: Share | None = None,
     **fields: Any,
 ) -> JobWorkerPool:
     """The pool after one tick."""
     reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
     given = pool(**{"types": ["thumbs", "video"], "maxReplicas": 40, **fields})
     previous = None if before is None or before.status is None else before.status.as_object()
-    decision = decide(given.spec, reading, workers, LEARNED, at)
+    decision = decide(given.spec, reading, workers, LEARNED, at, share)
     rendered = status.render(given, reading, workers, decision, context or Context(), previous, at)
     return given.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ POOLS = {
     "pinned": reported(DEPTHS, fleet(3, busy=3), replicas=2),
     "paused": reported(DEPTHS, fleet(3), paused=True, pausedUntil="2030-01-01T00:00:00Z"),
     "jobs-per-worker": reported(DEPTHS, fleet(3), jobsPerWorker=50),
-    "connections": reported(DEPTHS, replace(fleet(6, busy=6), share=Share(6, connections=2, budget=80))),
+    "connections": reported(DEPTHS, fleet(6, busy=6), share=Share(6, connections=2, budget=80)),
     "conflict": reported({}, fleet(0), context=Context(conflict='Deployment "thumbs-worker" belongs to Helm')),
     "unreported": pool(),
 }

@@ -11,7 +11,7 @@ import pytest
 from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet, Rollout, Share
 from jobtide_controller.decide.history import Failing, History, Learned
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
 from jobtide_controller.render.conditions import problem_reason
@@ -38,12 +38,13 @@ def _render(
     at: float = NOW,
     generation: int = 3,
     history: History | None = None,
+    share: Share | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
     reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
     given = pool(generation=generation, **{"maxReplicas": 40, **fields})
     workers = workers or fleet(0)
-    decision = decide(given.spec, reading, workers, history or History(types=TYPES), at)
+    decision = decide(given.spec, reading, workers, history or History(types=TYPES), at, share)
     return status.render(given, reading, workers, decision, context or Context(), before, at)
 
 
@@ -239,8 +240,7 @@ def test_promise_below_the_start_advises_a_warm_worker():
 
 
 def test_limit_of_connections_is_told_with_its_numbers():
-    workers = replace(fleet(5), share=Share(5, connections=2, budget=80))
-    message = _message(_render(DEPTHS, workers), "ScalingActive")
+    message = _message(_render(DEPTHS, fleet(5), share=Share(5, connections=2, budget=80)), "ScalingActive")
     assert "of the 80 that the workers of all pools of main share, this pool has 10, 2 for each of 5" in message
 
 

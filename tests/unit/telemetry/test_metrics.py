@@ -13,7 +13,7 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.kube.inventory.store import Inventory
@@ -23,7 +23,7 @@ from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry import events, logs
 from jobtide_controller.telemetry.events import Event
 from jobtide_controller.telemetry.health import STUCK_SECONDS, Health
-from jobtide_controller.telemetry.metrics import PoolGauges, Metrics
+from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
 from tests.unit.kube.objects import Clock, Events, pool
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -11,7 +11,7 @@ from jobtide_controller.kube.api.client import POOLS, ApiError
 from jobtide_controller.kube.inventory.parse import version_of
 from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.work_queue import GoneError, Priority, WriteRequest, WriteQueue
+from jobtide_controller.kube.write.work_queue import GoneError, Priority, WriteQueue, WriteRequest
 from jobtide_controller.kube.write.writer import Writer
 
 Status = Mapping[str, Any]
