@@ -1,4 +1,4 @@
-"""New."""
+"""The composition root: builds the controller from its settings, runs it, and ends it in order."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from jobtide_controller.kube.api.lease import Elector
 from jobtide_controller.kube.inventory.relist import Relister
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.watch import Watch
-from jobtide_controller.kube.write.apply import Applier
+from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
 from jobtide_controller.kube.write.rate_limit import Pace
-from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
-from jobtide_controller.loop.budget import Budget
 from jobtide_controller.loop.database_loop import DatabaseLoop
 from jobtide_controller.loop.databases import Loops
 from jobtide_controller.loop.interval import Interval
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
+from jobtide_controller.loop.term import Terms
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
 from jobtide_controller.settings import Settings
 from jobtide_controller.telemetry import logs
-from jobtide_controller.telemetry.events import Emit, Event, LeaderChanged, Started, Stopping, Subscriber, to_all
+from jobtide_controller.telemetry.events import Emit, Started, Stopping, Subscriber, to_all
 from jobtide_controller.telemetry.health import Health
-from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
+from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 
-# Kubernetes waits longer; whoever deletes the pod should not have to.
+# Kubernetes waits longer; a user who deletes the pod should not have to.
 HAND_OVER_SECONDS = 1.5
 
 
 async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
-    """Until SIGTERM, SIGINT or `stop` (0), or until something without which we can't go on ended (1)."""
+    """Runs until SIGTERM, SIGINT or `stop`, with exit code 0; 1 if a part that the controller needs ended by itself."""
     stop = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -53,7 +53,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """The parts that run; all else hangs on them."""
+    """The parts that run, or must be closed."""
 
     settings: Settings
     emit: Emit
@@ -107,20 +107,19 @@ class Controller:
 
 
 def build(settings: Settings, api: Api) -> Controller:
-    board = PoolGauges()
-    metrics = Metrics(board)
-    subscribers: list[Subscriber] = [logs.on_event, metrics, _clear_when_following(board)]
+    subscribers: list[Subscriber] = [logs.on_event]
     emit = to_all(subscribers)
 
     inventory = Inventory(emit)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
     writer = Writer(api, emit, leading=elector.held, pace=Pace())
-    subscribers.append(EventRecorder(writer, emit, instance=settings.pod_name))
-    applier = Applier(inventory, writer)
     queue = WriteQueue(emit)
-    reporter = Reporter(StatusWriter(inventory, writer, queue), emit)
-    pipeline = Pipeline(inventory, applier, queue, reporter, board)
+    terms = Terms(elector.term, lambda: KubeWrites(inventory, writer, queue))
+    metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
+    subscribers += [metrics, EventRecorder(writer, emit, instance=settings.pod_name)]
     relister = Relister(api, inventory, settings.namespaces, emit)
+    workers = PodWorkers(inventory, relister.pod_uids)
+    pipeline = Pipeline(inventory.pools, workers, Reporter(emit))
 
     urls = DatabaseUrls(settings.databases_dir)
     limits = Limits(statement_seconds=settings.read_timeout_seconds, depth_cap=settings.depth_cap)
@@ -128,18 +127,14 @@ def build(settings: Settings, api: Api) -> Controller:
 
     def new_loop(name: str) -> DatabaseLoop:
         database = databases[name] = Database(name, urls, limits)
-        orphans = Rescuer(database, inventory.pods.presence_of, relister.pod_uids, emit)
-        budget = Budget(settings.connection_budgets.get(name))
-        board.put_budget(name, budget)
         return DatabaseLoop(
             database,
-            inventory,
+            inventory.pools,
             pipeline,
-            orphans,
-            emit,
-            leading=elector.held,
-            observe=board.put_reading,
-            budget=budget,
+            Rescuer(database, workers, emit),
+            terms,
+            emit=emit,
+            connections=settings.connection_budgets.get(name),
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 
@@ -148,14 +143,6 @@ def build(settings: Settings, api: Api) -> Controller:
     health = Health(loops.beats, filled.is_set, metrics.registry, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
     return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
-
-
-def _clear_when_following(board: PoolGauges) -> Subscriber:
-    def subscriber(event: Event, /) -> None:
-        if isinstance(event, LeaderChanged) and not event.leading:
-            board.clear()
-
-    return subscriber
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

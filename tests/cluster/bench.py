@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jobtide_controller.decide.reading import Reading
 from jobtide_controller.kube.api.client import Api
 from jobtide_controller.kube.inventory.relist import Relister
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import Applier
 from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rollouts import Rollouts
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.telemetry.events import Wrote
-
-NOTHING = Reading(0.0, {})
 
 
 class Bench:
@@ -28,11 +26,21 @@ class Bench:
         self.seconds = 0.0
         self.inventory = Inventory(self.events.append)
         self.writer = Writer(api, self.events.append, leading=lambda: True, pace=Pace())
-        self.applier = Applier(self.inventory, self.writer, monotonic=lambda: self.seconds)
         self.queue = WriteQueue(self.events.append)
         self.statuses = StatusWriter(self.inventory, self.writer, self.queue)
         self.relister = Relister(api, self.inventory, (kubectl.namespace,), self.events.append)
-        self.reading = NOTHING
+        self.busy_uids: set[str] = set()
+        self._rollouts = Rollouts(self.inventory.wake, lambda uid: self.inventory.pools.get(uid) is not None)
+        self._appliers: dict[str, Applier] = {}
+
+    def applier_of(self, entry: Any) -> Applier:
+        made = Applier(entry.uid, self.inventory, self.writer, self._rollouts, monotonic=lambda: self.seconds)
+        return self._appliers.setdefault(entry.uid, made)
+
+    @property
+    def applier(self) -> Applier:
+        """That of the only pool."""
+        return self.applier_of(self.entry)
 
     async def see(self) -> None:
         assert await self.relister.run_once()
@@ -46,10 +54,14 @@ class Bench:
         return self.deployment()
 
     async def converge(self, replicas: int) -> list[str]:
-        """What was written for it."""
+        """Applies `replicas`; the kinds of the writes that this took."""
         before = len(self.events)
-        await self.applier.converge(self.entry.uid, replicas, lambda: self.inventory.fleet(self.entry, self.reading))
+        await self.converge_pool(self.entry, replicas)
         return [event.what for event in self.events[before:] if isinstance(event, Wrote)]
+
+    async def converge_pool(self, entry: Any, replicas: int) -> None:
+        fleet = self.inventory.fleet(entry.uid, self.busy_uids)
+        await self.applier_of(entry).converge(replicas, lambda: fleet)
 
     @property
     def entry(self) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.reading import Key, PodRun, Reading
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.write.apply import REPAIR_SECONDS, ConflictError
 from jobtide_controller.kube.write.events import EventRecorder
@@ -35,7 +34,7 @@ async def test_the_pool_owns_its_deployment(bench, pool):
 async def test_a_steady_pool_costs_no_write_at_all(bench, pool):
     deployment = await bench.make(pool(), replicas=2)
     assert await bench.converge(2) == []
-    assert not bench.applier.is_due(bench.entry, 2)
+    assert not bench.applier.is_due(2)
     await bench.see()
     assert await bench.converge(2) == []
     assert bench.deployment()["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
@@ -45,7 +44,7 @@ async def test_a_restarted_controller_finds_nothing_to_write(bench, pool, api, k
     await bench.make(pool(), replicas=2)
     again = Bench(api, kubectl)
     await again.see()
-    assert not again.applier.is_due(again.entry, 2)
+    assert not again.applier.is_due(2)
 
 
 async def test_an_edited_pool_changes_the_template_and_leaves_the_replicas(bench, worker):
@@ -144,7 +143,7 @@ async def test_a_deployment_deleted_behind_our_back_is_made_anew_whole(bench, po
     assert set(owners(second)["jobtide-scale"]) == {"f:replicas"}
 
 
-async def test_a_write_that_was_decided_before_somebody_elses_is_refused(bench, pool, api, kubectl):
+async def test_a_write_that_was_decided_before_another_clients_is_refused(bench, pool, api, kubectl):
     await bench.make(pool(), replicas=2)
     successor = Bench(api, kubectl)
     await successor.see()
@@ -154,10 +153,10 @@ async def test_a_write_that_was_decided_before_somebody_elses_is_refused(bench, 
             await late
         assert refused.value.code == 409
     assert bench.deployment()["spec"]["replicas"] == 7
-    assert await bench.converge(7) == ["replicas"], "refused once, then it looks and finds nothing to do"
+    assert await bench.converge(7) == ["replicas"], "refused once; after another look nothing is to do"
 
 
-async def test_an_interrupted_making_is_finished(bench, pool, api, kubectl):
+async def test_an_interrupted_creation_is_finished(bench, pool, api, kubectl):
     bench.kubectl.apply(pool())
     await bench.see()
     await bench.applier._create(bench.entry, 4)
@@ -169,7 +168,7 @@ async def test_an_interrupted_making_is_finished(bench, pool, api, kubectl):
     assert deployment["spec"]["replicas"] == 4
 
 
-async def test_a_template_that_the_api_server_refuses_is_said_in_its_words(bench, pool):
+async def test_a_template_that_the_api_server_refuses_is_reported_in_its_words(bench, pool):
     container = {"name": "worker", "image": "acme/jobs:1", "resources": {"limits": {"cpu": "lots"}}}
     with pytest.raises(ApiError) as refused:
         await bench.make(pool(template={"spec": {"containers": [container]}}), replicas=1)
@@ -189,11 +188,11 @@ async def make_pods(bench, *names):
     await bench.see()
 
 
-async def test_pods_that_got_work_after_the_decision_are_not_cut(bench, pool):
+async def test_pods_that_got_work_after_the_decision_are_not_stopped(bench, pool):
     await bench.make(pool(), replicas=3)
     await make_pods(bench, "one", "two", "three")
     uids = [bench.kubectl("get", "pod", name, "-o", "jsonpath={.metadata.uid}") for name in ("one", "two")]
-    bench.reading = Reading(0.0, {}, {uid: PodRun({Key("thumbs", "t"): 1}) for uid in uids})
+    bench.busy_uids = set(uids)
 
     assert await bench.converge(1) == []
     assert (await bench.converge(2))[-1] == "replicas"
@@ -203,7 +202,7 @@ async def test_idle_pods_are_marked_before_the_number_drops(bench, pool):
     await bench.make(pool(), replicas=3)
     await make_pods(bench, "busy", "idle-1", "idle-2")
     uid = bench.kubectl("get", "pod", "busy", "-o", "jsonpath={.metadata.uid}")
-    bench.reading = Reading(0.0, {}, {uid: PodRun({Key("thumbs", "t"): 1})})
+    bench.busy_uids = {uid}
     assert await bench.converge(1) == ["cost", "cost", "replicas"]
     costs = {
         name: bench.kubectl.get("pod", name)["metadata"]
@@ -224,22 +223,24 @@ async def test_a_status_is_written_beside_the_spec(bench, pool):
         "type": "Ready", "status": "True", "reason": "Applied", "message": "", "observedGeneration": generation,
         "lastTransitionTime": "2026-11-24T12:00:00Z",
     }  # fmt: skip
-    assert bench.statuses.offer(bench.entry, {"pending": 7, "conditions": [condition]})
+    bench.statuses.write(bench.entry, {"pending": 7, "conditions": [condition]})
     await bench.queue.idle()
     stored = bench.kubectl.get("jobworkerpool", "thumbs")
     assert stored["status"]["pending"] == 7
     assert stored["metadata"]["generation"] == generation
     assert bench.kubectl("wait", "--for=condition=Ready", "jobworkerpool/thumbs", "--timeout=5s")
     await bench.see()
-    assert bench.statuses.offer(bench.entry, stored["status"])
-    assert len(bench.queue) == 0, "what is stored is not written again"
+    before = len(bench.events)
+    bench.statuses.write(bench.entry, stored["status"])
+    await bench.queue.idle()
+    assert bench.events[before:] == [], "what is stored is not written again"
 
 
 async def test_a_field_that_left_the_status_goes(bench, pool):
     bench.kubectl.apply(pool())
     await bench.see()
     for status in ({"pending": 7, "desiredReplicas": 1}, {"desiredReplicas": 2}):
-        bench.statuses.offer(bench.entry, status)
+        bench.statuses.write(bench.entry, status)
         await bench.queue.idle()
     assert "pending" not in bench.kubectl.get("jobworkerpool", "thumbs")["status"]
 
@@ -250,11 +251,11 @@ async def test_a_status_that_hit_a_new_pool_of_the_name_is_soon_replaced(bench, 
     old = bench.entry
     bench.kubectl("delete", "jobworkerpool", "thumbs")
     bench.kubectl.apply(pool())
-    bench.statuses.offer(old, {"pending": 7})
+    bench.statuses.write(old, {"pending": 7})
     await bench.queue.idle()
     assert old.status is None, "it is not taken for the old pool's"
     await bench.see()
-    bench.statuses.offer(bench.entry, {"pending": 0})
+    bench.statuses.write(bench.entry, {"pending": 0})
     await bench.queue.idle()
     assert bench.kubectl.get("jobworkerpool", "thumbs")["status"] == {"pending": 0}
 

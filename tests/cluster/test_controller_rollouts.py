@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.kube.write.rollouts import AT_ONCE
+from jobtide_controller.kube.write.apply import RECHECK_SECONDS
+from jobtide_controller.kube.write.rollouts import MAX_ROLLING
 from jobtide_controller.kube.write.work_queue import Priority, WriteRequest
 from jobtide_controller.telemetry.events import WriteFailed, Wrote
 from tests.cluster.bench import Bench
 
-NAMES = [f"pool-{number}" for number in range(AT_ONCE + 3)]
+NAMES = [f"pool-{number}" for number in range(MAX_ROLLING + 3)]
 
 
 class Fleet:
@@ -32,8 +33,7 @@ class Fleet:
         for name in names or NAMES:
             before = len(self.bench.events)
             entry = self.entries[name]
-            fleet = self.bench.inventory.fleet(entry, self.bench.reading)
-            await self.bench.applier.converge(entry.uid, replicas, lambda fleet=fleet: fleet)
+            await self.bench.converge_pool(entry, replicas)
             written[name] = [event.what for event in self.bench.events[before:] if isinstance(event, Wrote)]
         return {name: steps for name, steps in written.items() if steps}
 
@@ -74,22 +74,24 @@ def woken(fleet: Fleet) -> set[str]:
     return {name for name, entry in fleet.entries.items() if entry.uid in uids}
 
 
-async def test_a_few_roll_at_once_and_the_next_when_one_is_done(fleet):
+async def test_a_few_roll_at_a_time_and_the_next_when_one_is_done(fleet):
     await fleet.upgrade()
-    assert await fleet.converge() == {name: ["template"] for name in NAMES[:AT_ONCE]}
+    assert await fleet.converge() == {name: ["template"] for name in NAMES[:MAX_ROLLING]}
     assert await fleet.converge() == {}
     woken(fleet)
     await fleet.finish(NAMES[0])
     assert await fleet.converge(names=[NAMES[0]]) == {}
-    assert woken(fleet) >= set(NAMES[AT_ONCE:]), "who waited is looked at again"
-    assert await fleet.converge() == {NAMES[AT_ONCE]: ["template"]}
+    assert woken(fleet) >= set(NAMES[MAX_ROLLING:]), "those that waited are looked at again"
+    assert await fleet.converge() == {NAMES[MAX_ROLLING]: ["template"]}
 
 
-async def test_who_waits_for_a_turn_is_at_rest(fleet):
+async def test_a_pool_that_waits_to_roll_is_not_due(fleet):
     await fleet.upgrade()
     await fleet.converge()
     last = fleet.entries[NAMES[-1]]
-    assert not fleet.bench.applier.is_due(last, 1)
+    applier = fleet.bench.applier_of(last)
+    assert not applier.is_due(1)
+    assert applier.due_in_seconds() == RECHECK_SECONDS
 
 
 async def test_a_number_of_workers_waits_for_no_rollout(fleet):
@@ -107,35 +109,36 @@ async def test_what_a_user_changes_waits_for_no_rollout(fleet, pool):
     assert await fleet.converge(names=NAMES[-1:]) == {NAMES[-1]: ["template"]}
 
 
-async def test_one_that_is_blocked_lets_the_next_one_try(fleet):
+async def test_a_blocked_rollout_frees_its_place(fleet):
     await fleet.upgrade()
     await fleet.converge()
     blocked = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     await fleet.finish(NAMES[1], updatedReplicas=0, conditions=[blocked])
-    assert await fleet.converge() == {NAMES[AT_ONCE]: ["template"]}
+    assert await fleet.converge() == {NAMES[MAX_ROLLING]: ["template"]}
 
 
-async def test_a_pool_that_is_gone_gives_its_turn_away(fleet):
+async def test_a_deleted_pool_frees_its_place(fleet):
     await fleet.upgrade()
     await fleet.converge()
-    fleet.bench.applier.forget(fleet.entries[NAMES[0]].uid)
-    assert await fleet.converge(names=NAMES[1:]) == {NAMES[AT_ONCE]: ["template"]}
+    fleet.bench.kubectl("delete", "jobworkerpool", NAMES[0])
+    await fleet.bench.see()
+    assert await fleet.converge(names=NAMES[1:]) == {NAMES[MAX_ROLLING]: ["template"]}
 
 
-async def test_nothing_is_made_in_a_namespace_that_ends_and_nobody_is_warned(bench, pool):
+async def test_nothing_is_created_in_a_terminating_namespace_and_nothing_is_reported(bench, pool):
     bench.kubectl.apply(pool())
     await bench.see()
     bench.kubectl("delete", "namespace", bench.kubectl.namespace, "--wait=false")
-    told = []
+    results = []
     entry = bench.entry
-    wish = WriteRequest(
+    request = WriteRequest(
         entry.uid, entry.ref, "fleet", Priority.CHANGE,
-        lambda: bench.applier.converge(entry.uid, 2, lambda: bench.inventory.fleet(entry, bench.reading)),
-        on_result=told.append,
+        lambda: bench.converge_pool(entry, 2),
+        on_result=results.append,
     )  # fmt: skip
-    bench.queue.submit(wish)
+    bench.queue.submit(request)
     await bench.queue.idle()
     assert [event.code for event in bench.events if isinstance(event, Wrote)] == [403]
     assert [event for event in bench.events if isinstance(event, WriteFailed)] == []
-    assert told == []
+    assert results == []
     assert bench.kubectl.run("get", "deployment", "thumbs-worker").returncode != 0

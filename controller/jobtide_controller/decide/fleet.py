@@ -81,7 +81,7 @@ class Fleet:
 class Rollout:
     """The Deployment's own view of itself."""
 
-    settled: bool = True  # it has seen its newest template, and all its pods run it
+    complete: bool = True  # it has seen its newest template, and all its pods run it
     deadline_exceeded: bool = False  # of its newest template: its condition Progressing is False
     paused: bool = False  # by somebody, with `kubectl rollout pause`
     replica_failure: str | None = None  # its condition ReplicaFailure, such as a quota that is used up

@@ -6,6 +6,7 @@ enters a reading, so a skewed node can't make a job look late.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -35,6 +36,15 @@ class Depth:
     arrivals: int = 0  # rows created since the previous reading
     succeeded: int = 0  # attempts that were seen to end well since then; not all are looked at
     failed: int = 0  # attempts that were seen to end otherwise, those that will be tried again among them
+
+
+# A worker outside Kubernetes calls itself local-<hex>: no cluster can say that it is gone, only its lease can.
+_POD_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def is_pod_uid(holder: str) -> bool:
+    """Whether the holder of a claim is a pod."""
+    return _POD_UID.fullmatch(holder) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,54 +1,26 @@
-"""One database's connection budget from tick to tick: what its pools ask for, and what each was given."""
+"""Shares one database's connection budget among its pools."""
 
 from __future__ import annotations
 
 from jobtide_controller.decide.connection_shares import ConnectionRequest, divide
-from jobtide_controller.decide.fleet import Share
+from jobtide_controller.loop.term import DatabaseState
 
 
-class Budget:
-    """Pools that ask for nothing and have nothing aren't kept: ten thousand idle pools cost as much as one."""
+def put_request(state: DatabaseState, uid: str, request: ConnectionRequest) -> bool:
+    """Keeps what the pool asks for; True if that is new. A pool that has and asks for nothing keeps no request."""
+    pool, wanted = state.pools[uid], None if request.is_nothing else request
+    if pool.request == wanted:
+        return False
+    pool.request = wanted
+    return True
 
-    def __init__(self, connections: int | None) -> None:
-        self.connections = connections
-        self._bids: dict[str, ConnectionRequest] = {}
-        self._workers: dict[str, int] = {}
-        self._is_stale = False
 
-    def put(self, uid: str, connection_request: ConnectionRequest) -> None:
-        if connection_request.is_nothing:
-            self.forget(uid)
-        elif self._bids.get(uid) != connection_request:
-            self._bids[uid] = connection_request
-            self._is_stale = True
-
-    def forget(self, uid: str) -> None:
-        self._workers.pop(uid, None)
-        if self._bids.pop(uid, None) is not None:
-            self._is_stale = True
-
-    def clear(self) -> None:
-        """Another controller led meanwhile."""
-        self._bids.clear()
-        self._workers.clear()
-
-    def divide(self) -> set[str]:
-        """Share out anew where somebody asks for something new; the pools that may have more or fewer workers now."""
-        if self.connections is None or not self._is_stale:
-            return set()
-        self._is_stale = False
-        before, self._workers = self._workers, divide(self.connections, self._bids)
-        return {uid for uid, workers in self._workers.items() if before.get(uid) != workers}
-
-    def share(self, uid: str) -> Share | None:
-        """None: this database has no budget."""
-        if self.connections is None:
-            return None
-        connection_request = self._bids.get(uid)
-        each = ConnectionRequest(0).connections if connection_request is None else connection_request.connections
-        return Share(self._workers.get(uid, 0), each, self.connections)
-
-    @property
-    def granted(self) -> int:
-        """Connections of all workers that may run now."""
-        return sum(self._bids[uid].connections * workers for uid, workers in self._workers.items())
+def divide_budget(state: DatabaseState) -> set[str]:
+    """Divides the budget again; the UIDs of the pools whose number of workers changed."""
+    assert state.connections is not None
+    requests = {uid: pool.request for uid, pool in state.pools.items() if pool.request is not None}
+    granted = divide(state.connections, requests)
+    changed = {uid for uid, pool in state.pools.items() if pool.granted_workers != granted.get(uid, 0)}
+    for uid in changed:
+        state.pools[uid].granted_workers = granted.get(uid, 0)
+    return changed

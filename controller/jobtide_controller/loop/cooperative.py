@@ -1,4 +1,4 @@
-"""Long loops that let others go on meanwhile: probes are answered and the lease is renewed between two turns."""
+"""Long loops that let other tasks run: probes are answered and the lease is renewed between two batches."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-async def yielding_every(items: Iterable[Item], at_once: int) -> AsyncIterator[Item]:
-    """One after the other, with a pause before every `at_once` of them."""
-    for number, item in enumerate(items):
-        if number % at_once == 0:
+async def yielding_every(number: int, items: Iterable[Item]) -> AsyncIterator[Item]:
+    """The items in their order, with a pause before every `number` of them."""
+    for index, item in enumerate(items):
+        if index % number == 0:
             await asyncio.sleep(0)
         yield item

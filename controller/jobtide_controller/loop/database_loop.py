@@ -1,8 +1,8 @@
-"""The loop of one database: read once, then decide, apply and report for every pool that this may concern.
+"""The loop of one database: reads it once a tick, then decides, applies and reports every pool that this may concern.
 
-One database's trouble is its own loop's: a slow, hanging or unreadable one stops no other. A pool at rest is not
-looked at until the reading has jobs of its types, the watch saw it change, or the time comes that it was told to wait
-for; ten thousand idle pools cost as much as one.
+One database's failure is its own loop's: a slow, hanging or unreadable database stops no other. An idle pool is not
+looked at until the reading has jobs of its types, the pool changes, or its wake-up time comes; ten thousand idle pools
+cost as much as one.
 """
 
 from __future__ import annotations
@@ -10,74 +10,58 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slices
-from jobtide_controller.kube.inventory.pools import PoolEntry
-from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.loop.budget import Budget
+from jobtide_controller.decide.scaling import Proposal
+from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
+from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
 from jobtide_controller.loop.interval import Interval
 from jobtide_controller.loop.pipeline import Pipeline
-from jobtide_controller.loop.rescuer import Rescuer, RescueSource
-from jobtide_controller.telemetry.events import DatabaseFound, DatabaseLost, Emit, Failed, Ticked
+from jobtide_controller.loop.ports import PoolEntry, Pools, Source
+from jobtide_controller.loop.reading_health import note_reading
+from jobtide_controller.loop.rescuer import Rescuer
+from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
-POOLS_AT_ONCE = 20
-
-
-class Source(RescueSource, Protocol):
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-    async def read(self, types: Sequence[str]) -> Reading | Unreadable: ...
-
-    async def rest(self) -> None: ...
+POOLS_PER_YIELD = 20
 
 
 class DatabaseLoop:
     def __init__(
         self,
         source: Source,
-        inventory: Inventory,
+        pools: Pools,
         pipeline: Pipeline,
-        orphans: Rescuer,
-        emit: Emit,
+        rescuer: Rescuer,
+        terms: Terms,
         *,
-        leading: Callable[[], bool],
-        observe: Callable[[str, Reading | Unreadable | None], None] = lambda _name, _reading: None,
-        budget: Budget | None = None,
+        emit: Emit,
+        connections: int | None = None,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`connections` is the database's connection budget; None: there is none."""
         self.name = source.name
         self.ticked_at = monotonic()
         self._source = source
-        self._inventory = inventory
+        self._pools = pools
         self._pipeline = pipeline
-        self._orphans = orphans
+        self._rescuer = rescuer
+        self._terms = terms
         self._emit = emit
-        self._leading = leading
-        self._observe = observe
-        self._budget = Budget(None) if budget is None else budget
+        self._connections = connections
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
-        self._resting: set[str] = set()
-        self._known: set[str] = set()
-        self._wake_at: dict[str, float] = {}
-        self._bugs: dict[str, str] = {}
-        self._blind: Unreadable | None = None
-        self._failures = 0
         self._cost_seconds = 0.0
-        self._was_leading = False
-        self._previous_taken_at: float | None = None
-        self._settling: asyncio.Task[None] | None = None
+        self._rescuing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """For ever; a bug costs a tick, not the loop."""
+        """Until cancelled; a bug costs a tick, not the loop."""
         while True:
             started = self._monotonic()
             try:
@@ -85,174 +69,136 @@ class DatabaseLoop:
             except Exception:  # noqa: BLE001 - it is emitted with its traceback, and counted
                 self._emit(Failed(f"a tick of database {self.name}", traceback.format_exc()))
                 pause = self._interval.max_seconds
-            await self._inventory.changes.wait(self.name, pause)
-            rest = started + self._interval.at_least(self._cost_seconds) - self._monotonic()
-            await asyncio.sleep(max(0.0, rest))
+            await self._pools.wait_for_change(self.name, pause)
+            pause = started + self._interval.at_least(self._cost_seconds) - self._monotonic()
+            await asyncio.sleep(max(0.0, pause))
 
     async def run_once(self) -> float:
-        """One pass; the seconds until the next, unless something happens before."""
+        """One pass; the seconds until the next, unless a pool changes before."""
         self.ticked_at = self._monotonic()
-        if not self._leading():
-            self._inventory.changes.take(self.name)  # as a leader it begins with all pools anyway
-            await self._rest_as_follower()
+        changed = self._pools.take_changed(self.name)
+        term = self._terms.current
+        if term is None:
+            await self._source.disconnect()
             return self._interval.min_seconds
-        self._was_leading = True
-        types = self._inventory.pools.types(self.name)
-        changed = self._inventory.changes.take(self.name)
+        types = self._pools.types(self.name)
         if not types:
-            await self._rest_without_pools(changed)
+            term.databases.pop(self.name, None)
+            await self._source.disconnect()
             return self._interval.max_seconds
+        state = term.database(self.name, self._connections)
         reading = await self._source.read(types)
-        self._note(reading)
-        decided = await self._advance(reading, changed)
+        note_reading(self.name, state, reading, self._wall_clock(), self._emit)
+        decided = await self._advance(term, state, reading, changed)
         if isinstance(reading, Reading):
-            self._settle(reading)
-        self._tell(reading, decided)
-        return self._pause()
+            self._start_rescue(reading)
+        self._emit_tick(reading, decided)
+        return self._pause(state)
 
-    async def _advance(self, reading: Reading | Unreadable, changed: set[str]) -> int:
+    async def _advance(self, term: Term, state: DatabaseState, reading: Reading | Unreadable, changed: set[str]) -> int:
         """Every pool that this reading may concern; how many there were."""
-        parts = slices(reading, self._pools_of_type) if isinstance(reading, Reading) else None
-
-        def part(uid: str) -> Reading | Unreadable:
-            return reading if parts is None else parts.of(uid)
-
-        uids = self._concerned(parts, changed)
-        self._end_rest(uids)
-        if self._budget.connections is not None:
-            uids = await self._divide(uids, part)
-        # After a start all pools are looked at: jobs don't wait for the idle.
-        with_jobs = set() if parts is None else parts.by_pool.keys()
-        async for uid in yielding_every(sorted(uids, key=lambda uid: (uid not in with_jobs, uid)), POOLS_AT_ONCE):
-            self._advance_pool(uid, part(uid))
+        parts = slices(reading, self._pools_of_type) if isinstance(reading, Reading) else reading
+        is_budget_stale = self._follow_pools(term, state)
+        with_jobs = parts.by_pool if isinstance(parts, Slices) else {}
+        due = due_pools(state, changed, with_jobs, self._wall_clock())
+        if state.connections is None:
+            # After a start all pools are looked at: jobs don't wait for the idle ones.
+            async for uid in yielding_every(POOLS_PER_YIELD, sorted(due, key=lambda uid: (uid not in with_jobs, uid))):
+                if (proposed := self._propose(state, uid, parts)) is not None:
+                    self._conclude(term, state, *proposed)
+        else:
+            due = await self._advance_within_budget(term, state, due, parts, is_stale=is_budget_stale)
         if isinstance(reading, Reading):
-            self._previous_taken_at = reading.taken_at
-        return len(uids)
+            state.read_at = reading.taken_at
+        return len(due)
 
-    async def _divide(self, uids: set[str], part: Callable[[str], Reading | Unreadable]) -> set[str]:
-        """The connections anew; with those pools that may have more or fewer workers by what others ask for."""
-        async for uid in yielding_every(sorted(uids), POOLS_AT_ONCE):
-            entry = self._inventory.pools.get(uid)
-            if entry is None:
-                continue
-            try:
-                self._budget.put(uid, self._pipeline.connection_request(entry, part(uid), self._wall_clock()))
-            except Exception as error:  # noqa: BLE001 - as in _advance_pool; what it asked for last still counts
-                self._tell_bug(entry, error)
-        concerned = uids | (self._budget.divide() & self._known)
-        self._end_rest(concerned - uids)
-        return concerned
+    async def _advance_within_budget(
+        self, term: Term, state: DatabaseState, due: set[str], parts: Slices | Unreadable, *, is_stale: bool
+    ) -> set[str]:
+        """Every pool proposes; then each concludes with its share, also those whose share alone changed."""
+        proposals: dict[str, tuple[PoolEntry, PoolState, Proposal]] = {}
 
-    def _concerned(self, parts: Slices | None, changed: set[str]) -> set[str]:
-        now = self._wall_clock()
-        pools = {entry.uid for entry in self._inventory.pools.of_database(self.name)}
-        self._forget(self._known - pools)
-        self._known = pools
-        woken = {uid for uid, at in self._wake_at.items() if at <= now}
-        with_jobs = parts.by_pool.keys() if parts is not None else set()
-        return (pools - self._resting) | ((changed | woken | with_jobs) & pools)
+        async def propose(uids: Iterable[str]) -> bool:
+            is_new = False
+            async for uid in yielding_every(POOLS_PER_YIELD, sorted(uids)):
+                proposed = self._propose(state, uid, parts)
+                if proposed is not None:
+                    proposals[uid] = proposed
+                    is_new |= put_request(state, uid, self._pipeline.request(proposed[1], proposed[2]))
+            return is_new
 
-    def _end_rest(self, uids: Iterable[str]) -> None:
-        if self._previous_taken_at is not None:
-            for uid in self._resting.intersection(uids):
-                self._pipeline.rested(uid, self._previous_taken_at)
+        if await propose(due) or is_stale:
+            await propose(divide_budget(state) - due)
+        async for uid in yielding_every(POOLS_PER_YIELD, sorted(proposals)):
+            self._conclude(term, state, *proposals[uid])
+        return proposals.keys() | due
 
-    def _advance_pool(self, uid: str, reading: Reading | Unreadable) -> None:
-        entry = self._inventory.pools.get(uid)
-        if entry is None:
-            return
-        share, warnings = self._budget.share(uid), self._source.warnings
+    def _propose(
+        self, state: DatabaseState, uid: str, parts: Slices | Unreadable
+    ) -> tuple[PoolEntry, PoolState, Proposal] | None:
+        entry, pool = self._pools.get(uid), state.pools.get(uid)
+        if entry is None or pool is None:
+            return None
+        end_idle(pool, state.read_at)
+        reading = parts.of(uid) if isinstance(parts, Slices) else parts
         try:
-            progress = self._pipeline.advance(entry, reading, share, warnings=warnings, now=self._wall_clock())
+            return entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock())
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
-            self._tell_bug(entry, error)
-            return
-        self._bugs.pop(uid, None)
-        if progress.settled:
-            self._resting.add(uid)
-        else:
-            self._resting.discard(uid)
-        if progress.wake_at is None:
-            self._wake_at.pop(uid, None)
-        else:
-            self._wake_at[uid] = progress.wake_at
+            self._emit_bug(entry, pool, error)
+            return None
 
-    def _tell_bug(self, entry: PoolEntry, error: Exception) -> None:
+    def _conclude(
+        self, term: Term, state: DatabaseState, entry: PoolEntry, pool: PoolState, proposal: Proposal
+    ) -> None:
+        if state.pools.get(entry.uid) is not pool or self._terms.current is not term:
+            return  # deleted, or another controller leads, since the reading
+        try:
+            share, warnings = state.share(entry.uid), self._source.warnings
+            self._pipeline.advance(term, entry, pool, proposal, share=share, warnings=warnings)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._emit_bug(entry, pool, error)
+        else:
+            pool.bug = None
+
+    def _emit_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
         """The same bug of the same pool once, not five times a second."""
-        if self._bugs.get(entry.uid) != repr(error):
-            self._bugs[entry.uid] = repr(error)
+        if pool.bug != repr(error):
+            pool.bug = repr(error)
             self._emit(Failed(f"pool {entry.ref}", "".join(traceback.format_exception(error))))
 
-    def _note(self, reading: Reading | Unreadable) -> None:
-        """The database was read or lost; when that changes, every pool hears of it."""
-        self._observe(self.name, reading)
-        blind = reading if isinstance(reading, Unreadable) else None
-        before, self._blind = self._blind, blind
-        if blind is not None:
-            self._failures += 1
-            if before is None or before.reason != blind.reason:
-                self._emit(DatabaseLost(self.name, blind.reason, blind.message))
-            if before is None or (before.reason, before.message) != (blind.reason, blind.message):
-                self._resting.clear()
-            return
-        self._failures = 0
-        if before is not None or self._previous_taken_at is None:
-            away_seconds = None if before is None else self._wall_clock() - before.since
-            self._emit(DatabaseFound(self.name, away_seconds))
-            self._resting.clear()
+    def _follow_pools(self, term: Term, state: DatabaseState) -> bool:
+        """Makes a record for each new pool, deletes those of pools that were deleted or moved to another database.
 
-    def _settle(self, reading: Reading) -> None:
-        """Beside the tick: a list of all pods may take seconds, and waiting jobs don't wait for it."""
-        if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._settle_orphans(reading), name=f"orphans {self.name}")
+        True if one of these had a part of the connection budget.
+        """
+        present = self._pools.of_database(self.name)
+        gone = [state.pools.pop(uid) for uid in state.pools.keys() - present]
+        for uid in present - state.pools.keys():
+            state.pools[uid] = PoolState(term.writes.scaler(uid))
+        state.changing_pools = sum(pool.status_written_at is not None for pool in state.pools.values())
+        return any(pool.request is not None for pool in gone)
 
-    async def _settle_orphans(self, reading: Reading) -> None:
+    def _start_rescue(self, reading: Reading) -> None:
+        """Beside the tick: a list of all workers may take seconds, and waiting jobs don't wait for it."""
+        if self._rescuing is None or self._rescuing.done():
+            self._rescuing = asyncio.create_task(self._rescue(reading), name=f"rescue {self.name}")
+
+    async def _rescue(self, reading: Reading) -> None:
         try:
-            await self._orphans.settle(reading)
+            await self._rescuer.rescue(reading)
         except Exception:  # noqa: BLE001 - emitted with its traceback; the next reading finds the rows again
             self._emit(Failed(f"rescuing jobs of database {self.name}", traceback.format_exc()))
 
-    def _tell(self, reading: Reading | Unreadable, decided: int) -> None:
+    def _emit_tick(self, reading: Reading | Unreadable, decided: int) -> None:
         if isinstance(reading, Reading):
             self._cost_seconds += 0.3 * (reading.query_seconds - self._cost_seconds)
             seconds = self._monotonic() - self.ticked_at
             self._emit(Ticked(self.name, reading.query_seconds, len(reading.depths), decided, seconds))
 
-    def _pause(self) -> float:
-        pause = self._interval.after(self._cost_seconds, self._failures)
-        next_wake = min(self._wake_at.values(), default=None)
+    def _pause(self, state: DatabaseState) -> float:
+        pause = self._interval.after(self._cost_seconds, state.failures)
+        next_wake = wake_at(state)
         return pause if next_wake is None else max(0.0, min(pause, next_wake - self._wall_clock()))
 
-    async def _rest_without_pools(self, changed: set[str]) -> None:
-        self._forget(changed | self._known)
-        self._known = set()
-        self._blind, self._failures, self._previous_taken_at = None, 0, None
-        self._observe(self.name, None)
-        await self._source.rest()
-
-    async def _rest_as_follower(self) -> None:
-        if not self._was_leading:
-            return
-        self._was_leading = False
-        self._previous_taken_at = None
-        self._resting.clear()
-        self._wake_at.clear()
-        self._budget.clear()
-        self._pipeline.follow(self._known)
-        self._observe(self.name, None)
-        await self._source.rest()
-
-    def _forget(self, uids: set[str]) -> None:
-        """Pools that are gone, or another database's by now: what that one's loop does with them stays."""
-        for uid in uids:
-            self._resting.discard(uid)
-            self._wake_at.pop(uid, None)
-            self._bugs.pop(uid, None)
-            self._budget.forget(uid)
-            if self._inventory.pools.get(uid) is None:
-                self._pipeline.forget(uid)
-            else:
-                self._pipeline.begin_anew((uid,))
-
     def _pools_of_type(self, type_: str) -> set[str]:
-        return self._inventory.pools.of_type(self.name, type_)
+        return set(self._pools.of_type(self.name, type_))

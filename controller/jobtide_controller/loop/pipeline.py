@@ -1,193 +1,91 @@
-"""decide -> apply -> report for one pool: the pure functions between the inventory and the write queue."""
+"""decide -> apply -> report for one pool: the pure functions between the ports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
-from typing import Protocol
+import math
 
 from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
-from jobtide_controller.decide.fleet import Fleet, Rollout, Share
+from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.reading import Reading, Unreadable
-from jobtide_controller.decide.scaling import Decision, decide
-from jobtide_controller.kube.api.client import ApiError
-from jobtide_controller.kube.inventory.pools import PoolEntry
-from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.apply import ConflictError
-from jobtide_controller.kube.write.work_queue import Priority, WriteQueue, WriteRequest
-from jobtide_controller.loop.report import Outcome, Reporter
+from jobtide_controller.decide.scaling import Proposal, conclude, propose
+from jobtide_controller.loop.ports import PoolEntry, Pools, Workers
+from jobtide_controller.loop.report import Outcome, Reporter, gauges
+from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
 
 
-class Converger(Protocol):
-    def is_due(self, entry: PoolEntry, replicas: int) -> bool: ...
-
-    def is_quiet(self, uid: str) -> bool: ...
-
-    async def converge(self, uid: str, replicas: int, fleet: Callable[[], Fleet]) -> None: ...
-
-    def forget(self, uid: str) -> None: ...
-
-
-class Observer(Protocol):
-    """Keeps what was last known, for the metrics."""
-
-    def put_pool(self, outcome: Outcome) -> None: ...
-
-    def drop_pool(self, uid: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What one pool needs from the next ticks."""
-
-    settled: bool  # nothing to do until something happens to the pool or its jobs
-    wake_at: float | None  # controller's clock
-
-
 class Pipeline:
-    def __init__(
-        self,
-        inventory: Inventory,
-        applier: Converger,
-        queue: WriteQueue,
-        reporter: Reporter,
-        observer: Observer,
-    ) -> None:
-        self._inventory = inventory
-        self._applier = applier
-        self._queue = queue
-        self._reporter = reporter
-        self._observer = observer
-        self._histories: dict[str, History] = {}
-        self._busy: dict[str, frozenset[str]] = {}
-        self._errors: dict[str, ApiError] = {}
+    """Holds nothing of a pool: what it remembers is in the pool's state, which is handed in."""
 
-    def connection_request(self, entry: PoolEntry, reading: Reading | Unreadable, now: float) -> ConnectionRequest:
-        """What the pool would have if its database had connections without end. Nothing is done or remembered."""
-        if isinstance(self._errors.get(entry.uid), ConflictError):
-            return ConnectionRequest(0)  # no worker can begin where the Deployment is another's
-        fleet = self._inventory.fleet(entry, reading)
-        spec = entry.pool.spec
-        return connection_request(
-            spec, reading, fleet, decide(spec, reading, fleet, self._history(entry), now).replicas
-        )
+    def __init__(self, pools: Pools, workers: Workers, reporter: Reporter) -> None:
+        self._pools = pools
+        self._workers = workers
+        self._reporter = reporter
+
+    def propose(self, entry: PoolEntry, state: PoolState, reading: Reading | Unreadable, now: float) -> Proposal:
+        """What the pool asks for, and the workers that this is based on."""
+        busy = frozenset[str]() if isinstance(reading, Unreadable) else frozenset(reading.pods)
+        fleet = self._workers.fleet(entry.uid, busy)
+        if not isinstance(reading, Unreadable):
+            state.busy_uids = busy
+        return propose(entry.pool.spec, reading, fleet, _history(entry, state), now)
+
+    @staticmethod
+    def request(state: PoolState, proposal: Proposal) -> ConnectionRequest:
+        """What the pool asks for of the connection budget."""
+        if state.scaler.failure is not None and state.scaler.failure.is_conflict:
+            return ConnectionRequest(0)  # no worker can start where the Deployment is another's
+        unlimited = proposal.unlimited.replicas
+        return connection_request(proposal.policy, proposal.reading, proposal.fleet, unlimited)
 
     def advance(
         self,
+        term: Term,
         entry: PoolEntry,
-        reading: Reading | Unreadable,
-        share: Share | None,
+        state: PoolState,
+        proposal: Proposal,
         *,
+        share: Share | None,
         warnings: tuple[str, ...],
-        now: float,
-    ) -> Progress:
-        fleet = replace(self._inventory.fleet(entry, reading), share=share)
-        decision = decide(entry.pool.spec, reading, fleet, self._history(entry), now)
-        self._histories[entry.uid] = decision.history
-        if not isinstance(reading, Unreadable):
-            self._busy[entry.uid] = fleet.busy_uids
-        due = self._applier.is_due(entry, decision.replicas)
-        if due:
-            self._queue.submit(self._wish(entry, decision, fleet))
-        else:
-            self._withdraw(entry.uid)
-        outcome = Outcome(entry, reading, fleet, decision, self._context(entry, warnings))
-        self._observer.put_pool(outcome)
-        told = self._reporter.report(outcome)
-        settled = told and not due and self._applier.is_quiet(entry.uid) and _is_at_rest(outcome)
-        if settled:
-            self._reporter.quiet(entry.uid)
-        return Progress(settled, decision.wake_at)
+    ) -> None:
+        """Concludes the decision, has it applied and reported, and notes when to look at the pool again."""
+        decision = conclude(proposal, share)
+        state.history = decision.history
+        again_seconds = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
+        outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, warnings))
+        state.gauges = gauges(outcome)
+        is_reported = self._reporter.report(term, outcome, state)
+        state.is_idle = is_reported and again_seconds > 0 and _changes_no_more(outcome)
+        if state.is_idle:
+            self._reporter.end_changes(term, state)
+        moments = [decision.wake_at, proposal.now + again_seconds if 0 < again_seconds < math.inf else None]
+        state.wake_at = min((moment for moment in moments if moment is not None), default=None)
 
-    def rested(self, uid: str, taken_at: float) -> None:
-        """A pool that was left alone up to this reading has seen it too: nothing waited, ran or arrived."""
-        history = self._histories.get(uid)
-        if history is not None and history.read_at is not None and history.read_at < taken_at:
-            self._histories[uid] = replace(history, read_at=taken_at)
+    def _fleet_now(self, uid: str, state: PoolState, then: Fleet) -> Fleet:
+        """Workers as they are, busy as last read: a write may have waited since the decision."""
+        busy = then.busy_uids if state.busy_uids is None else state.busy_uids
+        return then if self._pools.get(uid) is None else self._workers.fleet(uid, busy)
 
-    def forget(self, uid: str) -> None:
-        """The pool is gone."""
-        self._histories.pop(uid, None)
-        self._busy.pop(uid, None)
-        self._errors.pop(uid, None)
-        self._queue.drop(uid)
-        self._applier.forget(uid)
-        self._reporter.forget(uid)
-        self._observer.drop_pool(uid)
-
-    def follow(self, uids: Collection[str]) -> None:
-        """Another controller leads, and reports. What was decided on the way there is in the metrics by now."""
-        for uid in uids:
-            self._observer.drop_pool(uid)
-        self.begin_anew(uids)
-
-    def begin_anew(self, uids: Iterable[str]) -> None:
-        """Another controller led, or another database is read by now: the statuses have what was learned and told."""
-        for uid in uids:
-            self._histories.pop(uid, None)
-            self._busy.pop(uid, None)
-            self._errors.pop(uid, None)
-            self._reporter.forget(uid)
-
-    def _history(self, entry: PoolEntry) -> History:
-        known = self._histories.get(entry.uid)
-        if known is not None:
-            return limited(known, entry.types)
-        return restored(None if entry.status is None else JobWorkerPoolStatus.model_validate(entry.status))
-
-    def _wish(self, entry: PoolEntry, decision: Decision, fleet: Fleet) -> WriteRequest:
-        replicas = decision.replicas
-        current = fleet.current_replicas or 0
-        change = Priority.SCALE_DOWN if replicas < current else Priority.CHANGE
-        return WriteRequest(
-            entry.uid,
-            entry.ref,
-            "fleet",
-            Priority.SCALE_UP if replicas > current else change,
-            lambda: self._applier.converge(entry.uid, replicas, lambda: self._fleet_now(entry.uid, fleet)),
-            on_result=lambda error: self._note_result(entry.uid, error),
-            version=(entry.pool.metadata.generation, replicas),
-        )
-
-    def _withdraw(self, uid: str) -> None:
-        """All is as decided: a number that waits to be tried again is not wanted any more."""
-        self._queue.withdraw(uid, "fleet")
-        self._errors.pop(uid, None)
-
-    def _note_result(self, uid: str, error: ApiError | None) -> None:
-        """A write of the pool's Deployment was answered."""
-        before = self._errors.get(uid)
-        if error is None:
-            self._errors.pop(uid, None)
-        else:
-            self._errors[uid] = error
-        if str(before) != str(error) and (entry := self._inventory.pools.get(uid)) is not None:
-            self._inventory.changes.mark(entry.database, uid)
-
-    def _fleet_now(self, uid: str, then: Fleet) -> Fleet:
-        """Pods as they are, busy as last read: a wish may have waited for its turn."""
-        entry = self._inventory.pools.get(uid)
-        if entry is None:
-            return then
-        return replace(then, pods=self._inventory.pods.of(entry.ref), busy_uids=self._busy.get(uid, then.busy_uids))
-
-    def _context(self, entry: PoolEntry, warnings: tuple[str, ...]) -> Context:
-        error = self._errors.get(entry.uid)
-        deployment = self._inventory.deployment(entry.uid)
-        is_conflict = isinstance(error, ConflictError)
+    def _context(self, entry: PoolEntry, state: PoolState, warnings: tuple[str, ...]) -> Context:
+        failure = state.scaler.failure
         return Context(
-            conflict=error.message if error is not None and is_conflict else None,
-            apply_error=str(error) if error is not None and not is_conflict else None,
-            overlaps=self._inventory.pools.overlaps(entry),
+            conflict=failure.message if failure is not None and failure.is_conflict else None,
+            apply_error=failure.message if failure is not None and not failure.is_conflict else None,
+            overlaps=self._pools.overlaps(entry.uid),
             schema_warnings=warnings,
-            rollout=Rollout() if deployment is None else deployment.rollout,
+            rollout=self._workers.rollout(entry.uid),
         )
 
 
-def _is_at_rest(outcome: Outcome) -> bool:
+def _history(entry: PoolEntry, state: PoolState) -> History:
+    if state.history is not None:
+        return limited(state.history, entry.types)
+    return restored(None if entry.status is None else JobWorkerPoolStatus.model_validate(entry.status))
+
+
+def _changes_no_more(outcome: Outcome) -> bool:
     """Time alone changes nothing any more: no jobs, no memory of jobs, and as many workers as asked for."""
     decision, fleet = outcome.decision, outcome.fleet
     if fleet.current_replicas != decision.replicas:

@@ -1,24 +1,31 @@
-"""Tells what was decided: the status, and the events behind logs, Kubernetes Events and metrics."""
+"""Reports what was decided: the status, and the events behind logs, Kubernetes Events and metrics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Decision
-from jobtide_controller.kube.inventory.pools import PoolEntry
-from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.loop.ports import PoolEntry, Status
+from jobtide_controller.loop.term import PoolState, ReportedCondition, Term
 from jobtide_controller.render import sentence
 from jobtide_controller.render.facts import Context
 from jobtide_controller.render.status import render
 from jobtide_controller.telemetry.events import Decided, Emit, ReasonChanged
+from jobtide_controller.telemetry.metrics import PoolGauges
 
-# Whose changes are worth an Event: the state of the pool, not its motion.
-_TOLD = {"Ready": "True", "DatabaseReachable": "True", "SchemaReady": "True", "KeepingUp": "True", "Stalled": "False"}
+MIN_PAUSE_SECONDS = 5.0  # between two writes of one pool, where only numbers change
+WRITES_PER_SECOND = 20.0  # of such writes, over all pools
+
+# Conditions whose changes are worth an Event, with the good value: the state of the pool, not its motion.
+_GOOD = {"Ready": "True", "DatabaseReachable": "True", "SchemaReady": "True", "KeepingUp": "True", "Stalled": "False"}
+
+# What a user may wait for: it is written at once.
+_URGENT = ("observedGeneration", "replicas", "readyReplicas", "desiredReplicas", "reason", "limitedBy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,75 +39,93 @@ class Outcome:
     context: Context
 
 
-class _Condition(NamedTuple):
-    status: str
-    reason: str
-    message: str
-
-
 class Reporter:
-    """Renders a status only when it can be written or says something that matters: rendering costs more than
-    deciding.
-    """
+    """Renders a status only when it can be written or says something urgent: rendering costs more than deciding."""
 
-    def __init__(self, statuses: StatusWriter, emit: Emit, *, wall_clock: Callable[[], float] = time.time) -> None:
-        self._statuses = statuses
+    def __init__(
+        self,
+        emit: Emit,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._emit = emit
         self._wall_clock = wall_clock
-        self._states: dict[str, tuple[object, ...]] = {}
-        self._decided: dict[str, int] = {}
-        self._told: dict[str, dict[str, _Condition]] = {}
+        self._monotonic = monotonic
 
-    def report(self, outcome: Outcome) -> bool:
-        """Whether everything that is known about the pool has been told."""
-        self._tell_decision(outcome)
-        entry, state = outcome.entry, _state(outcome)
-        if self._states.get(entry.uid) == state and not self._statuses.is_time(entry.uid):
+    def report(self, term: Term, outcome: Outcome, state: PoolState) -> bool:
+        """Whether everything that is known about the pool is written, or on its way."""
+        self._emit_decision(outcome, state)
+        entry, facts = outcome.entry, _facts(outcome)
+        if state.reported == facts and not self._is_time(term, state):
             return False
-        self._states[entry.uid] = state
+        state.reported = facts
+        before = entry.status
         status = render(
-            entry.pool, outcome.reading, outcome.fleet, outcome.decision, outcome.context, entry.status,
-            self._wall_clock(),
-        )  # fmt: skip
-        self._tell_conditions(entry, status)
-        return self._statuses.offer(entry, status)
+            entry.pool, outcome.reading, outcome.fleet, outcome.decision, outcome.context, before, self._wall_clock()
+        )
+        self._emit_conditions(outcome, status, state)
+        if before == status:
+            return True
+        if not (_is_urgent(before, status) or self._is_time(term, state)):
+            return False
+        state.status_written_at = self._monotonic()
+        term.writes.tell_status(entry, status)
+        return True
 
-    def quiet(self, uid: str) -> None:
-        """The pool is not looked at until something happens to it."""
-        self._statuses.quiet(uid)
+    def end_changes(self, term: Term, state: PoolState) -> None:
+        """The pool's numbers do not change any more: the other pools get its share of the writes."""
+        if self._is_time(term, state):
+            state.status_written_at = None
 
-    def forget(self, uid: str) -> None:
-        self._states.pop(uid, None)
-        self._decided.pop(uid, None)
-        self._told.pop(uid, None)
-        self._statuses.forget(uid)
+    def _is_time(self, term: Term, state: PoolState) -> bool:
+        """Whether numbers that change all the time may be written again."""
+        pause = max(MIN_PAUSE_SECONDS, term.changing_pools / WRITES_PER_SECOND)
+        return state.status_written_at is None or self._monotonic() - state.status_written_at >= pause
 
-    def _tell_decision(self, outcome: Outcome) -> None:
+    def _emit_decision(self, outcome: Outcome, state: PoolState) -> None:
         entry, decision = outcome.entry, outcome.decision
-        before = self._decided.get(entry.uid, outcome.fleet.current_replicas or 0)
-        self._decided[entry.uid] = decision.replicas
+        before = outcome.fleet.current_replicas or 0 if state.decided is None else state.decided
+        state.decided = decision.replicas
         if before != decision.replicas:
             limited_by = tuple(clamp.name for clamp in decision.limited_by)
             message = sentence.sentence(decision)
             self._emit(Decided(entry.ref, entry.uid, before, decision.replicas, decision.reason, message, limited_by))
 
-    def _tell_conditions(self, entry: PoolEntry, status: Mapping[str, Any]) -> None:
-        """Against what was told last, not against what is stored: the write may still be on its way."""
-        told = self._told.get(entry.uid)
-        if told is None:
-            told = self._told[entry.uid] = _conditions(entry.status or {})
+    def _emit_conditions(self, outcome: Outcome, status: Status, state: PoolState) -> None:
+        """Emits changes since the last emitted conditions; the stored status may lag behind a pending write."""
+        entry = outcome.entry
+        if state.conditions is None:
+            state.conditions = _conditions(entry.status or {})
         for type_, now in _conditions(status).items():
-            is_good = now.status == _TOLD[type_]
-            was = told.get(type_)
-            told[type_] = now
-            if now.status == "Unknown" or (was is None and is_good):
+            is_good = now.status == _GOOD[type_]
+            before = state.conditions.get(type_)
+            state.conditions[type_] = now
+            if now.status == "Unknown" or (before is None and is_good):
                 continue  # a consequence of another condition; or a new pool, which is expected to be well
-            if was is None or (was.status, was.reason) != (now.status, now.reason):
+            if before is None or (before.status, before.reason) != (now.status, now.reason):
                 self._emit(ReasonChanged(entry.ref, entry.uid, type_, is_good, now.reason, now.message))
 
 
-def _state(outcome: Outcome) -> tuple[object, ...]:
-    """What matters to somebody who waits for it; numbers that always move are left out."""
+def gauges(outcome: Outcome) -> PoolGauges:
+    """What /metrics shows of the pool."""
+    reading = outcome.reading
+    depths = [] if isinstance(reading, Unreadable) else list(reading.depths.values())
+    return PoolGauges(
+        ref=outcome.entry.ref,
+        readable=isinstance(reading, Reading),
+        pending=sum(depth.due + depth.later for depth in depths),
+        processing=sum(depth.running for depth in depths),
+        oldest_seconds=max((depth.oldest_age_seconds for depth in depths), default=0.0),
+        desired=outcome.decision.replicas,
+        ready=outcome.fleet.ready,
+        busy=outcome.fleet.busy,
+        behind=outcome.decision.notes,
+    )
+
+
+def _facts(outcome: Outcome) -> tuple[object, ...]:
+    """What matters to a user who waits for it; numbers that always change are left out."""
     decision, fleet, reading = outcome.decision, outcome.fleet, outcome.reading
     return (
         outcome.entry.pool.metadata.generation,
@@ -117,9 +142,21 @@ def _state(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
-def _conditions(status: Mapping[str, Any]) -> dict[str, _Condition]:
+def _is_urgent(before: Status | None, after: Status) -> bool:
+    """Whether something changed that a user may wait for: a condition, a number of workers."""
+    if before is None or any(before.get(name) != after.get(name) for name in _URGENT):
+        return True
+    return _without_messages(before) != _without_messages(after)
+
+
+def _without_messages(status: Status) -> list[tuple[Any, ...]]:
+    names = ("type", "status", "reason", "observedGeneration")
+    return [tuple(condition.get(name) for name in names) for condition in status.get("conditions") or ()]
+
+
+def _conditions(status: Mapping[str, Any]) -> dict[str, ReportedCondition]:
     return {
-        condition["type"]: _Condition(condition["status"], condition["reason"], condition.get("message", ""))
+        condition["type"]: ReportedCondition(condition["status"], condition["reason"], condition.get("message", ""))
         for condition in status.get("conditions") or ()
-        if condition["type"] in _TOLD
+        if condition["type"] in _GOOD
     }

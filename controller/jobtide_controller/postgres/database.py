@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
+from jobtide_controller.loop.ports import RescueFailedError
 from jobtide_controller.postgres.read_failure import classify, words_of
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
@@ -16,10 +17,6 @@ from jobtide_controller.postgres.urls import DatabaseUrls
 
 # Over the server's own statement timeout: connecting and checking, or a server that answers nothing at all.
 GRACE_SECONDS = 6.0
-
-
-class RescueFailedError(Exception):
-    """The jobs stay where they are; the next reading finds them again."""
 
 
 class Database:
@@ -59,7 +56,7 @@ class Database:
                 self._reader.session.abort()
             raise RescueFailedError(f"{classify(error)}: {words_of(error, None)}") from error
 
-    async def rest(self) -> None:
+    async def disconnect(self) -> None:
         """Give the connection back while nobody needs it; the next reading makes a new one."""
         if self._reader.session.connected and not self._thread.busy:
             await self._thread.call(self._reader.session.close)

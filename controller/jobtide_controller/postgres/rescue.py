@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from jobtide.sql import load
+from jobtide_controller.decide.reading import is_pod_uid
 from jobtide_controller.postgres.readings import SQL_PACKAGE
 from jobtide_controller.postgres.session import Session
 
-# A worker outside Kubernetes calls itself local-<hex>: no cluster can say that it is gone, only its lease can.
-_POD_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
 AT_MOST = 5_000
 TIMEOUT_SECONDS = 10.0
-
-
-def is_pod_uid(holder: str) -> bool:
-    """Whether the holder of a claim is a pod at all."""
-    return _POD_UID.fullmatch(holder) is not None
 
 
 def rescue(session: Session, gives_back: Mapping[str, bool]) -> dict[str, int]:

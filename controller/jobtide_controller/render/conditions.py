@@ -137,7 +137,7 @@ def _progressing(facts: Facts) -> Judgement:
         return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {wanted} workers are ready")
     if ready > wanted:
         return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers on the way to {wanted}")
-    if not facts.context.rollout.settled:
+    if not facts.context.rollout.complete:
         return Judgement("Progressing", "True", "RollingOut", "workers are replaced by those of the new template")
     return Judgement("Progressing", "False", "Settled", "the workers are as asked for")
 
@@ -152,7 +152,7 @@ def _stalled(facts: Facts) -> Judgement:
     context, rollout = facts.context, facts.context.rollout
     if context.conflict is not None:
         return Judgement("Stalled", "True", "Conflict", context.conflict)
-    if facts.fleet.ready < facts.decision.replicas or not rollout.settled:
+    if facts.fleet.ready < facts.decision.replicas or not rollout.complete:
         if rollout.replica_failure is not None:
             return Judgement("Stalled", "True", "QuotaExceeded", rollout.replica_failure)
         problem = next((pod.problem for pod in facts.fleet.pods if pod.problem and not pod.ready), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +13,6 @@ from prometheus_client.registry import Collector
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.reasons import Note
-from jobtide_controller.loop.budget import Budget
-from jobtide_controller.loop.report import Outcome
 from jobtide_controller.telemetry import events
 
 TENANTS_SHOWN = 10
@@ -25,7 +23,9 @@ _TICK_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
-class _PoolView:
+class PoolGauges:
+    """One pool as /metrics shows it."""
+
     ref: PoolRef
     readable: bool
     pending: int
@@ -37,46 +37,26 @@ class _PoolView:
     behind: tuple[Note, ...]
 
 
-class PoolGauges(Collector):
-    """What was last known of every pool and database: the source of the gauges."""
+@dataclass(frozen=True, slots=True)
+class DatabaseGauges:
+    """One database as /metrics shows it."""
 
-    def __init__(self) -> None:
-        self._pools: dict[str, _PoolView] = {}
-        self._readings: dict[str, Reading | Unreadable] = {}
-        self._budgets: dict[str, Budget] = {}
+    reading: Reading | Unreadable | None  # None: not read yet
+    connections: int | None  # the connection budget; None: there is none
+    granted: int  # connections of all workers that may run now
 
-    def put_pool(self, outcome: Outcome) -> None:
-        reading = outcome.reading
-        depths = [] if isinstance(reading, Unreadable) else list(reading.depths.values())
-        self._pools[outcome.entry.uid] = _PoolView(
-            ref=outcome.entry.ref,
-            readable=isinstance(reading, Reading),
-            pending=sum(depth.due + depth.later for depth in depths),
-            processing=sum(depth.running for depth in depths),
-            oldest_seconds=max((depth.oldest_age_seconds for depth in depths), default=0.0),
-            desired=outcome.decision.replicas,
-            ready=outcome.fleet.ready,
-            busy=outcome.fleet.busy,
-            behind=outcome.decision.notes,
-        )
 
-    def put_reading(self, database: str, reading: Reading | Unreadable | None) -> None:
-        """None: no pool reads this database any more."""
-        if reading is None:
-            self._readings.pop(database, None)
-        else:
-            self._readings[database] = reading
+class GaugeCollector(Collector):
+    """Reads the gauges at each scrape from what the controller remembers: nothing while another controller leads."""
 
-    def put_budget(self, database: str, budget: Budget) -> None:
-        self._budgets[database] = budget
-
-    def drop_pool(self, uid: str) -> None:
-        self._pools.pop(uid, None)
-
-    def clear(self) -> None:
-        """We don't lead: another controller reports these."""
-        self._pools.clear()
-        self._readings.clear()
+    def __init__(
+        self,
+        pools: Callable[[], Iterable[PoolGauges]],
+        databases: Callable[[], Iterable[tuple[str, DatabaseGauges]]],
+    ) -> None:
+        """`databases` are by name."""
+        self._pools = pools
+        self._databases = databases
 
     def collect(self) -> Iterable[Metric]:
         yield from self._pool_metrics()
@@ -94,7 +74,7 @@ class PoolGauges(Collector):
         ready = GaugeMetricFamily("jobtide_pool_ready_replicas", "Workers that are ready.", labels=labels)
         busy = GaugeMetricFamily("jobtide_pool_busy_replicas", "Workers that run at least one job.", labels=labels)
         behind = GaugeMetricFamily("jobtide_pool_behind", "1 while a pool doesn't keep up.", labels=[*labels, "reason"])
-        for view in self._pools.values():
+        for view in self._pools():
             who = [view.ref.namespace, view.ref.name]
             desired.add_metric(who, view.desired)
             ready.add_metric(who, view.ready)
@@ -117,7 +97,10 @@ class PoolGauges(Collector):
             "jobtide_tenant_pending", f"Waiting jobs of the {TENANTS_SHOWN} tenants with the most, and of all others.",
             labels=["database", "tenant"],
         )  # fmt: skip
-        for database, reading in self._readings.items():
+        for database, gauges in self._databases():
+            reading = gauges.reading
+            if reading is None:
+                continue
             if isinstance(reading, Unreadable):
                 up.add_metric([database, reading.reason], 0)
                 continue
@@ -129,27 +112,26 @@ class PoolGauges(Collector):
         yield from (up, by_type, by_tenant)
 
     def _budget_metrics(self) -> Iterator[Metric]:
-        """Only of databases that have one and that we divide, so only in the controller that leads."""
+        """Only of databases that have a budget, and only in the controller that leads."""
         budget = GaugeMetricFamily(
             "jobtide_connection_budget", "Connections for the workers of all pools.", labels=["database"]
         )
         granted = GaugeMetricFamily(
             "jobtide_connections_granted", "Connections of all workers that may run now.", labels=["database"]
         )
-        for database in self._readings:
-            limit = self._budgets.get(database)
-            if limit is not None and limit.connections is not None:
-                budget.add_metric([database], limit.connections)
-                granted.add_metric([database], limit.granted)
+        for database, gauges in self._databases():
+            if gauges.connections is not None:
+                budget.add_metric([database], gauges.connections)
+                granted.add_metric([database], gauges.granted)
         yield from (budget, granted)
 
 
 class Metrics:
     """A subscriber, and the registry behind /metrics."""
 
-    def __init__(self, board: PoolGauges) -> None:
+    def __init__(self, gauges: Collector) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(board)
+        self.registry.register(gauges)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)

@@ -5,7 +5,8 @@ import uuid
 
 import pytest
 
-from jobtide_controller.postgres.rescue import is_pod_uid, rescue
+from jobtide_controller.decide.reading import is_pod_uid
+from jobtide_controller.postgres.rescue import rescue
 
 GONE = "11111111-2222-3333-4444-555555555555"
 ALIVE = "99999999-2222-3333-4444-555555555555"

@@ -4,11 +4,10 @@ import pytest
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.reading import Key, PodRun, Reading, Unreadable, UnreadableReason
-from jobtide_controller.kube.inventory.parse import GonePod
-from jobtide_controller.kube.inventory.pods import Presence
+from jobtide_controller.decide.reading import Reading
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.inventory.tombstones import KEPT, Tombstones
+from jobtide_controller.loop.ports import GoneWorker, Presence
+from jobtide_controller.loop.tombstones import KEPT, Tombstones
 from jobtide_controller.telemetry.events import ObjectRejected
 from tests.unit.kube.objects import Events, deployment, pod, pool
 
@@ -93,30 +92,27 @@ def test_pools_that_share_a_type_hear_of_each_other(inventory):
     inventory.changes.take("main")
     inventory.upsert_pool(pool("b", types=["x", "y"]))
     assert inventory.changes.take("main") == {"uid-a", "uid-b"}
-    (overlap,) = inventory.pools.overlaps(entry_of(inventory, "uid-b"))
+    (overlap,) = inventory.pools.overlaps("uid-b")
     assert (overlap.type, overlap.pools) == ("x", ("media/a",))
     inventory.forget_pool(pool("b"))
     assert inventory.changes.take("main") == {"uid-a", "uid-b"}
-    assert inventory.pools.overlaps(entry_of(inventory, "uid-a")) == ()
+    assert inventory.pools.overlaps("uid-a") == ()
 
 
 def test_pools_of_two_databases_may_share_a_type(inventory):
     inventory.upsert_pool(pool("a", types=["x"]))
     inventory.upsert_pool(pool("b", types=["x"], database="other"))
-    assert inventory.pools.overlaps(entry_of(inventory, "uid-a")) == ()
+    assert inventory.pools.overlaps("uid-a") == ()
 
 
 def test_the_fleet_is_the_deployment_and_its_pods(inventory):
     inventory.upsert_pool(pool())
-    assert inventory.fleet(entry_of(inventory), NOTHING).current_replicas is None
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas is None
     inventory.upsert_deployment(deployment(replicas=3))
     inventory.upsert_pod(pod("one", ready_at="2026-11-24T12:00:04Z"))
     inventory.upsert_pod(pod("two"))
-    reading = Reading(0.0, {}, {"uid-one": PodRun({Key("thumbs", "t"): 1})})
-    fleet = inventory.fleet(entry_of(inventory), reading)
+    fleet = inventory.fleet("uid-thumbs", {"uid-one"})
     assert (fleet.current_replicas, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
-    blind = inventory.fleet(entry_of(inventory), Unreadable(UnreadableReason.TIMEOUT, "", 0.0))
-    assert (blind.current_replicas, blind.ready, blind.busy) == (3, 1, 0)
 
 
 def test_another_pools_deployment_and_pods_are_not_ours(inventory):
@@ -124,7 +120,7 @@ def test_another_pools_deployment_and_pods_are_not_ours(inventory):
     inventory.upsert_deployment(deployment(owner="somebody else"))
     inventory.upsert_deployment(deployment(owner=""))
     inventory.upsert_pod(pod(of="other"))
-    fleet = inventory.fleet(entry_of(inventory), NOTHING)
+    fleet = inventory.fleet("uid-thumbs", frozenset())
     assert (fleet.current_replicas, fleet.pods) == (None, ())
 
 
@@ -184,18 +180,18 @@ class TestWhereabouts:
     def test_a_deleted_pod_is_gone_and_gives_back(self, inventory):
         inventory.upsert_pod(pod())
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
-        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=True)
 
     def test_a_finished_pod_is_gone_though_its_object_stays(self, inventory):
         inventory.upsert_pod(pod(phase="Failed", reason="Evicted"))
-        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=True)
         assert len(inventory.pods.of(THUMBS)) == 1
 
     def test_a_crash_stays_a_crash_when_the_pod_is_cleared_away(self, inventory):
         crashed = [{"name": "worker", "state": {"terminated": {"exitCode": 137, "finishedAt": "2026-11-24T12:05:00Z"}}}]
         inventory.upsert_pod(pod(phase="Failed", containerStatuses=crashed))
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
-        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=False)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=False)
 
 
 class TestRelist:
@@ -246,7 +242,7 @@ class TestRelist:
         inventory.upsert_pod(pod(version_=12))
         inventory.changes.take("main")
         assert inventory.forget_absent_pods(set(), list_version=20) == 1
-        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GonePod(gives_back=True)
+        assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=True)
         assert inventory.changes.take("main") == {"uid-thumbs"}
 
 

@@ -206,9 +206,9 @@ def test_a_rollout_is_settled_when_the_newest_template_runs_everywhere():
     raw["status"] = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3}
     assert deployment_of(raw).rollout == Rollout()
     raw["status"]["updatedReplicas"] = 2
-    assert not deployment_of(raw).rollout.settled
+    assert not deployment_of(raw).rollout.complete
     raw["status"] = {"observedGeneration": 1}
-    assert not deployment_of(raw).rollout.settled
+    assert not deployment_of(raw).rollout.complete
 
 
 def test_what_stops_a_rollout_is_kept():

@@ -1,4 +1,4 @@
-"""New renderings reach a few pools at a time; a turn is given back when it is over, and not before."""
+"""New renderings reach a few pools at a time; a pool keeps its place until its rollout is over."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import asyncio
 import pytest
 
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.apply import Applier, asked_hash, template_hash
+from jobtide_controller.kube.write.apply import RECHECK_SECONDS, Applier, asked_hash, template_hash
 from jobtide_controller.kube.write.rate_limit import Pace
-from jobtide_controller.kube.write.rollouts import AT_ONCE
+from jobtide_controller.kube.write.rollouts import MAX_ROLLING, Rollouts
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import Events, deployment, pool, settle
 
 OLD = "of-another-release"
-NAMES = [f"p{number}" for number in range(AT_ONCE + 1)]
+NAMES = [f"p{number}" for number in range(MAX_ROLLING + 1)]
 
 
 class SlowApi:
@@ -43,7 +43,9 @@ class World:
         self.leading = True
         self.api, events = SlowApi(), Events()
         self.inventory = Inventory(events)
-        self.applier = Applier(self.inventory, Writer(self.api, events, leading=lambda: self.leading, pace=Pace()))
+        writer = Writer(self.api, events, leading=lambda: self.leading, pace=Pace())
+        rollouts = Rollouts(self.inventory.wake, lambda uid: self.inventory.pools.get(uid) is not None)
+        self.appliers = {name: Applier(f"uid-{name}", self.inventory, writer, rollouts) for name in NAMES}
         for name in NAMES:
             self.inventory.upsert_pool(pool(name))
             self.inventory.upsert_deployment(self.asked(rendered(name, OLD)))
@@ -57,27 +59,27 @@ class World:
         return self.inventory.pools.get(f"uid-{name}")
 
     def converge(self, name):
-        return asyncio.ensure_future(self.applier.converge(self.entry(name).uid, 1, lambda: None))
+        return asyncio.ensure_future(self.appliers[name].converge(1, lambda: None))
 
     def due(self):
-        return [name for name in NAMES if self.applier.is_due(self.entry(name), 1)]
+        return [name for name in NAMES if self.appliers[name].is_due(1)]
 
 
-async def test_a_turn_lasts_while_its_template_is_on_its_way():
+async def test_a_pool_keeps_its_place_while_its_template_is_on_its_way():
     world = World()
-    tasks = [world.converge(name) for name in NAMES[:AT_ONCE]]
+    tasks = [world.converge(name) for name in NAMES[:MAX_ROLLING]]
     await settle()
-    assert world.api.templates == NAMES[:AT_ONCE]
+    assert world.api.templates == NAMES[:MAX_ROLLING]
     for _ in range(3):
         assert NAMES[-1] not in world.due(), "as each tick asks"
     for task in tasks:
         task.cancel()
 
 
-async def test_a_turn_is_given_back_when_the_pods_are_replaced():
+async def test_a_pool_frees_its_place_when_its_pods_are_replaced():
     world = World()
     world.api.may_answer.set()
-    for name in NAMES[:AT_ONCE]:
+    for name in NAMES[:MAX_ROLLING]:
         await world.converge(name)
     assert world.due() == [], "five roll, and the sixth waits"
     world.inventory.upsert_deployment(rendered("p2", template_hash(world.entry("p2"))))
@@ -87,14 +89,14 @@ async def test_a_turn_is_given_back_when_the_pods_are_replaced():
 @pytest.mark.parametrize(
     ("spec", "status"),
     [
-        pytest.param({"paused": True}, {}, id="somebody paused it"),
+        pytest.param({"paused": True}, {}, id="a user paused it"),
         pytest.param({}, {"conditions": [{"type": "Progressing", "status": "False"}]}, id="it is blocked"),
     ],
 )
-async def test_a_rollout_that_goes_no_further_keeps_nobody_waiting(spec, status):
+async def test_a_rollout_that_makes_no_progress_frees_its_place(spec, status):
     world = World()
     world.api.may_answer.set()
-    for name in NAMES[:AT_ONCE]:
+    for name in NAMES[:MAX_ROLLING]:
         await world.converge(name)
     stuck = rendered("p2", template_hash(world.entry("p2")), rolls=True)
     world.inventory.upsert_deployment(
@@ -103,10 +105,10 @@ async def test_a_rollout_that_goes_no_further_keeps_nobody_waiting(spec, status)
     assert "p5" in world.due()
 
 
-async def test_what_blocked_the_template_before_does_not_end_this_ones_turn():
+async def test_what_blocked_the_last_template_does_not_end_this_rollout():
     world = World()
     world.api.may_answer.set()
-    for name in NAMES[:AT_ONCE]:
+    for name in NAMES[:MAX_ROLLING]:
         await world.converge(name)
     stuck = rendered("p2", template_hash(world.entry("p2")), rolls=True)
     stuck["metadata"]["generation"] = 2
@@ -115,10 +117,21 @@ async def test_what_blocked_the_template_before_does_not_end_this_ones_turn():
     assert "p5" not in world.due()
 
 
-async def test_a_leader_that_loses_its_lease_before_it_wrote_keeps_no_turn():
+async def test_a_leader_that_loses_its_lease_before_it_wrote_keeps_no_place():
     world = World()
     world.leading = False
-    for name in NAMES[:AT_ONCE]:
+    for name in NAMES[:MAX_ROLLING]:
         with pytest.raises(NotLeadingError):
             await world.converge(name)
     assert world.due() == NAMES
+
+
+async def test_a_deleted_pool_frees_its_place():
+    world = World()
+    world.api.may_answer.set()
+    for name in NAMES[:MAX_ROLLING]:
+        await world.converge(name)
+    assert world.due() == []
+    assert world.appliers["p5"].due_in_seconds() == RECHECK_SECONDS
+    world.inventory.forget_pool(pool("p2"))
+    assert world.due() == ["p5"]

@@ -59,7 +59,7 @@ async def test_the_most_urgent_wish_goes_first(queue):
     recorder.gate.clear()
     queue.submit(recorder.wish("x", uid="x"))
     queue.submit(recorder.wish("y", uid="y"))
-    queue.submit(recorder.wish("tell", uid="1", kind="status", priority=Priority.TELL))
+    queue.submit(recorder.wish("tell", uid="1", kind="status", priority=Priority.STATUS))
     queue.submit(recorder.wish("down", uid="2", priority=Priority.SCALE_DOWN))
     queue.submit(recorder.wish("up", uid="3", priority=Priority.SCALE_UP))
     await settle()
@@ -207,19 +207,6 @@ async def test_what_became_pointless_is_let_go(queue, events, error):
     await settle()
     assert len(queue) == 0
     assert events.seen == []
-
-
-async def test_a_pool_that_is_gone_leaves_nothing_behind(queue):
-    recorder = Recorder()
-    recorder.gate.clear()
-    queue.submit(recorder.wish("x", uid="x"))
-    queue.submit(recorder.wish("y", uid="y"))
-    queue.submit(recorder.wish("fleet", uid="gone"))
-    queue.submit(recorder.wish("status", uid="gone", kind="status"))
-    queue.drop("gone")
-    recorder.gate.set()
-    await settle()
-    assert recorder.done == ["x", "y"]
 
 
 async def test_a_bug_in_one_write_is_told_and_stops_no_other(queue, events):

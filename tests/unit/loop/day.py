@@ -12,27 +12,28 @@ from uuid import UUID
 
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.apply import Applier
+from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
 from jobtide_controller.kube.write.rate_limit import Pace
-from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.database_loop import DatabaseLoop
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
+from jobtide_controller.loop.term import Terms
 from jobtide_controller.telemetry.events import Subscriber, to_all
-from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
+from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 from tests.unit.kube.objects import Clock, Raw, ScriptedApi, deployment, pod, pool, refused, settle, version
 
-TICK_SECONDS = 20.0  # learning begins anew after longer gaps
+TICK_SECONDS = 20.0  # learning starts again after longer gaps
 STAY_TICKS = 3  # of a pod, and of a tenant's jobs
 POOLS = ("steady", "capped", "edited")
 
 
 class Table:
-    """Every tick brings a new tenant to each type, and one pod that nobody here has seen."""
+    """Every tick brings a new tenant to each type, and one pod that this controller never saw."""
 
     name = "main"
     warnings: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class Table:
             self.strangers.remove(uid)
         return dict.fromkeys(gives_back, 1)
 
-    async def rest(self): ...
+    async def disconnect(self): ...
 
 
 class Day:
@@ -67,24 +68,22 @@ class Day:
         self.clock = Clock()
         self.deployments: dict[str, Raw] = {}
         self._pods: deque[list[tuple[str, str]]] = deque()
-        board = PoolGauges()
-        subscribers: list[Subscriber] = [Metrics(board)]
+        subscribers: list[Subscriber] = []
         emit = to_all(subscribers)
         self.inventory = Inventory(emit)
         api = ScriptedApi(self._answer, deque(maxlen=1))
         writer = Writer(api, emit, leading=lambda: True, pace=Pace(per_second=1e6, burst=1e6, monotonic=self.clock))
         subscribers.append(EventRecorder(writer, emit, instance="day", monotonic=self.clock))
         queue = WriteQueue(emit, monotonic=self.clock)
-        statuses = StatusWriter(self.inventory, writer, queue, monotonic=self.clock)
-        applier = Applier(self.inventory, writer, monotonic=self.clock)
-        reporter = Reporter(statuses, emit, wall_clock=self.clock)
+        terms = Terms(lambda: 1, lambda: KubeWrites(self.inventory, writer, queue, monotonic=self.clock))
+        subscribers.append(Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges)))
+        reporter = Reporter(emit, wall_clock=self.clock, monotonic=self.clock)
+        workers = PodWorkers(self.inventory, self._pod_uids)
         self.table = Table(self.clock)
-        orphans = Rescuer(
-            self.table, self.inventory.pods.presence_of, self._pod_uids, emit, monotonic=self.clock
-        )  # fmt: skip
         self.loop = DatabaseLoop(
-            self.table, self.inventory, Pipeline(self.inventory, applier, queue, reporter, board), orphans, emit,
-            leading=lambda: True, wall_clock=self.clock, monotonic=self.clock,
+            self.table, self.inventory.pools, Pipeline(self.inventory.pools, workers, reporter),
+            Rescuer(self.table, workers, emit, monotonic=self.clock), terms,
+            emit=emit, wall_clock=self.clock, monotonic=self.clock,
         )  # fmt: skip
         self._parts = (self.loop, subscribers)
 

@@ -1,4 +1,4 @@
-"""Pools that share a database's connections, tick by tick: never more than there are, and nobody waits for a turn."""
+"""Pools that share a database's connections, tick by tick: never more than there are, and none waits without need."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import pytest
 
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Key, PodRun
+from jobtide_controller.decide.scaling import propose
 from jobtide_controller.kube.write.apply import ConflictError
-from jobtide_controller.loop.budget import Budget
+from jobtide_controller.loop import pipeline
+from jobtide_controller.loop.budget import divide_budget, put_request
+from jobtide_controller.loop.term import DatabaseState, PoolState
 from jobtide_controller.telemetry.events import Ticked
 from tests.unit.kube.objects import pod, pool
-from tests.unit.loop.world import World, blind
+from tests.unit.loop.world import World, unreadable
 
 CONNECTIONS = 12  # six workers
 READY_AT = "2026-11-24T12:00:04Z"
@@ -22,7 +25,7 @@ def world():
 
 
 def busy_pool(world, name, jobs=40):
-    """Ten workers wanted."""
+    """It needs ten workers."""
     world.inventory.upsert_pool(pool(name, jobsPerWorker=4))
     world.due(name, count=jobs)
 
@@ -41,7 +44,7 @@ def end(world, name, number):
     world.inventory.forget_pod(pod(f"{name}-{number}", of=name))
 
 
-def wanted(world):
+def replicas(world):
     return {entry.ref.name: world.inventory.deployment(entry.uid).replicas for entry in world.inventory.pools}
 
 
@@ -54,30 +57,30 @@ async def test_pools_that_wake_together_share_what_there_is(world):
     for name in ("a", "b", "c"):
         busy_pool(world, name)
     await world.tick(times=3)
-    assert wanted(world) == {"a": 2, "b": 2, "c": 2}
+    assert replicas(world) == {"a": 2, "b": 2, "c": 2}
 
 
 async def test_a_pool_alone_may_have_all_of_it(world):
     busy_pool(world, "a")
     world.inventory.upsert_pool(pool("idle"))
     await world.tick(times=2)
-    assert wanted(world) == {"a": 6, "idle": 0}
+    assert replicas(world) == {"a": 6, "idle": 0}
 
 
-async def test_another_pool_begins_when_a_worker_has_ended_and_not_when_it_is_told_to(world):
+async def test_another_pool_begins_when_a_worker_has_ended_and_not_when_it_is_asked_to(world):
     busy_pool(world, "a")
     await world.tick()
     start(world, "a", 6)
     world.due("a", count=0)
     busy_pool(world, "b")
     await world.tick(times=3)
-    assert wanted(world) == {"a": 3, "b": 0}
+    assert replicas(world) == {"a": 3, "b": 0}
     drain(world, "a", 5)
     await world.tick(times=3)
-    assert wanted(world) == {"a": 3, "b": 0}
+    assert replicas(world) == {"a": 3, "b": 0}
     end(world, "a", 5)
     await world.tick()
-    assert wanted(world) == {"a": 3, "b": 1}, "in the tick after its end"
+    assert replicas(world) == {"a": 3, "b": 1}, "in the tick after its end"
 
 
 async def test_busy_workers_stay_until_their_jobs_end(world):
@@ -88,10 +91,10 @@ async def test_busy_workers_stay_until_their_jobs_end(world):
     world.due("a", count=0)
     busy_pool(world, "b")
     await world.tick(times=3)
-    assert wanted(world) == {"a": 5, "b": 0}
+    assert replicas(world) == {"a": 5, "b": 0}
     end(world, "a", 5)
     await world.tick()
-    assert wanted(world) == {"a": 5, "b": 1}
+    assert replicas(world) == {"a": 5, "b": 1}
 
 
 async def test_a_pool_at_rest_below_its_minimum_gets_it_as_soon_as_there_is_room(world):
@@ -101,13 +104,13 @@ async def test_a_pool_at_rest_below_its_minimum_gets_it_as_soon_as_there_is_room
     world.source.pods = {f"uid-a-{number}": PodRun({Key("a", "t"): 4}) for number in range(6)}
     world.inventory.upsert_pool(pool("b", minReplicas=1))
     await world.tick(times=20)
-    assert wanted(world) == {"a": 6, "b": 0}
+    assert replicas(world) == {"a": 6, "b": 0}
     world.due("a", count=0)
     del world.source.pods["uid-a-5"]
     await world.tick()
     end(world, "a", 5)
     await world.tick()
-    assert wanted(world) == {"a": 5, "b": 1}
+    assert replicas(world) == {"a": 5, "b": 1}
 
 
 async def test_idle_pools_with_a_budget_are_not_looked_at(world):
@@ -115,10 +118,10 @@ async def test_idle_pools_with_a_budget_are_not_looked_at(world):
         world.inventory.upsert_pool(pool(f"p{number:03}", minReplicas=int(number < 3)))
     for number in range(3):
         start(world, f"p{number:03}", 1)
-    await world.until_at_rest()
-    looked = world.applier.looked
+    await world.until_idle()
+    looked = world.looks
     await world.tick(times=50)
-    assert world.applier.looked == looked
+    assert world.looks == looked
     assert {event.pools for event in world.events.of(Ticked)[-50:]} == {0}
 
 
@@ -146,26 +149,26 @@ async def test_the_condition_says_whose_connections_they_are_and_how_many(world)
     assert "10 -> 6 limited by the database's connections (6 workers)" in status["message"]
 
 
-async def test_an_outage_changes_nobodys_share(world):
+async def test_an_outage_changes_no_share(world):
     for name in ("a", "b"):
         busy_pool(world, name)
     await world.tick(times=2)
     for name in ("a", "b"):
         start(world, name, 3)
-    world.source.blind = blind()
+    world.source.failure = unreadable()
     await world.tick(60, times=10)
-    assert wanted(world) == {"a": 3, "b": 3}
+    assert replicas(world) == {"a": 3, "b": 3}
 
 
-async def test_a_new_leader_divides_anew(world):
+async def test_a_new_leader_divides_again(world):
     busy_pool(world, "a")
     await world.tick()
-    world.leading = False
+    world.lose_the_lease()
     await world.tick()
-    world.leading = True
+    world.take_the_lease()
     busy_pool(world, "b")
     await world.tick(times=3)
-    assert wanted(world) == {"a": 3, "b": 3}
+    assert replicas(world) == {"a": 3, "b": 3}
 
 
 async def test_a_deleted_pool_leaves_its_connections_to_the_others(world):
@@ -175,40 +178,40 @@ async def test_a_deleted_pool_leaves_its_connections_to_the_others(world):
     world.inventory.forget_pool(pool("b"))
     del world.source.depths[Key("b", "t")]
     await world.tick(times=2)
-    assert wanted(world) == {"a": 6}
+    assert replicas(world) == {"a": 6}
 
 
-def test_without_a_budget_nobody_has_a_share():
-    free = Budget(None)
-    free.put("a", ConnectionRequest(5))
-    assert (free.divide(), free.share("a")) == (set(), None)
+def test_without_a_budget_no_pool_has_a_share():
+    assert DatabaseState(None, {"a": PoolState(None)}).share("a") is None
 
 
 def test_only_pools_whose_number_changed_are_named():
-    budget = Budget(8)
-    budget.put("a", ConnectionRequest(2))
-    assert budget.divide() == {"a"}
-    budget.put("b", ConnectionRequest(1))
-    assert budget.divide() == {"b"}
-    budget.put("b", ConnectionRequest(1))
-    assert budget.divide() == set()
-    assert budget.granted == 6
+    state = DatabaseState(8, {"a": PoolState(None), "b": PoolState(None)})
+    assert put_request(state, "a", ConnectionRequest(2))
+    assert divide_budget(state) == {"a"}
+    assert put_request(state, "b", ConnectionRequest(1))
+    assert divide_budget(state) == {"b"}
+    assert not put_request(state, "b", ConnectionRequest(1)), "nothing new"
+    assert divide_budget(state) == set()
+    assert state.gauges.granted == 6
+
+
+async def test_each_pool_is_decided_once_a_tick(world, monkeypatch):
+    proposed = []
+    monkeypatch.setattr(pipeline, "propose", lambda *given: proposed.append(1) or propose(*given))
+    for number in range(10):
+        busy_pool(world, f"p{number}", jobs=4 + number)
+    await world.tick()
+    assert len(proposed) == 10
 
 
 async def test_a_pool_whose_deployment_is_anothers_keeps_no_connections_from_the_others(world):
     for name in ("a", "b"):
         busy_pool(world, name)
-    converge = world.applier.converge
-    is_taken = True
-
-    async def conflicts_for_b(uid, replicas, fleet):
-        if uid == "uid-b" and is_taken:
-            raise ConflictError(409, "Conflict", "Deployment b-worker exists")
-        await converge(uid, replicas, fleet)
-
-    world.applier.converge = conflicts_for_b
+    conflict = ConflictError(409, "Conflict", "Deployment b-worker exists")
+    world.refuses = lambda uid: conflict if uid == "uid-b" else None
     await world.tick(times=3)
     assert world.inventory.deployment("uid-a").replicas == 6
-    is_taken = False
+    world.refuses = lambda _uid: None
     await world.tick(60, times=3)
-    assert wanted(world) == {"a": 3, "b": 3}, "it asks for its own as soon as it can have it"
+    assert replicas(world) == {"a": 3, "b": 3}, "it asks for its own as soon as it can have it"

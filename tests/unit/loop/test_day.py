@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.kube.inventory import pods, tombstones
+from jobtide_controller.kube.inventory import pods
 from jobtide_controller.kube.write import events
+from jobtide_controller.loop import tombstones
 from tests.unit.loop.day import TICK_SECONDS, Day
 
 HOUR = int(3600 / TICK_SECONDS)
@@ -28,4 +29,4 @@ async def test_after_a_day_nothing_is_kept_that_was_not_kept_after_two_hours(mon
     grown = {name: (early[name], size) for name, size in late.items() if size > 1.2 * early[name] + 10}
     assert grown == {}
     assert early["Inventory._deployments"] > 0
-    assert early["Pipeline._histories"] > 0
+    assert early["DatabaseState.pools"] > 0

@@ -1,10 +1,11 @@
-"""A pool that is given to another database: what one loop knows of it must not stay behind."""
+"""A pool that moves to another database: the first loop must not keep anything of it."""
 
 from __future__ import annotations
 
 from jobtide_controller.decide.reading import Depth, Key
+from jobtide_controller.loop.term import PoolState
 from tests.unit.kube.objects import pool
-from tests.unit.loop.world import World, blind
+from tests.unit.loop.world import World, unreadable
 
 
 async def test_a_pool_that_moves_to_another_database_gives_back_its_connections():
@@ -19,7 +20,7 @@ async def test_a_pool_that_moves_to_another_database_gives_back_its_connections(
     assert world.inventory.deployment(moved.uid).replicas == 6
 
 
-async def test_a_pool_that_moves_leaves_no_alarm_behind():
+async def test_a_pool_that_moves_leaves_no_wake_up_behind():
     world = World()
     for name in ("a", "b"):
         world.inventory.upsert_pool(pool(name))
@@ -39,28 +40,26 @@ async def test_a_pool_that_moves_learns_nothing_from_the_other_databases_rows():
     await world.tick()
     world.inventory.upsert_pool(pool("a", database="other", generation=2))
     await world.tick()
-    assert "uid-a" not in world.pipeline._histories
+    assert world.state("a") is None
 
 
 async def test_a_database_without_pools_is_in_no_metric():
     world = World()
-    seen = []
-    world.loop._observe = lambda _name, reading: seen.append(reading)
     world.inventory.upsert_pool(pool("a"))
-    world.source.blind = blind()
+    world.source.failure = unreadable()
     await world.tick()
+    assert [name for name, _ in world.terms.database_gauges()] == ["main"]
     world.inventory.forget_pool(pool("a"))
     await world.tick()
-    assert [reading is None for reading in seen] == [False, True]
+    assert list(world.terms.database_gauges()) == []
 
 
-async def test_the_last_pool_that_moves_away_is_forgotten_once():
+async def test_the_other_databases_loop_keeps_its_own_record_of_a_pool_that_moved_there():
     world = World()
     world.inventory.upsert_pool(pool("a"))
     await world.tick()
+    other = world.terms.current.database("other", None)
+    record = other.pools["uid-a"] = PoolState(world.begin().scaler("uid-a"))
     world.inventory.upsert_pool(pool("a", database="other", generation=2))
-    await world.tick()
-    entry = world.inventory.pools.get("uid-a")
-    world.pipeline.advance(entry, await world.source.read([]), None, warnings=(), now=world.clock())
     await world.tick(5, times=3)
-    assert "uid-a" in world.pipeline._histories
+    assert other.pools == {"uid-a": record}

@@ -1,9 +1,10 @@
-"""A Deployment that somebody else changes is put right, also where nothing else happens to its pool."""
+"""A Deployment that another client changes is repaired, also where nothing else happens to its pool."""
 
 from __future__ import annotations
 
-from jobtide_controller.kube.write.apply import REPAIR_SECONDS, Applier, asked_hash, template_hash
+from jobtide_controller.kube.write.apply import REPAIR_SECONDS, asked_hash, template_hash
 from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import ScriptedApi, deployment, pool
 from tests.unit.loop.world import World
@@ -12,14 +13,18 @@ OURS, THEIRS = {"template": {"spec": {}}}, {"template": {"spec": {"hostNetwork":
 
 
 def repairing_world():
-    """With the applier of production, and an API server that has what was applied last."""
+    """With the writes of production, and an API server that has what was applied last."""
     world = World()
     world.inventory.upsert_pool(pool())
     api = ScriptedApi(lambda *_: as_applied(world, **OURS))
     writer = Writer(api, world.events, leading=lambda: True, pace=Pace(monotonic=world.clock))
-    world.pipeline._applier = Applier(world.inventory, writer, monotonic=world.clock)
+    world.begin = lambda: KubeWrites(world.inventory, writer, world.queue, monotonic=world.clock)
     world.inventory.upsert_deployment(as_applied(world, **OURS))
     return world, api
+
+
+def templates(api):
+    return [method for method, path, _ in api.requests if path.endswith("/deployments/thumbs-worker")]
 
 
 def as_applied(world, **spec):
@@ -29,20 +34,31 @@ def as_applied(world, **spec):
     return raw
 
 
-async def test_what_is_changed_soon_after_our_own_write_is_put_right_half_a_minute_later():
+async def test_a_change_soon_after_our_own_write_is_repaired_half_a_minute_later():
     world, api = repairing_world()
     await world.tick(times=3)
     world.inventory.upsert_deployment(as_applied(world, **THEIRS))
     await world.tick(1, times=20)
-    assert api.requests == [], "not in a loop"
+    assert templates(api) == [], "not in a loop"
     await world.tick(REPAIR_SECONDS)
-    assert [method for method, *_ in api.requests] == ["PATCH"]
+    assert templates(api) == ["PATCH"]
 
 
-async def test_afterwards_the_pool_rests():
+async def test_afterwards_the_pool_is_idle():
     world, api = repairing_world()
     await world.tick(times=3)
     world.inventory.upsert_deployment(as_applied(world, **THEIRS))
     await world.tick(REPAIR_SECONDS, times=5)
-    assert world.loop._resting == {"uid-thumbs"}
-    assert len(api.requests) == 1
+    assert world.state().is_idle
+    assert templates(api) == ["PATCH"]
+
+
+async def test_a_leader_that_comes_back_writes_nothing_where_another_leader_applied_a_changed_pool():
+    world, api = repairing_world()
+    await world.tick(times=3)
+    world.lose_the_lease()
+    await world.tick()
+    world.inventory.upsert_deployment(as_applied(world, **THEIRS))
+    world.take_the_lease()
+    await world.tick(2 * REPAIR_SECONDS, times=3)
+    assert templates(api) == []

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.rate_limit import Pace
-from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.scaler import DeploymentScaler, KubeWrites
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
-from jobtide_controller.loop.budget import Budget
 from jobtide_controller.loop.database_loop import DatabaseLoop
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
+from jobtide_controller.loop.term import Terms
 from tests.unit.kube.objects import Clock, Events, ScriptedApi, deployment, settle, version
 
 
@@ -23,100 +26,123 @@ class Source:
     warnings: tuple[str, ...] = ()
 
     def __init__(self) -> None:
-        self.answers: list[Reading | Unreadable] = []
         self.depths: dict[Key, Depth] = {}
         self.pods: dict[str, PodRun] = {}
         self.asked: list[list[str]] = []
-        self.blind: Unreadable | None = None
+        self.failure: Unreadable | None = None
         self.cost_seconds = 0.001
-        self.rested = 0
+        self.disconnects = 0
 
     async def read(self, types):
         self.asked.append(list(types))
-        if self.blind is not None:
-            return self.blind
+        if self.failure is not None:
+            return self.failure
         return Reading(self.clock(), dict(self.depths), dict(self.pods), self.cost_seconds)
 
     async def rescue(self, gives_back):
         return {}
 
-    async def rest(self):
-        self.rested += 1
+    async def disconnect(self):
+        self.disconnects += 1
 
 
 class Rescuer:
     def __init__(self) -> None:
-        self.settled: list[Reading] = []
+        self.readings: list[Reading] = []
 
-    async def settle(self, reading) -> None:
-        self.settled.append(reading)
+    async def rescue(self, reading) -> None:
+        self.readings.append(reading)
 
 
 class Applier:
-    """Does at once what is wished for, through the inventory, as the API server's answers would."""
+    """Applies at once what is asked for, through the inventory, as the API server's answers would."""
 
-    def __init__(self, inventory) -> None:
-        self.inventory = inventory
-        self.applied: list[tuple[str, int]] = []
-        self.error: ApiError | None = None
-        self.bug: Exception | None = None
-        self.looked = 0
+    def __init__(self, world, uid) -> None:
+        self.world, self.uid = world, uid
 
-    def is_due(self, entry, replicas):
-        self.looked += 1
-        if self.bug is not None and entry.ref.name == "bug":
-            raise self.bug
-        current = self.inventory.deployment(entry.uid)
+    def is_due(self, replicas):
+        world = self.world
+        world.looks += 1
+        if world.bug is not None and world.inventory.pools.get(self.uid).ref.name == "bug":
+            raise world.bug
+        current = world.inventory.deployment(self.uid)
         return current is None or current.replicas != replicas
 
-    def is_quiet(self, uid):
-        return True
+    def due_in_seconds(self):
+        return math.inf
 
-    async def converge(self, uid, replicas, fleet):
+    async def converge(self, replicas, fleet):
+        world = self.world
         fleet()
-        if self.error is not None:
-            raise self.error
-        name = self.inventory.pools.get(uid).ref.name
-        self.applied.append((name, replicas))
-        self.inventory.upsert_deployment(deployment(name, uid=f"d-{name}", replicas=replicas))
+        error = world.refuses(self.uid)
+        if error is not None:
+            raise error
+        name = world.inventory.pools.get(self.uid).ref.name
+        world.applied.append((name, replicas))
+        world.inventory.upsert_deployment(deployment(name, uid=f"d-{name}", replicas=replicas))
 
-    def forget(self, uid): ...
 
+class ScriptedWrites(KubeWrites):
+    """The writes of production, but for the applier."""
 
-class PoolGauges:
-    def __init__(self) -> None:
-        self.outcomes = {}
+    def __init__(self, world, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.world = world
 
-    def put_pool(self, outcome):
-        self.outcomes[outcome.entry.ref.name] = outcome
-
-    def drop_pool(self, uid):
-        self.outcomes = {name: o for name, o in self.outcomes.items() if o.entry.uid != uid}
+    def scaler(self, uid):
+        return DeploymentScaler(Applier(self.world, uid), self.world.inventory, self.world.queue)
 
 
 class World:
     def __init__(self, *, source=None, connections: int | None = None) -> None:
-        self.clock, self.events, self.leading = Clock(), Events(), True
+        self.clock, self.events, self.leading, self.number = Clock(), Events(), True, 1
         self.inventory = Inventory(self.events)
-        self.source, self.orphans, self.board = source or Source(), Rescuer(), PoolGauges()
+        self.source, self.rescuer = source or Source(), Rescuer()
         self.source.clock = self.clock
-        self.applier = Applier(self.inventory)
+        self.applied: list[tuple[str, int]] = []
+        self.error: ApiError | None = None  # the API server's answer to every write of a Deployment
+        self.refuses = lambda _uid: self.error
+        self.bug: Exception | None = None
+        self.looks = 0
         self.statuses = []
-        api = ScriptedApi(self._status)
-        writer = Writer(api, self.events, leading=lambda: self.leading, pace=Pace(monotonic=self.clock))
+        self.api = ScriptedApi(self._status)
+        writer = Writer(self.api, self.events, leading=lambda: self.leading, pace=Pace(monotonic=self.clock))
         self.queue = WriteQueue(self.events, monotonic=self.clock)
-        statuses = StatusWriter(self.inventory, writer, self.queue, monotonic=self.clock)
-        reporter = Reporter(statuses, self.events, wall_clock=self.clock)
-        self.pipeline = Pipeline(self.inventory, self.applier, self.queue, reporter, self.board)
+        self.begin = lambda: ScriptedWrites(self, self.inventory, writer, self.queue, monotonic=self.clock)
+        self.terms = Terms(lambda: self.number if self.leading else None, lambda: self.begin())  # noqa: PLW0108 - tests replace `begin`
+        workers = PodWorkers(self.inventory, self._no_pods)
+        reporter = Reporter(self.events, wall_clock=self.clock, monotonic=self.clock)
         self.loop = DatabaseLoop(
-            self.source, self.inventory, self.pipeline, self.orphans, self.events,
-            leading=lambda: self.leading, budget=Budget(connections), wall_clock=self.clock, monotonic=self.clock,
+            self.source, self.inventory.pools, Pipeline(self.inventory.pools, workers, reporter), self.rescuer,
+            self.terms, emit=self.events, connections=connections, wall_clock=self.clock, monotonic=self.clock,
         )  # fmt: skip
+
+    async def _no_pods(self):
+        return set()
 
     def _status(self, method, path, body):
         self.statuses.append(body["status"])
         metadata = {"uid": f"uid-{body['metadata']['name']}", "resourceVersion": str(version())}
         return {"metadata": metadata, "status": body["status"]}
+
+    @property
+    def database(self):
+        """What the term remembers of the database."""
+        return self.terms.current.databases["main"]
+
+    def state(self, name="thumbs"):
+        """What the term remembers of one pool; None: nothing."""
+        return self.database.pools.get(f"uid-{name}")
+
+    def gauges(self):
+        """What /metrics shows, by pool."""
+        return {gauges.ref.name: gauges for gauges in self.terms.pool_gauges()}
+
+    def lose_the_lease(self):
+        self.leading = False
+
+    def take_the_lease(self):
+        self.leading, self.number = True, self.number + 1
 
     def due(self, type_="thumbs", count=8, **more):
         self.source.depths[Key(type_, "t")] = Depth(due=count, **more)
@@ -129,14 +155,14 @@ class World:
             await settle()
         return pause
 
-    async def until_at_rest(self):
+    async def until_idle(self):
         for _ in range(200):
-            before = self.applier.looked
+            before = self.looks
             await self.tick(10)
-            if self.applier.looked == before:
+            if self.looks == before:
                 return
-        pytest.fail("the pools do not come to rest")
+        pytest.fail("the pools do not become idle")
 
 
-def blind(reason=UnreadableReason.UNREACHABLE, message="connection refused"):
+def unreadable(reason=UnreadableReason.UNREACHABLE, message="connection refused"):
     return Unreadable(reason, message, 1000.0)

@@ -187,12 +187,12 @@ def _broken(problem: str) -> Fleet:
         pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-come"),
         pytest.param(_render({}, fleet(3, current=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
         pytest.param(
-            _render({}, context=Context(rollout=Rollout(settled=False))),
+            _render({}, context=Context(rollout=Rollout(complete=False))),
             {"Progressing": ("True", "RollingOut"), "Stalled": ("False", "NotStalled")},
             id="rollout",
         ),
         pytest.param(
-            _render({}, context=Context(rollout=Rollout(settled=False, deadline_exceeded=True))),
+            _render({}, context=Context(rollout=Rollout(complete=False, deadline_exceeded=True))),
             {"Stalled": ("True", "RolloutBlocked")},
             id="rollout-blocked",
         ),

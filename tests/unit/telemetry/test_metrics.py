@@ -10,20 +10,18 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.loop.budget import Budget
-from jobtide_controller.loop.report import Outcome
+from jobtide_controller.loop.report import Outcome, gauges
 from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry import events, logs
 from jobtide_controller.telemetry.events import Event
 from jobtide_controller.telemetry.health import STUCK_SECONDS, Health
-from jobtide_controller.telemetry.metrics import Metrics, PoolGauges
+from jobtide_controller.telemetry.metrics import DatabaseGauges, GaugeCollector, Metrics
 from tests.unit.kube.objects import Clock, Events, pool
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -40,94 +38,74 @@ def sample(kind: type) -> Event:
 EVENTS = [sample(kind) for kind in get_args(Event) if is_dataclass(kind)]
 
 
-def outcome(reading, name="thumbs", notes=()):
+def pool_gauges(reading, name="thumbs", notes=()):
     inventory = Inventory(Events())
     inventory.upsert_pool(pool(name))
     decision = Decision(4, Reason.SCALING_UP, (), None, History(), notes=notes)
-    return Outcome(inventory.pools.get(f"uid-{name}"), reading, Fleet(current_replicas=2), decision, Context())
+    entry = inventory.pools.get(f"uid-{name}")
+    return gauges(Outcome(entry, reading, Fleet(current_replicas=2), decision, Context()))
 
 
-def scrape(board, *events):
-    metrics = Metrics(board)
+def scrape(*events, pools=(), **databases):
+    metrics = Metrics(GaugeCollector(lambda: pools, databases.items))
     for event in events:
         metrics(event)
     return generate_latest(metrics.registry).decode()
+
+
+def database(reading, connections=None, granted=0):
+    return DatabaseGauges(reading, connections, granted)
 
 
 def reading(**counts):
     return Reading(0.0, {Key("a", tenant): Depth(due=count) for tenant, count in counts.items()})
 
 
-def test_a_pools_gauges_are_what_was_last_known():
-    board = PoolGauges()
-    board.put_pool(outcome(Reading(0.0, {Key("thumbs", "t"): Depth(due=5, later=2, running=3, oldest_age_seconds=9)})))
-    text = scrape(board)
-    who = '{namespace="media",pool="thumbs"}'
-    assert f"jobtide_pool_pending{who} 7.0" in text
-    assert f"jobtide_pool_processing{who} 3.0" in text
-    assert f"jobtide_pool_oldest_seconds{who} 9.0" in text
-    assert f"jobtide_pool_desired_replicas{who} 4.0" in text
+def test_a_pools_gauges_are_its_last_numbers():
+    depth = Depth(due=5, later=2, running=3, oldest_age_seconds=9)
+    text = scrape(pools=[pool_gauges(Reading(0.0, {Key("thumbs", "t"): depth}))])
+    labels = '{namespace="media",pool="thumbs"}'
+    assert f"jobtide_pool_pending{labels} 7.0" in text
+    assert f"jobtide_pool_processing{labels} 3.0" in text
+    assert f"jobtide_pool_oldest_seconds{labels} 9.0" in text
+    assert f"jobtide_pool_desired_replicas{labels} 4.0" in text
 
 
 def test_what_cannot_be_read_has_no_depth_rather_than_none():
-    board = PoolGauges()
-    blind = Unreadable(UnreadableReason.TIMEOUT, "late", 0.0)
-    board.put_pool(outcome(blind))
-    board.put_reading("main", blind)
-    text = scrape(board)
+    unreadable = Unreadable(UnreadableReason.TIMEOUT, "late", 0.0)
+    text = scrape(pools=[pool_gauges(unreadable)], main=database(unreadable))
     assert "jobtide_pool_pending{" not in text
     assert "jobtide_pool_desired_replicas{" in text
     assert 'jobtide_database_readable{database="main",reason="Timeout"} 0.0' in text
 
 
 def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
-    board = PoolGauges()
-    board.put_pool(outcome(reading(t=1), "well"))
-    board.put_pool(outcome(reading(t=1), "late", notes=(Note.ALL_FAILING, Note.PROMISE_MISSED)))
-    found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', scrape(board)))
+    late = pool_gauges(reading(t=1), "late", notes=(Note.ALL_FAILING, Note.PROMISE_MISSED))
+    text = scrape(pools=[pool_gauges(reading(t=1), "well"), late])
+    found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', text))
     assert found == {("late", "AllFailing"), ("late", "PromiseMissed")}
 
 
-def test_a_budget_is_reported_by_the_controller_that_divides_it():
-    board, budget = PoolGauges(), Budget(40)
-    board.put_budget("main", budget)
-    board.put_budget("other", Budget(None))
-    assert "jobtide_connection_budget{" not in scrape(board), "it does not lead"
-    for database in ("main", "other"):
-        board.put_reading(database, reading(t=1))
-    budget.put("a", ConnectionRequest(3))
-    budget.divide()
-    assert 'jobtide_connection_budget{database="main"} 40.0' in scrape(board)
-    assert 'jobtide_connections_granted{database="main"} 6.0' in scrape(board)
-    assert "other" not in re.findall(r'connection\w+\{database="(\w+)"', scrape(board))
+def test_only_a_database_with_a_budget_has_a_series_of_it():
+    text = scrape(main=database(reading(t=1), connections=40, granted=6), other=database(reading(t=1)))
+    assert 'jobtide_connection_budget{database="main"} 40.0' in text
+    assert 'jobtide_connections_granted{database="main"} 6.0' in text
+    assert "other" not in re.findall(r'connection\w+\{database="(\w+)"', text)
+
+
+def test_a_database_that_was_not_read_yet_has_no_series():
+    assert "main" not in scrape(main=database(None))
 
 
 def test_a_thousand_tenants_are_eleven_series_that_add_up():
-    board = PoolGauges()
-    board.put_reading("main", reading(**{f"t{number:04}": number for number in range(1000)}))
-    found = re.findall(r'jobtide_tenant_pending\{database="main",tenant="(\w+)"\} ([\d.]+)', scrape(board))
+    text = scrape(main=database(reading(**{f"t{number:04}": number for number in range(1000)})))
+    found = re.findall(r'jobtide_tenant_pending\{database="main",tenant="(\w+)"\} ([\d.]+)', text)
     assert [name for name, _ in found] == [f"t{number:04}" for number in range(999, 989, -1)] + ["other"]
     assert sum(float(count) for _, count in found) == sum(range(1000))
 
 
-def test_a_follower_reports_no_pools():
-    board = PoolGauges()
-    board.put_pool(outcome(reading(t=1)))
-    board.put_reading("main", reading(t=1))
-    board.clear()
-    assert "thumbs" not in scrape(board)
-
-
-def test_a_deleted_pool_has_no_series():
-    board = PoolGauges()
-    board.put_pool(outcome(reading(t=1)))
-    board.drop_pool("uid-thumbs")
-    assert "thumbs" not in scrape(board)
-
-
 def test_counters_follow_the_events():
     text = scrape(
-        PoolGauges(),
         events.LeaderChanged(leading=True, why=""),
         events.Decided(PoolRef("m", "p"), "u", 0, 4, "ScalingUp", "", ("ColdStart",)),
         events.Wrote("status", 0.01, 200),
@@ -149,18 +127,18 @@ def test_counters_follow_the_events():
 def test_every_event_has_a_sentence_and_breaks_no_subscriber(event, caplog):
     caplog.set_level("DEBUG", "jobtide_controller")
     logs.on_event(event)
-    Metrics(PoolGauges())(event)
+    Metrics(GaugeCollector(tuple, tuple))(event)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].strip()
 
 
 def test_every_metric_is_documented_with_its_labels():
-    board = PoolGauges()
-    metrics = Metrics(board)
+    gauges = GaugeCollector(tuple, tuple)
+    metrics = Metrics(gauges)
     documented = dict(re.findall(r"^\| `(jobtide_\w+?)` \| ([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE))
     kept = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
     real = {f"{one._name}_total" if one._type == "counter" else one._name: one._labelnames for one in kept}
-    real |= {family.name: family._labelnames for family in board.collect()}
+    real |= {family.name: family._labelnames for family in gauges.collect()}
     assert {name: tuple(filter(None, labels.strip().split(", "))) for name, labels in documented.items()} == {
         name: tuple(labels) for name, labels in real.items()
     }
@@ -172,7 +150,7 @@ async def answer(handler):
 
 
 def health(beats, *, clock, filled=True):
-    return Health(lambda: beats, lambda: filled, Metrics(PoolGauges()).registry, monotonic=clock)
+    return Health(lambda: beats, lambda: filled, Metrics(GaugeCollector(tuple, tuple)).registry, monotonic=clock)
 
 
 async def test_health_is_the_age_of_the_last_turn():
@@ -193,10 +171,3 @@ async def test_without_pools_there_is_nothing_to_be_stuck():
 @pytest.mark.parametrize(("filled", "status"), [(True, 200), (False, 503)])
 async def test_ready_means_that_the_cluster_is_known(filled, status):
     assert (await answer(health({}, clock=Clock(), filled=filled)._readyz))[0] == status
-
-
-def test_a_database_that_no_pool_reads_any_more_has_no_series():
-    board = PoolGauges()
-    board.put_reading("main", Unreadable(UnreadableReason.TIMEOUT, "slow", 0.0))
-    board.put_reading("main", None)
-    assert 'database="main"' not in scrape(board)

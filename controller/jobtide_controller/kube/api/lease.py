@@ -81,6 +81,7 @@ class Elector:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._leading = False
+        self._terms = 0  # how often we took the lease
         self._held_until = 0.0
         self._resigned_in_time = False
         self._trouble: str | None = None  # said once, however long it lasts
@@ -91,6 +92,10 @@ class Elector:
     def held(self) -> bool:
         """Whether we may write now. Needs no request: it ends by itself."""
         return self._leading and self._monotonic() < self._held_until
+
+    def term(self) -> int | None:
+        """The number of the term that we lead now, counted from 1; None: we may not write."""
+        return self._terms if self.held() else None
 
     async def run(self) -> None:
         while True:
@@ -179,6 +184,7 @@ class Elector:
         self._held_until = sent_at + self._timing.hold_seconds
         if not self._leading:
             self._leading = True
+            self._terms += 1
             self._emit(LeaderChanged(leading=True, why=f"took the lease as {self._identity}"))
         return True
 

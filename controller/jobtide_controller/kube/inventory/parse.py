@@ -12,6 +12,7 @@ from typing import Any
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import KIND
 from jobtide_controller.decide.fleet import Pod, Rollout
+from jobtide_controller.loop.ports import GoneWorker
 from jobtide_controller.render.deployment import POOL_LABEL
 
 Json = Mapping[str, Any]
@@ -43,13 +44,6 @@ class Deployment:
     only_scale_owned: bool  # the scale manager owns the replicas and nothing else
     fingerprint: str  # of the spec without replicas, to see somebody else's hand
     rollout: Rollout
-
-
-@dataclass(frozen=True, slots=True)
-class GonePod:
-    """A pod whose containers will not run again."""
-
-    gives_back: bool  # through no fault of its jobs
 
 
 def version_of(raw: Json) -> int:
@@ -139,9 +133,9 @@ def pod_of(raw: Json) -> Pod:
     )
 
 
-def gone_of(raw: Json) -> GonePod:
+def gone_of(raw: Json) -> GoneWorker:
     """What the loss of this pod, whose last state this is, costs its jobs: a crash costs an attempt."""
-    return GonePod(gives_back=not _crashed_by_itself(raw))
+    return GoneWorker(gives_back=not _crashed_by_itself(raw))
 
 
 def _crashed_by_itself(raw: Json) -> bool:
@@ -209,7 +203,7 @@ def _rollout(raw: Json, status: Json) -> Rollout:
     failure = conditions.get("ReplicaFailure", {})
     is_observed = status.get("observedGeneration", 0) >= raw["metadata"].get("generation", 0)
     return Rollout(
-        settled=is_observed and status.get("updatedReplicas", 0) == replicas,
+        complete=is_observed and status.get("updatedReplicas", 0) == replicas,
         deadline_exceeded=is_observed and conditions.get("Progressing", {}).get("status") == "False",
         paused=bool(raw["spec"].get("paused")),
         replica_failure=failure.get("message") if failure.get("status") == "True" else None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Set as AbstractSet
-from enum import Enum
 from statistics import median
 from typing import Any
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.fleet import Pod
-from jobtide_controller.kube.inventory.parse import GonePod, gone_of, pod_of, pool_of_pod, uid_of, version_of
+from jobtide_controller.kube.inventory.parse import gone_of, pod_of, pool_of_pod, uid_of, version_of
+from jobtide_controller.loop.ports import GoneWorker, Presence
 
 STARTS_KEPT = 20
 START_UNKNOWN_SECONDS = 10.0
@@ -19,20 +19,13 @@ START_UNKNOWN_SECONDS = 10.0
 GONE_KEPT = 20_000
 
 
-class Presence(Enum):
-    """What is known of a UID that holds a claim, beside being gone."""
-
-    ALIVE = "alive"
-    UNKNOWN = "unknown"
-
-
 class Pods:
     """Follows the watch; an event that is older than what is known changes nothing."""
 
     def __init__(self) -> None:
         self._by_pool: defaultdict[PoolRef, dict[str, Pod]] = defaultdict(dict)
         self._known: dict[str, tuple[PoolRef, int]] = {}
-        self._gone: OrderedDict[str, GonePod] = OrderedDict()
+        self._gone: OrderedDict[str, GoneWorker] = OrderedDict()
         self._starts: defaultdict[PoolRef, deque[float]] = defaultdict(lambda: deque(maxlen=STARTS_KEPT))
 
     def __len__(self) -> int:
@@ -63,7 +56,7 @@ class Pods:
 
     def vanished(self, uid: str) -> PoolRef | None:
         """A pod is absent from a list that is newer than all we know of it."""
-        self._remember(uid, GonePod(gives_back=True))
+        self._remember(uid, GoneWorker(gives_back=True))
         return self._drop(uid)
 
     def absent(self, present: AbstractSet[str], list_version: int) -> list[str]:
@@ -78,7 +71,7 @@ class Pods:
         starts = self._starts.get(pool)
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
-    def presence_of(self, uid: str) -> GonePod | Presence:
+    def presence_of(self, uid: str) -> GoneWorker | Presence:
         gone = self._gone.get(uid)
         if gone is not None:
             return gone
@@ -87,7 +80,7 @@ class Pods:
     def forget_pool(self, pool: PoolRef) -> None:
         self._starts.pop(pool, None)
 
-    def _remember(self, uid: str, gone: GonePod) -> None:
+    def _remember(self, uid: str, gone: GoneWorker) -> None:
         # What was first seen counts: a crash stays a crash when the pod is cleared away.
         self._gone.setdefault(uid, gone)
         while len(self._gone) > GONE_KEPT:

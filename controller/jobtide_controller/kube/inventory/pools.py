@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.loop.changes import Changes
 from jobtide_controller.render.facts import Overlap
 
 # 10,000 pools as objects are 140 MB, as text 20 MB. Those that have something to do are looked at in every tick, and
@@ -62,10 +64,12 @@ def _status_of(text: str) -> Mapping[str, Any]:
 
 
 class Pools:
-    """By UID, with the way back from a type to its pools: a reading is handed out without looking at all pools."""
+    """The loop's port Pools: by UID, and from a type to its pools, so that a reading is handed out without a scan."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
         self._entries: dict[str, PoolEntry] = {}
+        self._by_database: defaultdict[str, set[str]] = defaultdict(set)
         self._uids: dict[PoolRef, str] = {}
         self._by_type: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
 
@@ -85,6 +89,7 @@ class Pools:
         self.drop(entry.uid)
         self._entries[entry.uid] = entry
         self._uids[entry.ref] = entry.uid
+        self._by_database[entry.database].add(entry.uid)
         for type_ in entry.types:
             self._by_type[entry.database].setdefault(type_, set()).add(entry.uid)
 
@@ -94,17 +99,18 @@ class Pools:
             return None
         if self._uids.get(entry.ref) == uid:
             del self._uids[entry.ref]
+        self._by_database[entry.database].discard(uid)
         by_type = self._by_type[entry.database]
         for type_ in entry.types:
             by_type[type_].discard(uid)
             if not by_type[type_]:
                 del by_type[type_]
-        if not by_type:
-            del self._by_type[entry.database]
+        if not self._by_database[entry.database]:
+            del self._by_database[entry.database], self._by_type[entry.database]
         return entry
 
     def databases(self) -> set[str]:
-        return set(self._by_type)
+        return set(self._by_database)
 
     def types(self, database: str) -> list[str]:
         """Every type that some pool of this database handles."""
@@ -113,14 +119,20 @@ class Pools:
     def of_type(self, database: str, type_: str) -> set[str]:
         return self._by_type.get(database, {}).get(type_, set())
 
-    def of_database(self, database: str) -> list[PoolEntry]:
-        return [entry for entry in self._entries.values() if entry.database == database]
+    def of_database(self, database: str) -> AbstractSet[str]:
+        return self._by_database.get(database, frozenset())
 
-    def overlaps(self, entry: PoolEntry) -> tuple[Overlap, ...]:
+    def take_changed(self, database: str) -> set[str]:
+        return self._changes.take(database)
+
+    async def wait_for_change(self, database: str, seconds: float) -> None:
+        await self._changes.wait(database, seconds)
+
+    def overlaps(self, uid: str) -> tuple[Overlap, ...]:
         """Types that another pool of the same database handles too."""
-        found = []
+        entry, found = self._entries[uid], []
         for type_ in entry.types:
-            others = self.of_type(entry.database, type_) - {entry.uid}
+            others = self.of_type(entry.database, type_) - {uid}
             if others:
                 found.append(Overlap(type_, tuple(sorted(str(self._entries[uid].ref) for uid in others))))
         return tuple(found)

@@ -122,7 +122,7 @@ class Relister:
                 if first:
                     versions.append(int(page["metadata"]["resourceVersion"]))
                     first = False
-                async for raw in yielding_every(page["items"], OBJECTS_AT_ONCE):
+                async for raw in yielding_every(OBJECTS_AT_ONCE, page["items"]):
                     present.add(uid_of(raw))
                     repaired += kind.upsert(raw)
         return len(present), repaired + kind.forget_absent(present, min(versions))

@@ -9,13 +9,12 @@ from pydantic import ValidationError
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.reading import Reading, Unreadable
-from jobtide_controller.kube.inventory.changes import Changes
+from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
 from jobtide_controller.kube.inventory.pods import Pods
 from jobtide_controller.kube.inventory.pools import PoolEntry, Pools
-from jobtide_controller.kube.inventory.tombstones import Tombstones
+from jobtide_controller.loop.changes import Changes
+from jobtide_controller.loop.tombstones import Tombstones
 from jobtide_controller.telemetry.events import Emit, ObjectRejected
 
 Raw = dict[str, Any]
@@ -25,9 +24,9 @@ class Inventory:
     """Upserts by resourceVersion, so that late and repeated events, lists and our own writes' answers all fit."""
 
     def __init__(self, emit: Emit) -> None:
-        self.pools = Pools()
-        self.pods = Pods()
         self.changes = Changes()
+        self.pools = Pools(self.changes)
+        self.pods = Pods()
         self._deployments: dict[str, Deployment] = {}  # by the owning pool's UID
         self._owners: dict[str, str] = {}  # Deployment UID -> the owning pool's
         self._rejected: dict[str, int] = {}
@@ -77,7 +76,7 @@ class Inventory:
             self._owners.pop(before.uid, None)
         self._deployments[deployment.owner_uid] = deployment
         self._owners[uid] = deployment.owner_uid
-        self._mark(deployment.owner_uid)
+        self.wake(deployment.owner_uid)
         return True
 
     def forget_deployment(self, raw: Raw) -> bool:
@@ -117,15 +116,21 @@ class Inventory:
     def deployment(self, pool_uid: str) -> Deployment | None:
         return self._deployments.get(pool_uid)
 
-    def fleet(self, entry: PoolEntry, reading: Reading | Unreadable) -> Fleet:
-        """The pool's workers as the decision looks at them."""
-        deployment = self._deployments.get(entry.uid)
+    def fleet(self, pool_uid: str, busy_uids: AbstractSet[str]) -> Fleet:
+        """The pool's workers as the decision looks at them; none for a pool that is gone."""
+        entry, deployment = self.pools.get(pool_uid), self._deployments.get(pool_uid)
+        if entry is None:
+            return Fleet()
         return Fleet(
             current_replicas=None if deployment is None else deployment.replicas,
             pods=self.pods.of(entry.ref),
-            busy_uids=frozenset() if isinstance(reading, Unreadable) else frozenset(reading.pods),
+            busy_uids=frozenset(busy_uids),
             start_seconds=self.pods.start_seconds(entry.ref),
         )
+
+    def rollout(self, pool_uid: str) -> Rollout:
+        deployment = self._deployments.get(pool_uid)
+        return Rollout() if deployment is None else deployment.rollout
 
     def _mark_with_overlaps(self, entry: PoolEntry) -> None:
         """The pool, and those that share a type with it: their conditions say so."""
@@ -152,10 +157,11 @@ class Inventory:
         if owner is None or known is None or known.uid != uid:
             return False
         del self._deployments[owner]
-        self._mark(owner)
+        self.wake(owner)
         return True
 
-    def _mark(self, pool_uid: str) -> None:
+    def wake(self, pool_uid: str) -> None:
+        """Has the loop look at this pool again."""
         entry = self.pools.get(pool_uid)
         if entry is not None:
             self.changes.mark(entry.database, pool_uid)

@@ -1,29 +1,31 @@
-"""Makes a pool's Deployment what it should be, one request at a time, and only where it is not so already.
+"""Makes a pool's Deployment what it should be, one request at a time, and only where it differs.
 
 Two managers own its fields (server-side apply): `jobtide-template` everything but the number of replicas,
-`jobtide-scale` that number alone. So a new template never resets the number, a new number never touches the template,
-and what others add stays. Each pass looks at the Deployment as it is now:
+`jobtide-scale` only that number. So a new template never resets the number, a new number never changes the template,
+and what other clients add stays. Each pass looks at the Deployment as it is now:
 
 | the Deployment | next request |
 |---|---|
-| is not there | all of it as jobtide-scale, without force: a Deployment that is not ours is not taken over |
-| is another's | none: Conflict |
+| does not exist | all of it as jobtide-scale, without force: a Deployment that is not ours is not taken over |
+| has another owner | none: Conflict |
 | has none of our template, or the user changed the pool | template, as jobtide-template |
-| jobtide-scale owns more than the number, or the number is wrong | deletion costs of the pods that go; the number |
-| has a template that we render differently by now | template, when it is its turn (rollouts.py) |
-| has been changed by somebody else | template, twice a minute at most |
+| jobtide-scale owns more than the number, or the number is wrong | deletion costs of the pods to stop; the number |
+| has a template that this release renders differently | template, when there is a place to roll (rollouts.py) |
+| was changed by another client | template, twice a minute at most |
 | is as it should be | none |
 
-Each request names the resourceVersion of the Deployment that it was decided from: one that comes late, or meets
-somebody else's change, is refused, and the next look is at the Deployment as the API server has it.
+Each request names the resourceVersion of the Deployment that it was decided from: one that is late, or meets another
+client's change, is refused, and the next pass starts from the Deployment as the API server has it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal
 
 from jobtide_controller.decide.fleet import Fleet
@@ -55,18 +57,18 @@ from jobtide_controller.render.deployment import (
 
 Step = Literal["create", "template", "replicas"]
 
-NOT_FOUND = 404
-CONFLICT = 409
-# Create, template, replicas, and one more of each if somebody interferes meanwhile.
-STEPS_AT_MOST = 6
-# A look at the Deployment costs less than the pause after a failure; whoever changes it all the time gets that pause.
-LOOKS_AT_MOST = 2
-# Somebody who keeps changing our fields is put right twice a minute, not in a loop.
+# Create, template, replicas, and one more of each if another client interferes.
+MAX_STEPS = 6
+# A GET of the Deployment costs less than the pause after a failure; a client that changes it all the time gets that.
+MAX_REFRESHES = 2
+# A client that keeps changing our fields is overruled twice a minute, not in a loop.
 REPAIR_SECONDS = 30.0
+# For a pool that waits to roll: it is woken when there is a place, unless the pool that had it is deleted.
+RECHECK_SECONDS = 30.0
 
 
 class ConflictError(ApiError):
-    """A Deployment of our name belongs to somebody else."""
+    """A Deployment of our name belongs to another owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +78,49 @@ class _Repair:
 
 
 class Applier:
+    """Applies one pool's Deployment, in one term of leadership."""
+
+    __slots__ = ("_applied", "_inventory", "_monotonic", "_rollouts", "_writer", "uid")
+
     def __init__(
-        self, inventory: Inventory, writer: Writer, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        uid: str,
+        inventory: Inventory,
+        writer: Writer,
+        rollouts: Rollouts,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.uid = uid
         self._inventory = inventory
         self._writer = writer
+        self._rollouts = rollouts
         self._monotonic = monotonic
-        self._applied: dict[str, _Repair] = {}  # as our last template apply left the spec
-        self._rollouts = Rollouts(self._wake)
+        self._applied: _Repair | None = None  # the spec as our last template apply left it
 
-    def is_due(self, entry: PoolEntry, replicas: int) -> bool:
+    def is_due(self, replicas: int) -> bool:
         """Whether there is anything to write for this pool."""
-        return self._next_step(entry, replicas) is not None
+        entry = self._inventory.pools.get(self.uid)
+        return entry is not None and self._next_step(entry, replicas) is not None
 
-    def is_quiet(self, uid: str) -> bool:
-        """Not while it is too early to put right what somebody else has changed."""
-        deployment, applied = self._inventory.deployment(uid), self._applied.get(uid)
-        return deployment is None or applied is None or applied.fingerprint == deployment.fingerprint
+    def due_in_seconds(self) -> float:
+        """When nothing is due: in how many seconds time alone may change that; infinity if it can't."""
+        deployment, applied = self._inventory.deployment(self.uid), self._applied
+        if self._rollouts.is_waiting(self.uid):
+            return RECHECK_SECONDS
+        if deployment is None or applied is None or applied.fingerprint == deployment.fingerprint:
+            return math.inf
+        return max(0.0, applied.at + REPAIR_SECONDS - self._monotonic())
 
-    async def converge(self, uid: str, replicas: int, fleet: Callable[[], Fleet]) -> None:
-        """Bring the Deployment to `replicas` and to the pool's template. Raises ApiError, ConflictError.
+    async def converge(self, replicas: int, fleet: Callable[[], Fleet]) -> None:
+        """Brings the Deployment to `replicas` and to the pool's template.
 
-        `fleet` is asked when pods are chosen to go, which may be a while after the decision.
+        Raises ApiError, ConflictError, GoneError, NotLeadingError. `fleet` is called when pods are chosen to stop,
+        which may be some time after the decision.
         """
-        looks = 0
-        for _ in range(STEPS_AT_MOST):
-            entry = self._inventory.pools.get(uid)
+        refreshes = 0
+        for _ in range(MAX_STEPS):
+            entry = self._inventory.pools.get(self.uid)
             if entry is None:
                 raise GoneError
             step = self._next_step(entry, replicas)
@@ -110,14 +129,11 @@ class Applier:
             try:
                 await self._take_step(step, entry, replicas, fleet)
             except ApiError as error:
-                if error.code != CONFLICT or isinstance(error, ConflictError) or looks == LOOKS_AT_MOST:
+                is_ours = error.code == HTTPStatus.CONFLICT and not isinstance(error, ConflictError)
+                if not is_ours or refreshes == MAX_REFRESHES:
                     raise
-                looks += 1
-                await self._look(entry)
-
-    def forget(self, uid: str) -> None:
-        self._applied.pop(uid, None)
-        self._rollouts.end(uid)
+                refreshes += 1
+                await self._refresh(entry)
 
     def _next_step(self, entry: PoolEntry, replicas: int) -> Step | None:
         deployment = self._inventory.deployment(entry.uid)
@@ -125,34 +141,30 @@ class Applier:
             return "create"
         is_old = deployment.template_hash != template_hash(entry)
         if not is_old:  # else what it says of itself is of the template before
-            self._rollouts.look(entry.uid, deployment.rollout)
+            self._rollouts.observe(entry.uid, deployment.rollout)
         if not deployment.template_applied or (is_old and not _is_our_change(entry, deployment)):
             return "template"
         if not deployment.only_scale_owned or deployment.replicas != replicas:
             return "replicas"
         if is_old:
             return "template" if self._rollouts.may_begin(entry.uid) else None
-        return "template" if self._is_changed_by_others(entry.uid, deployment) else None
+        return "template" if self._is_changed_by_others(deployment) else None
 
     def _would_cut_busy(self, entry: PoolEntry, replicas: int, fleet: Fleet) -> bool:
-        """What was idle when it was decided may have work by now; the next decision knows. The user's number stands."""
+        """A pod that was idle at the decision may have a job now; the next decision knows. The user's number stands."""
         deployment, spec = self._inventory.deployment(entry.uid), entry.pool.spec
         is_users = spec.replicas is not None or spec.paused
         return deployment is not None and not is_users and replicas < min(deployment.replicas, fleet.busy)
 
-    def _is_changed_by_others(self, uid: str, deployment: Deployment) -> bool:
-        applied = self._applied.setdefault(uid, _Repair(deployment.fingerprint, self._monotonic()))
-        if applied.fingerprint == deployment.fingerprint:
+    def _is_changed_by_others(self, deployment: Deployment) -> bool:
+        if self._applied is None:
+            self._applied = _Repair(deployment.fingerprint, self._monotonic())
+        if self._applied.fingerprint == deployment.fingerprint:
             return False
-        return self._monotonic() - applied.at >= REPAIR_SECONDS
+        return self._monotonic() - self._applied.at >= REPAIR_SECONDS
 
-    def _wake(self, uid: str) -> None:
-        entry = self._inventory.pools.get(uid)
-        if entry is not None:
-            self._inventory.changes.mark(entry.database, uid)
-
-    async def _look(self, entry: PoolEntry) -> None:
-        """Take the Deployment as it is, whatever the watch has told so far."""
+    async def _refresh(self, entry: PoolEntry) -> None:
+        """Reads the Deployment as it is: the watch may lag behind."""
         existing = await self._get(_path(entry))
         known = self._inventory.deployment(entry.uid)
         if existing is not None:
@@ -180,10 +192,10 @@ class Applier:
             answer = await self._writer.apply("create", path, body, manager=SCALE_MANAGER, force=False)
             self._inventory.upsert_deployment(answer)
         elif owner_uid(existing) == entry.uid:
-            self._inventory.upsert_deployment(existing)  # its event had not come yet
+            self._inventory.upsert_deployment(existing)  # its event is still on the way
         else:
             raise ConflictError(
-                CONFLICT,
+                HTTPStatus.CONFLICT,
                 "Conflict",
                 f"Deployment {existing['metadata']['name']} exists and is {owner_words(existing)}; "
                 "delete or rename it, or name the pool differently",
@@ -194,7 +206,7 @@ class Applier:
         if known is None:
             return
         manifest = _with_hash(deployment_template_apply(entry.pool), entry)
-        # Just made, it is written to by its own controller too: that is no reason to look again.
+        # A new Deployment is written to by its own controller too: that is no reason to read it again.
         precondition = _decided_from(known) if known.template_applied else {"uid": known.uid}
         body = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
         if known.template_hash != template_hash(entry) and _is_our_change(entry, known):
@@ -207,7 +219,7 @@ class Applier:
         self._inventory.upsert_deployment(answer)
         deployment = self._inventory.deployment(entry.uid)
         if deployment is not None:
-            self._applied[entry.uid] = _Repair(deployment.fingerprint, self._monotonic())
+            self._applied = _Repair(deployment.fingerprint, self._monotonic())
 
     async def _replicas(self, entry: PoolEntry, replicas: int) -> None:
         known = self._inventory.deployment(entry.uid)
@@ -223,7 +235,7 @@ class Applier:
         self._inventory.upsert_deployment(answer)
 
     async def _mark_idle_pods(self, entry: PoolEntry, replicas: int, fleet: Fleet) -> None:
-        """Before the number drops: the pods that do nothing are the cheapest to lose."""
+        """Before the number drops: the idle pods become the cheapest to remove."""
         costs = plan(fleet, replicas).costs
         await asyncio.gather(*(self._mark(entry, name, cost) for name, cost in costs.items()))
 
@@ -233,7 +245,7 @@ class Applier:
         try:
             answer = await self._writer.merge("cost", path, body, manager=SCALE_MANAGER)
         except ApiError as error:
-            if error.code != NOT_FOUND:
+            if error.code != HTTPStatus.NOT_FOUND:
                 raise
         else:
             self._inventory.upsert_pod(answer)
@@ -242,7 +254,7 @@ class Applier:
         try:
             return await self._writer.get(path)
         except ApiError as error:
-            if error.code == NOT_FOUND:
+            if error.code == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
@@ -271,7 +283,7 @@ def _with_hash(manifest: Json, entry: PoolEntry) -> Json:
 
 
 def _decided_from(deployment: Deployment) -> Json:
-    """With these, one that was deleted meanwhile is not made anew from a part of it."""
+    """Preconditions: if the Deployment was deleted or changed since, the API server refuses this partial manifest."""
     return {"uid": deployment.uid, "resourceVersion": str(deployment.version)}
 
 

@@ -1,8 +1,8 @@
-"""Pods that we replace for reasons of our own: a new release renders the same pool differently.
+"""Limits how many pools replace their pods at the same time for a reason of our own: a new release renders differently.
 
-Each pool gets it, a few at a time: thousands of pools that roll at once would fill the cluster with starting pods, and
-a release whose workers don't come up would be everywhere before anybody has looked. What a user changes is applied at
-once, and a number of replicas never waits for any of this.
+Every pool rolls after such a release, a few at a time: thousands of pools that roll at once would fill the cluster with
+starting pods, and a release whose workers don't start would be everywhere before a person can look. What a user changes
+is applied at once, and a number of replicas never waits for any of this.
 """
 
 from __future__ import annotations
@@ -11,31 +11,39 @@ from collections.abc import Callable
 
 from jobtide_controller.decide.fleet import Rollout
 
-AT_ONCE = 5
+MAX_ROLLING = 5
 
 
 class Rollouts:
-    """Those that roll now, and those that wait for their turn, by pool UID. `wake` has a pool looked at again."""
+    """The pools that roll now and those that wait for a place, by UID, in one term of leadership.
 
-    def __init__(self, wake: Callable[[str], None]) -> None:
+    `wake` has a pool looked at again; `exists` is False for a pool that is deleted, which gives its place back.
+    """
+
+    def __init__(self, wake: Callable[[str], None], exists: Callable[[str], bool]) -> None:
         self._wake = wake
+        self._exists = exists
         self._rolling: set[str] = set()
         self._waiting: dict[str, None] = {}
 
     def may_begin(self, uid: str) -> bool:
-        """Whether it is this pool's turn; if not, it is woken when it may be."""
-        if uid in self._rolling or len(self._rolling) < AT_ONCE:
+        """Whether there is a place for this pool; if not, it is woken when there may be one."""
+        self._rolling = {one for one in self._rolling if self._exists(one)}
+        if uid in self._rolling or len(self._rolling) < MAX_ROLLING:
             return True
         self._waiting[uid] = None
         return False
+
+    def is_waiting(self, uid: str) -> bool:
+        return uid in self._waiting
 
     def begin(self, uid: str) -> None:
         self._waiting.pop(uid, None)
         self._rolling.add(uid)
 
-    def look(self, uid: str, rollout: Rollout) -> None:
-        """One that is blocked for ten minutes, or paused by somebody, lets the next one try: its old workers go on."""
-        if uid in self._rolling and (rollout.settled or rollout.deadline_exceeded or rollout.paused):
+    def observe(self, uid: str, rollout: Rollout) -> None:
+        """A rollout that is blocked for ten minutes, or paused by a user, frees its place: its old workers go on."""
+        if uid in self._rolling and (rollout.complete or rollout.deadline_exceeded or rollout.paused):
             self.end(uid)
 
     def end(self, uid: str) -> None:
@@ -43,7 +51,7 @@ class Rollouts:
         if uid not in self._rolling:
             return
         self._rolling.remove(uid)
-        # More than one, for some may have nothing to roll any more.
-        for next_uid in list(self._waiting)[:AT_ONCE]:
+        # More than one, since some may have nothing to roll any more.
+        for next_uid in list(self._waiting)[:MAX_ROLLING]:
             del self._waiting[next_uid]
             self._wake(next_uid)

@@ -32,7 +32,7 @@ class Priority(IntEnum):
     SCALE_UP = 0
     CHANGE = 1
     SCALE_DOWN = 2
-    TELL = 3
+    STATUS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,6 @@ class WriteQueue:
         if waiting is None or waiting[0] != number or trouble is not None:
             self._enqueue(number, wish)
         self._pump()
-
-    def drop(self, uid: str) -> None:
-        """Forget everything about a pool that is gone."""
-        self.withdraw(uid, "fleet")
-        self.withdraw(uid, "status")
 
     def withdraw(self, uid: str, kind: Kind) -> None:
         """Nothing of this kind is wished for any more; what is in flight arrives."""

@@ -1,4 +1,4 @@
-"""What waits to be written, when there is nothing to write any more."""
+"""A write that waits while the decision changes back."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ def ready(world):
     return conditions["Ready"]["status"], conditions["Ready"]["reason"]
 
 
-async def test_a_number_that_is_not_wanted_any_more_is_not_written_late():
+async def test_a_number_that_is_out_of_date_is_not_written_late():
     world = World()
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=1))
-    await world.until_at_rest()
-    world.applier.error = refused(500)
+    await world.until_idle()
+    world.error = refused(500)
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=9, generation=2))
     await world.tick()
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=1, generation=3))
     await world.tick()
-    world.applier.error = None
-    world.applier.applied.clear()
+    world.error = None
+    world.applied.clear()
     world.clock.pass_(60)
     world.queue._pump()
     await world.tick(times=3)
-    assert world.applier.applied == []
+    assert world.applied == []
 
 
 async def test_a_pool_that_is_as_it_should_be_shows_no_old_refusal():
     world = World()
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=1))
-    await world.until_at_rest()
-    world.applier.error = refused(500)
+    await world.until_idle()
+    world.error = refused(500)
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=9, generation=2))
     await world.tick(times=3)
     assert ready(world) == ("False", "ApplyFailed")

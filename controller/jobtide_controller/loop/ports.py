@@ -1,0 +1,178 @@
+"""The loop's ports: all that it knows of the world.
+
+Which pools there are (Pools), which workers exist (Workers), make them N (Scaler), write a status (Writes): kube/
+implements these over the Kubernetes API, and every implementation passes the suites in tests/ports. What is in the
+table (Source): postgres/ implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.fleet import Fleet, Rollout
+from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.render.facts import Overlap
+
+Status = Mapping[str, Any]
+
+
+class RescueFailedError(Exception):
+    """The jobs stay where they are; the next reading finds them again."""
+
+
+class Source(Protocol):
+    """One database with a job_queue. It never raises for a database that is away: Unreadable says why."""
+
+    name: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes this database slow, with what to do about it."""
+        ...
+
+    async def read(self, types: Sequence[str]) -> Reading | Unreadable:
+        """One reading of these types, or why there is none."""
+        ...
+
+    async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
+        """Requeues the jobs of gone workers, by UID; the number of jobs for each. Raises RescueFailedError.
+
+        `gives_back`: whether the loss is not the jobs' fault, so that it counts as no attempt.
+        """
+        ...
+
+    async def disconnect(self) -> None:
+        """Closes the connection until the next reading needs one."""
+        ...
+
+
+class PoolEntry(Protocol):
+    """One pool as its user wrote it, with the status that it shows now."""
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def ref(self) -> PoolRef: ...
+    @property
+    def database(self) -> str: ...
+    @property
+    def types(self) -> tuple[str, ...]: ...
+    @property
+    def pool(self) -> JobWorkerPool: ...
+    @property
+    def status(self) -> Status | None: ...
+
+
+class Pools(Protocol):
+    """Which pools there are, and which of them changed."""
+
+    def databases(self) -> set[str]:
+        """The databases that at least one pool names."""
+        ...
+
+    def of_database(self, database: str) -> Collection[str]:
+        """The UIDs of the pools that name this database."""
+        ...
+
+    def types(self, database: str) -> list[str]:
+        """Every job type that at least one pool of this database handles."""
+        ...
+
+    def of_type(self, database: str, type_: str) -> AbstractSet[str]:
+        """The UIDs of the pools that handle this type."""
+        ...
+
+    def get(self, uid: str) -> PoolEntry | None: ...
+
+    def overlaps(self, uid: str) -> tuple[Overlap, ...]:
+        """The pool's types that another pool of the same database handles too."""
+        ...
+
+    def take_changed(self, database: str) -> set[str]:
+        """The UIDs of the pools that changed since the last call: their spec, their workers, or a write's result."""
+        ...
+
+    async def wait_for_change(self, database: str, seconds: float) -> None:
+        """Returns when a pool of this database changes, at the latest after `seconds`."""
+        ...
+
+
+class GoneWorker(NamedTuple):
+    """A worker that does not run any more."""
+
+    gives_back: bool  # its jobs return without a counted attempt: it did not crash
+
+
+class Presence(Enum):
+    """What is known of the holder of a claim, if it is not gone."""
+
+    ALIVE = "alive"
+    UNKNOWN = "unknown"  # never seen: it may have gone while no controller ran
+    OUTSIDE = "outside"  # not a worker of this kind: only its lease says when it is gone
+
+
+class WorkersUnlistedError(Exception):
+    """The workers could not be listed; the message says why."""
+
+
+class Workers(Protocol):
+    """Which workers exist. Which of them are busy is known from the claims in the table, by worker UID."""
+
+    def fleet(self, pool_uid: str, busy_uids: AbstractSet[str]) -> Fleet:
+        """The pool's workers as they are now; without any for a pool that is gone."""
+        ...
+
+    def rollout(self, pool_uid: str) -> Rollout:
+        """How far the pool's workers run its newest template."""
+        ...
+
+    def presence_of(self, worker_uid: str) -> GoneWorker | Presence: ...
+
+    async def list_uids(self) -> set[str]:
+        """The UIDs of all workers that exist, by a new list. Raises WorkersUnlistedError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFailure:
+    """Why a pool's workers could not be made as many as decided."""
+
+    message: str
+    is_conflict: bool = False  # what the pool would manage belongs to another owner: none of its workers can start
+
+
+class Scaler(Protocol):
+    """Makes one pool's workers as many as decided. It holds what one term remembers of the pool's writes."""
+
+    @property
+    def failure(self) -> WriteFailure | None:
+        """How the last write failed; None after one that succeeded."""
+        ...
+
+    def scale(self, replicas: int, fleet: Callable[[], Fleet]) -> float:
+        """Makes it `replicas` workers, idle ones first. Returns at once.
+
+        `fleet` is called when workers are chosen to stop, which may be some time later. The answer is in how many
+        seconds it makes sense to call this again: 0 while a write is under way, infinity if all is as decided.
+        """
+        ...
+
+
+class Writes(Protocol):
+    """Everything that is written in one term of leadership."""
+
+    def scaler(self, pool_uid: str) -> Scaler: ...
+
+    def tell_status(self, entry: PoolEntry, status: Status) -> None:
+        """Writes this status instead of one that still waits. Returns at once; a refused write is tried again."""
+        ...
+
+    def end(self) -> None:
+        """Drops what waits; what is under way arrives."""
+        ...

@@ -1,0 +1,125 @@
+"""Everything that a controller remembers while it leads, in one place.
+
+    Term -> databases, by name -> pools, by UID -> PoolState
+
+One PoolState holds all that is remembered of one pool. To forget the pool is to delete its record; to lose the lease is
+to drop the Term. A new leader starts from the pools' statuses, so nothing here must outlive the term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jobtide_controller.decide.connection_shares import ConnectionRequest
+from jobtide_controller.decide.fleet import Share
+from jobtide_controller.decide.history import History
+from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.loop.ports import Scaler, Writes
+from jobtide_controller.telemetry.metrics import DatabaseGauges, PoolGauges
+
+
+class ReportedCondition(NamedTuple):
+    """One condition of a pool as it was last emitted."""
+
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class PoolState:
+    """Everything that one term remembers of one pool. Times are by the controller's clock, in seconds."""
+
+    scaler: Scaler
+    history: History | None = None  # None: as the pool's status has it
+    busy_uids: frozenset[str] | None = None  # workers with a claim, by the last reading
+    is_idle: bool = False  # nothing to do until it changes, has jobs, or `wake_at`
+    wake_at: float | None = None
+    bug: str | None = None  # the error that the last pass ended with
+    request: ConnectionRequest | None = None  # what it asks for of the connection budget; None: nothing
+    granted_workers: int = 0  # what it got of it
+    decided: int | None = None  # replicas of the last decision
+    reported: tuple[object, ...] | None = None  # what the last rendered status was made from
+    conditions: dict[str, ReportedCondition] | None = None  # as last emitted
+    status_written_at: float | None = None  # None: its numbers do not change
+    gauges: PoolGauges | None = None
+
+
+@dataclass(slots=True)
+class DatabaseState:
+    """What one term remembers of one database and its pools."""
+
+    connections: int | None  # the connection budget for the workers of all pools; None: no limit
+    pools: dict[str, PoolState] = field(default_factory=dict)
+    reading: Reading | Unreadable | None = None  # the last one
+    read_at: float | None = None  # when the last good reading was taken, by the database's clock
+    failures: int = 0  # readings that failed in a row
+    changing_pools: int = 0  # whose numbers change, so that their statuses share the writes
+
+    def share(self, uid: str) -> Share | None:
+        """What the pool has of the connection budget; None: there is no budget."""
+        if self.connections is None:
+            return None
+        state = self.pools[uid]
+        each = (state.request or ConnectionRequest(0)).connections
+        return Share(state.granted_workers, each, self.connections)
+
+    @property
+    def gauges(self) -> DatabaseGauges:
+        """What /metrics shows of the database."""
+        requests = [(state.request, state.granted_workers) for state in self.pools.values()]
+        granted = sum(request.connections * workers for request, workers in requests if request is not None)
+        return DatabaseGauges(self.reading, self.connections, granted)
+
+
+class Term:
+    """One term of leadership, from taking the lease to losing it."""
+
+    def __init__(self, number: int, writes: Writes) -> None:
+        self.number = number
+        self.writes = writes
+        self.databases: dict[str, DatabaseState] = {}
+
+    def database(self, name: str, connections: int | None) -> DatabaseState:
+        """The state of this database; `connections` is its budget, for a new one."""
+        return self.databases.setdefault(name, DatabaseState(connections))
+
+    @property
+    def changing_pools(self) -> int:
+        return sum(database.changing_pools for database in self.databases.values())
+
+
+class Terms:
+    """The current term, as long as there is one."""
+
+    def __init__(self, number: Callable[[], int | None], begin: Callable[[], Writes]) -> None:
+        """`number` is that of the term that we lead now; None: another controller leads."""
+        self._number = number
+        self._begin = begin
+        self._term: Term | None = None
+
+    @property
+    def current(self) -> Term | None:
+        """None: we do not lead, and everything of the last term is dropped."""
+        number = self._number()
+        if self._term is not None and self._term.number != number:
+            self._term.writes.end()
+            self._term = None
+        if self._term is None and number is not None:
+            self._term = Term(number, self._begin())
+        return self._term
+
+    def pool_gauges(self) -> Iterator[PoolGauges]:
+        """What /metrics shows of the pools: nothing while another controller leads."""
+        for database in self._databases().values():
+            yield from (state.gauges for state in database.pools.values() if state.gauges is not None)
+
+    def database_gauges(self) -> Iterator[tuple[str, DatabaseGauges]]:
+        """The same of the databases, by name."""
+        yield from ((name, database.gauges) for name, database in self._databases().items())
+
+    def _databases(self) -> dict[str, DatabaseState]:
+        term = self.current
+        return {} if term is None else term.databases
