@@ -55,9 +55,10 @@ test-e2e: dev images ## Real pods, images and Helm: CONTEXT=... for a cluster th
 	@$(PYTHON) -m pytest tests/e2e
 
 .PHONY: check
-check: dev ## Format, lint, types, import contracts, generated files, chart
+check: dev ## Format, lint, words, types, import contracts, generated files, chart
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(DEV).words
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(PYTHON) -m dev.generate --check
