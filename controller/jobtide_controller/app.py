@@ -15,7 +15,7 @@ from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.watch import Watch
 from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
-from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
@@ -112,7 +112,7 @@ def build(settings: Settings, api: Api) -> Controller:
 
     inventory = Inventory(emit)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
-    writer = Writer(api, emit, leading=elector.held, pace=Pace())
+    writer = Writer(api, emit, leading=elector.held, rate_limit=RateLimit())
     queue = WriteQueue(emit)
     terms = Terms(elector.term, lambda: KubeWrites(inventory, writer, queue))
     metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))

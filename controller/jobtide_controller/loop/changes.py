@@ -1,4 +1,4 @@
-"""Which pools changed since the last tick of their database, and who is waiting to hear of it."""
+"""Which pools changed since the last tick of their database, and the loops that wait for a change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Changes:
         self._news[database].set()
 
     async def wait(self, database: str, seconds: float) -> None:
-        """Until a pool of this database is marked, `seconds` at most."""
+        """Returns when a pool of this database is marked, at the latest after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news[database].wait()

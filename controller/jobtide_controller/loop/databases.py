@@ -1,4 +1,4 @@
-"""One loop for each database that some pool names, made when the first such pool appears."""
+"""Runs one loop for each database that a pool names, from when the first such pool appears."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Loops:
                 await asyncio.sleep(CHECK_SECONDS)
 
     def beats(self) -> Mapping[str, float]:
-        """When each loop last turned."""
+        """When each loop last ran, by the monotonic clock in seconds."""
         return {f"database {name}": loop.ticked_at for name, loop in self._loops.items()}

@@ -22,7 +22,7 @@ class Interval:
         return self._within(cost_seconds / self.share)
 
     def at_least(self, cost_seconds: float) -> float:
-        """Between two readings, whatever happens."""
+        """The least time between two readings, whatever changes."""
         return self._within(cost_seconds / self.woken_share)
 
     def _within(self, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""What happens in the controller, each as a value that is emitted once. Logs, metrics and Events are subscribers."""
+"""The events of the controller, each a value that is emitted once. Logs, metrics and Kubernetes Events subscribe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class LeaderChanged:
-    """We began or stopped to lead."""
+    """This controller took or lost the lease."""
 
     leading: bool
     why: str
@@ -41,7 +41,7 @@ class LeaseFailed:
 
 @dataclass(frozen=True, slots=True)
 class WatchEnded:
-    """Nothing is heard of the cluster until the watch begins anew."""
+    """The watch ended. No event of the cluster arrives until it restarts."""
 
     why: str
     restart_seconds: float
@@ -49,14 +49,14 @@ class WatchEnded:
 
 @dataclass(frozen=True, slots=True)
 class WatchLost:
-    """The watch does not reach the API server; it goes on trying."""
+    """The watch does not reach the API server; it keeps trying."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class WatchFound:
-    """It does again."""
+    """The watch reaches the API server again."""
 
     away_seconds: float
 
@@ -67,7 +67,7 @@ class Relisted:
 
     kind: str
     count: int
-    repaired: int  # objects whose events had been missed
+    repaired: int  # objects whose events were missed
     seconds: float
 
 
@@ -79,7 +79,7 @@ class RelistFailed:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRejected:
-    """An object can't be understood; the pool is left as it is."""
+    """An object can't be parsed; the pool is left as it is."""
 
     kind: str
     pool: PoolRef
@@ -89,7 +89,7 @@ class ObjectRejected:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """A database was read, or was not; its pools were decided."""
+    """A database was read and its pools were decided."""
 
     database: str
     read_seconds: float
@@ -108,12 +108,12 @@ class DatabaseLost:
 @dataclass(frozen=True, slots=True)
 class DatabaseFound:
     database: str
-    away_seconds: float | None  # None: it was never read before
+    away_seconds: float | None  # None: it was not read before
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The number of workers that a pool should have has changed."""
+    """The desired number of a pool's workers changed."""
 
     pool: PoolRef
     uid: str
@@ -126,7 +126,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class ReasonChanged:
-    """The pool's state in one word has changed, for the worse or back."""
+    """One of the pool's conditions changed, for the worse or back."""
 
     pool: PoolRef
     uid: str
@@ -138,7 +138,7 @@ class ReasonChanged:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """One request that changes the cluster was answered."""
+    """A request that changes the cluster was answered."""
 
     what: str  # create, template, replicas, cost, status, event
     seconds: float
@@ -157,7 +157,7 @@ class WriteFailed:
 
 @dataclass(frozen=True, slots=True)
 class EventRefused:
-    """A Kubernetes Event was not taken; nothing depends on it."""
+    """The API server refused a Kubernetes Event; nothing depends on it."""
 
     pool: PoolRef
     message: str
@@ -165,7 +165,7 @@ class EventRefused:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """Jobs of a gone pod are back in the queue."""
+    """The jobs of a gone pod were requeued."""
 
     database: str
     pod_uid: str
@@ -189,7 +189,7 @@ class ForeignWorker:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A bug: one pool or one tick was given up, the rest goes on."""
+    """A bug: one pool or one tick was skipped, the rest continues."""
 
     where: str
     traceback: str

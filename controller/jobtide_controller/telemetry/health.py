@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: whether the loops turn, not whether the world is well."""
+"""/healthz, /readyz and /metrics: whether the loops run, not whether databases and API server are reachable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-# Longer than any loop may rest or wait for a server that hangs; a restart helps against nothing but a stuck loop.
+# Longer than any loop pauses or waits for a server that hangs. A restart only helps against a stuck loop.
 STUCK_SECONDS = 60.0
 
 
@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Health:
-    """Loops say by name when they last turned, by the monotonic clock."""
+    """`beats` says by name when each loop last ran, by the monotonic clock in seconds."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Health:
         self._monotonic = monotonic
 
     async def serve(self, port: int) -> tuple[web.AppRunner, int]:
-        """Listens until `cleanup()` of what is returned, on the port beside it (0: any free one)."""
+        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one)."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -52,7 +52,7 @@ class Health:
         if stuck:
             words = ", ".join(f"{name} for {age:.0f} s" for name, age in sorted(stuck.items()))
             return web.Response(status=500, text=f"stuck: {words}\n")
-        return web.Response(text="".join(f"{name} turned {age:.1f} s ago\n" for name, age in sorted(ages.items())))
+        return web.Response(text="".join(f"{name} ran {age:.1f} s ago\n" for name, age in sorted(ages.items())))
 
     async def _readyz(self, _: web.Request) -> web.Response:
         """A follower is ready too: it knows the cluster and could take over."""

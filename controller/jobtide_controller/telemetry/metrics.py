@@ -140,7 +140,7 @@ class Metrics:
             "jobtide_read_seconds", "What the depth statement took.", ["database"], buckets=_READ_BUCKETS
         )
         self._ticks = histogram(
-            "jobtide_tick_seconds", "A whole tick: read, decide, hand on.", ["database"], buckets=_TICK_BUCKETS
+            "jobtide_tick_seconds", "A whole tick: read, decide, queue writes.", ["database"], buckets=_TICK_BUCKETS
         )
         self._keys = gauge("jobtide_read_keys", "Types and tenants in the last reading.", ["database"])
         self._losses = counter(
@@ -155,7 +155,7 @@ class Metrics:
         )
         self._repairs = counter("jobtide_relist_repairs", "Objects whose events had been missed.", ["kind"])
         self._rejected = counter("jobtide_rejected_objects", "Objects that can't be understood.")
-        self._bugs = counter("jobtide_bugs", "Errors that nobody foresaw; each is in the log.")
+        self._bugs = counter("jobtide_bugs", "Unexpected errors; each is in the log.")
 
     def __call__(self, event: events.Event, /) -> None:  # noqa: C901 - one flat table
         match event:

@@ -75,19 +75,19 @@ async def test_a_scaling_is_an_event_with_its_reason(recorder, writer):
     ],
     ids=["down", "worse", "better", "invalid"],
 )
-async def test_each_kind_of_news(recorder, writer, event, kind, reason):
+async def test_each_kind_of_event_that_a_pool_has(recorder, writer, event, kind, reason):
     recorder(event)
     await settle()
     assert [(body["type"], body["reason"]) for body in writer.bodies] == [(kind, reason)]
 
 
-async def test_what_is_no_pools_own_news_is_no_event(recorder, writer):
+async def test_what_concerns_no_single_pool_is_no_event(recorder, writer):
     recorder(DatabaseLost("main", "Timeout", "late"))
     await settle()
     assert writer.bodies == []
 
 
-async def test_the_same_is_said_once_a_minute(recorder, writer, clock):
+async def test_the_same_event_is_written_once_a_minute(recorder, writer, clock):
     for _ in range(5):
         recorder(lost())
     recorder(lost("another message"))
@@ -117,21 +117,21 @@ async def test_a_long_note_is_cut_at_a_whole_character(recorder, writer):
     assert set(note) == {"é"}
 
 
-async def test_a_refused_event_is_said(recorder, writer, emitted):
+async def test_a_refused_event_is_reported(recorder, writer, emitted):
     writer.error = refused(403)
     recorder(lost())
     await settle()
     assert emitted.of(EventRefused)[0].pool == THUMBS
 
 
-async def test_that_a_namespace_takes_no_events_any_more_is_nobodys_trouble(recorder, writer, emitted):
+async def test_a_terminating_namespace_that_refuses_events_is_not_reported(recorder, writer, emitted):
     writer.error = ApiError(403, "Forbidden", "it is being terminated", causes=frozenset({NAMESPACE_TERMINATING}))
     recorder(ReasonChanged(THUMBS, "uid", "Ready", False, "Conflict", "not ours"))
     await settle()
     assert emitted.of(EventRefused) == []
 
 
-async def test_a_follower_says_nothing(recorder, writer, emitted):
+async def test_a_follower_writes_no_events(recorder, writer, emitted):
     writer.error = NotLeadingError()
     recorder(lost())
     await settle()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
@@ -17,7 +17,7 @@ class Setup:
         self.inventory.upsert_pool(pool(**raw))
         self.answer = lambda body: self.stored(body["status"])
         self.api = ScriptedApi(lambda method, path, body: self.answer(body))
-        writer = Writer(self.api, self.events, leading=lambda: True, pace=Pace(monotonic=self.clock))
+        writer = Writer(self.api, self.events, leading=lambda: True, rate_limit=RateLimit(monotonic=self.clock))
         self.queue = WriteQueue(self.events, monotonic=self.clock)
         self.statuses = StatusWriter(self.inventory, writer, self.queue)
 
@@ -33,7 +33,7 @@ class Setup:
         return [body["status"] for _, _, body in self.api.requests]
 
 
-async def test_a_first_status_is_written_to_the_subresource_of_this_very_pool():
+async def test_a_first_status_is_written_to_the_subresource_of_its_pool():
     setup = Setup()
     setup.write()
     await settle()
@@ -70,7 +70,7 @@ async def test_a_status_is_written_to_the_pool_as_it_was_read_and_to_no_other_of
     assert (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) == ("uid-thumbs", version)
 
 
-async def test_a_status_refused_for_now_is_written_later():
+async def test_a_refused_status_is_written_later():
     setup = Setup()
     good = setup.answer
 

@@ -18,7 +18,7 @@ from tests.unit.kube.objects import Clock, Events, refused, settle
 
 
 class Recorder:
-    """Wishes whose run is kept, and can be held up or made to fail."""
+    """Requests whose run is recorded, and can be held up or made to fail."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -28,7 +28,7 @@ class Recorder:
         self.errors: dict[str, list[Exception]] = {}
         self.results: list[object] = []
 
-    def wish(self, name, *, uid="a", kind="fleet", priority=Priority.CHANGE, version=None):
+    def request(self, name, *, uid="a", kind="fleet", priority=Priority.CHANGE, version=None):
         async def run() -> None:
             self.running.append(name)
             await self.gate.wait()
@@ -54,25 +54,25 @@ def queue(clock, events):
     return WriteQueue(events, workers=2, retry=Retry(0.2, 30.0), monotonic=clock)
 
 
-async def test_the_most_urgent_wish_goes_first(queue):
+async def test_the_most_urgent_request_goes_first(queue):
     recorder = Recorder()
     recorder.gate.clear()
-    queue.submit(recorder.wish("x", uid="x"))
-    queue.submit(recorder.wish("y", uid="y"))
-    queue.submit(recorder.wish("tell", uid="1", kind="status", priority=Priority.STATUS))
-    queue.submit(recorder.wish("down", uid="2", priority=Priority.SCALE_DOWN))
-    queue.submit(recorder.wish("up", uid="3", priority=Priority.SCALE_UP))
+    queue.submit(recorder.request("x", uid="x"))
+    queue.submit(recorder.request("y", uid="y"))
+    queue.submit(recorder.request("status", uid="1", kind="status", priority=Priority.STATUS))
+    queue.submit(recorder.request("down", uid="2", priority=Priority.SCALE_DOWN))
+    queue.submit(recorder.request("up", uid="3", priority=Priority.SCALE_UP))
     await settle()
     recorder.gate.set()
     await settle()
-    assert recorder.done == ["x", "y", "up", "down", "tell"]
+    assert recorder.done == ["x", "y", "up", "down", "status"]
 
 
 async def test_one_pool_has_one_write_in_flight(queue):
     recorder = Recorder()
     recorder.gate.clear()
-    queue.submit(recorder.wish("fleet"))
-    queue.submit(recorder.wish("status", kind="status"))
+    queue.submit(recorder.request("fleet"))
+    queue.submit(recorder.request("status", kind="status"))
     await settle()
     assert recorder.running == ["fleet"]
     recorder.gate.set()
@@ -84,7 +84,7 @@ async def test_no_more_than_the_workers_are_in_flight(queue):
     recorder = Recorder()
     recorder.gate.clear()
     for number in range(5):
-        queue.submit(recorder.wish(str(number), uid=str(number)))
+        queue.submit(recorder.request(str(number), uid=str(number)))
     await settle()
     assert recorder.running == ["0", "1"]
     recorder.gate.set()
@@ -92,37 +92,37 @@ async def test_no_more_than_the_workers_are_in_flight(queue):
     assert len(recorder.done) == 5
 
 
-async def test_a_newer_wish_replaces_the_one_that_waits(queue):
+async def test_a_newer_request_replaces_the_one_that_waits(queue):
     recorder = Recorder()
     recorder.gate.clear()
-    queue.submit(recorder.wish("first"))
+    queue.submit(recorder.request("first"))
     await settle()
     for number in range(100):
-        queue.submit(recorder.wish(f"newer {number}"))
+        queue.submit(recorder.request(f"newer {number}"))
     assert len(queue) == 1
     recorder.gate.set()
     await settle()
     assert recorder.done == ["first", "newer 99"]
 
 
-async def test_a_wish_that_became_urgent_moves_ahead(queue):
+async def test_a_request_that_became_urgent_moves_ahead(queue):
     recorder = Recorder()
     recorder.gate.clear()
     for name in ("x", "y"):
-        queue.submit(recorder.wish(name, uid=name))
-    queue.submit(recorder.wish("down", uid="1", priority=Priority.SCALE_DOWN))
-    queue.submit(recorder.wish("change", uid="2", priority=Priority.CHANGE))
-    queue.submit(recorder.wish("up after all", uid="1", priority=Priority.SCALE_UP))
+        queue.submit(recorder.request(name, uid=name))
+    queue.submit(recorder.request("down", uid="1", priority=Priority.SCALE_DOWN))
+    queue.submit(recorder.request("change", uid="2", priority=Priority.CHANGE))
+    queue.submit(recorder.request("up after all", uid="1", priority=Priority.SCALE_UP))
     recorder.gate.set()
     await settle()
     assert recorder.done == ["x", "y", "up after all", "change"]
 
 
 @pytest.mark.parametrize("code", [0, 409, 429, 500, 503], ids=str)
-async def test_a_refused_wish_is_tried_again_later(queue, clock, events, code):
+async def test_a_refused_request_is_tried_again_later(queue, clock, events, code):
     recorder = Recorder()
-    recorder.errors["wish"] = [refused(code)]
-    queue.submit(recorder.wish("wish"))
+    recorder.errors["request"] = [refused(code)]
+    queue.submit(recorder.request("request"))
     await settle()
     assert recorder.done == []
     failed = events.of(WriteFailed)
@@ -130,19 +130,19 @@ async def test_a_refused_wish_is_tried_again_later(queue, clock, events, code):
     clock.pass_(0.2)
     queue._pump()
     await settle()
-    assert recorder.done == ["wish"]
+    assert recorder.done == ["request"]
     assert [result is None for result in recorder.results] == [False, True]
 
 
 async def test_retries_come_by_themselves(events):
     queue, recorder = WriteQueue(events, retry=Retry(0.01, 0.02)), Recorder()
-    recorder.errors["wish"] = [refused(503), refused(503)]
-    queue.submit(recorder.wish("wish"))
+    recorder.errors["request"] = [refused(503), refused(503)]
+    queue.submit(recorder.request("request"))
     for _ in range(1000):
         if recorder.done:
             break
         await asyncio.sleep(0.005)
-    assert recorder.done == ["wish"]
+    assert recorder.done == ["request"]
     assert len(events.of(WriteFailed)) == 2
 
 
@@ -155,31 +155,31 @@ async def test_pauses_double_up_to_the_longest_and_obey_the_server():
     assert retry.seconds(0, refused(429, retry_after_seconds=3600)) == 30
 
 
-async def test_the_same_wish_again_does_not_get_round_the_pause(queue, clock):
+async def test_the_same_request_again_does_not_get_round_the_pause(queue, clock):
     recorder = Recorder()
-    recorder.errors["wish"] = [refused(422)] * 9
+    recorder.errors["request"] = [refused(422)] * 9
     for _ in range(50):
-        queue.submit(recorder.wish("wish", version=(1, 3)))
+        queue.submit(recorder.request("request", version=(1, 3)))
         await settle()
-    assert recorder.running == ["wish"]
+    assert recorder.running == ["request"]
 
 
-async def test_a_wish_for_something_else_does_not_wait_for_the_old_ones_pause(queue):
+async def test_a_request_for_something_else_does_not_wait_for_the_pause_of_the_old_one(queue):
     recorder = Recorder()
     recorder.errors["old"] = [refused(422)]
-    queue.submit(recorder.wish("old", version=(1, 3)))
+    queue.submit(recorder.request("old", version=(1, 3)))
     await settle()
-    queue.submit(recorder.wish("new", version=(2, 3)))
+    queue.submit(recorder.request("new", version=(2, 3)))
     await settle()
     assert recorder.done == ["new"]
 
 
-async def test_a_retry_is_superseded_by_a_newer_wish(queue, clock):
+async def test_a_retry_is_superseded_by_a_newer_request(queue, clock):
     recorder = Recorder()
     recorder.errors["old"] = [refused(503)]
-    queue.submit(recorder.wish("old", version=1))
+    queue.submit(recorder.request("old", version=1))
     await settle()
-    queue.submit(recorder.wish("new", version=1))
+    queue.submit(recorder.request("new", version=1))
     await settle()
     assert recorder.done == []
     clock.pass_(1)
@@ -191,9 +191,9 @@ async def test_a_retry_is_superseded_by_a_newer_wish(queue, clock):
 async def test_a_failing_pool_stops_no_other(queue):
     recorder = Recorder()
     recorder.errors["bad"] = [refused(500)] * 99
-    queue.submit(recorder.wish("bad", uid="bad", priority=Priority.SCALE_UP))
+    queue.submit(recorder.request("bad", uid="bad", priority=Priority.SCALE_UP))
     for number in range(20):
-        queue.submit(recorder.wish(str(number), uid=str(number)))
+        queue.submit(recorder.request(str(number), uid=str(number)))
     await settle()
     await settle()
     assert len(recorder.done) == 20
@@ -202,18 +202,18 @@ async def test_a_failing_pool_stops_no_other(queue):
 @pytest.mark.parametrize("error", [NotLeadingError(), GoneError()], ids=["not leading", "gone"])
 async def test_what_became_pointless_is_let_go(queue, events, error):
     recorder = Recorder()
-    recorder.errors["wish"] = [error]
-    queue.submit(recorder.wish("wish"))
+    recorder.errors["request"] = [error]
+    queue.submit(recorder.request("request"))
     await settle()
     assert len(queue) == 0
     assert events.seen == []
 
 
-async def test_a_bug_in_one_write_is_told_and_stops_no_other(queue, events):
+async def test_a_bug_in_one_write_is_reported_and_stops_no_other(queue, events):
     recorder = Recorder()
     recorder.errors["bug"] = [RuntimeError("no such thing")]
-    queue.submit(recorder.wish("bug", uid="bug"))
-    queue.submit(recorder.wish("good", uid="good"))
+    queue.submit(recorder.request("bug", uid="bug"))
+    queue.submit(recorder.request("good", uid="good"))
     await settle()
     assert recorder.done == ["good"]
     assert "no such thing" in events.of(Failed)[0].traceback
@@ -222,10 +222,10 @@ async def test_a_bug_in_one_write_is_told_and_stops_no_other(queue, events):
 async def test_idle_waits_for_what_is_on_its_way(queue):
     recorder = Recorder()
     recorder.gate.clear()
-    queue.submit(recorder.wish("wish"))
+    queue.submit(recorder.request("request"))
     waiting = asyncio.create_task(queue.idle())
     await settle()
     assert not waiting.done()
     recorder.gate.set()
     await waiting
-    assert recorder.done == ["wish"]
+    assert recorder.done == ["request"]

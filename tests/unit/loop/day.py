@@ -14,7 +14,7 @@ from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
-from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
@@ -72,7 +72,9 @@ class Day:
         emit = to_all(subscribers)
         self.inventory = Inventory(emit)
         api = ScriptedApi(self._answer, deque(maxlen=1))
-        writer = Writer(api, emit, leading=lambda: True, pace=Pace(per_second=1e6, burst=1e6, monotonic=self.clock))
+        writer = Writer(
+            api, emit, leading=lambda: True, rate_limit=RateLimit(per_second=1e6, burst=1e6, monotonic=self.clock)
+        )
         subscribers.append(EventRecorder(writer, emit, instance="day", monotonic=self.clock))
         queue = WriteQueue(emit, monotonic=self.clock)
         terms = Terms(lambda: 1, lambda: KubeWrites(self.inventory, writer, queue, monotonic=self.clock))

@@ -97,7 +97,7 @@ async def test_busy_workers_stay_until_their_jobs_end(world):
     assert replicas(world) == {"a": 5, "b": 1}
 
 
-async def test_a_pool_at_rest_below_its_minimum_gets_it_as_soon_as_there_is_room(world):
+async def test_an_idle_pool_below_its_minimum_gets_it_as_soon_as_there_is_room(world):
     busy_pool(world, "a")
     await world.tick()
     start(world, "a", 6)
@@ -133,7 +133,7 @@ async def test_one_pool_that_works_wakes_no_idle_one(world):
     assert world.events.of(Ticked)[-1].pools == 1
 
 
-async def test_the_condition_says_whose_connections_they_are_and_how_many(world):
+async def test_the_condition_says_how_many_connections_are_shared_and_how_many_the_pool_has(world):
     busy_pool(world, "a")
     await world.tick()
     start(world, "a", 6)
@@ -205,7 +205,7 @@ async def test_each_pool_is_decided_once_a_tick(world, monkeypatch):
     assert len(proposed) == 10
 
 
-async def test_a_pool_whose_deployment_is_anothers_keeps_no_connections_from_the_others(world):
+async def test_a_pool_in_conflict_keeps_no_connections_from_the_others(world):
     for name in ("a", "b"):
         busy_pool(world, name)
     conflict = ConflictError(409, "Conflict", "Deployment b-worker exists")

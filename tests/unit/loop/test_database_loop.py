@@ -75,7 +75,7 @@ async def test_a_deleted_pool_leaves_nothing_behind(world):
     assert await world.tick() == 5.0
 
 
-async def test_a_refused_write_is_in_the_status_until_one_goes_through(world):
+async def test_a_refused_write_is_in_the_status_until_one_succeeds(world):
     world.inventory.upsert_pool(pool(minReplicas=1))
     world.error = refused(403, "Forbidden")
     await world.tick(times=3)
@@ -97,7 +97,7 @@ async def test_jobs_of_gone_workers_are_rescued_beside_the_tick(world):
     assert len(world.rescuer.readings) == 3
 
 
-async def test_busy_pods_are_never_below_what_is_asked_for(world):
+async def test_never_fewer_workers_are_asked_for_than_are_busy(world):
     world.inventory.upsert_pool(pool(maxReplicas=8))
     for number in range(3):
         world.inventory.upsert_pod(pod(f"p{number}", ready_at="2026-11-24T12:00:04Z"))

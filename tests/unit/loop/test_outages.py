@@ -9,7 +9,7 @@ from tests.unit.kube.objects import deployment, pool, refused
 from tests.unit.loop.world import unreadable
 
 
-async def test_an_unreadable_database_holds_the_fleet_and_says_why(world):
+async def test_an_unreadable_database_holds_the_fleet_and_the_status_says_why(world):
     world.inventory.upsert_pool(pool())
     world.due(count=40)
     await world.tick()

@@ -91,7 +91,7 @@ async def test_lists_are_asked_for_every_few_seconds_at_most(setup):
     assert setup.rescued == [{A: True}]
 
 
-async def test_a_pod_of_this_cluster_that_is_no_pools_is_left_to_its_lease(setup):
+async def test_a_pod_of_this_cluster_that_belongs_to_no_pool_is_left_to_its_lease(setup):
     setup.listed = {A}
     for _ in range(5):
         await setup.rescues(A)
@@ -115,7 +115,7 @@ async def test_rows_that_a_rescue_left_are_returned_by_the_next(setup):
     assert setup.events.of(ForeignWorker) == []
 
 
-async def test_a_gone_pod_that_claims_again_lives_elsewhere_and_is_left_alone_from_then_on(setup):
+async def test_a_gone_pod_that_claims_again_lives_in_another_cluster_and_is_left_alone(setup):
     await setup.rescues(A)
     await setup.rescues()
     setup.clock.pass_(LIST_SECONDS)

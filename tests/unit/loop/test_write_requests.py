@@ -28,7 +28,7 @@ async def test_a_number_that_is_out_of_date_is_not_written_late():
     assert world.applied == []
 
 
-async def test_a_pool_that_is_as_it_should_be_shows_no_old_refusal():
+async def test_a_pool_with_nothing_to_write_shows_no_old_refusal():
     world = World()
     world.inventory.upsert_pool(pool(minReplicas=1, replicas=1))
     await world.until_idle()

@@ -1,4 +1,4 @@
-"""The pools, and which of them read which types of which database."""
+"""The pools, and which of them handle which types of which database."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.render.facts import Overlap
 
-# 10,000 pools as objects are 140 MB, as text 20 MB. Those that have something to do are looked at in every tick, and
-# so many of them stay parsed.
+# 10,000 pools as objects are 140 MB, as text 20 MB. Pools that have something to do are read in every tick: this many
+# of them stay parsed.
 PARSED_POOLS = 1_000
 
 
 class PoolEntry:
-    """One pool as the API server has it; its status is ours and follows our own writes. Kept as text, for there are
+    """One pool as the API server has it, and the status as our last write left it. Kept as text, because there are
     many pools and most of them rest.
     """
 
@@ -113,7 +113,7 @@ class Pools:
         return set(self._by_database)
 
     def types(self, database: str) -> list[str]:
-        """Every type that some pool of this database handles."""
+        """Every type that at least one pool of this database handles."""
         return list(self._by_type.get(database, ()))
 
     def of_type(self, database: str, type_: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the cluster looks like, in memory: pools, their Deployments and pods. The watch writes it, the tick reads it."""
+"""The cluster in memory: pools, their Deployments and pods. Watch and lists write it, the loop reads it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Raw = dict[str, Any]
 
 
 class Inventory:
-    """Upserts by resourceVersion, so that late and repeated events, lists and our own writes' answers all fit."""
+    """Upserts by resourceVersion, so that late and repeated events, lists and the answers to our own writes all fit."""
 
     def __init__(self, emit: Emit) -> None:
         self.changes = Changes()
@@ -34,13 +34,13 @@ class Inventory:
         self._emit = emit
 
     def upsert_pool(self, raw: Raw) -> bool:
-        """Whether what the user asks for is new."""
+        """True if the spec is new or changed."""
         uid, version = uid_of(raw), version_of(raw)
         known = self.pools.get(uid)
         if uid in self._gone or (known is not None and known.version >= version):
             return False
         if raw["metadata"].get("deletionTimestamp"):
-            # Deleted in the foreground: what we make anew now, the garbage collector would wait for.
+            # Foreground deletion: the garbage collector would wait for anything that we create now.
             return self._forget_pool(uid)
         if known is not None and known.generation == raw["metadata"].get("generation", 0):
             known.version, known.status = version, raw.get("status")
@@ -86,7 +86,7 @@ class Inventory:
         return self._mark_ref(self.pods.upsert(raw))
 
     def forget_pod(self, raw: Raw) -> bool:
-        """Its jobs wait to be returned: the pool's database is woken even if the pool is gone already."""
+        """Its jobs wait to be requeued: the pool's database is woken even if the pool is gone already."""
         changed = self._mark_ref(self.pods.forget(raw))
         pool = pool_of_pod(raw)
         if pool is not None and self.pools.by_ref(pool) is None:
@@ -95,7 +95,7 @@ class Inventory:
         return changed
 
     def forget_absent_pools(self, present: AbstractSet[str], list_version: int) -> int:
-        """Those that a full list of this version should have had; how many there were."""
+        """Forgets the pools that a full list of this version should have had; returns how many."""
         absent = [entry.uid for entry in self.pools if entry.uid not in present and entry.version <= list_version]
         return sum([self._forget_pool(uid) for uid in absent])
 
@@ -133,7 +133,7 @@ class Inventory:
         return Rollout() if deployment is None else deployment.rollout
 
     def _mark_with_overlaps(self, entry: PoolEntry) -> None:
-        """The pool, and those that share a type with it: their conditions say so."""
+        """Marks the pool, and those that share a type with it, because their conditions show the overlap."""
         self.changes.mark(entry.database, entry.uid)
         for type_ in entry.types:
             for uid in self.pools.of_type(entry.database, type_):
@@ -173,11 +173,11 @@ class Inventory:
         if entry is not None:
             self.changes.mark(entry.database, entry.uid)
         else:
-            self.pods.forget_pool(ref)  # a pod that outlives its pool teaches nobody anything
+            self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
 
     def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
-        """The API server lets no such object in; an older release of the CRD may have."""
+        """The API server refuses such an object; an older release of the CRD may have let it in."""
         if self._rejected.get(uid) == version:
             return
         self._rejected[uid] = version

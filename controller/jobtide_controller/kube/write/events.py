@@ -1,4 +1,4 @@
-"""Kubernetes Events: the controller's events that a person looks for in `kubectl describe`, few of each."""
+"""Writes Kubernetes Events: those of the controller's events that a user looks for in `kubectl describe`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.kube.api.client import EVENTS, ApiError, Json
-from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.telemetry import events
 
 CONTROLLER = "jobtide.dev/controller"
 NOTE_LIMIT = 1024  # bytes; the API server refuses longer ones
-SAME_SECONDS = 60.0  # the same about the same pool is said once in this time
+SAME_SECONDS = 60.0  # the same Event of the same pool is written once in this time
 REMEMBERED = 10_000
 
 
@@ -26,7 +26,7 @@ class EventWriter(Protocol):
 
 
 class EventRecorder:
-    """A subscriber. What is too much is left out: Events inform, the status is the record."""
+    """A subscriber. Events beyond the rate limit are left out: they inform, the status is the record."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class EventRecorder:
         self._instance = instance
         self._monotonic = monotonic
         self._spawn = spawn
-        self._pace = Pace(per_second=5.0, burst=25.0, monotonic=monotonic)
-        self._said: dict[tuple[str, str, str], float] = {}
+        self._rate_limit = RateLimit(per_second=5.0, burst=25.0, monotonic=monotonic)
+        self._written: dict[tuple[str, str, str], float] = {}
         self._tasks: set[object] = set()
 
     def __call__(self, event: events.Event, /) -> None:
@@ -62,7 +62,7 @@ class EventRecorder:
     def _record(self, pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, once: bool) -> None:
         if once and self._is_repeated((uid, reason, note)):
             return
-        if not self._pace.try_take():
+        if not self._rate_limit.try_take():
             return
         body = _event(pool, uid, reason, note, is_warning=is_warning, instance=self._instance)
         task = self._spawn(self._send(pool, body))
@@ -72,19 +72,19 @@ class EventRecorder:
 
     def _is_repeated(self, key: tuple[str, str, str]) -> bool:
         now = self._monotonic()
-        said_at = self._said.get(key)
-        if said_at is not None and now - said_at < SAME_SECONDS:
+        written_at = self._written.get(key)
+        if written_at is not None and now - written_at < SAME_SECONDS:
             return True
-        if len(self._said) >= REMEMBERED:
-            self._said.clear()
-        self._said[key] = now
+        if len(self._written) >= REMEMBERED:
+            self._written.clear()
+        self._written[key] = now
         return False
 
     async def _send(self, pool: PoolRef, body: Json) -> None:
         try:
             await self._writer.create("event", EVENTS.path(pool.namespace), body)
         except NotLeadingError:
-            return  # its new holder sees the same and says it
+            return  # the new leader emits the same
         except ApiError as error:
             if not error.namespace_ends:
                 self._emit(events.EventRefused(pool, str(error)))

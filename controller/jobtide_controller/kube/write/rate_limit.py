@@ -1,4 +1,4 @@
-"""How fast we may write: a bucket of tokens, so that ten thousand pools don't arrive at the API server at once."""
+"""A token bucket that limits writes, so that ten thousand pools don't reach the API server at the same moment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
-    """`burst` at once, then `per_second`."""
+class RateLimit:
+    """`burst` writes at once, then `per_second`."""
 
     def __init__(
         self, *, per_second: float = 50.0, burst: float = 50.0, monotonic: Callable[[], float] = time.monotonic
@@ -20,19 +20,19 @@ class Pace:
         self._at = monotonic()
 
     async def wait(self) -> None:
-        """Until it is our turn; turns are given in the order of the calls."""
+        """Returns when the caller may write; first come, first served."""
         seconds = self.reserve()
         if seconds > 0:
             await asyncio.sleep(seconds)
 
     def reserve(self) -> float:
-        """Take a token; the seconds until it is there."""
+        """Takes a token; the seconds until it is available."""
         self._refill()
         self._tokens -= 1
         return max(0.0, -self._tokens / self._per_second)
 
     def try_take(self) -> bool:
-        """A token if there is one now, for what may be left out."""
+        """Takes a token if one is available now; for writes that may be left out."""
         self._refill()
         if self._tokens < 1:
             return False

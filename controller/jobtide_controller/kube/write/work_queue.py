@@ -1,7 +1,7 @@
-"""The one way to the API server for all writes: bounded, the most urgent first, one in flight per pool.
+"""The queue of all writes to the API server: bounded, the most urgent first, one in flight per pool.
 
-A wish says what a pool should become, not what to send: its `run` compares with the cluster as it is by then. So a
-newer wish of the same kind replaces a waiting one, and at most two wait for each pool (its fleet and its status).
+A request says what a pool should become, not what to send: its `run` compares with the cluster when it starts. So a
+newer request of the same kind replaces a waiting one, and at most two wait for each pool (its fleet and its status).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Key = tuple[str, Kind]
 
 
 class Priority(IntEnum):
-    """Waiting jobs come before everything that only saves or tells."""
+    """Waiting jobs come before everything that only saves workers or reports."""
 
     SCALE_UP = 0
     CHANGE = 1
@@ -37,13 +37,15 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    uid: str
+    """What one pool's Deployment, or its status, should become."""
+
+    uid: str  # of the pool
     pool: PoolRef
     kind: Kind
     priority: Priority
-    run: Callable[[], Awaitable[None]]
-    on_result: Callable[[ApiError | None], None] = lambda _error: None
-    version: object = None  # of what is wished for: a wish for something else does not wait for this one's retry
+    run: Callable[[], Awaitable[None]]  # raises ApiError, NotLeadingError, GoneError
+    on_result: Callable[[ApiError | None], None] = lambda _error: None  # called after each attempt that was answered
+    version: object = None  # of what is requested: a request with another version does not wait for this one's retry
 
     @property
     def key(self) -> Key:
@@ -51,16 +53,16 @@ class WriteRequest:
 
 
 class NotLeadingError(Exception):
-    """The lease is not ours any more; its new holder wishes for itself."""
+    """Another controller holds the lease, and writes for itself."""
 
 
 class GoneError(Exception):
-    """There is nothing left to write to."""
+    """The object to write to was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long a failing wish waits: doubled each time, half of it random."""
+    """How long a failing request waits: doubled each time, half of it random."""
 
     base_seconds: float = 0.2
     max_seconds: float = 30.0
@@ -72,7 +74,7 @@ class Retry:
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _Retrying:
     attempts: int
     not_before: float
     version: object
@@ -97,91 +99,91 @@ class WriteQueue:
         self._later: list[tuple[float, int, Key]] = []
         self._in_flight: set[str] = set()
         self._blocked: dict[str, set[Key]] = {}
-        self._trouble: dict[Key, _Trouble] = {}
+        self._retries: dict[Key, _Retrying] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def submit(self, wish: WriteRequest) -> None:
-        """WriteRequest for this instead of what was wished for before."""
-        trouble = self._trouble.get(wish.key)
-        if trouble is not None and trouble.version != wish.version:
-            del self._trouble[wish.key]
-        waiting = self._waiting.get(wish.key)
-        number = next(self._order) if waiting is None or waiting[1].priority != wish.priority else waiting[0]
-        self._waiting[wish.key] = (number, wish)
-        if waiting is None or waiting[0] != number or trouble is not None:
-            self._enqueue(number, wish)
+    def submit(self, request: WriteRequest) -> None:
+        """Queues the request instead of a waiting one of the same pool and kind."""
+        retry = self._retries.get(request.key)
+        if retry is not None and retry.version != request.version:
+            del self._retries[request.key]
+        waiting = self._waiting.get(request.key)
+        number = next(self._order) if waiting is None or waiting[1].priority != request.priority else waiting[0]
+        self._waiting[request.key] = (number, request)
+        if waiting is None or waiting[0] != number or retry is not None:
+            self._enqueue(number, request)
         self._pump()
 
     def withdraw(self, uid: str, kind: Kind) -> None:
-        """Nothing of this kind is wished for any more; what is in flight arrives."""
+        """Drops the pool's waiting request of this kind; one in flight goes on."""
         self._waiting.pop((uid, kind), None)
-        self._trouble.pop((uid, kind), None)
+        self._retries.pop((uid, kind), None)
 
     def clear(self) -> None:
-        """Forget all: somebody else leads."""
+        """Drops all waiting requests: another controller leads."""
         self._waiting.clear()
-        self._trouble.clear()
+        self._retries.clear()
 
     async def idle(self) -> None:
-        """Until nothing is in flight; what waits for a retry is not waited for."""
+        """Returns when nothing is in flight; a request that waits for its retry does not count."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def _pump(self) -> None:
-        """Start what may start; called whenever something changed."""
-        while len(self._in_flight) < self._workers and (wish := self._take()) is not None:
-            self._in_flight.add(wish.uid)
-            task = asyncio.create_task(self._attempt(wish), name=f"write {wish.kind} {wish.pool}")
+        """Starts the requests that may start. Called after every change."""
+        while len(self._in_flight) < self._workers and (request := self._take()) is not None:
+            self._in_flight.add(request.uid)
+            task = asyncio.create_task(self._attempt(request), name=f"write {request.kind} {request.pool}")
             self._tasks.add(task)
-            task.add_done_callback(functools.partial(self._done, wish))
-        self._set_alarm()
+            task.add_done_callback(functools.partial(self._done, request))
+        self._set_timer()
 
-    def _done(self, wish: WriteRequest, task: asyncio.Task[None]) -> None:
+    def _done(self, request: WriteRequest, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._in_flight.discard(wish.uid)
-        for key in self._blocked.pop(wish.uid, ()):
+        self._in_flight.discard(request.uid)
+        for key in self._blocked.pop(request.uid, ()):
             if (waiting := self._waiting.get(key)) is not None:
                 self._enqueue(*waiting)
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
             words = "".join(traceback.format_exception(error))
-            self._emit(Failed(f"writing the {wish.kind} of {wish.pool}", words))
+            self._emit(Failed(f"writing the {request.kind} of {request.pool}", words))
         self._pump()
 
-    async def _attempt(self, wish: WriteRequest) -> None:
+    async def _attempt(self, request: WriteRequest) -> None:
         try:
-            await wish.run()
+            await request.run()
         except (NotLeadingError, GoneError):
-            self._trouble.pop(wish.key, None)
+            self._retries.pop(request.key, None)
         except ApiError as error:
-            self._put_off(wish, error)
+            self._retry_later(request, error)
         else:
-            self._trouble.pop(wish.key, None)
-            wish.on_result(None)
+            self._retries.pop(request.key, None)
+            request.on_result(None)
 
-    def _put_off(self, wish: WriteRequest, error: ApiError) -> None:
-        before = self._trouble.get(wish.key)
+    def _retry_later(self, request: WriteRequest, error: ApiError) -> None:
+        before = self._retries.get(request.key)
         attempts = before.attempts + 1 if before is not None else 1
         pause = self._retry.seconds(attempts - 1, error)
-        self._trouble[wish.key] = _Trouble(attempts, self._monotonic() + pause, wish.version)
+        self._retries[request.key] = _Retrying(attempts, self._monotonic() + pause, request.version)
         if not error.namespace_ends:
-            self._emit(WriteFailed(wish.pool, wish.kind, str(error), pause))
-            wish.on_result(error)
-        if wish.key not in self._waiting:  # a newer wish carries on by itself
-            self._waiting[wish.key] = (next(self._order), wish)
-        self._enqueue(*self._waiting[wish.key])
+            self._emit(WriteFailed(request.pool, request.kind, str(error), pause))
+            request.on_result(error)
+        if request.key not in self._waiting:  # else a newer request continues
+            self._waiting[request.key] = (next(self._order), request)
+        self._enqueue(*self._waiting[request.key])
 
-    def _enqueue(self, number: int, wish: WriteRequest) -> None:
-        trouble = self._trouble.get(wish.key)
-        if trouble is not None and trouble.not_before > self._monotonic():
-            heapq.heappush(self._later, (trouble.not_before, number, wish.key))
+    def _enqueue(self, number: int, request: WriteRequest) -> None:
+        retry = self._retries.get(request.key)
+        if retry is not None and retry.not_before > self._monotonic():
+            heapq.heappush(self._later, (retry.not_before, number, request.key))
         else:
-            heapq.heappush(self._ready, (wish.priority, number, wish.key))
+            heapq.heappush(self._ready, (request.priority, number, request.key))
 
     def _take(self) -> WriteRequest | None:
         now = self._monotonic()
@@ -194,9 +196,9 @@ class WriteQueue:
             waiting = self._waiting.get(key)
             if waiting is None or waiting[0] != number:
                 continue  # replaced or dropped
-            trouble = self._trouble.get(key)
-            if trouble is not None and trouble.not_before > now:
-                heapq.heappush(self._later, (trouble.not_before, number, key))
+            retry = self._retries.get(key)
+            if retry is not None and retry.not_before > now:
+                heapq.heappush(self._later, (retry.not_before, number, key))
             elif key[0] in self._in_flight:
                 self._blocked.setdefault(key[0], set()).add(key)
             else:
@@ -204,11 +206,11 @@ class WriteQueue:
                 return waiting[1]
         return None
 
-    def _set_alarm(self) -> None:
-        """Come back when the next retry is due."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _set_timer(self) -> None:
+        """Has `_pump` called when the next retry is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._later:
             pause = max(0.0, self._later[0][0] - self._monotonic())
-            self._alarm = asyncio.get_running_loop().call_later(pause, self._pump)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._pump)

@@ -1,4 +1,4 @@
-"""Sends writes while we lead, at a pace, and says how each was answered."""
+"""Sends writes while this controller leads, within a rate limit, and emits how each was answered."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from jobtide_controller.kube.api.client import APPLY, MERGE, ApiError, Json
-from jobtide_controller.kube.write.rate_limit import Pace
+from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.telemetry.events import Emit, Wrote
 
 
 class Requests(Protocol):
-    """What of the API client is used; tests script it."""
+    """The part of the API client that the writer needs."""
 
     async def request(
         self,
@@ -27,16 +27,16 @@ class Requests(Protocol):
 
 
 class Writer:
-    """The only way in which the controller changes the cluster, its own lease aside."""
+    """The only way in which the controller changes the cluster, except its lease. Raises ApiError, NotLeadingError."""
 
-    def __init__(self, api: Requests, emit: Emit, *, leading: Callable[[], bool], pace: Pace) -> None:
+    def __init__(self, api: Requests, emit: Emit, *, leading: Callable[[], bool], rate_limit: RateLimit) -> None:
         self._api = api
         self._emit = emit
         self._leading = leading
-        self._pace = pace
+        self._rate_limit = rate_limit
 
     async def get(self, path: str) -> Json:
-        """What a write needs to know first."""
+        """Reads the object that a write is decided from."""
         self._check_lease()
         return await self._api.request("GET", path)
 
@@ -57,9 +57,9 @@ class Writer:
         return await self._write(what, lambda: self._api.request("POST", path, body=body))
 
     async def _write(self, what: str, send: Callable[[], Awaitable[Json]]) -> Json:
-        self._check_lease()  # a backlog ends at once with our time, not at its pace
-        await self._pace.wait()
-        self._check_lease()  # asked last, after all waiting
+        self._check_lease()  # or waiting writes would end one by one, at the rate limit
+        await self._rate_limit.wait()
+        self._check_lease()  # again, after all waiting
         started = time.monotonic()
         try:
             answer = await send()
