@@ -34,8 +34,8 @@ def _load(numbers: Numbers) -> list[Term]:
     if not numbers.load_slots:
         return [("load", expression, value, "no lasting load")]
     words = (
-        f"{numbers.current_replicas} workers now, kept within what a lasting load of {numbers.load_slots:.3g} slots needs"
-        f" ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
+        f"{numbers.current_replicas} workers now, kept within what a lasting load of {numbers.load_slots:.3g} "
+        f"slots needs ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
     )
     return [("load", expression, value, words)]
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.simulate.cluster import Cluster
 from jobtide_controller.simulate.state import Worker

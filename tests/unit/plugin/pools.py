@@ -7,7 +7,7 @@ from typing import Any
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History, Learned
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
