@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.plugin.text import ago, columns, is_known, oldest
+from jobtide_controller.plugin.text import ago, is_known, oldest
 from jobtide_controller.render import display
 
 TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
@@ -21,9 +22,9 @@ def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> s
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
     types = [row for pool in pools for row in _types(names[id(pool)], pool.status or JobWorkerPoolStatus())]
     tenants = [row for pool in pools for row in _tenants(names[id(pool)], pool.status or JobWorkerPoolStatus())]
-    parts = [columns([TYPES, *types], 2)]
+    parts = [aligned([TYPES, *types], "<<")]
     if tenants:
-        parts.append(columns([TENANTS, *tenants], 2))
+        parts.append(aligned([TENANTS, *tenants], "<<"))
     notes = [note for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
     if notes:
         parts.append(notes)

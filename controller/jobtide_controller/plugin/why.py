@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.plugin import law
-from jobtide_controller.plugin.text import ago, clock, columns, is_known, oldest
+from jobtide_controller.plugin.text import ago, clock, is_known, oldest
 from jobtide_controller.render import display, sentence
 
 LABEL_WIDTH = 10
@@ -90,7 +91,7 @@ def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
         )
         for entry in status.types
     ]
-    yield from columns(rows, 1) if rows else ()
+    yield from aligned(rows) if rows else ()
 
 
 def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequence[ClampStatus]]:
@@ -110,13 +111,13 @@ def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
     workers = f"{promise}, {numbers.concurrency} jobs at once in a worker"
     yield f"{workers}, which takes {numbers.start_seconds:.3g} s to start; the greatest of"
     rows = [(f"  {name}", expression, f"= {value}", words) for name, expression, value, words in law.terms(numbers)]
-    yield from columns(rows, 4)
+    yield from aligned(rows, "<<<<")
     yield f"  = {numbers.recomputed()}"
 
 
 def _limits(status: JobWorkerPoolStatus) -> list[str]:
     found = law.limits(_explained(status)[1])
-    return columns(found, 3) if found else ["none"]
+    return aligned(found, "<<<") if found else ["none"]
 
 
 def _desired(status: JobWorkerPoolStatus) -> str:
@@ -146,7 +147,7 @@ def _decisions(decisions: Sequence[DecisionStatus], now: float) -> Iterator[str]
         )
         for decision in decisions
     ]
-    yield from columns(rows, 5) if rows else ("none yet",)
+    yield from aligned(rows, "<<<<<") if rows else ("none yet",)
 
 
 def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
@@ -163,7 +164,7 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
         )
         for entry in shown
     ]
-    yield from columns(rows, 1) if rows else ()
+    yield from aligned(rows) if rows else ()
     rest = (status.tenants_total or 0) - len(shown)
     if rest > 0:
         yield f"and {rest} more"

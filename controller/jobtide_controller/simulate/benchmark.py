@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, ScaleDown, Tenants
 from jobtide_controller.simulate.keda import Keda, KedaSettings
 from jobtide_controller.simulate.policy import TEMPLATE
 from jobtide_controller.simulate.run import Options, Outcome, run
 from jobtide_controller.simulate.scalers import Jobtide, Scaler
-from jobtide_controller.simulate.table import aligned, cell, multiple
+from jobtide_controller.simulate.table import cell, multiple
 from jobtide_controller.simulate.trace import Trace
 from jobtide_controller.simulate.traces import MEANING, built_in, names
 
@@ -54,7 +55,7 @@ def table(options: Options) -> str:
     rows.append(["all: worker-seconds / bound", *(multiple(_total_cost(column)) for column in columns)])
     rows.append(["all: geometric mean of the costs", *(multiple(_mean_cost(column)) for column in columns)])
     rows.append(["all: busy stopped / changes", *map(_churn, columns)])
-    return aligned(rows)
+    return "\n".join(aligned(rows))
 
 
 def _line(name: str, options: Options) -> list[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.simulate.run import Outcome
 
 COLUMNS = (
@@ -15,19 +16,7 @@ def text(outcomes: Sequence[Outcome], bound_seconds: float) -> str:
     """One law a line, and last the bound."""
     rows = [list(COLUMNS), *(_row(outcome) for outcome in outcomes)]
     rows.append(["bound (nobody can do with less)", "", "", "", "", "", hours(bound_seconds), "1.0", "", ""])
-    return aligned(rows)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(aligned(rows))
 
 
 def hours(seconds: float) -> str:
