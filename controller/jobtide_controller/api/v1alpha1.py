@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -43,15 +42,12 @@ __all__ = [
 
 
 class ObjectMeta(Model):
-    """What the controller uses of Kubernetes' own metadata."""
+    """The part of Kubernetes' metadata that the controller reads."""
 
     name: str
     namespace: str
     uid: str = ""
     generation: int = 0
-    resource_version: str = ""
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
 
 
 class JobWorkerPool(Model):
