@@ -6,8 +6,7 @@ import logging
 import sys
 from typing import Any, Literal, assert_never
 
-from pythonjsonlogger.json import JsonFormatter
-
+from jobtide.telemetry.logs import JsonFormatter
 from jobtide_controller.telemetry import events
 
 LogFormat = Literal["json", "text"]
@@ -30,18 +29,8 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
-class _Json(JsonFormatter):
-    """One object a line, with the same names as a worker's."""
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        return {**log_data, "level": log_data["level"].lower()}
-
-
 def _formatter(log_format: LogFormat) -> logging.Formatter:
-    if log_format == "text":
-        return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    renamed = {"levelname": "level", "name": "logger", "exc_info": "traceback"}
-    return _Json("%(levelname)s %(name)s %(message)s", rename_fields=renamed, timestamp="time")
+    return JsonFormatter() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
 
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
