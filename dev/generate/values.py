@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace
+
 # A volume is called database-<name>, and a volume's name has at most 63 characters.
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
-Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -40,10 +41,8 @@ class ImagePullSecret(_Section):
 class Database(_Section):
     secret_name: SecretName = Field(description="Secret in the release's namespace; it may be made later.")
     key: SecretKey = Field("url", description="Key whose value is the connection URL.")
-    connection_budget: int | None = Field(
+    connection_budget: ConnectionBudget | None = Field(
         None,
-        ge=2,
-        le=1_000_000,
         description="Connections that the workers of all pools may hold together; a worker holds 2. Unset: no limit.",
     )
     ca_key: SecretKey | None = Field(
@@ -51,22 +50,8 @@ class Database(_Section):
     )
 
 
-class Settings(_Section):
-    """Only what is set reaches the controller: its defaults exist once, in its code."""
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = Field(None, description="Least level logged.")
-    log_format: Literal["json", "text"] | None = Field(None, description="Form of a log line.")
-    tick_min_seconds: float | None = Field(
-        None, ge=0.05, le=60, description="Shortest pause between two readings, in seconds."
-    )
-    tick_max_seconds: float | None = Field(
-        None, ge=0.05, le=600, description="Longest pause between two readings, in seconds; at least tickMinSeconds."
-    )
-    read_timeout_seconds: float | None = Field(
-        None, ge=0.1, le=60, description="Seconds after which a reading counts as failed, which holds the fleet."
-    )
-    resync_seconds: float | None = Field(None, ge=1, le=86_400, description="Seconds between two full lists.")
-    depth_cap: int | None = Field(None, ge=50, le=10_000_000, description="Rows counted per type and tenant.")
+class Settings(_Section, ChartSettings):
+    """Only what is set reaches the controller; a default shown here is the controller's own."""
 
 
 class Crds(_Section):
@@ -141,7 +126,7 @@ class Values(_Section):
         description="Databases by the name that pools give in spec.database.",
     )
     watch_namespaces: list[Namespace] = Field([], description="Namespaces to watch; empty: all.")
-    settings: Settings = Field(Settings(), description="The controller's settings.")
+    settings: Settings = Field(Settings(), description="The controller's settings.", json_schema_extra={"default": {}})
     http_port: Annotated[int, Field(ge=1024, le=65535)] = Field(
         8080, description="Port of /healthz, /readyz and /metrics."
     )
