@@ -101,7 +101,7 @@ def _report(kubectl, depths) -> int:
     return decision.replicas
 
 
-def test_viewer_reads_why(kubectl, pool, viewer):
+def test_a_viewer_reads_why(kubectl, pool, viewer):
     kubectl.apply(pool(maxReplicas=5))
     replicas = _report(kubectl, DEPTHS)
     shown = viewer("why", "thumbs")
@@ -110,7 +110,7 @@ def test_viewer_reads_why(kubectl, pool, viewer):
     assert "ColdStart  how long such jobs take is not known yet" in shown.stdout
 
 
-def test_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
+def test_a_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
     kubectl.apply(pool())
     _report(kubectl, DEPTHS)
     lines = [line.split() for line in viewer("top").stdout.splitlines()]

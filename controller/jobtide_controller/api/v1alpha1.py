@@ -51,10 +51,12 @@ class ObjectMeta(Model):
 
 
 class JobWorkerPool(Model):
-    """A group of worker pods that does the jobs of some types, as many as the promised waiting time needs."""
+    """A group of worker pods that run the jobs of some types; their number follows from the promised waiting time."""
 
     api_version: Literal["jobtide.dev/v1alpha1"] = "jobtide.dev/v1alpha1"
     kind: Literal["JobWorkerPool"] = "JobWorkerPool"
     metadata: ObjectMeta
-    spec: JobWorkerPoolSpec = Field(description="What the user asks for.")
-    status: JobWorkerPoolStatus | None = Field(default=None, description="What the controller reports.")
+    spec: JobWorkerPoolSpec = Field(description="The desired state, set by the user.")
+    status: JobWorkerPoolStatus | None = Field(
+        default=None, description="The observed state, reported by the controller."
+    )

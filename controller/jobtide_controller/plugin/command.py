@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"repeat every SECONDS (default: {WATCH_SECONDS:g})",
     )
-    parser = argparse.ArgumentParser(prog="kubectl jobtide", description="What Jobtide's pools do, and why.")
+    parser = argparse.ArgumentParser(prog="kubectl jobtide", description="Shows what Jobtide's pools do, and why.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     reason = commands.add_parser("why", parents=[common], help="why a pool has as many workers as it has")

@@ -17,7 +17,7 @@ def clock(moment: datetime) -> str:
 
 
 def is_known(status: JobWorkerPoolStatus) -> bool:
-    """Whether the totals are those of the last reading; without them, the details are older ones."""
+    """False if the last reading failed: the totals are unset then, and the details are older."""
     return status.pending is not None
 
 

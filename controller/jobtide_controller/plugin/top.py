@@ -1,4 +1,4 @@
-"""Depth per type and per tenant, of one or all pools, as last reported."""
+"""`top`: depth per type and per tenant, of one or all pools, as last reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Sequence[str]
 
 
 def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
-    """`namespaces`: whether pools of several are shown."""
+    """`namespaces`: show pools as namespace/name."""
     if not pools:
         return "no pools"
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
@@ -50,7 +50,7 @@ def _types(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
 
 
 def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
-    """Nobody is listed while the table can't be read: who was there then says nothing of now."""
+    """No rows while the table can't be read: the stored tenants are out of date then."""
     if not is_known(status):
         return
     for entry in status.tenants:
@@ -65,7 +65,7 @@ def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
 
 
 def _note(name: str, status: JobWorkerPoolStatus | None, now: float) -> str | None:
-    """What keeps a number from being what it looks like."""
+    """What a reader must know about the numbers of this pool."""
     if status is None or not status.conditions:
         return f"{name}: no controller has reported on it yet"
     if not is_known(status):

@@ -1,4 +1,4 @@
-"""Why a pool has as many workers as it has, from its status alone."""
+"""`why`: why a pool has as many workers as it has, from its status alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABEL_WIDTH = 10
 DECISIONS_SHOWN = 5
 TENANTS_SHOWN = 5
 
-# What a condition has when there is something to say about it.
+# The status of a condition that is shown as trouble.
 _TROUBLE = {
     "Ready": "False",
     "DatabaseReachable": "False",
@@ -46,7 +46,7 @@ def render(pool: JobWorkerPool, now: float) -> str:
 
 
 _UNREPORTED = (
-    "no controller has reported on this pool yet: see that one runs and watches this namespace, "
+    "no controller has reported on this pool yet: check that one runs and watches this namespace: "
     "kubectl get pods -A -l app.kubernetes.io/name=jobtide"
 )
 
@@ -66,8 +66,8 @@ def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
 def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
     read = status.last_read_time
     if not is_known(status):
-        yield "not known, and never taken for zero: the workers stay as they are"
-        yield "there was no reading yet" if read is None else f"the last reading is of {clock(read)}, {ago(read, now)}"
+        yield "not known, which does not count as zero: the workers stay as they are"
+        yield "no reading yet" if read is None else f"last reading: {clock(read)}, {ago(read, now)}"
         return
     shown = status.display
     scheduled = f" ({display.count(status.scheduled)} scheduled)" if status.scheduled else ""
@@ -95,7 +95,7 @@ def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
 
 
 def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequence[ClampStatus]]:
-    """The latest decision; of a controller that does not write it yet, the last one that changed something."""
+    """The latest decision; from an older controller, which does not store it, the last change."""
     if status.numbers or status.limits or not status.decisions:
         return status.numbers, status.limits
     return status.decisions[0].numbers, status.decisions[0].limited_by
@@ -122,17 +122,17 @@ def _limits(status: JobWorkerPoolStatus) -> list[str]:
 
 def _desired(status: JobWorkerPoolStatus) -> str:
     busy = f"{status.busy_replicas} busy" if is_known(status) else "busy not known"
-    wanted = _many(str(status.desired_replicas), "worker")
-    return f"{wanted}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
+    workers = _many(str(status.desired_replicas), "worker")
+    return f"{workers}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
 
 
 def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:
-    """Each cause once: what keeps a pool from being Ready is a condition of its own as well."""
-    told: set[tuple[str, str]] = set()
+    """Each cause once: the cause that makes Ready False is also a condition of its own."""
+    shown: set[tuple[str, str]] = set()
     for condition in conditions:
         cause = condition.reason, condition.message
-        if _TROUBLE.get(condition.type) == condition.status and cause not in told:
-            told.add(cause)
+        if _TROUBLE.get(condition.type) == condition.status and cause not in shown:
+            shown.add(cause)
             yield f"{condition.type}={condition.status} {condition.reason}: {condition.message}".rstrip(": ")
 
 
@@ -165,9 +165,9 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
         for entry in shown
     ]
     yield from aligned(rows) if rows else ()
-    rest = (status.tenants_total or 0) - len(shown)
-    if rest > 0:
-        yield f"and {rest} more"
+    more = (status.tenants_total or 0) - len(shown)
+    if more > 0:
+        yield f"and {more} more"
 
 
 def _many(number: str, what: str) -> str:
@@ -177,8 +177,5 @@ def _many(number: str, what: str) -> str:
 def _cap(entry: TenantStatus) -> str:
     if entry.max_concurrent is None:
         return ""
-    return (
-        f"at its cap of {entry.max_concurrent}"
-        if entry.processing >= entry.max_concurrent
-        else (f"cap {entry.max_concurrent}")
-    )
+    is_at_cap = entry.processing >= entry.max_concurrent
+    return f"at its cap of {entry.max_concurrent}" if is_at_cap else f"cap {entry.max_concurrent}"

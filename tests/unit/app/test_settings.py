@@ -70,7 +70,7 @@ def test_every_setting_is_read():
         ("JOBTIDE_NAMESPACES", "media,c_rm", '"c_rm" is no name of a namespace'),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_its_value_and_what_would_do(name, value, advice):
+def test_an_invalid_setting_is_named_with_its_value_and_valid_values(name, value, advice):
     with pytest.raises(SettingsError) as error:
         Settings.from_env({name: value})
     assert name in str(error.value)
@@ -78,5 +78,5 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_value_and_what_would_do
     assert advice in str(error.value)
 
 
-def test_a_slow_tick_alone_makes_the_longest_at_least_as_slow():
+def test_the_default_tick_max_is_at_least_tick_min():
     assert Settings.from_env({"JOBTIDE_TICK_MIN_SECONDS": "20"}).tick_max_seconds == 20

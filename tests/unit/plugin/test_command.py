@@ -152,7 +152,7 @@ def test_a_failure_shows_the_message_of_kubectl_and_what_to_do(kubectl, capsys, 
 
 
 @pytest.mark.parametrize(
-    ("output", "says"),
+    ("output", "error"),
     [
         pytest.param("No resources", "kubectl printed no JSON object: b'No resources'", id="text"),
         pytest.param("[]", "kubectl printed no JSON object: b'[]'", id="list"),
@@ -163,10 +163,10 @@ def test_a_failure_shows_the_message_of_kubectl_and_what_to_do(kubectl, capsys, 
         ),
     ],
 )
-def test_an_unexpected_answer_is_shown(kubectl, capsys, output, says):
+def test_an_unexpected_answer_is_shown(kubectl, capsys, output, error):
     kubectl.answers(output)
     assert main(["top"]) == 1
-    assert capsys.readouterr().err.startswith(f"kubectl jobtide: {says}")
+    assert capsys.readouterr().err.startswith(f"kubectl jobtide: {error}")
 
 
 def test_a_missing_kubectl_is_an_error_that_says_so(capsys, monkeypatch, tmp_path):
