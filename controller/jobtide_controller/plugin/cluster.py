@@ -1,4 +1,4 @@
-"""Reads pools with kubectl itself: contexts, logins, proxies and impersonation work as they do there."""
+"""Reads pools with kubectl itself, so contexts, logins, proxies and impersonation work as in kubectl."""
 
 from __future__ import annotations
 

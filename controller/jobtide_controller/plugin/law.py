@@ -1,4 +1,4 @@
-"""The scaling law with its numbers: to compute the printed expressions gives the number of workers."""
+"""The scaling law with its numbers: a reader can compute the number of workers from the printed expressions."""
 
 from __future__ import annotations
 

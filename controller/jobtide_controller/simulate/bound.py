@@ -1,7 +1,8 @@
 """The lowest number of worker-seconds that can start every job within the promise. A bound, not a plan.
 
-It knows all future jobs. It cuts time into busy stretches: the windows [due, due + promise + service] of the jobs,
-joined where they overlap. In any plan that keeps the promise, a job runs inside its own stretch. For each stretch:
+It assumes that all future jobs are known. It cuts time into busy stretches: the windows [due, due + promise + service]
+of the jobs, joined where they overlap. In any plan that keeps the promise, a job runs inside its own stretch. For each
+stretch:
 
 - Its jobs need `work / concurrency` seconds of ready workers, and a worker exists while the longest of them runs.
 - At least n workers are ready at one time: n = ceil(work / (concurrency * length)), because their mean can't be less;

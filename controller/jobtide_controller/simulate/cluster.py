@@ -108,7 +108,7 @@ class Cluster:
         return Reading(self.now, depths)
 
     def scale(self, replicas: int, order: Callable[[Worker], tuple[float, ...]]) -> None:
-        """Starts or stops workers until this many are not stopping; the lowest `order` stops first."""
+        """Starts or stops workers until this many are not stopping; the lowest by `order` stops first."""
         present = self.present
         for _ in range(replicas - len(present)):
             self._start()

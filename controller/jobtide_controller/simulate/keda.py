@@ -68,7 +68,7 @@ class Keda:
         cluster.reading()  # KEDA needs no reading, but only a reading drops the keys without jobs
         return self._desired
 
-    def order(self, worker: Worker) -> tuple[float, ...]:
+    def removal_order(self, worker: Worker) -> tuple[float, ...]:
         return (-worker.ready_at,)
 
     def skip_idle(self, cluster: Cluster) -> bool:

@@ -13,14 +13,7 @@ from jobtide_controller.simulate.run import Outcome, Sample
 WIDTH, PANEL_HEIGHT, GAP = 960, 220, 46
 LEFT, TOP, RIGHT, LEGEND_LINE = 64, 40, 16, 18
 POINTS_MAX = 480
-COLOURS = (
-    "#0b7285",
-    "#e8590c",
-    "#7048e8",
-    "#868e96",
-    "#2b8a3e",
-    "#c2255c",
-)  # distinguishable with colour blindness too
+COLOURS = ("#0b7285", "#e8590c", "#7048e8", "#868e96", "#2b8a3e", "#c2255c")  # safe for colour blindness
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 2")
 PROMISE = "#c92a2a"
 ROUND = (4, 8, 12, 16, 20, 24, 32, 40, 60, 80, 100)

@@ -123,7 +123,7 @@ def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_
     now, over_at = 0.0, None
     while now < trace.seconds + options.hopeless_seconds:
         cluster.advance(now)
-        cluster.scale(scaler.replicas(cluster, readable=trace.is_readable(now)), scaler.order)
+        cluster.scale(scaler.replicas(cluster, readable=trace.is_readable(now)), scaler.removal_order)
         samples.append(Sample(now, len(cluster.present), cluster.oldest_seconds))
         if cluster.is_over:
             over_at = now if over_at is None else over_at

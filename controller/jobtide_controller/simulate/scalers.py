@@ -24,7 +24,7 @@ class Scaler(Protocol):
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
         """The desired number of workers."""
 
-    def order(self, worker: Worker) -> tuple[float, ...]:
+    def removal_order(self, worker: Worker) -> tuple[float, ...]:
         """Sort key of the removal order: the lowest is removed first."""
 
     def skip_idle(self, cluster: Cluster) -> bool:
@@ -51,7 +51,7 @@ class Jobtide:
         self._history, self._replicas = decision.history, decision.replicas
         return decision.replicas
 
-    def order(self, worker: Worker) -> tuple[float, ...]:
+    def removal_order(self, worker: Worker) -> tuple[float, ...]:
         """As in decide/scale_down.py: idle before busy, the youngest first."""
         return (worker.running, -worker.created_at)
 

@@ -66,7 +66,7 @@ class _NeverSkipping:
     """A scaler that runs at every tick."""
 
     def __init__(self, scaler) -> None:
-        self.name, self.replicas, self.order = scaler.name, scaler.replicas, scaler.order
+        self.name, self.replicas, self.removal_order = scaler.name, scaler.replicas, scaler.removal_order
 
     def skip_idle(self, cluster) -> bool:
         return False
