@@ -60,7 +60,7 @@ def library_file(name: object) -> Path:
         raise Fail(f"file name {name!r}: expected text, such as json/decoder.py")
     path = (LIBRARY / name).resolve()
     if not path.is_relative_to(LIBRARY):
-        raise Fail(f"file name {name!r} is outside the library; name a file inside it, such as json/decoder.py")
+        raise Fail(f"file name {name!r} leads out of the library; name a file inside, such as json/decoder.py")
     if not path.is_file():
         raise Fail(f"there is no file {name!r} in the library; name an existing file, such as json/decoder.py")
     return path
