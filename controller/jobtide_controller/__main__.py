@@ -1,4 +1,4 @@
-"""The composition root: builds everything once, runs it, and ends it in order."""
+"""`python -m jobtide_controller`: reads the settings and runs the controller, or the simulator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jobtide_controller.app import run
 from jobtide_controller.settings import Settings, SettingsError
 from jobtide_controller.telemetry import logs
 
-# Most of what is allocated is parsed JSON, which has no cycles. Looking for some after every 700 objects, as Python
-# does, takes as long as parsing them.
+# Most allocated objects are parsed JSON, which has no cycles. Python's default, a search for cycles after every 700
+# objects, takes as long as the parsing.
 COLLECT_AFTER = (10_000, 20, 50)
 
 
@@ -33,7 +33,7 @@ def main() -> int:
     try:
         return asyncio.run(run(settings))
     except ConfigException as error:
-        print(f"jobtide-controller: no way to the API server: {error}", file=sys.stderr)  # noqa: T201 - for a person
+        print(f"jobtide-controller: no configuration for the API server: {error}", file=sys.stderr)  # noqa: T201 - it ends here
         return 2
 
 

@@ -1,126 +1,117 @@
-"""The controller's settings: environment variables, read and checked once at the start."""
+"""The controller's settings: environment variables JOBTIDE_*, read and checked once at the start.
+
+The chart's schema is generated from `ChartSettings`: names, types, bounds, defaults and descriptions exist here only.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ValidationInfo
 
 from jobtide_controller.telemetry.logs import LogFormat
 
-Value = TypeVar("Value")
+PREFIX = "JOBTIDE_"
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+ConnectionBudget = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]  # strict: true and "40" are no numbers
 
 
 class SettingsError(ValueError):
-    """A setting can't be used; the message names the variable, its value and what would do."""
+    """A setting can't be used; the message names the variable, its value and what to use instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Defaults are those of the chart."""
+def _names(value: Any) -> Any:
+    """`media, crm,media` -> media and crm."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, value.split(","))))) if isinstance(value, str) else value
 
-    databases_dir: Path = Path("/var/run/jobtide/databases")
-    namespaces: tuple[str, ...] = ()  # empty: all
-    namespace: str = "default"  # our own, where the Lease lies
-    pod_name: str = "jobtide"  # whose name is in the Lease
-    lease_name: str = "jobtide"
-    http_port: int = 8080  # 0: any free port
-    log_level: str = "INFO"
-    log_format: LogFormat = "json"
-    tick_min_seconds: float = 0.2
-    tick_max_seconds: float = 5.0
-    read_timeout_seconds: float = 5.0
-    resync_seconds: float = 300.0
-    depth_cap: int = 10_000  # rows counted per type and tenant
-    connection_budgets: Mapping[str, int] = field(default_factory=dict)  # by database; for the workers of all pools
+
+def _parsed(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class ChartSettings(BaseModel):
+    """The settings that a user of the chart may choose."""
+
+    model_config = ConfigDict(frozen=True)
+
+    log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field("INFO", description="Lowest level logged.")
+    log_format: Annotated[LogFormat, BeforeValidator(str.lower)] = Field("json", description="Format of a log line.")
+    tick_min_seconds: float = Field(
+        0.2, ge=0.05, le=60, description="Shortest pause between two readings of a database, in seconds."
+    )
+    tick_max_seconds: float = Field(
+        default_factory=lambda valid: max(5.0, valid["tick_min_seconds"]),
+        ge=0.05,
+        le=600,
+        description="Longest pause between two readings of a database, in seconds; at least tickMinSeconds.",
+    )
+    read_timeout_seconds: float = Field(
+        5.0, ge=0.1, le=60, description="Seconds after which a reading counts as failed, which holds the fleet."
+    )
+    resync_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="Seconds between two full lists, which repair missed watch events."
+    )
+    depth_cap: int = Field(10_000, ge=50, le=10_000_000, description="Rows counted at most per type and tenant.")
+
+    @field_validator("tick_max_seconds")
+    @classmethod
+    def _not_below_tick_min(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("tick_min_seconds", 0)
+        if value < least:
+            raise ValueError(f"at least {least:g}, the value of {PREFIX}TICK_MIN_SECONDS")
+        return value
+
+
+class Settings(ChartSettings):
+    """All settings. `Settings()` has the defaults."""
+
+    databases_dir: Path = Field(Path("/var/run/jobtide/databases"), description="One folder per database, with url.")
+    namespaces: Annotated[tuple[Namespace, ...], BeforeValidator(_names)] = Field((), description="Empty: all.")
+    namespace: str = Field("default", description="The controller's own namespace, where its Lease is.")
+    pod_name: str = Field("jobtide", description="The leader's name in the Lease.")
+    lease_name: str = Field("jobtide", description="Name of the Lease.")
+    http_port: int = Field(8080, ge=0, le=65_535, description="Port of /healthz, /readyz and /metrics; 0: any free.")
+    connection_budgets: Annotated[dict[str, ConnectionBudget], BeforeValidator(_parsed)] = Field(
+        {}, description="By database: connections of the workers of all pools together."
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Raises SettingsError at the first variable that can't be used. Empty is unset."""
-        read = _Environment(env)
-        default = cls()
-        tick_min = read.seconds("JOBTIDE_TICK_MIN_SECONDS", default.tick_min_seconds, least=0.05, most=60)
-        return cls(
-            databases_dir=Path(read.text("JOBTIDE_DATABASES_DIR", str(default.databases_dir))),
-            namespaces=read.namespaces("JOBTIDE_NAMESPACES"),
-            namespace=read.text("JOBTIDE_NAMESPACE", default.namespace),
-            pod_name=read.text("JOBTIDE_POD_NAME", default.pod_name),
-            lease_name=read.text("JOBTIDE_LEASE_NAME", default.lease_name),
-            http_port=read.whole("JOBTIDE_HTTP_PORT", default.http_port, least=0, most=65_535),
-            log_level=read.choice("JOBTIDE_LOG_LEVEL", default.log_level, _LEVELS, str.upper),
-            log_format=cast("LogFormat", read.choice("JOBTIDE_LOG_FORMAT", "json", ("json", "text"), str.lower)),
-            tick_min_seconds=tick_min,
-            tick_max_seconds=read.seconds(
-                "JOBTIDE_TICK_MAX_SECONDS", max(default.tick_max_seconds, tick_min), least=tick_min, most=600
-            ),
-            read_timeout_seconds=read.seconds(
-                "JOBTIDE_READ_TIMEOUT_SECONDS", default.read_timeout_seconds, least=0.1, most=60
-            ),
-            resync_seconds=read.seconds("JOBTIDE_RESYNC_SECONDS", default.resync_seconds, least=1, most=86_400),
-            depth_cap=read.whole("JOBTIDE_DEPTH_CAP", default.depth_cap, least=50, most=10_000_000),
-            connection_budgets=read.numbers("JOBTIDE_CONNECTION_BUDGETS", least=2, most=1_000_000),
-        )
-
-
-class _Environment:
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-
-    def text(self, name: str, default: str) -> str:
-        return self._env.get(name, "").strip() or default
-
-    def choice(self, name: str, default: str, choices: tuple[str, ...], normal: Callable[[str], str]) -> str:
-        value = self.text(name, default)
-        if normal(value) not in choices:
-            raise SettingsError(f'{name} is "{value}": use {", ".join(choices)}')
-        return normal(value)
-
-    def namespaces(self, name: str) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(part.strip() for part in self.text(name, "").split(",") if part.strip()))
-        for namespace in found:
-            if not _NAMESPACE.fullmatch(namespace):
-                raise SettingsError(
-                    f'{name} has "{namespace}", which is no name of a namespace: '
-                    "use names separated by commas, or leave it empty for all"
-                )
-        return found
-
-    def numbers(self, name: str, *, least: int, most: int) -> dict[str, int]:
-        """A JSON object of whole numbers."""
-        text = self.text(name, "{}")
-        wanted = f'use a JSON object of whole numbers from {least} to {most}, such as {{"main": 40}}'
+        texts = {name: env.get(_variable(name), "").strip() for name in cls.model_fields}
+        texts = {name: text for name, text in texts.items() if text}
         try:
-            found = json.loads(text)
-        except ValueError:
-            raise SettingsError(f"{name} is {text}: {wanted}") from None
-        # A bool is an int to Python, and nobody means one.
-        if not isinstance(found, dict) or not all(type(n) is int and least <= n <= most for n in found.values()):
-            raise SettingsError(f"{name} is {text}: {wanted}")
-        return found
+            return cls.model_validate(texts)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            name = str(wrong["loc"][0])
+            raise SettingsError(f'{_variable(name)} is "{texts[name]}": use {_advice(name, wrong)}') from None
 
-    def whole(self, name: str, default: int, *, least: int, most: int) -> int:
-        return self._number(name, default, int, "a whole number", (least, most))
 
-    def seconds(self, name: str, default: float, *, least: float, most: float) -> float:
-        return self._number(name, default, float, "a number of seconds", (least, most))
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
 
-    def _number(
-        self, name: str, default: Value, convert: Callable[[str], Value], what: str, bounds: tuple[float, float]
-    ) -> Value:
-        text = self.text(name, "")
-        if not text:
-            return default
-        wanted = f"use {what} from {bounds[0]:g} to {bounds[1]:g}"
-        try:
-            value = convert(text)
-        except ValueError:
-            raise SettingsError(f'{name} is "{text}": {wanted}') from None
-        if not bounds[0] <= cast("float", value) <= bounds[1]:
-            raise SettingsError(f"{name} is {text}: {wanted}")
-        return value
+
+def _advice(name: str, wrong: ErrorDetails) -> str:
+    schema = Settings.model_json_schema()["properties"][name]
+    match schema:
+        case _ if name == "namespaces":
+            return f'names separated by commas, or leave it empty for all; "{wrong["input"]}" is no name of a namespace'
+        case {"additionalProperties": {"minimum": least, "maximum": most}}:
+            return f'a JSON object of whole numbers from {least} to {most}, such as {{"main": 40}}'
+        case {"enum": choices}:
+            return "one of " + ", ".join(choices)
+        case _ if wrong["type"] == "value_error":
+            return str(wrong["ctx"]["error"])
+        case {"type": kind, "minimum": least, "maximum": most}:
+            what = "a whole number" if kind == "integer" else "a number of seconds"
+            return f"{what} from {least} to {most}"
+        case _:
+            return wrong["msg"]

@@ -16,7 +16,8 @@ from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
 from dev.chaos.trouble import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.workload import FAILING, POOL_OF, ChaosJob
-from dev.machine.text import percentile, table
+from dev.machine.text import percentile
+from jobtide.commands.table import aligned
 
 SHOWN_VIOLATIONS = 20
 
@@ -72,7 +73,7 @@ class Account:
 
     def text(self) -> str:
         """For people."""
-        return "\n\n".join("\n".join(table(lines)) for lines in (self._faults(), self._pool_lines()))
+        return "\n\n".join("\n".join(aligned(lines)) for lines in (self._faults(), self._pool_lines()))
 
     def _faults(self) -> list[tuple[str, ...]]:
         headings = ("fault", "struck", "lasted", "to the next claim")

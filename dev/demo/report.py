@@ -7,8 +7,9 @@ from uuid import UUID
 
 from dev.demo.verify import Verdict
 from dev.demo.workload import DemoJob
-from dev.machine.text import percentile, table
+from dev.machine.text import percentile
 from dev.stage.job_table import Row
+from jobtide.commands.table import aligned
 
 SHOWN_FINDINGS = 10
 HEADINGS = ("jobs", "completed", "failed", "wait p50", "wait p99")
@@ -18,7 +19,7 @@ def account(jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], names: Mapping[UU
     """Two tables; a wait is from the insert to the first claim."""
     by_type = _lines(jobs, rows, lambda job: job.type)
     by_tenant = _lines(jobs, rows, lambda job: names[job.tenant_id])
-    return "\n".join([*table((("type", *HEADINGS), *by_type)), "", *table((("tenant", *HEADINGS), *by_tenant))])
+    return "\n".join([*aligned((("type", *HEADINGS), *by_type)), "", *aligned((("tenant", *HEADINGS), *by_tenant))])
 
 
 def findings(verdict: Verdict) -> list[str]:

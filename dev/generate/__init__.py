@@ -1,7 +1,7 @@
-"""Everything in the repository that is written by a program: what it is called and what makes it.
+"""The generated files of the repository: their paths and generators.
 
 A generator is a function without arguments that returns the whole text of its file. To add one, add a line to
-GENERATORS. The files are committed; `python -m dev.generate --check` fails when one of them is stale.
+GENERATORS. The files are committed; `python -m dev.generate --check` fails if one of them is out of date.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m dev.generate` writes every generated file; `--check` shows what is stale and fails."""
+"""`python -m dev.generate` writes every generated file; `--check` prints differences and fails if there are any."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; print differences and exit with 1")
     check = parser.parse_args().check
-    stale = [path for path, render in GENERATORS.items() if not _settle(path, render(), check=check)]
+    stale = [path for path, render in GENERATORS.items() if not _is_current(path, render(), check=check)]
     if check and stale:
-        print(f"stale: {', '.join(stale)}. Run `make generate` and commit the result.", file=sys.stderr)
+        print(f"out of date: {', '.join(stale)}. Run `make generate` and commit the result.", file=sys.stderr)
         return 1
     return 0
 
 
-def _settle(path: str, text: str, *, check: bool) -> bool:
-    """Whether the file was up to date; brings it up to date unless it is only checked."""
+def _is_current(path: str, text: str, *, check: bool) -> bool:
+    """False if the file was out of date; it is then written, or with `check` its difference printed."""
     file = ROOT / path
     before = file.read_text() if file.exists() else ""
     if before == text:

@@ -23,7 +23,7 @@ def chart_template() -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors and aliases, which reviewers and some tools stumble over; lists indented."""
+    """Without anchors and aliases, which some tools do not support; with indented lists."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data

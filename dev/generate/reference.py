@@ -10,7 +10,7 @@ from jobtide_controller.api.crd import COLUMNS, crd
 _INTRO = """\
 # JobWorkerPool: every field
 
-Generated from the resource's models by `make generate`; `kubectl explain jwp.spec` says the same.
+Generated from the resource's models by `make generate`; `kubectl explain jwp.spec` shows the same.
 """
 
 
@@ -24,7 +24,7 @@ def render() -> str:
 
 
 def _table(schema: Mapping[str, Any], path: str) -> str:
-    lines = ["| field | type | default | limits | what it is |", "|---|---|---|---|---|"]
+    lines = ["| field | type | default | limits | meaning |", "|---|---|---|---|---|"]
     lines += [_row(field, value) for field, value in _fields(schema, path)]
     return "\n".join(lines) + "\n"
 
@@ -64,7 +64,7 @@ def _limits(schema: Mapping[str, Any]) -> str:
 
 
 def _columns() -> str:
-    lines = ["| column | from | what it is |", "|---|---|---|"]
+    lines = ["| column | from | meaning |", "|---|---|---|"]
     for column in COLUMNS:
         wide = " (`-o wide`)" if column.priority else ""
         lines.append(f"| {column.name.upper()}{wide} | `{column.path}` | {column.description} |")

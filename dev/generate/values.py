@@ -1,4 +1,4 @@
-"""The chart's values as a model: the one source of charts/jobtide/values.schema.json."""
+"""The chart's values as a model: the source of charts/jobtide/values.schema.json."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-# A volume is called database-<name>, and a volume's name has at most 63 characters.
+from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace
+
+# The volume has the name database-<name>; the name of a volume has at most 63 characters.
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
-Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -19,7 +20,7 @@ KubernetesObject = dict[str, Any]
 
 
 class _Section(BaseModel):
-    """A typo is an error: every section refuses keys that it does not know."""
+    """Every section refuses unknown keys: a typo is an error."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True, frozen=True)
 
@@ -27,10 +28,10 @@ class _Section(BaseModel):
 class Image(_Section):
     repository: str = Field("jobtide/controller", min_length=1, description="Image name without tag.")
     tag: str = Field("", description="Tag; empty: the chart's appVersion.")
-    digest: str = Field(
-        "", pattern=r"^(sha256:[0-9a-f]{64})?$", description="sha256:...; when set it decides, not the tag."
+    digest: str = Field("", pattern=r"^(sha256:[0-9a-f]{64})?$", description="sha256:...; if set, the tag is ignored.")
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="imagePullPolicy of Kubernetes."
     )
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="Kubernetes' own.")
 
 
 class ImagePullSecret(_Section):
@@ -38,12 +39,10 @@ class ImagePullSecret(_Section):
 
 
 class Database(_Section):
-    secret_name: SecretName = Field(description="Secret in the release's namespace; it may be made later.")
+    secret_name: SecretName = Field(description="Secret in the release's namespace; it may be created later.")
     key: SecretKey = Field("url", description="Key whose value is the connection URL.")
-    connection_budget: int | None = Field(
+    connection_budget: ConnectionBudget | None = Field(
         None,
-        ge=2,
-        le=1_000_000,
         description="Connections that the workers of all pools may hold together; a worker holds 2. Unset: no limit.",
     )
     ca_key: SecretKey | None = Field(
@@ -51,22 +50,8 @@ class Database(_Section):
     )
 
 
-class Settings(_Section):
-    """Only what is set reaches the controller: its defaults exist once, in its code."""
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = Field(None, description="Least level logged.")
-    log_format: Literal["json", "text"] | None = Field(None, description="Form of a log line.")
-    tick_min_seconds: float | None = Field(
-        None, ge=0.05, le=60, description="Shortest pause between two readings, in seconds."
-    )
-    tick_max_seconds: float | None = Field(
-        None, ge=0.05, le=600, description="Longest pause between two readings, in seconds; at least tickMinSeconds."
-    )
-    read_timeout_seconds: float | None = Field(
-        None, ge=0.1, le=60, description="Seconds after which a reading counts as failed, which holds the fleet."
-    )
-    resync_seconds: float | None = Field(None, ge=1, le=86_400, description="Seconds between two full lists.")
-    depth_cap: int | None = Field(None, ge=50, le=10_000_000, description="Rows counted per type and tenant.")
+class Settings(_Section, ChartSettings):
+    """Only what is set reaches the controller; a default shown here is the controller's own."""
 
 
 class Crds(_Section):
@@ -74,12 +59,12 @@ class Crds(_Section):
 
 
 class Rbac(_Section):
-    create: bool = Field(default=True, description="Make the roles that the controller needs.")
+    create: bool = Field(default=True, description="Create the roles that the controller needs.")
     aggregate: bool = Field(default=True, description="Add pools to the cluster's view, edit and admin roles.")
 
 
 class ServiceAccount(_Section):
-    create: bool = Field(default=True, description="Make a ServiceAccount.")
+    create: bool = Field(default=True, description="Create a ServiceAccount.")
     name: str = Field("", max_length=253, description="Its name; empty: the release's full name.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
@@ -92,17 +77,17 @@ class Resources(_Section):
 
 
 class PodDisruptionBudget(_Section):
-    enabled: bool = Field(default=True, description="Make one when there is more than one replica.")
-    max_unavailable: Annotated[int, Field(ge=1)] = Field(1, description="Pods that may be missing at once.")
+    enabled: bool = Field(default=True, description="Create one if there is more than one replica.")
+    max_unavailable: Annotated[int, Field(ge=1)] = Field(1, description="Pods that may be unavailable at once.")
 
 
 class MetricsService(_Section):
-    enabled: bool = Field(default=True, description="A Service for the HTTP port.")
+    enabled: bool = Field(default=True, description="Create a Service for the HTTP port.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Monitor(_Section):
-    enabled: bool = Field(default=False, description="Make it, where the Prometheus Operator's CRDs are installed.")
+    enabled: bool = Field(default=False, description="Create it if the Prometheus Operator's CRDs are installed.")
     interval_seconds: Annotated[int, Field(ge=1)] = Field(30, description="Seconds between two scrapes.")
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
 
@@ -130,18 +115,18 @@ class Notes(_Section):
 class Values(_Section):
     """Values of the Jobtide chart."""
 
-    replicas: Annotated[int, Field(ge=0, le=5)] = Field(1, description="Controllers; one acts, others wait.")
+    replicas: Annotated[int, Field(ge=0, le=5)] = Field(1, description="Controllers; one is active, the others wait.")
     image: Image = Field(Image(), description="The controller's image.")
     image_pull_secrets: list[ImagePullSecret] = Field([], description="Secrets for the image's registry.")
     name_override: str = Field("", max_length=63, description="Replaces the chart's name.")
-    fullname_override: str = Field("", max_length=63, description="Replaces the full name of the made objects.")
+    fullname_override: str = Field("", max_length=63, description="Replaces the full name of the created objects.")
     databases: dict[DatabaseName, Database] = Field(
         {"main": Database(secret_name="jobtide-db")},
         min_length=1,
-        description="Databases by the name that pools give in spec.database.",
+        description="Databases, by the name that pools use in spec.database.",
     )
     watch_namespaces: list[Namespace] = Field([], description="Namespaces to watch; empty: all.")
-    settings: Settings = Field(Settings(), description="The controller's settings.")
+    settings: Settings = Field(Settings(), description="The controller's settings.", json_schema_extra={"default": {}})
     http_port: Annotated[int, Field(ge=1024, le=65535)] = Field(
         8080, description="Port of /healthz, /readyz and /metrics."
     )
@@ -149,7 +134,9 @@ class Values(_Section):
     rbac: Rbac = Field(Rbac(), description="Roles.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="The controller's identity.")
     resources: Resources = Field(Resources(), description="Resources of the controller's container.")
-    termination_grace_period_seconds: Annotated[int, Field(ge=5)] = Field(15, description="SIGTERM to SIGKILL.")
+    termination_grace_period_seconds: Annotated[int, Field(ge=5)] = Field(
+        15, description="Seconds from SIGTERM to SIGKILL."
+    )
     pod_annotations: StringMap = Field({}, description="Annotations of the controller's pods.")
     pod_labels: StringMap = Field({}, description="Additional labels of the controller's pods.")
     node_selector: StringMap = Field({}, description="Labels of the nodes to run on.")
@@ -166,8 +153,8 @@ class Values(_Section):
     metrics: Metrics = Field(Metrics(), description="How metrics are scraped.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="A NetworkPolicy for the controller.")
     notes: Notes = Field(Notes(), description="The example pool in NOTES.txt.")
-    # Helm puts this key into the values of every subchart.
-    global_: dict[str, Any] = Field({}, alias="global", description="Helm's own: shared with other charts.")
+    # Helm adds this key to the values of every subchart.
+    global_: dict[str, Any] = Field({}, alias="global", description="Values that Helm shares between charts.")
 
 
 def render() -> str:
@@ -177,14 +164,14 @@ def render() -> str:
 
 
 def _plain(node: Any) -> Any:
-    """Pydantic's schema as Helm needs it: no titles, and `X or null` as X, since Helm drops nulls before the check."""
+    """Pydantic's schema as Helm needs it: no titles, and `X or null` as X, because Helm drops nulls first."""
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if not isinstance(node, dict):
         return node
     if {"type": "null"} in node.get("anyOf", ()):
-        (wanted,) = (option for option in node["anyOf"] if option != {"type": "null"})
-        node = {**wanted, **node, "anyOf": None}
+        (schema,) = (option for option in node["anyOf"] if option != {"type": "null"})
+        node = {**schema, **node, "anyOf": None}
     if "patternProperties" in node:
         node = {**node, "additionalProperties": False}
     return {

@@ -1,21 +1,9 @@
-"""New."""
+"""Statistics of what a demo or a benchmark measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-
-
-def table(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as they must be, the first to the left and numbers to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+from collections.abc import Iterable
 
 
 def percentile(values: Iterable[float], percent: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Two job types over real files: the sources of Python's standard library, which every Python image holds."""
+"""Two job types over real files: the sources of Python's standard library, which every Python image contains."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compress(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
     with tarfile.open(fileobj=archive, mode="w:bz2", format=tarfile.USTAR_FORMAT, compresslevel=9) as tar:
         for done, (name, path) in enumerate(sorted(files.items())):
             if ctx.cancelled:
-                raise Snooze(0)  # this worker stops or has lost the job: the next one starts it afresh
+                raise Snooze(0)  # this worker stops or lost its lease: the next worker runs the job from the start
             add_to(tar, name, path.read_bytes())
             ctx.progress(done / len(files), name)
     compressed = archive.getvalue()
@@ -55,19 +55,19 @@ def compress(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
 
 
 def library_file(name: object) -> Path:
-    """The file of this name under LIBRARY. Trying again can't mend a wrong name, so it fails the job at once."""
+    """The file of this name under LIBRARY. Raises Fail for a wrong name: a retry would not help."""
     if not isinstance(name, str) or not name:
         raise Fail(f"file name {name!r}: expected text, such as json/decoder.py")
     path = (LIBRARY / name).resolve()
     if not path.is_relative_to(LIBRARY):
         raise Fail(f"file name {name!r} leads out of the library; name a file inside, such as json/decoder.py")
     if not path.is_file():
-        raise Fail(f"there is no file {name!r} in the library; name one that is there, such as json/decoder.py")
+        raise Fail(f"there is no file {name!r} in the library; name an existing file, such as json/decoder.py")
     return path
 
 
 def add_to(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Nothing but name and content: no owner, mode or time that would differ between two machines."""
+    """Adds only name and content: owner, mode and time would differ between two machines."""
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""The chart on a real API server: admission, authorization and what is left behind."""
+"""The chart on a real API server: admission, authorization and uninstall."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Release:
         return done
 
     def may(self, *question):
-        """Whether the controller's account may do this, as the API server judges it."""
+        """True if the API server allows this to the controller's account."""
         command = ["kubectl", "auth", "can-i", *question, ACCOUNT]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         return done.stdout.strip() == "yes"
@@ -67,7 +67,7 @@ class Release:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An API server of this module's own: Helm refuses a CRD that somebody else has put on a shared one."""
+    """An API server for this module alone: Helm refuses a CRD that another client has applied to a shared one."""
     with control_plane(tmp_path_factory.mktemp("chart")) as server:
         path = f"{server.kubectl.parent}:{os.environ['PATH']}"
         environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PATH": path}
@@ -84,19 +84,19 @@ def release(environment, request):
     release.helm("uninstall", "tide", "--ignore-not-found")
 
 
-def test_a_restricted_namespace_takes_the_release_without_a_warning(release):
+def test_a_restricted_namespace_accepts_the_release_without_a_warning(release):
     assert "PodSecurity" not in release.upgrade("--set=replicas=2").stderr
 
 
-def test_the_pool_in_the_notes_is_accepted_word_for_word(release):
+def test_the_pool_in_the_notes_is_accepted_unchanged(release):
     assert "jobworkerpool.jobtide.dev/first-pool" in release.apply_pool_of_notes().stdout
 
 
-def test_the_api_server_grants_what_is_used_and_nothing_near_it(release):
+def test_the_api_server_grants_the_used_rights_and_no_similar_ones(release):
     assert {question: release.may(*question.split()) for question in RIGHTS} == RIGHTS
 
 
-def test_namespaced_mode_takes_every_right_elsewhere_away(release):
+def test_namespaced_mode_has_no_rights_in_other_namespaces(release):
     release.upgrade("--set=watchNamespaces={media}")
     assert release.may("list", "pods", "--namespace=media")
     assert not release.may("list", "pods", "--namespace=queue")

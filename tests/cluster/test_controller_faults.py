@@ -22,8 +22,8 @@ def watches(call: Call) -> bool:
 
 STEPS_DOWN = "not leading"
 TRIES_AGAIN = "failed, next try in"
-SEES_NOTHING = "the watch does not reach the API server"
-SEES_AGAIN = "the watch reaches the API server again"
+SEES_NOTHING = "watch can't reach the API server"
+SEES_AGAIN = "watch reaches the API server again"
 
 # The fault, and what the controller says of it.
 FAULTS = {

@@ -91,7 +91,7 @@ def test_jobs_of_a_deleted_worker_pod_are_returned(controller, kubectl, pool, in
     until(lambda: condition(kubectl, "Ready").get("status") == "True")
     kubectl("delete", "pod", "a", "--grace-period=0", "--force")
     until(lambda: jobs.execute("SELECT count(*) FROM job_queue WHERE status = 'pending'").fetchone() == (3,))
-    assert "given back" in running.words
+    assert "attempt not counted" in running.words
 
 
 def test_probes_and_metrics_are_served(controller, kubectl, pool):

@@ -19,6 +19,8 @@ from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.decide.scaling import decide
+from jobtide_controller.plugin import cluster
+from jobtide_controller.plugin.command import main
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
 
@@ -40,7 +42,7 @@ rules:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """kubectl with our plugin on its path, as somebody who may only look."""
+    """kubectl with our plugin on the PATH, as a user who may only view pools."""
 
     kubectl: Path
     kubeconfig: Path
@@ -49,7 +51,7 @@ class Viewer:
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "PATH": f"{self.plugins}:{os.environ['PATH']}",
+            "PATH": f"{self.plugins}:{self.kubectl.parent}:{os.environ['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
         }
         command = [str(self.kubectl), "jobtide", *arguments]
@@ -99,16 +101,16 @@ def _report(kubectl, depths) -> int:
     return decision.replicas
 
 
-def test_viewer_reads_why(kubectl, pool, viewer):
+def test_a_viewer_reads_why(kubectl, pool, viewer):
     kubectl.apply(pool(maxReplicas=5))
     replicas = _report(kubectl, DEPTHS)
-    told = viewer("why", "thumbs")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert f"\ndesired   {replicas} workers; " in told.stdout
-    assert "ColdStart  how long such jobs take is not known yet" in told.stdout
+    shown = viewer("why", "thumbs")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"\ndesired   {replicas} workers; " in shown.stdout
+    assert "ColdStart  how long such jobs take is not known yet" in shown.stdout
 
 
-def test_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
+def test_a_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
     kubectl.apply(pool())
     _report(kubectl, DEPTHS)
     lines = [line.split() for line in viewer("top").stdout.splitlines()]
@@ -116,32 +118,70 @@ def test_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
     assert ["thumbs", TENANT, "400", "92", "19s", "-"] in lines
 
 
-def test_pool_that_no_controller_knows_says_so(kubectl, pool, viewer):
+def test_a_pool_without_a_status_says_so(kubectl, pool, viewer):
     kubectl.apply(pool())
     assert "no controller has reported on this pool yet" in viewer("why", "thumbs").stdout
 
 
-def test_pool_that_is_not_there_names_those_that_are(kubectl, pool, viewer):
+def test_a_pool_that_does_not_exist_names_those_that_do(kubectl, pool, viewer):
     kubectl.apply(pool("video"))
-    told = viewer("why", "thumbs")
-    assert told.returncode == 1
-    assert told.stderr.startswith(f'kubectl jobtide: no pool "thumbs" in namespace {kubectl.namespace}: it has video\n')
+    shown = viewer("why", "thumbs")
+    assert shown.returncode == 1
+    assert shown.stderr == (
+        'Error from server (NotFound): jobworkerpools.jobtide.dev "thumbs" not found\n'
+        "kubectl jobtide: pools in this namespace: video; -n chooses another namespace\n"
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "scope"),
     [
-        pytest.param(["why", "thumbs", "-n", "default"], "no right to read pools in namespace default", id="elsewhere"),
-        pytest.param(["top", "-A"], "no right to read pools in any namespace", id="everywhere"),
+        pytest.param(["why", "thumbs", "-n", "default"], 'in the namespace "default"', id="elsewhere"),
+        pytest.param(["top", "-A"], "at the cluster scope", id="everywhere"),
     ],
 )
-def test_viewer_of_one_namespace_is_told_which_right_is_missing(viewer, arguments, says):
-    told = viewer(*arguments)
-    assert told.returncode == 1
-    assert told.stderr.startswith(f"kubectl jobtide: {says}: ask for the role `view` there")
+def test_a_viewer_of_one_namespace_sees_which_right_is_missing(viewer, arguments, scope):
+    shown = viewer(*arguments)
+    assert shown.returncode == 1
+    refusal, advice = shown.stderr.splitlines()
+    assert refusal.startswith("Error from server (Forbidden): ")
+    assert refusal.endswith(scope)
+    assert advice.startswith("kubectl jobtide: ask for the role `view`; ")
 
 
-def test_whoever_may_look_everywhere_sees_all_namespaces(kubectl, pool, viewer_of, anywhere):
+@pytest.mark.parametrize(
+    ("change", "message", "advice"),
+    [
+        pytest.param(
+            {"server": "http://127.0.0.1:1", "certificate-authority-data": None},
+            "The connection to the server 127.0.0.1:1 was refused",
+            "check the network, KUBECONFIG and --context",
+            id="unreachable",
+        ),
+        pytest.param({}, "You must be logged in to the server", "log in again, or choose another", id="not-logged-in"),
+    ],
+)
+def test_a_kubeconfig_that_does_not_work_shows_the_message_of_kubectl(viewer, change, message, advice):
+    configuration = yaml.safe_load(viewer.kubeconfig.read_text())
+    configuration["clusters"][0]["cluster"] |= change
+    configuration["users"][0]["user"] = {"token": "expired"}
+    viewer.kubeconfig.write_text(yaml.safe_dump(configuration))
+    shown = viewer("top")
+    assert shown.returncode == 1
+    assert message in shown.stderr
+    assert shown.stderr.splitlines()[-1].startswith(f"kubectl jobtide: {advice}")
+
+
+def test_a_resource_that_the_cluster_does_not_have_means_that_jobtide_is_not_installed(plane, capfd, monkeypatch):
+    monkeypatch.setattr(cluster, "RESOURCE", "jobworkerpools.v9.jobtide.dev")
+    monkeypatch.setenv("PATH", f"{plane.kubectl.parent}:{os.environ['PATH']}")
+    assert main(["top", "--kubeconfig", str(plane.kubeconfig)]) == 1
+    message, advice = capfd.readouterr().err.splitlines()
+    assert "doesn't have a resource type" in message
+    assert advice == "kubectl jobtide: install Jobtide with its chart, or choose another cluster with --context"
+
+
+def test_a_viewer_of_the_cluster_sees_all_namespaces(kubectl, pool, viewer_of, anywhere):
     kubectl.apply(pool())
     _report(kubectl, DEPTHS)
     viewer = viewer_of(kubectl.namespace)

@@ -12,7 +12,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Cluster-wide objects carry the namespace: two releases of one name must not fight over a ClusterRole. */ -}}
+{{- /* Names of cluster-wide objects contain the namespace: two releases with one name must not share a ClusterRole. */ -}}
 {{- define "jobtide.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "jobtide.fullname" .) }}
 {{- end }}
@@ -54,7 +54,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* {"main":40} of the databases that have one; nothing where none has. */ -}}
+{{- /* {"main":40} for the databases with a budget; empty if none has one. */ -}}
 {{- define "jobtide.connectionBudgets" -}}
 {{- $budgets := dict }}
 {{- range $name, $database := .Values.databases }}

@@ -1,4 +1,4 @@
-"""The common ground of the resource's models: frozen, camelCase outside, snake_case inside."""
+"""Base class of the resource's models (frozen, camelCase outside, snake_case inside), and the name of a pool."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """One object of the resource.
 
-    Unknown fields are ignored here: refusing them is the API server's part, and an object written by a newer
-    release must not stop the controller of an older one.
+    Unknown fields are ignored: the API server refuses them, and an object written by a newer release must not stop
+    the controller of an older one.
     """
 
     model_config = ConfigDict(
@@ -24,12 +24,12 @@ class Model(BaseModel):
     )
 
     def as_object(self) -> dict[str, Any]:
-        """What Kubernetes stores: camelCase, unset fields left out."""
+        """As Kubernetes stores it: camelCase, without unset fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class PoolRef(NamedTuple):
-    """Which pool, as a person writes it."""
+    """Namespace and name of a pool; as text `namespace/name`."""
 
     namespace: str
     name: str

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made from the pydantic models: `python -m dev.generate` writes it."""
+"""Builds the CustomResourceDefinition from the pydantic models; `python -m dev.generate` writes it to files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """One column of `kubectl get jwp`; priority 1 shows with -o wide."""
+    """One column of `kubectl get jwp`; priority 1 is shown with -o wide."""
 
     name: str
     type: str
@@ -24,23 +24,23 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("Pending", "string", ".status.display.pending", "Jobs that wait"),
+    Column("Pending", "string", ".status.display.pending", "Waiting jobs"),
     Column("Oldest", "string", ".status.display.oldest", "How long the oldest due job has waited"),
     Column("Busy", "string", ".status.display.busy", "Workers that run at least one job"),
-    Column("Desired", "integer", ".status.desiredReplicas", "Workers that the controller asks for"),
+    Column("Desired", "integer", ".status.desiredReplicas", "Desired workers"),
     Column("Ready", "integer", ".status.readyReplicas", "Workers that are ready"),
     Column("Reason", "string", ".status.reason", "The state of the pool in one word"),
-    Column("Min", "integer", ".spec.minReplicas", "Workers that always run", 1),
-    Column("Max", "integer", ".spec.maxReplicas", "Workers at most", 1),
-    Column("Processing", "string", ".status.display.processing", "Jobs that run", 1),
+    Column("Min", "integer", ".spec.minReplicas", "Minimum number of workers", 1),
+    Column("Max", "integer", ".spec.maxReplicas", "Maximum number of workers", 1),
+    Column("Processing", "string", ".status.display.processing", "Running jobs", 1),
     Column("Tenants", "string", ".status.display.tenants", "Tenants with jobs that wait or run", 1),
-    Column("Limited-By", "string", ".status.display.limitedBy", "What limits the number of workers", 1),
-    Column("Age", "date", ".metadata.creationTimestamp", "Time since the pool was made"),
+    Column("Limited-By", "string", ".status.display.limitedBy", "Limits of the number of workers", 1),
+    Column("Age", "date", ".metadata.creationTimestamp", "Time since the pool was created"),
 )
 
 
 def crd() -> dict[str, Any]:
-    """The whole object, as `kubectl apply` takes it."""
+    """The whole object, for `kubectl apply`."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -62,7 +62,7 @@ def crd() -> dict[str, Any]:
 
 
 def structural(schema: Mapping[str, Any]) -> Schema:
-    """A pydantic JSON schema as Kubernetes wants it: no references, no nulls, no titles, defaults that nest."""
+    """A pydantic JSON schema in Kubernetes' structural form: no references, nulls or titles; nested defaults."""
     return _structural(schema, definitions=schema.get("$defs", {}))
 
 
@@ -86,20 +86,20 @@ def _version() -> dict[str, Any]:
 
 def _root() -> Schema:
     spec = structural(JobWorkerPoolSpec.model_json_schema())
-    # Without defaults: the API server must not fill in a status that nobody has written yet.
+    # Without defaults: the API server must not fill in a status before a controller writes one.
     status = _without_defaults(structural(JobWorkerPoolStatus.model_json_schema()))
     return {
         "type": "object",
-        "description": "A group of worker pods that does the jobs of some types, as many as the promised waiting "
-        "time needs.",
+        "description": "A group of worker pods that run the jobs of some types; their number follows from the promised "
+        "waiting time.",
         "required": ["spec"],
         **rules.POOL,
         "properties": {
             "apiVersion": {"type": "string", "description": "jobtide.dev/v1alpha1."},
             "kind": {"type": "string", "description": "JobWorkerPool."},
             "metadata": {"type": "object"},
-            "spec": {**spec, "description": "What the user asks for. Required.", **rules.SPEC},
-            "status": {**status, "description": "What the controller reports."},
+            "spec": {**spec, "description": "The desired state, set by the user. Required.", **rules.SPEC},
+            "status": {**status, "description": "The observed state, reported by the controller."},
         },
     }
 
@@ -135,7 +135,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) ->
 
 
 def _inlined(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Mapping[str, Any]:
-    """The schema with what it refers to in it; its own words (description, default) win."""
+    """The schema with its references inlined; its own description and default override theirs."""
     own = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf", "allOf")}
     parts = [part for part in schema.get("anyOf", schema.get("allOf", ())) if part.get("type") != "null"]
     if "$ref" in schema:

@@ -1,7 +1,7 @@
-"""Validation rules of the CRD, evaluated by the API server (CEL): a bad object is refused at apply.
+"""Validation rules of the CRD in CEL, evaluated by the API server: it refuses an invalid object at apply.
 
-Each message says which field, which value, and what to write instead. No webhook: a webhook is one more thing
-that can be down when somebody needs to change a pool.
+Each message says which field, which value, and what to write instead. There is no webhook: a user could change no
+pool while it is down.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ import re
 from typing import Any
 
 NAME_MAX_LENGTH = 39
-"""`<pool>-worker-<10 of template hash>-<5 random>` is a pod's name, cut beyond 63 characters."""
+"""`<pool>-worker-<10 of template hash>-<5 random>` is the name of a pod, which is cut after 63 characters."""
 
 DRAIN_MARGIN_SECONDS = 10
-"""What the worker needs after its drain: to give back its jobs, and for the kubelet to notice."""
+"""Time after the drain: the worker requeues its jobs and exits, and the kubelet notices."""
 
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
-def rule(expression: str, says: str, *values: str) -> dict[str, str]:
-    """One CEL rule; `values` are CEL expressions that fill the %d and %s of its message, all in parentheses.
+def rule(expression: str, message: str, *values: str) -> dict[str, str]:
+    """One CEL rule. `values` are CEL expressions for the %d and %s of the message, which are all in parentheses.
 
-    format() and not string concatenation: the API server estimates the latter's cost from the longest strings
-    that it can imagine, and refuses the CRD.
+    It uses format(): the API server estimates the cost of string concatenation from the longest possible strings,
+    and would refuse the CRD.
     """
     if not values:
-        return {"rule": expression, "message": says}
-    plain = re.sub(r" \([^()]*%[ds][^()]*\)", "", says)  # what is shown should the values not be at hand
+        return {"rule": expression, "message": message}
+    plain = re.sub(r" \([^()]*%[ds][^()]*\)", "", message)  # shown if messageExpression fails
     return {
         "rule": expression,
         "message": plain,
-        "messageExpression": f'"{says}".format([{", ".join(values)}])',
+        "messageExpression": f'"{message}".format([{", ".join(values)}])',
     }
 
 
@@ -42,7 +42,7 @@ POOL = validations(
     rule(
         f"size(self.metadata.name) <= {NAME_MAX_LENGTH}",
         "metadata.name ('%s', %d characters) is too long; "
-        f"use at most {NAME_MAX_LENGTH}, so that the names of its pods fit",
+        f"use at most {NAME_MAX_LENGTH}, or the names of its pods are too long",
         "self.metadata.name",
         "size(self.metadata.name)",
     ),
@@ -67,7 +67,7 @@ SPEC = validations(
         "self.maxWaitSeconds",
         "self.jobsPerWorker",
     ),
-    # Here and not on retry itself: its default is {}, which the API server judges before it fills in the fields.
+    # Here and not on retry itself: its default is {}, which the API server validates before it fills in the fields.
     rule(
         "self.retry.baseSeconds <= self.retry.maxSeconds",
         "retry.maxSeconds (%d) must be >= retry.baseSeconds (%d); raise maxSeconds or lower baseSeconds",
@@ -83,7 +83,7 @@ SPEC = validations(
         "!has(self.template.spec.terminationGracePeriodSeconds) || "
         f"self.template.spec.terminationGracePeriodSeconds >= self.drainSeconds + {DRAIN_MARGIN_SECONDS}",
         "template: terminationGracePeriodSeconds (%d) must exceed drainSeconds (%d) "
-        f"by {DRAIN_MARGIN_SECONDS} s; leave it out and it is set for you",
+        f"by {DRAIN_MARGIN_SECONDS} s; leave it out to get the right value",
         "self.template.spec.terminationGracePeriodSeconds",
         "self.drainSeconds",
     ),
@@ -111,7 +111,7 @@ DATABASE = validations(
 TENANT_OVERRIDES = validations(
     rule(
         f"self.all(tenant, tenant.matches('{_UUID}'))",
-        "tenants.overrides ('%s') must have tenant ids as keys: lower-case UUIDs, as job_queue prints them",
+        "tenants.overrides ('%s') must have tenant ids as keys: lower-case UUIDs, as in job_queue.tenant_id",
         f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{_UUID}'))[0]",
     ),
 )

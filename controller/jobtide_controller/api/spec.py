@@ -1,4 +1,4 @@
-"""What the user asks for: the spec of a JobWorkerPool. Each description becomes `kubectl explain`."""
+"""The spec of a JobWorkerPool. `kubectl explain` shows each description."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JobType = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=r
 
 
 class OnAllFailing(StrEnum):
-    """What to do while every attempt fails."""
+    """Scaling while every attempt fails."""
 
     SCALE = "Scale"
     HOLD = "Hold"
@@ -30,14 +30,14 @@ class Tenants(Model):
         default=None,
         ge=1,
         le=100_000,
-        description="Jobs that one tenant may have running at once in this pool. Unset: no limit. Example: 16.",
+        description="Jobs that one tenant may run at once in this pool. Unset: no limit. Example: 16.",
     )
     overrides: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(
         default_factory=dict,
         max_length=200,
         json_schema_extra=rules.TENANT_OVERRIDES,
-        description="Jobs at once for single tenants, instead of maxConcurrent: tenant id (UUID) to number of "
-        "jobs. Default: none.",
+        description="Limits for single tenants, instead of maxConcurrent: tenant id (UUID) to number of jobs. "
+        "Default: none.",
     )
 
     def cap_of(self, tenant_id: str) -> int | None:
@@ -50,9 +50,8 @@ class ScaleDown(Model):
         default=None,
         ge=0,
         le=3_600,
-        description="Seconds that a lower number of workers must have been enough before workers are "
-        "removed. "
-        "Unset: learned, twice the time a worker takes to start, between 10 and 60 seconds.",
+        description="Seconds that fewer workers must have been enough before workers are removed. Unset: twice the "
+        "learned start time of a worker, between 10 and 60 seconds.",
     )
 
 
@@ -61,19 +60,20 @@ class Retry(Model):
         default=5,
         ge=1,
         le=1_000,
-        description="Attempts a job gets before it ends as failed, unless its handler says otherwise. Default: 5.",
+        description="Attempts of a job before it ends as failed, unless its handler decides otherwise. Default: 5.",
     )
     base_seconds: int = Field(
         default=2,
         ge=1,
         le=DAY_SECONDS,
-        description="Seconds before the second attempt; doubled for each further one, half of it random. Default: 2.",
+        description="Seconds before the second attempt; doubled for each further attempt, half of it random. Default: "
+        "2.",
     )
     max_seconds: int = Field(
         default=3_600,
         ge=1,
         le=30 * DAY_SECONDS,
-        description="Seconds between two attempts at most. Default: 3600.",
+        description="Maximum seconds between two attempts. Default: 3600.",
     )
 
 
@@ -95,14 +95,13 @@ class DatabaseSecret(Model):
 
 
 class JobWorkerPoolSpec(Model):
-    """How one group of worker pods is run."""
+    """The desired state of one group of worker pods."""
 
     types: tuple[JobType, ...] = Field(
         min_length=1,
         max_length=64,
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Values of job_queue.type that these workers handle, matched exactly. Required, at "
-        "least one. "
+        description="Values of job_queue.type that these workers handle, matched exactly. Required, at least one. "
         "Example: [thumbs, video.ingest].",
     )
     database: str = Field(
@@ -111,45 +110,42 @@ class JobWorkerPoolSpec(Model):
         max_length=63,
         pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         json_schema_extra=rules.DATABASE,
-        description="Database that holds the job_queue table: one of the names under `databases` in the "
-        "chart's "
-        "values. Cannot be changed. Default: main.",
+        description="Database with the job_queue table: one of the names under `databases` in the chart's values. "
+        "Cannot be changed. Default: main.",
     )
     max_wait_seconds: int | None = Field(
         default=None,
         ge=1,
         le=DAY_SECONDS,
-        description="The promise: seconds that a job may be due before a worker starts it. The number of "
-        "workers "
-        f"follows from it and from how long jobs are seen to take. Default: {DEFAULT_MAX_WAIT_SECONDS}, "
-        f"unless "
+        description="The promise: seconds that a job may be due before a worker starts it. The number of workers "
+        f"follows from the promise and from the learned duration of jobs. Default: {DEFAULT_MAX_WAIT_SECONDS}, unless "
         "jobsPerWorker is set.",
     )
     jobs_per_worker: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
-        description="The simple alternative to maxWaitSeconds: one worker for each so many jobs, waiting and "
-        "running. Unset: maxWaitSeconds decides.",
+        description="Waiting and running jobs per worker: the simple alternative to maxWaitSeconds. Unset: "
+        "maxWaitSeconds decides.",
     )
     min_replicas: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Workers that always run, even with nothing to do. Default: 0.",
+        description="Minimum number of workers, even without jobs. Default: 0.",
     )
     max_replicas: int = Field(
         default=10,
         ge=1,
         le=10_000,
-        description="Workers at most. Default: 10.",
+        description="Maximum number of workers. Default: 10.",
     )
     replicas: int | None = Field(
         default=None,
         ge=0,
         le=10_000,
-        description="Pins the number of workers, as `kubectl scale` does; nothing is scaled until it is removed "
-        "again. Unset: automatic.",
+        description="Fixed number of workers, as set by `kubectl scale`; there is no automatic scaling until it is "
+        "removed. Unset: automatic.",
     )
     concurrency: int = Field(
         default=4,
@@ -159,7 +155,7 @@ class JobWorkerPoolSpec(Model):
     )
     tenants: Tenants = Field(
         default=Tenants(),
-        description="Limits of jobs running at once per tenant. Default: none.",
+        description="Limits of running jobs per tenant. Default: none.",
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
@@ -169,41 +165,39 @@ class JobWorkerPoolSpec(Model):
         default=600,
         ge=0,
         le=7 * DAY_SECONDS,
-        description="Seconds that a stopping worker has to finish its jobs before it gives them back to the "
-        "queue. "
-        "It exits as soon as they are done. Default: 600.",
+        description="Seconds that a stopping worker has to finish its jobs before it returns them to the queue. It "
+        "exits as soon as they are done. Default: 600.",
     )
     retry: Retry = Field(
         default=Retry(),
-        description="When a failed job is tried again. Default: 5 attempts, 2 to 3600 seconds apart.",
+        description="Retries of failed attempts. Default: 5 attempts, 2 to 3600 seconds apart.",
     )
     database_secret: DatabaseSecret = Field(
         default=DatabaseSecret(),
-        description="Secret with the workers' database URL, mounted into their pods as a file. "
-        "Default: key url of jobtide-worker-db.",
+        description="Secret with the workers' database URL, mounted into their pods as a file. Default: key url of "
+        "jobtide-worker-db.",
     )
     paused: bool = Field(
         default=False,
-        description="Stops the work: workers finish what they run and go, jobs wait. To keep a fixed number of "
-        "workers instead, set replicas. Default: false.",
+        description="Stops all workers: they finish their running jobs and exit, other jobs wait. To keep a fixed "
+        "number of workers instead, set replicas. Default: false.",
     )
     paused_until: AwareDatetime | None = Field(
         default=None,
-        description="When a pause ends by itself. Needs paused: true. Unset: it lasts until paused is false. "
+        description="Time at which a pause ends by itself. Needs paused: true. Unset: it lasts until paused is false. "
         "Example: 2026-11-30T08:00:00Z.",
     )
     on_all_failing: OnAllFailing = Field(
         default=OnAllFailing.SCALE,
-        description="What to do while every attempt fails: Scale goes on by the promise, Hold adds no "
-        "workers. "
-        "Retries back off by themselves, so holding mostly delays the jobs that follow. Default: Scale.",
+        description="Scaling while every attempt fails: Scale continues to keep the promise, Hold adds no workers. "
+        "Retries back off by themselves, so Hold mostly delays the jobs that follow. Default: Scale.",
     )
     template: PodTemplate = Field(
-        description="The workers' pod template (PodTemplateSpec). The container named worker gets command, "
+        description="Pod template of the workers (PodTemplateSpec). The container named worker gets command, "
         "environment, probes and grace period unless it sets them. Required.",
     )
 
     @property
     def wait_seconds(self) -> int:
-        """The promise, or its default where the user wrote none."""
+        """maxWaitSeconds, or its default."""
         return DEFAULT_MAX_WAIT_SECONDS if self.max_wait_seconds is None else self.max_wait_seconds

@@ -1,4 +1,4 @@
-"""What the controller reports: the status of a JobWorkerPool."""
+"""The status of a JobWorkerPool, written by the controller."""
 
 from __future__ import annotations
 
@@ -17,95 +17,95 @@ MESSAGE_LIMIT = 32_768  # characters, as Kubernetes defines a condition
 class Display(Model):
     """Text for the columns of `kubectl get`: a number that is not known shows as ?, never as 0."""
 
-    pending: str = Field(default="", description="Jobs that wait, short: 8,140, 12k, 95k+ (counting stopped), ?.")
+    pending: str = Field(default="", description="Waiting jobs, short: 8,140, 12k, 95k+ (counting stopped), ?.")
     oldest: str = Field(default="", description="How long the oldest due job has waited: 4m10s, - (none), ?.")
     busy: str = Field(default="", description="Workers that run at least one job, or ?.")
-    processing: str = Field(default="", description="Jobs that run, or ?.")
+    processing: str = Field(default="", description="Running jobs, or ?.")
     tenants: str = Field(default="", description="Tenants with jobs that wait or run, or ?.")
     limited_by: str = Field(default="", description="What limits the number of workers: names, or -.")
 
 
 class Learned(Model):
-    """What a restarted controller needs in order to know the type again."""
+    """What the controller learned about a type, kept across its restarts."""
 
-    slot_seconds: float = Field(ge=0, description="Seconds of worker slots used by the jobs that were seen to end.")
-    jobs: float = Field(ge=0, description="Number of jobs that were seen to end; older ones count less.")
+    slot_seconds: float = Field(ge=0, description="Slot seconds used by the jobs that the controller saw end.")
+    jobs: float = Field(ge=0, description="Number of jobs that the controller saw end; older ones count less.")
 
 
 class TypeStatus(Model):
     type: str = Field(description="The value of job_queue.type.")
-    pending: int = Field(default=0, description="Jobs that wait, scheduled ones included.")
-    scheduled: int = Field(default=0, description="Jobs among them that may not start yet.")
-    processing: int = Field(default=0, description="Jobs that run.")
+    pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
+    scheduled: int = Field(default=0, description="Jobs among them that are not due yet.")
+    processing: int = Field(default=0, description="Running jobs.")
     oldest_seconds: int = Field(default=0, description="Seconds that the oldest due job has waited.")
     tenants: int = Field(default=0, description="Tenants with jobs of this type that wait or run.")
-    service_seconds: float = Field(default=0, description="Seconds that a job of this type takes, as learned.")
-    learned: Learned | None = Field(default=None, description="What serviceSeconds was learned from.")
+    service_seconds: float = Field(default=0, description="Learned duration of a job of this type, in seconds.")
+    learned: Learned | None = Field(default=None, description="Measurements behind serviceSeconds.")
 
 
 class TenantStatus(Model):
     tenant: str = Field(description="Tenant id.")
-    pending: int = Field(default=0, description="Jobs that wait, scheduled ones included.")
-    processing: int = Field(default=0, description="Jobs that run.")
+    pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
+    processing: int = Field(default=0, description="Running jobs.")
     oldest_seconds: int = Field(default=0, description="Seconds that the tenant's oldest due job has waited.")
-    max_concurrent: int | None = Field(default=None, description="Jobs at once that the tenant may have, if limited.")
+    max_concurrent: int | None = Field(default=None, description="Jobs that the tenant may run at once, if limited.")
 
 
 class ClampStatus(Model):
-    name: str = Field(description="What limited the number of workers.")
+    name: str = Field(description="Name of the limit.")
     before: int = Field(description="Workers before this limit.")
     after: int = Field(description="Workers after it.")
-    limit: float | None = Field(default=None, description="The limit's own number, such as maxReplicas.")
+    limit: float | None = Field(default=None, description="Value of the limit, such as maxReplicas.")
 
 
 class DecisionStatus(Model):
     """One change of the number of workers, with the numbers that explain it."""
 
-    time: datetime = Field(description="When it was decided.")
-    replicas_before: int = Field(description="Workers asked for before.")
-    replicas: int = Field(description="Workers asked for since.")
-    reason: str = Field(description="Why, in one word.")
-    message: str = Field(default="", description="Why, in one sentence with the numbers.")
+    time: datetime = Field(description="Time of the decision.")
+    replicas_before: int = Field(description="Desired workers before.")
+    replicas: int = Field(description="Desired workers after.")
+    reason: str = Field(description="Reason in one word.")
+    message: str = Field(default="", description="Reason in one sentence with the numbers.")
     limited_by: tuple[ClampStatus, ...] = Field(default=(), description="The limits that changed the result, in order.")
-    numbers: dict[str, float] = Field(default_factory=dict, description="The numbers that the decision follows from.")
+    numbers: dict[str, float] = Field(default_factory=dict, description="Numbers from which the decision follows.")
 
 
 class Condition(Model):
-    """One condition as Kubernetes defines them."""
+    """One condition as Kubernetes defines it."""
 
-    type: str = Field(description="What is judged.", max_length=316)
+    type: str = Field(description="Name of the condition.", max_length=316)
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was judged for.")
-    last_transition_time: datetime = Field(description="When status last changed.")
-    reason: str = Field(description="Why, in one word.", min_length=1, max_length=1024)
-    message: str = Field(default="", description="Why, in a sentence, and what to do.", max_length=MESSAGE_LIMIT)
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation for which this holds.")
+    last_transition_time: datetime = Field(description="Time of the last change of status.")
+    reason: str = Field(description="Reason in one word.", min_length=1, max_length=1024)
+    message: str = Field(default="", description="Reason in a sentence, and what to do.", max_length=MESSAGE_LIMIT)
 
 
 class JobWorkerPoolStatus(Model):
-    """How far behind the pool is, how many workers it has, and why."""
+    """The backlog of the pool, its number of workers, and the reasons."""
 
-    observed_generation: int = Field(default=0, description="metadata.generation that this status was made for.")
+    observed_generation: int = Field(default=0, description="metadata.generation for which this status was computed.")
     reason: str = Field(default="", description="The state of the pool in one word.")
     message: str = Field(default="", description="The state of the pool in one sentence.")
-    pending: int | None = Field(default=None, description="Jobs that wait, scheduled ones included; unset: not known.")
-    scheduled: int | None = Field(default=None, description="Jobs among them that may not start yet.")
-    processing: int | None = Field(default=None, description="Jobs that run; unset: not known.")
+    pending: int | None = Field(default=None, description="Waiting jobs, including scheduled ones; unset: not known.")
+    scheduled: int | None = Field(default=None, description="Jobs among them that are not due yet.")
+    processing: int | None = Field(default=None, description="Running jobs; unset: not known.")
     oldest_seconds: int | None = Field(default=None, description="Seconds that the oldest due job has waited.")
-    replicas: int = Field(default=0, description="Worker pods that exist and are not on their way out.")
+    replicas: int = Field(default=0, description="Worker pods that exist and are not terminating.")
     ready_replicas: int = Field(default=0, description="Worker pods that are ready.")
     busy_replicas: int = Field(default=0, description="Worker pods that run at least one job.")
-    desired_replicas: int = Field(default=0, description="Worker pods that the controller asks for.")
+    desired_replicas: int = Field(default=0, description="Desired worker pods.")
     selector: str = Field(default="", description="Label selector of the worker pods, for `kubectl scale`.")
     limited_by: tuple[str, ...] = Field(default=(), description="What limits the number of workers now.")
     limits: tuple[ClampStatus, ...] = Field(
-        default=(), max_length=16, description="The same with the numbers, in the order in which they apply."
+        default=(), max_length=16, description="The same with numbers, in the order in which they apply."
     )
     numbers: dict[str, float] = Field(
         default_factory=dict,
-        # One value: of a map whose every entry goes, server-side apply leaves a null that the schema refuses.
+        # Atomic: if all entries of a map are removed, server-side apply leaves a null, which the schema refuses.
         json_schema_extra={"x-kubernetes-map-type": "atomic"},
-        description="The numbers that desiredReplicas follows from, before the limits; those that are 0 are left out. "
-        "None while the database can't be read.",
+        description="Numbers from which desiredReplicas follows, before the limits; those that are 0 are left out. "
+        "Empty while the database can't be read.",
     )
     tenants_total: int | None = Field(default=None, description="Tenants with jobs that wait or run.")
     types: tuple[TypeStatus, ...] = Field(default=(), max_length=64, description="Depth of each type.")
@@ -121,7 +121,7 @@ class JobWorkerPoolStatus(Model):
     )
     last_read_time: datetime | None = Field(
         default=None,
-        description="When the numbers shown here were read; a pool in which nothing changes is not written again.",
+        description="Time at which these numbers were read. The status is not written again while nothing changes.",
     )
     display: Display = Field(default=Display(), description="Text for the columns of `kubectl get`.")
     conditions: tuple[Condition, ...] = Field(

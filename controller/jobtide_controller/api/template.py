@@ -1,7 +1,7 @@
-"""The pod template of a pool: Kubernetes' own type, of which the CRD declares only what its rules look at.
+"""The pod template of a pool: Kubernetes' PodTemplateSpec, of which the CRD declares only the fields in its rules.
 
-The whole PodTemplateSpec would make the CRD half a megabyte. A misspelt field inside the template is refused
-when the Deployment is applied, and shown as ApplyFailed.
+The whole PodTemplateSpec would make the CRD half a megabyte. The API server refuses a misspelt field in the template
+when the Deployment is applied; the pool shows ApplyFailed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _POD_SPEC = {
         "restartPolicy": {
             "type": "string",
             "maxLength": 32,
-            "description": "Always, the only value that a Deployment takes. Default: Always.",
+            "description": "Always, the only value that a Deployment allows. Default: Always.",
         },
         "terminationGracePeriodSeconds": {
             "type": "integer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -43,22 +42,21 @@ __all__ = [
 
 
 class ObjectMeta(Model):
-    """What the controller uses of Kubernetes' own metadata."""
+    """The part of Kubernetes' metadata that the controller reads."""
 
     name: str
     namespace: str
     uid: str = ""
     generation: int = 0
-    resource_version: str = ""
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
 
 
 class JobWorkerPool(Model):
-    """A group of worker pods that does the jobs of some types, as many as the promised waiting time needs."""
+    """A group of worker pods that run the jobs of some types; their number follows from the promised waiting time."""
 
     api_version: Literal["jobtide.dev/v1alpha1"] = "jobtide.dev/v1alpha1"
     kind: Literal["JobWorkerPool"] = "JobWorkerPool"
     metadata: ObjectMeta
-    spec: JobWorkerPoolSpec = Field(description="What the user asks for.")
-    status: JobWorkerPoolStatus | None = Field(default=None, description="What the controller reports.")
+    spec: JobWorkerPoolSpec = Field(description="The desired state, set by the user.")
+    status: JobWorkerPoolStatus | None = Field(
+        default=None, description="The observed state, reported by the controller."
+    )

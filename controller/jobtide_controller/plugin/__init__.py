@@ -1,4 +1,4 @@
 """`kubectl jobtide`: why a pool has as many workers as it has, and how deep its queue is.
 
-Needs a kubeconfig and the rights of a viewer, nothing else: everything it shows is in the pools' status.
+Needs kubectl and the role `view`: everything that it shows is in the status of the pools.
 """

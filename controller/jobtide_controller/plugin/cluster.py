@@ -1,145 +1,100 @@
-"""The pools of a cluster, by whatever kubeconfig says, and what to do where they can't be had."""
+"""Reads pools with kubectl itself, so contexts, logins, proxies and impersonation work as in kubectl."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
 from dataclasses import dataclass
-from http import HTTPStatus
-from pathlib import Path
-from typing import Any, cast
+from subprocess import DEVNULL, PIPE, Popen, run
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-from kubernetes.aio import config
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
-from jobtide_controller.api.v1alpha1 import GROUP, PLURAL, JobWorkerPool
-from jobtide_controller.kube.api.client import IN_CLUSTER, POOLS, Api, ApiError
+from jobtide_controller.api.v1alpha1 import GROUP, PLURAL, VERSION, JobWorkerPool
 
-ANSWER_SECONDS = 10.0
-DEFAULT_NAMESPACE = "default"
-DEFAULT_KUBECONFIG = Path("~/.kube/config")
-POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+REQUEST_TIMEOUT = "10s"  # of each request; kubectl tries to reach an unreachable server 7 times
+RESOURCE = f"{PLURAL}.{VERSION}.{GROUP}"
+
+# What to do, by what kubectl's error message contains. The first that fits is used.
+ADVICE = (
+    ("(Forbidden)", f"ask for the role `view`; to check: kubectl auth can-i list {PLURAL}.{GROUP}"),
+    ("doesn't have a resource type", "install Jobtide with its chart, or choose another cluster with --context"),
+    ("could not find the requested", "install Jobtide with its chart, or choose another cluster with --context"),
+    ("logged in to the server", "log in again, or choose another user with --context"),
+    ("to the server", "check the network, KUBECONFIG and --context"),
+    ("", "kubectl could not read the pools"),
+)
 
 
 class PluginError(Exception):
-    """What a person can do something about."""
+    """An error that the user can fix; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """As kubectl's own flags; unset is what kubectl would take."""
+class Kubectl:
+    """kubectl on the PATH. Its error messages go to stderr at once: a login may prompt there."""
 
-    kubeconfig: str | None = None
-    context: str | None = None
-    namespace: str | None = None
+    flags: tuple[str, ...]  # the user's own: which cluster, which namespace
 
+    def pool(self, name: str) -> JobWorkerPool:
+        return self._get(name)[0]
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    api: Api
-    server: str
-    namespace: str
+    def pools(self, *, all_namespaces: bool = False) -> list[JobWorkerPool]:
+        return self._get(*["--all-namespaces"] if all_namespaces else [])
 
-    async def pool(self, name: str) -> JobWorkerPool:
-        """Raises PluginError, with the names that there are."""
-        try:
-            return _parsed(await self.api.get(POOLS.path(self.namespace, name), timeout_seconds=ANSWER_SECONDS))
-        except ApiError as error:
-            if error.code == HTTPStatus.NOT_FOUND and _is_installed(error):
-                raise PluginError(await self._no_such_pool(name)) from error
-            raise self._told(error, self.namespace) from error
+    def _get(self, *arguments: str) -> list[JobWorkerPool]:
+        """Raises PluginError if kubectl fails, or prints something else than pools of this release."""
+        with TemporaryFile() as output:
+            try:
+                process = Popen(self._command(*arguments, "--output=json"), stdout=output, stderr=PIPE)
+            except OSError as error:
+                raise PluginError(f"can't run kubectl: {error.strerror}; install it in a folder of PATH") from error
+            with process:
+                message = _relayed(process.stderr)
+            if process.returncode:
+                raise PluginError(self._advice(message))
+            output.seek(0)
+            return _parsed(output.read())
 
-    async def pools(self, *, everywhere: bool = False) -> list[JobWorkerPool]:
-        namespace = None if everywhere else self.namespace
-        try:
-            found = [item async for page in self.api.list_pages(POOLS.path(namespace)) for item in page["items"]]
-        except ApiError as error:
-            raise self._told(error, namespace) from error
-        return [_parsed(item) for item in found]
+    def _command(self, *arguments: str) -> list[str]:
+        return ["kubectl", "get", RESOURCE, *arguments, f"--request-timeout={REQUEST_TIMEOUT}", *self.flags]
 
-    async def _no_such_pool(self, name: str) -> str:
-        try:
-            names = [pool.metadata.name for pool in await self.pools()]
-        except PluginError:  # may get a pool, but not list them
-            return f'no pool "{name}" in namespace {self.namespace}'
-        known = f"it has {', '.join(names)}" if names else "it has no pools; -n chooses another namespace"
-        return f'no pool "{name}" in namespace {self.namespace}: {known}'
+    def _advice(self, message: str) -> str:
+        if f"{PLURAL}.{GROUP} " in message and "(NotFound)" in message:
+            return self._known_pools()
+        return next(advice for words, advice in ADVICE if words in message)
 
-    def _told(self, error: ApiError, namespace: str | None) -> PluginError:
-        where = "in any namespace" if namespace is None else f"in namespace {namespace}"
-        can_i = "--all-namespaces" if namespace is None else f"-n {namespace}"
-        match error.code:
-            case 0:
-                return PluginError(f"no answer from the API server {self.server}: {error}")
-            case HTTPStatus.UNAUTHORIZED:
-                return PluginError(f"the API server {self.server} does not accept this kubeconfig's credentials")
-            case HTTPStatus.FORBIDDEN:
-                return PluginError(
-                    f"no right to read pools {where}: ask for the role `view` there, and check with "
-                    f"kubectl auth can-i list {PLURAL}.{GROUP} {can_i} ({error.message})"
-                )
-            case HTTPStatus.NOT_FOUND:
-                return PluginError(
-                    f"this cluster ({self.server}) knows no JobWorkerPool: install Jobtide with its chart, "
-                    "or choose another context with --context"
-                )
-            case _:
-                return PluginError(f"the API server {self.server} refused to show pools {where}: {error}")
+    def _known_pools(self) -> str:
+        found = run(self._command("--output=name"), stdout=PIPE, stderr=DEVNULL, text=True, check=False)
+        names = [line.partition("/")[2] for line in found.stdout.splitlines()]
+        return f"pools in this namespace: {', '.join(names) or 'none'}; -n chooses another namespace"
 
 
-@asynccontextmanager
-async def connected(access: Access) -> AsyncIterator[Cluster]:
-    """Raises PluginError where no kubeconfig says which cluster."""
-    configuration = Configuration()
+def _relayed(stream: IO[bytes] | None) -> str:
+    """Writes to stderr what kubectl writes there, and returns it."""
+    assert stream is not None
+    message = ""
+    while chunk := os.read(stream.fileno(), 4096).decode(errors="replace"):
+        sys.stderr.write(chunk)
+        sys.stderr.flush()
+        message += chunk
+    return message
+
+
+def _parsed(output: bytes) -> list[JobWorkerPool]:
     try:
-        namespace = await _load(access, configuration)
-    except ConfigException as error:
-        raise PluginError(f"no kubeconfig to go by: {error}; set KUBECONFIG or --kubeconfig, and --context") from error
-    configuration.retries = None  # with False, and with 0, the library retries without an end
-    api = Api(configuration)
-    try:
-        yield Cluster(api, str(configuration.host), access.namespace or namespace)
-    finally:
-        await api.close()
+        answer: dict[str, Any] = json.loads(output)
+        return [_pool(item) for item in answer.get("items", [answer])]
+    except (ValueError, AttributeError) as error:
+        raise PluginError(f"kubectl printed no JSON object: {output[:200]!r}") from error
 
 
-async def _load(access: Access, configuration: Configuration) -> str:
-    """Fills the configuration; the namespace that goes with it."""
-    file = access.kubeconfig or os.environ.get("KUBECONFIG")
-    if os.environ.get(IN_CLUSTER) and not file:
-        return _load_in_cluster(configuration)
-    _check_there(file)
-    await config.load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=file, context=access.context, client_configuration=configuration, persist_config=False
-    )
-    contexts, current = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
-    chosen = next((context for context in contexts if context["name"] == access.context), current)
-    return cast("dict[str, Any]", chosen)["context"].get("namespace") or DEFAULT_NAMESPACE
-
-
-def _check_there(file: str | None) -> None:
-    """The library reads a missing file as an empty one, and complains of what is not in it."""
-    paths = [Path(path) for path in (file or str(DEFAULT_KUBECONFIG.expanduser())).split(os.pathsep) if path]
-    if not any(path.exists() for path in paths):
-        raise ConfigException(f"{' and '.join(map(str, paths))} does not exist")
-
-
-def _load_in_cluster(configuration: Configuration) -> str:
-    config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    return POD_NAMESPACE.read_text(encoding="utf-8").strip()
-
-
-def _is_installed(error: ApiError) -> bool:
-    """A missing pool is named by the API server; a missing kind is a page that is not there."""
-    return PLURAL in error.message
-
-
-def _parsed(raw: dict[str, Any]) -> JobWorkerPool:
+def _pool(raw: dict[str, Any]) -> JobWorkerPool:
     try:
         return JobWorkerPool.model_validate(raw)
     except ValidationError as error:
-        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
-        raise PluginError(f"this release can't read the pool {name}, it is of another one: {error}") from error
+        metadata = raw.get("metadata", {})
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        raise PluginError(f"can't read the pool {name}, it is of another release of Jobtide: {error}") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
 
 from jobtide import __version__
 from jobtide_controller.plugin import top, why
-from jobtide_controller.plugin.cluster import Access, Cluster, PluginError, connected
+from jobtide_controller.plugin.cluster import Kubectl, PluginError
 
 WATCH_SECONDS = 2.0
 INTERRUPTED = 130
@@ -19,37 +18,41 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, 1 if the pools can't be read, 130 after Ctrl-C."""
     flags = _parser().parse_args(arguments)
-    access = Access(flags.kubeconfig, flags.context, flags.namespace)
     try:
-        asyncio.run(_run(flags, access))
+        _run(flags, Kubectl(_kubectl_flags(flags)))
     except PluginError as error:
-        print(f"kubectl jobtide: {error}", file=sys.stderr)  # noqa: T201 - for a person
+        print(f"kubectl jobtide: {error}", file=sys.stderr)  # noqa: T201 - it is a command
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` has read enough
         sys.stderr.close()
     return 0
 
 
-async def _run(flags: argparse.Namespace, access: Access) -> None:
-    async with connected(access) as cluster:
-        while True:
-            words = await _once(flags, cluster)
-            clear = _CLEAR if flags.watch is not None and sys.stdout.isatty() else ""
-            print(f"{clear}{words}", flush=True)  # noqa: T201 - it is a command
-            if flags.watch is None:
-                return
-            await asyncio.sleep(flags.watch)
+def _kubectl_flags(flags: argparse.Namespace) -> tuple[str, ...]:
+    named = {"--kubeconfig": flags.kubeconfig, "--context": flags.context, "--namespace": flags.namespace}
+    return tuple(f"{name}={value}" for name, value in named.items() if value is not None)
 
 
-async def _once(flags: argparse.Namespace, cluster: Cluster) -> str:
+def _run(flags: argparse.Namespace, kubectl: Kubectl) -> None:
+    while True:
+        text = _once(flags, kubectl)
+        clear = _CLEAR if flags.watch is not None and sys.stdout.isatty() else ""
+        print(f"{clear}{text}", flush=True)  # noqa: T201 - it is a command
+        if flags.watch is None:
+            return
+        time.sleep(flags.watch)
+
+
+def _once(flags: argparse.Namespace, kubectl: Kubectl) -> str:
     if flags.command == "why":
-        return why.render(await cluster.pool(flags.pool), time.time())
+        return why.render(kubectl.pool(flags.pool), time.time())
     if flags.pool is not None:
-        return top.render([await cluster.pool(flags.pool)], time.time(), namespaces=False)
-    pools = await cluster.pools(everywhere=flags.all_namespaces)
+        return top.render([kubectl.pool(flags.pool)], time.time(), namespaces=False)
+    pools = kubectl.pools(all_namespaces=flags.all_namespaces)
     return top.render(pools, time.time(), namespaces=flags.all_namespaces)
 
 
@@ -65,17 +68,17 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         const=WATCH_SECONDS,
         metavar="SECONDS",
-        help=f"show it again every so many seconds (default: {WATCH_SECONDS:g})",
+        help=f"repeat every SECONDS (default: {WATCH_SECONDS:g})",
     )
-    made = argparse.ArgumentParser(prog="kubectl jobtide", description="What Jobtide's pools do, and why.")
-    made.add_argument("--version", action="version", version=__version__)
-    commands = made.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(prog="kubectl jobtide", description="Shows what Jobtide's pools do, and why.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
     reason = commands.add_parser("why", parents=[common], help="why a pool has as many workers as it has")
     reason.add_argument("pool")
     depth = commands.add_parser("top", parents=[common], help="waiting and running jobs per type and tenant")
     depth.add_argument("pool", nargs="?", help="(default: all pools of the namespace)")
     depth.add_argument("-A", "--all-namespaces", action="store_true", help="all pools of the cluster")
-    return made
+    return parser
 
 
 def _seconds(text: str) -> float:

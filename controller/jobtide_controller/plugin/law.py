@@ -1,4 +1,4 @@
-"""The law with its numbers filled in: who computes what is printed gets the number of workers."""
+"""The scaling law with its numbers: a reader can compute the number of workers from the printed expressions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.required import Numbers
 from jobtide_controller.render import display, sentence
 
-Term = tuple[str, str, int, str]  # what it is, the expression, its value, where its numbers come from
+Term = tuple[str, str, int, str]  # name, expression, value, meaning of the numbers
 
 DIGITS_MIN, DIGITS_MAX = 3, 12
 
 
 def terms(numbers: Numbers) -> list[Term]:
-    """The raw number of workers is the greatest of them."""
+    """The number of workers before the limits is the greatest of them."""
     if numbers.per_worker:
         return [*_per_worker(numbers), *_awake(numbers)]
     return [*_load(numbers), *_backlog(numbers), *_running(numbers), *_awake(numbers)]
 
 
 def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str, str]]:
-    """`41 -> 40`, by which rule and why, in the order in which they apply."""
+    """`41 -> 40`, the rule and its meaning, in the order in which they apply."""
     return [(f"{clamp.before} -> {clamp.after}", clamp.name, _limit_words(clamp)) for clamp in clamps]
 
 
@@ -33,11 +33,11 @@ def _load(numbers: Numbers) -> list[Term]:
     expression = f"min(max({numbers.current_replicas}, {numbers.low}), {numbers.high})"
     if not numbers.load_slots:
         return [("load", expression, value, "no lasting load")]
-    words = (
-        f"{numbers.current_replicas} workers now, kept within what a lasting load of {numbers.load_slots:.3g} slots "
-        f"needs ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
+    meaning = (
+        f"{numbers.current_replicas} workers now, kept within what a lasting load of {numbers.load_slots:.3g} "
+        f"slots needs ({numbers.base_slots:.3g} with headroom, {numbers.service_seconds:.3g} s a job)"
     )
-    return [("load", expression, value, words)]
+    return [("load", expression, value, meaning)]
 
 
 def _backlog(numbers: Numbers) -> list[Term]:
@@ -77,7 +77,7 @@ def _limit_words(clamp: ClampStatus) -> str:
 
 
 def _exact(values: Sequence[float], divisor: int, result: int, *, plus: int = 0) -> list[str]:
-    """As few digits as give the same whole number of workers."""
+    """The fewest digits that give the same whole number of workers."""
     texts = [f"{value:.{DIGITS_MIN}g}" for value in values]
     for digits in range(DIGITS_MIN, DIGITS_MAX + 1):
         texts = [_plain(value, digits) for value in values]

@@ -1,8 +1,7 @@
-"""What both commands share: numbers, times and columns as people read them in a terminal."""
+"""Numbers and times as text, for both commands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolStatus
@@ -18,21 +17,9 @@ def clock(moment: datetime) -> str:
 
 
 def is_known(status: JobWorkerPoolStatus) -> bool:
-    """Whether the totals are those of the last reading; without them, the details are older ones."""
+    """False if the last reading failed: the totals are unset then, and the details are older."""
     return status.pending is not None
 
 
 def oldest(seconds: int, pending: int) -> str:
     return display.age(seconds) if pending and seconds else display.NONE
-
-
-def columns(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """So many columns to the left, the rest to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

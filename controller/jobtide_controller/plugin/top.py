@@ -1,11 +1,12 @@
-"""Depth per type and per tenant, of one or all pools, as last reported."""
+"""`top`: depth per type and per tenant, of one or all pools, as last reported."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
-from jobtide_controller.plugin.text import ago, columns, is_known, oldest
+from jobtide_controller.plugin.text import ago, is_known, oldest
 from jobtide_controller.render import display
 
 TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
@@ -15,15 +16,15 @@ Row = Sequence[str]
 
 
 def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
-    """`namespaces`: whether pools of several are shown."""
+    """`namespaces`: show pools as namespace/name."""
     if not pools:
         return "no pools"
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
     types = [row for pool in pools for row in _types(names[id(pool)], pool.status or JobWorkerPoolStatus())]
     tenants = [row for pool in pools for row in _tenants(names[id(pool)], pool.status or JobWorkerPoolStatus())]
-    parts = [columns([TYPES, *types], 2)]
+    parts = [aligned([TYPES, *types], "<<")]
     if tenants:
-        parts.append(columns([TENANTS, *tenants], 2))
+        parts.append(aligned([TENANTS, *tenants], "<<"))
     notes = [note for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
     if notes:
         parts.append(notes)
@@ -49,7 +50,7 @@ def _types(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
 
 
 def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
-    """Nobody is listed while the table can't be read: who was there then says nothing of now."""
+    """No rows while the table can't be read: the stored tenants are out of date then."""
     if not is_known(status):
         return
     for entry in status.tenants:
@@ -64,7 +65,7 @@ def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
 
 
 def _note(name: str, status: JobWorkerPoolStatus | None, now: float) -> str | None:
-    """What keeps a number from being what it looks like."""
+    """What a reader must know about the numbers of this pool."""
     if status is None or not status.conditions:
         return f"{name}: no controller has reported on it yet"
     if not is_known(status):

@@ -1,20 +1,21 @@
-"""Why a pool has as many workers as it has, from its status alone."""
+"""`why`: why a pool has as many workers as it has, from its status alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.plugin import law
-from jobtide_controller.plugin.text import ago, clock, columns, is_known, oldest
+from jobtide_controller.plugin.text import ago, clock, is_known, oldest
 from jobtide_controller.render import display, sentence
 
 LABEL_WIDTH = 10
 DECISIONS_SHOWN = 5
 TENANTS_SHOWN = 5
 
-# What a condition has when there is something to say about it.
+# The status of a condition that is shown as trouble.
 _TROUBLE = {
     "Ready": "False",
     "DatabaseReachable": "False",
@@ -45,7 +46,7 @@ def render(pool: JobWorkerPool, now: float) -> str:
 
 
 _UNREPORTED = (
-    "no controller has reported on this pool yet: see that one runs and watches this namespace, "
+    "no controller has reported on this pool yet: check that one runs and watches this namespace: "
     "kubectl get pods -A -l app.kubernetes.io/name=jobtide"
 )
 
@@ -65,8 +66,8 @@ def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
 def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
     read = status.last_read_time
     if not is_known(status):
-        yield "not known, and never taken for zero: the workers stay as they are"
-        yield "there was no reading yet" if read is None else f"the last reading is of {clock(read)}, {ago(read, now)}"
+        yield "not known, which does not count as zero: the workers stay as they are"
+        yield "no reading yet" if read is None else f"last reading: {clock(read)}, {ago(read, now)}"
         return
     shown = status.display
     scheduled = f" ({display.count(status.scheduled)} scheduled)" if status.scheduled else ""
@@ -90,11 +91,11 @@ def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
         )
         for entry in status.types
     ]
-    yield from columns(rows, 1) if rows else ()
+    yield from aligned(rows) if rows else ()
 
 
 def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequence[ClampStatus]]:
-    """The latest decision; of a controller that does not write it yet, the last one that changed something."""
+    """The latest decision; from an older controller, which does not store it, the last change."""
     if status.numbers or status.limits or not status.decisions:
         return status.numbers, status.limits
     return status.decisions[0].numbers, status.decisions[0].limited_by
@@ -110,28 +111,28 @@ def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
     workers = f"{promise}, {numbers.concurrency} jobs at once in a worker"
     yield f"{workers}, which takes {numbers.start_seconds:.3g} s to start; the greatest of"
     rows = [(f"  {name}", expression, f"= {value}", words) for name, expression, value, words in law.terms(numbers)]
-    yield from columns(rows, 4)
+    yield from aligned(rows, "<<<<")
     yield f"  = {numbers.recomputed()}"
 
 
 def _limits(status: JobWorkerPoolStatus) -> list[str]:
     found = law.limits(_explained(status)[1])
-    return columns(found, 3) if found else ["none"]
+    return aligned(found, "<<<") if found else ["none"]
 
 
 def _desired(status: JobWorkerPoolStatus) -> str:
     busy = f"{status.busy_replicas} busy" if is_known(status) else "busy not known"
-    wanted = _many(str(status.desired_replicas), "worker")
-    return f"{wanted}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
+    workers = _many(str(status.desired_replicas), "worker")
+    return f"{workers}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
 
 
 def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:
-    """Each cause once: what keeps a pool from being Ready is a condition of its own as well."""
-    told: set[tuple[str, str]] = set()
+    """Each cause once: the cause that makes Ready False is also a condition of its own."""
+    shown: set[tuple[str, str]] = set()
     for condition in conditions:
         cause = condition.reason, condition.message
-        if _TROUBLE.get(condition.type) == condition.status and cause not in told:
-            told.add(cause)
+        if _TROUBLE.get(condition.type) == condition.status and cause not in shown:
+            shown.add(cause)
             yield f"{condition.type}={condition.status} {condition.reason}: {condition.message}".rstrip(": ")
 
 
@@ -146,7 +147,7 @@ def _decisions(decisions: Sequence[DecisionStatus], now: float) -> Iterator[str]
         )
         for decision in decisions
     ]
-    yield from columns(rows, 5) if rows else ("none yet",)
+    yield from aligned(rows, "<<<<<") if rows else ("none yet",)
 
 
 def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
@@ -163,10 +164,10 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
         )
         for entry in shown
     ]
-    yield from columns(rows, 1) if rows else ()
-    rest = (status.tenants_total or 0) - len(shown)
-    if rest > 0:
-        yield f"and {rest} more"
+    yield from aligned(rows) if rows else ()
+    more = (status.tenants_total or 0) - len(shown)
+    if more > 0:
+        yield f"and {more} more"
 
 
 def _many(number: str, what: str) -> str:
@@ -176,8 +177,5 @@ def _many(number: str, what: str) -> str:
 def _cap(entry: TenantStatus) -> str:
     if entry.max_concurrent is None:
         return ""
-    return (
-        f"at its cap of {entry.max_concurrent}"
-        if entry.processing >= entry.max_concurrent
-        else (f"cap {entry.max_concurrent}")
-    )
+    is_at_cap = entry.processing >= entry.max_concurrent
+    return f"at its cap of {entry.max_concurrent}" if is_at_cap else f"cap {entry.max_concurrent}"

@@ -1,4 +1,4 @@
-"""What `python -m jobtide_controller simulate` takes."""
+"""The command line of `python -m jobtide_controller simulate`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _EPILOG = "\n".join(["Built-in traces:", *(f"  {name:12} {meaning}" for name, me
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m jobtide_controller simulate",
-        description="Run the controller's own decision over a trace of arrivals, beside KEDA's law and a lower bound.",
+        description="Simulates the controller over a trace of arrivals, next to KEDA's algorithm and a lower bound.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _trace_flags(made)
-    _policy_flags(made.add_argument_group("the pool (flags go before the file)"))
-    _rival_flags(made.add_argument_group("KEDA (by default with its own defaults, and with a quick setting)"))
+    _policy_flags(made.add_argument_group("the pool (flags override the file)"))
+    _rival_flags(made.add_argument_group("KEDA (one line with its defaults, one with these flags or a quick setting)"))
     _run_flags(made.add_argument_group("the simulation"))
     return made
 
@@ -27,36 +27,38 @@ def parser() -> argparse.ArgumentParser:
 def _trace_flags(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("the trace")
     source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument("--trace", metavar="NAME", choices=tuple(MEANING), help="a built-in one, see below")
-    source.add_argument("--all", action="store_true", help="every built-in one, as one table")
+    source.add_argument("--trace", metavar="NAME", choices=tuple(MEANING), help="a built-in trace, see below")
+    source.add_argument("--all", action="store_true", help="every built-in trace, as one table")
     source.add_argument(
         "--csv", type=Path, metavar="FILE", help="columns arrived_at, service_seconds; optional type, tenant, due_at"
     )
     source.add_argument(
-        "--from-table", metavar="URL", help="the job_queue of this database, read only; @FILE: the URL is in a file"
+        "--from-table",
+        metavar="URL",
+        help="the job_queue of this database, only read; @FILE: read the URL from this file",
     )
-    group.add_argument("--days", type=_positive, default=7.0, help="of --from-table: how far back (default: 7)")
+    group.add_argument("--days", type=_positive, default=7.0, help="for --from-table: days to look back (default: 7)")
     group.add_argument(
         "--service-seconds",
         action="append",
         default=[],
         metavar="TYPE=SECONDS",
-        help="of --from-table: what a job of the type takes, instead of an estimate; may be repeated",
+        help="for --from-table: duration of a job of this type, instead of an estimate; may be repeated",
     )
     group.add_argument(
         "--measured-concurrency",
         type=_whole,
         metavar="N",
-        help="of --from-table: jobs at once in one of the workers that did them (default: the pool's concurrency)",
+        help="for --from-table: concurrency of the workers that ran these jobs (default: the pool's concurrency)",
     )
 
 
 def _policy_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--pool", type=Path, metavar="FILE", help="YAML with a JobWorkerPool")
-    group.add_argument("--pool-name", metavar="NAME", help="which of the pools in that file")
+    group.add_argument("--pool", type=Path, metavar="FILE", help="YAML file with a JobWorkerPool")
+    group.add_argument("--pool-name", metavar="NAME", help="name of the pool, if the file has several")
     group.add_argument("--max-wait-seconds", type=_whole, help="the promise")
     group.add_argument(
-        "--promises", type=_wholes, default=(), metavar="10,30,120", help="further promises, each a line of its own"
+        "--promises", type=_wholes, default=(), metavar="10,30,120", help="further promises to compare, one line each"
     )
     group.add_argument("--jobs-per-worker", type=_whole, help="instead of a promise")
     group.add_argument("--min-replicas", type=int)
@@ -68,7 +70,7 @@ def _policy_flags(group: argparse._ArgumentGroup) -> None:
 
 def _rival_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--keda-target", type=_positive, metavar="ROWS", help="rows for each worker (default: the pool's concurrency)"
+        "--keda-target", type=_positive, metavar="ROWS", help="rows per worker (default: the pool's concurrency)"
     )
     group.add_argument("--keda-polling-seconds", type=_positive, help="pollingInterval")
     group.add_argument("--keda-cooldown-seconds", type=_positive, help="cooldownPeriod")
@@ -76,13 +78,13 @@ def _rival_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def _run_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=int, default=1, help="of all chance (default: 1)")
-    group.add_argument("--tick-seconds", type=_positive, default=1.0, help="between two decisions (default: 1)")
+    group.add_argument("--seed", type=int, default=1, help="of the random numbers (default: 1)")
+    group.add_argument("--tick-seconds", type=_positive, default=1.0, help="time between two decisions (default: 1)")
     group.add_argument(
-        "--start-seconds", type=_positive, default=5.0, help="median that a worker takes to start (default: 5)"
+        "--start-seconds", type=_positive, default=5.0, help="median start time of a worker (default: 5)"
     )
     group.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw waits and workers over time")
-    group.add_argument("--json", action="store_true", help="figures for programs instead of a table")
+    group.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def _positive(text: str) -> float:
@@ -99,5 +101,5 @@ def _wholes(text: str) -> tuple[int, ...]:
 def _whole(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return value

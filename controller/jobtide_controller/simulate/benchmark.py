@@ -1,4 +1,4 @@
-"""All built-in traces under all laws: the table of docs/simulate.md."""
+"""Runs all built-in traces with all scaling algorithms: the table of docs/simulate.md."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from jobtide.commands.table import aligned
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, ScaleDown, Tenants
 from jobtide_controller.simulate.keda import Keda, KedaSettings
 from jobtide_controller.simulate.policy import TEMPLATE
 from jobtide_controller.simulate.run import Options, Outcome, run
 from jobtide_controller.simulate.scalers import Jobtide, Scaler
-from jobtide_controller.simulate.table import aligned, cell, multiple
+from jobtide_controller.simulate.table import cell, multiple
 from jobtide_controller.simulate.trace import Trace
 from jobtide_controller.simulate.traces import MEANING, built_in, names
 
@@ -46,7 +47,7 @@ def pool_of(trace: Trace) -> JobWorkerPoolSpec:
 
 
 def table(options: Options) -> str:
-    """Late share, p99 of the waits, cost as a multiple of the bound; one trace a line."""
+    """Share of late jobs, p99 of the waits, cost as a multiple of the bound; one line per trace."""
     everything = [_line(name, options) for name in names()]
     head = ["trace", *LAWS, "KEDA in hindsight", f"jobsPerWorker {SIMPLE_JOBS_PER_WORKER}", "Jobtide"]
     rows = [head, *([MEANING[name], *map(cell, outcomes)] for name, outcomes in zip(names(), everything, strict=True))]
@@ -54,7 +55,7 @@ def table(options: Options) -> str:
     rows.append(["all: worker-seconds / bound", *(multiple(_total_cost(column)) for column in columns)])
     rows.append(["all: geometric mean of the costs", *(multiple(_mean_cost(column)) for column in columns)])
     rows.append(["all: busy stopped / changes", *map(_churn, columns)])
-    return aligned(rows)
+    return "\n".join(aligned(rows))
 
 
 def _line(name: str, options: Options) -> list[Outcome]:
@@ -70,7 +71,7 @@ def _line(name: str, options: Options) -> list[Outcome]:
 
 
 def _in_hindsight(trace: Trace, pool: JobWorkerPoolSpec, options: Options) -> Outcome:
-    """The setting that somebody would have chosen who knew the trace: the fewest late, then the cheapest."""
+    """The best setting in hindsight: the fewest late jobs, then the lowest cost."""
     tried = [
         run(trace, pool, Keda(KedaSettings(target, polling_seconds=5.0, stabilization_seconds=seconds), pool), options)
         for target in HINDSIGHT_TARGETS
@@ -80,7 +81,7 @@ def _in_hindsight(trace: Trace, pool: JobWorkerPoolSpec, options: Options) -> Ou
 
 
 def _simple(pool: JobWorkerPoolSpec) -> Scaler:
-    """The same controller with a number of jobs for each worker instead of a promise."""
+    """The same controller with jobsPerWorker instead of a promise."""
     return Jobtide(
         pool.model_copy(
             update={

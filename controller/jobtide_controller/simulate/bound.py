@@ -1,18 +1,20 @@
-"""Worker-seconds that nobody can do without, who starts every job within the promise. A bound, not a plan.
+"""The lowest number of worker-seconds that can start every job within the promise. A bound, not a plan.
 
-Clairvoyant: it knows all jobs to come. It cuts time into busy stretches: the windows [due, due + promise + service] of
-the jobs, joined where they overlap. All of a job lies in its own stretch, whatever the plan. For each stretch:
+It assumes that all future jobs are known. It cuts time into busy stretches: the windows [due, due + promise + service]
+of the jobs, joined where they overlap. In any plan that keeps the promise, a job runs inside its own stretch. For each
+stretch:
 
-- Its jobs need `work / concurrency` seconds of ready workers, and a worker is there while the longest of them runs.
-- At least n workers are ready at one time: n = ceil(work / (concurrency * length)), for their mean can't be less; and
-  n >= ceil(jobs that must all run at one moment / concurrency), where a job longer than the promise must run from
-  due + promise to due + service, if it was started in time.
-- Each of these n was either started after the stretch before, which costs the start, when it is not ready; or was
-  there through the gap between the two, which costs the gap. So n * min(start, gap) comes on top, and is counted
-  in no other stretch.
+- Its jobs need `work / concurrency` seconds of ready workers, and a worker exists while the longest of them runs.
+- At least n workers are ready at one time: n = ceil(work / (concurrency * length)), because their mean can't be less;
+  and n >= ceil(jobs that must all run at one moment / concurrency), where a job longer than the promise must run from
+  due + promise to due + service, if it starts in time.
+- Each of these n workers either started after the previous stretch, which costs the start, when it is not ready; or
+  existed during the gap between the two, which costs the gap. So n * min(start, gap) is added, and no other stretch
+  counts it.
 
-The greatest of `work / concurrency`, the longest job and the time integral of must-run jobs in whole workers, plus
-those starts, added over the stretches. Every worker starts in the mean time. Caps, retries and claims only cost more.
+The bound is the sum over the stretches of: the greatest of `work / concurrency`, the longest job and the time integral
+of must-run jobs in whole workers; plus those starts. A start takes the mean time. Caps, retries and claims only cost
+more.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def _stretches(jobs: Iterable[Job], promise: float) -> Iterator[_Stretch]:
 
 
 def _must_run(jobs: Iterable[Job], promise: float, concurrency: int) -> tuple[int, float]:
-    """Most workers that are needed at one moment, and the seconds of whole workers over all of them."""
+    """The most workers needed at one moment, and the worker-seconds over all moments."""
     edges = sorted(
         edge
         for job in jobs

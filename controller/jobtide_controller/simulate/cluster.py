@@ -1,7 +1,7 @@
-"""A simulated cluster: workers that take time to start, slots that claim round the tenants, jobs that end.
+"""A simulated cluster: workers take time to start, their slots claim jobs of the tenants in rotation, jobs end.
 
-The claims fill the workers at random, the worst case for having idle ones to remove. What is left out: the time that
-a claim and a request to the API server take, both under a second.
+Claims go to random workers, the worst case for finding idle workers to remove. Not simulated: the time of a claim and
+of a request to the API server, both under a second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobtide_controller.simulate.trace import Job, Trace
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the workers are like."""
+    """Properties of the workers."""
 
     concurrency: int
     start_seconds: Callable[[], float]  # of the next worker, from its creation until it is ready
@@ -33,7 +33,7 @@ Event = Callable[[], None]
 
 
 class Cluster:
-    """Moves on in `advance`; between two of them, a scaler looks at it and calls `scale`."""
+    """`advance` moves time forward; between two calls of it, a scaler reads the state and calls `scale`."""
 
     def __init__(self, trace: Trace, setting: Setting, chance: Random) -> None:
         self.now = 0.0
@@ -52,7 +52,7 @@ class Cluster:
 
     @property
     def is_over(self) -> bool:
-        """No job waits, runs or is to come."""
+        """No job waits, runs or will arrive."""
         return self._next_job is None and all(not (line.due or line.later or line.running) for line in self.lines)
 
     @property
@@ -69,7 +69,7 @@ class Cluster:
 
     @property
     def open_jobs(self) -> int:
-        """Pending, scheduled ones included, and processing: what KEDA's usual query counts."""
+        """Pending (including scheduled) and processing: what KEDA's usual query counts."""
         return sum(len(line.due) + len(line.later) + line.running for line in self.lines)
 
     @property
@@ -81,7 +81,7 @@ class Cluster:
         return [worker for worker in self.workers if not worker.stopping]
 
     def advance(self, until: float) -> None:
-        """Everything that happens up to this moment, in its order."""
+        """Runs all events up to this moment, in order."""
         while True:
             arrival = self._next_job
             event_at = self._events[0][0] if self._events else until + 1.0
@@ -98,7 +98,7 @@ class Cluster:
         self.now = until
 
     def reading(self) -> Reading:
-        """As the controller's statement has it; arrivals are counted from the reading before."""
+        """As the controller's statement returns it; arrivals are counted since the last reading."""
         depths: dict[Key, Depth] = {}
         for key, line in list(self._lines.items()):
             depths[key] = line.depth(self.now)
@@ -108,7 +108,7 @@ class Cluster:
         return Reading(self.now, depths)
 
     def scale(self, replicas: int, order: Callable[[Worker], tuple[float, ...]]) -> None:
-        """So many workers that don't stop; `order` says which go first."""
+        """Starts or stops workers until this many are not stopping; the lowest by `order` stops first."""
         present = self.present
         for _ in range(replicas - len(present)):
             self._start()
@@ -116,7 +116,7 @@ class Cluster:
             self._stop(worker)
 
     def closed(self) -> Ledger:
-        """With the workers that are still there accounted for."""
+        """The ledger, with the worker-seconds of the workers that still exist."""
         for worker in list(self.workers):
             self._gone(worker)
         return self.ledger
@@ -149,7 +149,7 @@ class Cluster:
             self._ring.append(key)
 
     def _claim(self) -> None:
-        """One job of each key in turn; a tenant at its cap leaves the ring until one of its jobs ends."""
+        """One job per key in rotation; a tenant at its cap leaves the ring until one of its jobs ends."""
         while self._ring and self._free:
             key = self._ring.popleft()
             line = self._lines[key]

@@ -1,4 +1,4 @@
-"""`python -m jobtide_controller simulate`: choose a promise before it is applied."""
+"""`python -m jobtide_controller simulate`: compares promises before one is applied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobtide_controller.simulate.trace import Trace
 from jobtide_controller.simulate.traces import MEANING, built_in
 
 QUICK_POLLING_SECONDS, QUICK_STABILIZATION_SECONDS = 5.0, 60.0
-MAX_REPLICAS = 40  # of a built-in trace, unless a flag says otherwise
+MAX_REPLICAS = 40  # for a built-in trace, unless a flag is given
 MAX_WAIT_SECONDS = 30
 
 
@@ -31,21 +31,21 @@ def main(arguments: Sequence[str]) -> int:
     options = Options(flags.tick_seconds, StartTimes.around(flags.start_seconds), flags.seed)
     try:
         if flags.all:
-            _say(benchmark.table(options))
+            _print(benchmark.table(options))
             return 0
         given, pool = _given(flags)
         outcomes = [run(given, judged, scaler, options) for judged, scaler in _scalers(flags, pool)]
         if flags.plot:
             flags.plot.write_text(plot.svg(_title(given), outcomes), encoding="utf-8")
     except (PolicyError, TraceError, OSError) as error:
-        print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - for a person
+        print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - it is a command
         return 2
-    _say(_as_json(outcomes) if flags.json else _as_text(given, pool, outcomes, options))
+    _print(_as_json(outcomes) if flags.json else _as_text(given, pool, outcomes, options))
     return 0
 
 
 def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
-    """The trace and the pool, each of which may say something about the other."""
+    """The trace and the pool: the pool's types select jobs, the trace's types complete the pool."""
     spec = {} if flags.pool is None else policy.of_file(flags.pool, flags.pool_name)
     types: Sequence[str] | None = spec.get("types")
     if flags.from_table is not None:
@@ -75,7 +75,7 @@ def _of_types(trace: Trace, types: Sequence[str]) -> Trace:
 
 
 def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[tuple[JobWorkerPoolSpec, Scaler]]:
-    """Each with the pool whose promise it is judged by."""
+    """Each scaler with the pool whose promise defines what is late."""
     promises = [pool.model_copy(update={"max_wait_seconds": seconds}) for seconds in flags.promises]
     if pool.jobs_per_worker is not None:
         promises = [promise.model_copy(update={"jobs_per_worker": None}) for promise in promises]
@@ -87,14 +87,14 @@ def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[tuple[JobWorkerP
 
 
 def _keda(flags: Namespace, pool: JobWorkerPoolSpec) -> list[KedaSettings]:
-    """KEDA's defaults, and what the flags say or a quick setting."""
+    """KEDA's defaults, and the settings of the flags, or a quick setting if no flag is given."""
     defaults = KedaSettings(flags.keda_target or float(pool.concurrency))
-    said = {
+    flagged = {
         "polling_seconds": flags.keda_polling_seconds,
         "cooldown_seconds": flags.keda_cooldown_seconds,
         "stabilization_seconds": flags.keda_stabilization_seconds,
     }
-    chosen = {name: value for name, value in said.items() if value is not None}
+    chosen = {name: value for name, value in flagged.items() if value is not None}
     quick = {"polling_seconds": QUICK_POLLING_SECONDS, "stabilization_seconds": QUICK_STABILIZATION_SECONDS}
     own = replace(defaults, **(chosen or quick))
     return list(dict.fromkeys((defaults, own)))
@@ -112,15 +112,14 @@ def _known(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _url(text: str) -> str:
-    """A URL on the command line is in everybody's process list; one in a file is not."""
+    """Other users of the machine can see a URL on the command line in the process list, but not one in a file."""
     return Path(text[1:]).read_text(encoding="utf-8").strip() if text.startswith("@") else text
 
 
 def _as_text(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], options: Options) -> str:
-    head = f"{_title(trace)}\n{_pool_words(pool)}"
-    notes = [f"{outcome.name}: {outcome.unfinished:,} jobs were never done" for outcome in outcomes]
-    told = [note for note, outcome in zip(notes, outcomes, strict=True) if outcome.unfinished]
-    return "\n".join([head, "", table.text(outcomes, bound(trace, pool, options)), *told])
+    head = f"{_title(trace)}\n{_pool_text(pool)}"
+    notes = [f"{one.name}: {one.unfinished:,} jobs did not finish" for one in outcomes if one.unfinished]
+    return "\n".join([head, "", table.text(outcomes, bound(trace, pool, options)), *notes])
 
 
 def _title(trace: Trace) -> str:
@@ -130,7 +129,7 @@ def _title(trace: Trace) -> str:
     return f"{trace.name}{meaning}: {jobs:,} jobs in {trace.seconds:,.0f} s, {work / max(1, jobs):.3g} s a job"
 
 
-def _pool_words(pool: JobWorkerPoolSpec) -> str:
+def _pool_text(pool: JobWorkerPoolSpec) -> str:
     law = f"{pool.jobs_per_worker} jobs a worker" if pool.jobs_per_worker else f"promise {pool.wait_seconds} s"
     return f"{law}, {pool.min_replicas} to {pool.max_replicas} workers of {pool.concurrency} jobs at once"
 
@@ -157,5 +156,5 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
 _SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
-def _say(words: str) -> None:
-    print(words)  # noqa: T201 - it is a command
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - it is a command

@@ -1,4 +1,4 @@
-"""A trace in a CSV file: arrived_at, service_seconds, and where they matter type, tenant and due_at."""
+"""Reads a trace from a CSV file: arrived_at, service_seconds; optional type, tenant and due_at."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ REQUIRED = ("arrived_at", "service_seconds")
 
 
 class TraceError(Exception):
-    """There is no trace to be had from what was given."""
+    """No trace can be made from the input; the message says why."""
 
 
 def read(path: Path) -> Trace:
-    """Raises TraceError, with the line that can't be read."""
+    """Raises TraceError with the number of the line that can't be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             jobs = _jobs(csv.DictReader(lines), path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TraceError(f"can't read the trace {path}: {error}") from error
     if not jobs:
-        raise TraceError(f"{path} has no jobs: write one a line below the header {','.join(REQUIRED)}")
+        raise TraceError(f"{path} has no jobs: write one per line below the header {','.join(REQUIRED)}")
     return from_epoch(path.stem, jobs)
 
 
 def from_epoch(name: str, jobs: Iterable[Job]) -> Trace:
-    """Jobs in any order at any time become a trace that starts with the first of them."""
+    """A trace that starts with the first of these jobs; they may be in any order, with times since any epoch."""
     ordered = sorted(jobs, key=lambda job: job.created_at)
     start = ordered[0].created_at
     return Trace(name, tuple(_shifted(job, start) for job in ordered))
@@ -43,7 +43,9 @@ def _shifted(job: Job, start: float) -> Job:
 def _jobs(rows: csv.DictReader[str], path: Path) -> list[Job]:
     missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
     if missing:
-        raise TraceError(f"{path} has no column {' and no column '.join(missing)}: its first line names the columns")
+        raise TraceError(
+            f"{path} has no column {' and no column '.join(missing)}: its first line must name the columns"
+        )
     jobs: list[Job] = []
     for row in rows:
         try:
@@ -56,7 +58,7 @@ def _jobs(rows: csv.DictReader[str], path: Path) -> list[Job]:
 def _job(row: Mapping[str, str | None]) -> Job:
     service_seconds = float(row["service_seconds"] or "")
     if not 0 <= service_seconds < float("inf"):
-        raise ValueError(f"service_seconds is {service_seconds:g}: use seconds from 0 up")
+        raise ValueError(f"service_seconds is {service_seconds:g}: use a number of seconds of at least 0")
     due_at = row.get("due_at")
     return Job(
         created_at=_moment(row["arrived_at"] or ""),
@@ -68,7 +70,7 @@ def _job(row: Mapping[str, str | None]) -> Job:
 
 
 def _moment(text: str) -> float:
-    """Seconds from any start, or a date with a time; without a zone it is UTC."""
+    """A number of seconds, or an ISO date and time; without a time zone it is UTC."""
     try:
         return float(text)
     except ValueError:

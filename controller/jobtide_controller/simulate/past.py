@@ -1,4 +1,4 @@
-"""A trace from the user's own job_queue: what came in the last days."""
+"""Reads a trace from the user's own job_queue: the jobs of the last days."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOBS_MAX = 5_000_000  # about 2 GB in memory
 
 
 def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
-    """Raises TraceError where the table can't be read, or has no such jobs."""
+    """Raises TraceError if the table can't be read or has no such jobs."""
     what = f"the jobs of the last {days:g} days"
     try:
         with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
@@ -32,12 +32,12 @@ def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
     except psycopg.Error as error:
         raise TraceError(f"can't read {what} from job_queue: {str(error).strip()}") from error
     if len(jobs) > JOBS_MAX:
-        raise TraceError(f"{what} are more than {JOBS_MAX:,}: ask for fewer with --days")
+        raise TraceError(f"{what} are more than {JOBS_MAX:,}: use fewer --days")
     if not jobs:
         of_types = "" if types is None else f" of the types {', '.join(types)}"
         raise TraceError(
-            f"job_queue shows no job{of_types} of the last {days:g} days: ask for more with --days, or check that row "
-            "level security does not hide the rows from this role"
+            f"job_queue shows no job{of_types} of the last {days:g} days: use more --days, or check that row level "
+            "security does not hide the rows from this role"
         )
     return jobs
 

@@ -1,4 +1,4 @@
-"""Outcomes as a picture: how long the oldest job waited and how many workers there were, over time."""
+"""Draws outcomes as an SVG: the wait of the oldest job and the number of workers over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobtide_controller.simulate.run import Outcome, Sample
 WIDTH, PANEL_HEIGHT, GAP = 960, 220, 46
 LEFT, TOP, RIGHT, LEGEND_LINE = 64, 40, 16, 18
 POINTS_MAX = 480
-COLOURS = ("#0b7285", "#e8590c", "#7048e8", "#868e96", "#2b8a3e", "#c2255c")  # told apart by the colour-blind too
+COLOURS = ("#0b7285", "#e8590c", "#7048e8", "#868e96", "#2b8a3e", "#c2255c")  # safe for colour blindness
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 2")
 PROMISE = "#c92a2a"
 ROUND = (4, 8, 12, 16, 20, 24, 32, 40, 60, 80, 100)
@@ -67,7 +67,7 @@ def _workers(sample: Sample) -> float:
 
 
 def _highest(outcomes: Sequence[Outcome], value: Callable[[Sample], float]) -> float:
-    """The next number above everything whose quarters are whole."""
+    """The next round number, divisible by 4, that is not below any value."""
     most = max([value(sample) for outcome in outcomes for sample in outcome.samples], default=0.0)
     step = 10.0 ** max(0, len(str(int(most))) - 2)
     return next(step * factor for factor in ROUND if step * factor >= most)
@@ -97,7 +97,7 @@ def _promise(panel: Panel, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _line(panel: Panel, outcome: Outcome, value: Callable[[Sample], float], style: str) -> str:
-    """In steps: between two decisions nothing changes, however far apart they are."""
+    """A line with steps: between two decisions nothing changes."""
     parts: list[str] = []
     for at, level in thinned(outcome.samples, value):
         x, y = f"{panel.x(at):.1f}", f"{panel.y(level):.1f}"
@@ -106,7 +106,7 @@ def _line(panel: Panel, outcome: Outcome, value: Callable[[Sample], float], styl
 
 
 def thinned(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list[Point]:
-    """The highest of each stretch: a peak is what a reader looks for, and it must not be averaged away."""
+    """The highest and the last sample of each stretch: an average would hide the peaks, which readers look for."""
     width = (samples[-1].at / POINTS_MAX if samples else 0.0) or 1.0
     points: list[Point] = []
     for _, grouped in groupby(samples, key=lambda sample: int(sample.at / width)):
@@ -127,10 +127,8 @@ def _rule(left: float, top: float, right: float, bottom: float, colour: str) -> 
     return f'<path d="M{left:g} {top:.1f} L{right:g} {bottom:.1f}" stroke="{colour}"/>'
 
 
-def _text(
-    left: float, top: float, words: str, *, size: int = 12, anchor: str = "start", colour: str = "#343a40"
-) -> str:
+def _text(left: float, top: float, text: str, *, size: int = 12, anchor: str = "start", colour: str = "#343a40") -> str:
     return (
         f'<text x="{left:.1f}" y="{top:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">'
-        f"{escape(words)}</text>"
+        f"{escape(text)}</text>"
     )

@@ -1,4 +1,4 @@
-"""The pool that is simulated: from its YAML, or from a few flags."""
+"""The pool to simulate: from a YAML file, from flags, or both."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FIELDS = {
 
 
 class PolicyError(Exception):
-    """The pool can't be simulated as it was given."""
+    """The pool can't be simulated; the message says why."""
 
 
 def of_file(path: Path, name: str | None) -> dict[str, Any]:
-    """The spec of the one JobWorkerPool in a file, or of the one with this name."""
+    """The spec of the only JobWorkerPool in a file, or of the one with this name. Raises PolicyError."""
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -41,13 +41,13 @@ def of_file(path: Path, name: str | None) -> dict[str, Any]:
     if name is None and len(pools) == 1:
         return dict(next(iter(pools.values())))
     if name is None or name not in pools:
-        wanted = "say which with --pool-name" if name is None else f'none is called "{name}"'
-        raise PolicyError(f"{path} has {len(pools)} pools ({', '.join(pools) or 'none'}): {wanted}")
+        advice = "choose one with --pool-name" if name is None else f'none has the name "{name}"'
+        raise PolicyError(f"{path} has {len(pools)} pools ({', '.join(pools) or 'none'}): {advice}")
     return dict(pools[name])
 
 
 def build(spec: dict[str, Any], types: Sequence[str], flags: Namespace) -> JobWorkerPoolSpec:
-    """What the flags say goes before what the file says."""
+    """The spec of the file, overridden by the flags. Raises PolicyError."""
     chosen = {"types": list(types), "template": TEMPLATE, **spec}
     chosen |= {field: getattr(flags, flag) for flag, field in FIELDS.items() if getattr(flags, flag) is not None}
     if flags.jobs_per_worker is not None and flags.max_wait_seconds is None:

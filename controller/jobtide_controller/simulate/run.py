@@ -1,4 +1,4 @@
-"""One trace under one scaler: the closed loop, and what came of it."""
+"""Runs one trace with one scaler in a closed loop, and measures the outcome."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jobtide_controller.simulate.cluster import Cluster, Setting
 from jobtide_controller.simulate.scalers import Scaler
 from jobtide_controller.simulate.trace import Trace
 
-AFTERWARDS_SECONDS = 900.0  # so long after the last job a fleet may take to shrink; it costs until it has
+AFTERWARDS_SECONDS = 900.0  # time for the fleet to shrink after the last job; it costs until then
 
 
 @dataclass(frozen=True, slots=True)
 class StartTimes:
-    """How long workers take to start: log-normal, most near the median, cut off on both sides."""
+    """Start times of workers: log-normal, cut off on both sides."""
 
     median_seconds: float = 5.0
     least_seconds: float = 2.0
@@ -31,7 +31,7 @@ class StartTimes:
 
     @property
     def mean_seconds(self) -> float:
-        chance = Random(0)  # noqa: S311 - an average, no secret
+        chance = Random(0)  # noqa: S311 - an average, not a secret
         return sum(self.draw(chance) for _ in range(2_000)) / 2_000
 
     @classmethod
@@ -45,7 +45,7 @@ class Options:
     tick_seconds: float = 1.0
     start: StartTimes = field(default_factory=StartTimes)
     seed: int = 1
-    hopeless_seconds: float = 4 * 3_600.0  # so long after the last arrival a backlog may take, before we give up
+    hopeless_seconds: float = 4 * 3_600.0  # after the last arrival; then the simulation stops with a backlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,18 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     name: str
-    waits: tuple[float, ...]  # sorted; of every attempt, but those of tenants with a cap of their own
+    waits: tuple[float, ...]  # sorted; of every attempt, without tenants that have a cap
     promise_seconds: float
     workers_max: int
     worker_seconds: float
     bound_seconds: float
     busy_stopped: int
     changes: int
-    unfinished: int  # jobs that were still open when the simulation gave up
+    unfinished: int  # jobs still open when the simulation stopped
     samples: tuple[Sample, ...] = ()
 
     def wait(self, share: float) -> float:
-        """The wait that this share of the attempts does not exceed."""
+        """The quantile of the waits: this share of the attempts waits no longer."""
         if not self.waits:
             return 0.0
         return self.waits[min(len(self.waits) - 1, max(0, math.ceil(share * len(self.waits)) - 1))]
@@ -83,7 +83,7 @@ class Outcome:
 
     @property
     def cost(self) -> float:
-        """As a multiple of what nobody can do without."""
+        """Worker-seconds as a multiple of the lower bound."""
         return self.worker_seconds / self.bound_seconds if self.bound_seconds else math.nan
 
 
@@ -94,16 +94,16 @@ def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Option
     samples = _loop(cluster, trace, scaler, options, policy.min_replicas)
     unfinished = cluster.open_jobs
     ledger = cluster.closed()
-    wants = [sample.workers for sample in samples]
+    workers = [sample.workers for sample in samples]
     return Outcome(
         name=scaler.name,
         waits=tuple(sorted(wait for key, wait in ledger.waits if _is_promised(policy.tenants, key.tenant_id))),
         promise_seconds=float(policy.wait_seconds),
-        workers_max=max(wants, default=0),
+        workers_max=max(workers, default=0),
         worker_seconds=ledger.worker_seconds,
         bound_seconds=bound(trace, policy, options),
         busy_stopped=ledger.busy_stopped,
-        changes=sum(before != after for before, after in pairwise(wants)),
+        changes=sum(before != after for before, after in pairwise(workers)),
         unfinished=unfinished,
         samples=tuple(samples),
     )
@@ -123,7 +123,7 @@ def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_
     now, over_at = 0.0, None
     while now < trace.seconds + options.hopeless_seconds:
         cluster.advance(now)
-        cluster.scale(scaler.replicas(cluster, readable=trace.is_readable(now)), scaler.order)
+        cluster.scale(scaler.replicas(cluster, readable=trace.is_readable(now)), scaler.removal_order)
         samples.append(Sample(now, len(cluster.present), cluster.oldest_seconds))
         if cluster.is_over:
             over_at = now if over_at is None else over_at
@@ -134,13 +134,13 @@ def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_
 
 
 def _next_tick(cluster: Cluster, scaler: Scaler, now: float, tick_seconds: float) -> float:
-    """The next one, or the last before something happens: nights and weekends cost nothing to simulate."""
+    """The next tick, or the last one before the next arrival: idle nights cost no time to simulate."""
     arrival_at = cluster.next_arrival_at
-    if arrival_at is not None and arrival_at > now + tick_seconds and scaler.rest(cluster):
+    if arrival_at is not None and arrival_at > now + tick_seconds and scaler.skip_idle(cluster):
         return now + tick_seconds * max(1, math.floor((arrival_at - now) / tick_seconds))
     return now + tick_seconds
 
 
 def _is_promised(tenants: Tenants, tenant_id: str) -> bool:
-    """A tenant with a cap waits for its own jobs to end: no number of workers would change that."""
+    """False for a tenant with a cap: it waits for its own jobs to end, and more workers would not change that."""
     return tenants.cap_of(tenant_id) is None

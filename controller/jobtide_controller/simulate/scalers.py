@@ -1,4 +1,4 @@
-"""Who decides in the simulation: Jobtide's own law, or another's that is written down somewhere."""
+"""What a scaler is in the simulation, and Jobtide's own: the controller's decision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobtide_controller.decide.scaling import decide
 from jobtide_controller.simulate.cluster import Cluster
 from jobtide_controller.simulate.state import Worker
 
-DEPTH_CAP = 10_000  # rows that the controller counts of one type and tenant, by default
+DEPTH_CAP = 10_000  # the controller's default
 UNKNOWN_START_SECONDS = 10.0
 
 
@@ -22,45 +22,45 @@ class Scaler(Protocol):
     name: str
 
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
-        """How many workers there should be from now on."""
+        """The desired number of workers."""
 
-    def order(self, worker: Worker) -> tuple[float, ...]:
-        """Which of them goes first: the least."""
+    def removal_order(self, worker: Worker) -> tuple[float, ...]:
+        """Sort key of the removal order: the lowest is removed first."""
 
-    def rest(self, cluster: Cluster) -> bool:
-        """Whether nothing would change until a job comes, however long that takes."""
+    def skip_idle(self, cluster: Cluster) -> bool:
+        """Prepares for a skip to the next arrival. False if something could change before it."""
 
 
 class Jobtide:
-    """The controller's own decision, fed with what its reading would say."""
+    """The controller's own decision with simulated readings."""
 
     def __init__(self, policy: JobWorkerPoolSpec, name: str | None = None) -> None:
         self.name = name or _policy_name(policy)
         self._policy = policy
         self._history = History()
-        self._want: int | None = None
+        self._replicas: int | None = None
 
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:
         now = cluster.now
         reading = (
             _counted(cluster.reading())
             if readable
-            else Unreadable(UnreadableReason.UNREACHABLE, "as the trace says", now)
+            else Unreadable(UnreadableReason.UNREACHABLE, "simulated outage", now)
         )
         decision = decide(self._policy, reading, self._fleet(cluster), self._history, now)
-        self._history, self._want = decision.history, decision.replicas
+        self._history, self._replicas = decision.history, decision.replicas
         return decision.replicas
 
-    def order(self, worker: Worker) -> tuple[float, ...]:
-        """As decide/drain.py marks them: idle before busy; among the idle, the youngest first."""
+    def removal_order(self, worker: Worker) -> tuple[float, ...]:
+        """As in decide/scale_down.py: idle before busy, the youngest first."""
         return (worker.running, -worker.created_at)
 
-    def rest(self, cluster: Cluster) -> bool:
-        """As the pipeline leaves such a pool alone, and as a pool that was left alone is found again."""
+    def skip_idle(self, cluster: Cluster) -> bool:
+        """Like the controller: it does not decide idle pools at every tick, and keeps their history."""
         history = self._history
         if not cluster.is_empty or history.flow or history.counts or len(history.recommendations) > 1:
             return False
-        if self._want != self._policy.min_replicas or len(cluster.workers) != self._want:
+        if self._replicas != self._policy.min_replicas or len(cluster.workers) != self._replicas:
             return False
         arrival_at = cluster.next_arrival_at
         if arrival_at is not None and history.read_at is not None:
@@ -80,7 +80,7 @@ class Jobtide:
             for worker in cluster.workers
         )
         return Fleet(
-            current_replicas=self._want,
+            current_replicas=self._replicas,
             pods=pods,
             busy_uids=frozenset(worker.uid for worker in cluster.workers if worker.running),
             start_seconds=median(cluster.started_in) if cluster.started_in else UNKNOWN_START_SECONDS,
@@ -88,7 +88,7 @@ class Jobtide:
 
 
 def _counted(reading: Reading) -> Reading:
-    """Counting stops at the cap, as in the controller's statement."""
+    """With counts cut at the cap, as the controller's statement does."""
     if all(depth.due < DEPTH_CAP and depth.later < DEPTH_CAP for depth in reading.depths.values()):
         return reading
     return replace(reading, depths=dict(map(_capped, reading.depths.items())))

@@ -1,12 +1,12 @@
-"""How long past jobs took, from a table that does not say when they started.
+"""Estimates the service times of past jobs: the table does not store when they started.
 
-A pod with C slots starts a job when the slot is free and the job is there: at the later of `created_at` and the
-moment at which the pod's C-th completion before this one freed a slot. What is left until `completed_at` is the
-service time. It is an estimate: exact for one slot that is always polled, close for several that are about equally
-long, too long by the pause of a pod that was free but did not look.
+A pod with C slots starts a job when a slot is free and the job exists: at the later of `created_at` and the moment
+when the pod's C-th completion before this one freed a slot. The time from there to `completed_at` is the service time.
+This is exact for one slot that always polls, close for several slots with jobs of similar length, and too long by the
+time in which a pod was free but did not poll.
 
-A pod's first C jobs have nothing before them, and may have waited for the pod itself: they count as the median of
-their type, unless they were faster. So do retried jobs, whose earlier attempts left no trace, and unfinished ones.
+A pod's first C jobs have no completion before them, and may have waited for the pod to start: they count as the median
+of their type, unless they were faster. So do retried jobs, whose earlier attempts are not stored, and unfinished jobs.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class PastJob:
     tenant_id: str
     created_at: float
     completed_at: float | None = None
-    due_at: float | None = None  # of a row that is scheduled and was never tried
+    due_at: float | None = None  # only of a scheduled row without an attempt
     attempts: int = 1
     pod: str | None = None
 
     @property
     def sojourn_seconds(self) -> float | None:
-        """From creation to end: the wait and the service, of which the table keeps only the sum."""
+        """Wait plus service time: the table stores only their sum."""
         return None if self.completed_at is None else max(0.0, self.completed_at - self.created_at)
 
 
 def service_seconds(jobs: Sequence[PastJob], *, slots: int, known: Mapping[str, float]) -> list[float]:
-    """Of each job, in the same order; `known` types take what the user says."""
+    """One for each job, in the same order; `known` has the user's value for a type."""
     certain = _certain(jobs, slots)
     typical = _typical(jobs, certain)
     return [
@@ -56,7 +56,7 @@ def _one(job: PastJob, certain: float | None, typical: float | None) -> float:
 
 
 def _certain(jobs: Sequence[PastJob], slots: int) -> dict[int, float]:
-    """Of the jobs whose slot is known to have been freed by another, by their index."""
+    """By index: the service times of jobs that followed another job in their slot."""
     ends = sorted(
         (job.completed_at, index)
         for index, job in enumerate(jobs)
@@ -74,12 +74,12 @@ def _certain(jobs: Sequence[PastJob], slots: int) -> dict[int, float]:
 
 
 def _typical(jobs: Sequence[PastJob], certain: Mapping[int, float]) -> dict[str, float]:
-    """The median of each type: of the certain ones where there are any, else of all that ended at the first try."""
-    sure: dict[str, list[float]] = {}
-    rest: dict[str, list[float]] = {}
+    """The median of each type: of the certain times if there are any, else of all jobs with one attempt."""
+    certain_times: dict[str, list[float]] = {}
+    sojourns: dict[str, list[float]] = {}
     for index, job in enumerate(jobs):
         if index in certain:
-            sure.setdefault(job.type, []).append(certain[index])
+            certain_times.setdefault(job.type, []).append(certain[index])
         elif job.sojourn_seconds is not None and job.attempts <= 1:
-            rest.setdefault(job.type, []).append(job.sojourn_seconds)
-    return {type_: median(seconds) for type_, seconds in {**rest, **sure}.items()}
+            sojourns.setdefault(job.type, []).append(job.sojourn_seconds)
+    return {type_: median(seconds) for type_, seconds in {**sojourns, **certain_times}.items()}

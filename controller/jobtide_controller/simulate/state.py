@@ -1,4 +1,4 @@
-"""What the simulated cluster consists of."""
+"""The parts of the simulated cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Worker:
     created_at: float
     ready_at: float
     running: int = 0
-    stopping: bool = False  # it claims no more, and goes when its jobs are done
+    stopping: bool = False  # claims no more jobs, exits when its jobs are done
 
     @property
     def uid(self) -> str:
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(slots=True)
 class Ledger:
-    """What happened, for the result."""
+    """Measurements for the outcome."""
 
     waits: list[tuple[Key, float]] = field(default_factory=list)  # of each attempt, from due to start
     worker_seconds: float = 0.0

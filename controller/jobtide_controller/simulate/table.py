@@ -1,9 +1,10 @@
-"""Outcomes side by side, as text."""
+"""Outcomes as a text table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobtide.commands.table import aligned
 from jobtide_controller.simulate.run import Outcome
 
 COLUMNS = (
@@ -12,22 +13,10 @@ COLUMNS = (
 
 
 def text(outcomes: Sequence[Outcome], bound_seconds: float) -> str:
-    """One law a line, and last the bound."""
+    """One line per scaler, then the bound."""
     rows = [list(COLUMNS), *(_row(outcome) for outcome in outcomes)]
-    rows.append(["bound (nobody can do with less)", "", "", "", "", "", hours(bound_seconds), "1.0", "", ""])
-    return aligned(rows)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    rows.append(["lower bound for any scaler", "", "", "", "", "", hours(bound_seconds), "1.0", "", ""])
+    return "\n".join(aligned(rows))
 
 
 def hours(seconds: float) -> str:
@@ -40,7 +29,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Never a 0 % that is not one."""
+    """`0%` only for exactly 0."""
     if share == 0:
         return "0%"
     return f"{100 * share:.1f}%" if share >= 0.001 else "<0.1%"  # noqa: PLR2004 - one digit
@@ -51,7 +40,7 @@ def multiple(value: float) -> str:
 
 
 def cell(outcome: Outcome) -> str:
-    """The short form of the big table: late, p99, cost."""
+    """The short form for the table of all traces: late share, p99, cost."""
     return f"{percent(outcome.late_share)} {outcome.wait(0.99):.0f}s {multiple(outcome.cost)}"
 
 

@@ -1,4 +1,4 @@
-"""What comes in: jobs with the time that each takes, and what goes wrong meanwhile. Seconds from the trace's start."""
+"""A trace: jobs with their service times, and spans of failures. Times are seconds from the trace's start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Job:
     service_seconds: float  # how long it holds its slot
     type: str = "job"
     tenant_id: str = "t1"
-    due_at: float | None = None  # scheduled for later than it was created
+    due_at: float | None = None  # scheduled for later than created_at
 
     @property
     def startable_at(self) -> float:
@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time; its end is not in it."""
+    """A span of time, without its end."""
 
     start: float
     end: float
@@ -36,8 +36,8 @@ class Span:
 class Trace:
     name: str
     jobs: tuple[Job, ...]  # by created_at
-    unreadable: tuple[Span, ...] = ()  # the database answers workers, but not whoever counts
-    failing: tuple[Span, ...] = ()  # every attempt that ends in it fails, and is retried with backoff
+    unreadable: tuple[Span, ...] = ()  # the database answers workers, but not the scaler's reading
+    failing: tuple[Span, ...] = ()  # every attempt that ends here fails, and is retried with backoff
     tenants: Tenants = field(default_factory=Tenants)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Seventeen situations in which scaling laws differ, by name, each from a seed: the table of docs/simulate.md."""
+"""Seventeen traces in which scaling algorithms differ, by name, each from a seed: the table of docs/simulate.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def built_in(name: str, seed: int) -> Trace:
 
 
 def flow(chance: Random, rate: float, start: float, end: float, length: Length, *, type_: str = "job") -> list[Job]:
-    """Jobs at random, so many a second on average."""
+    """Jobs at random times, `rate` per second on average."""
     jobs: list[Job] = []
     at = start + chance.expovariate(rate)
     while at < end:
@@ -34,7 +34,7 @@ def flow(chance: Random, rate: float, start: float, end: float, length: Length, 
 
 
 def burst(count: int, length: float, at: float = 47.0) -> list[Job]:
-    """At once, at a moment that is good for nobody's timer."""
+    """All at once, at a moment that matches no scaler's timer."""
     return [Job(at, length, tenant_id=f"t{number % 5}") for number in range(count)]
 
 

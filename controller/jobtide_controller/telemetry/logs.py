@@ -1,4 +1,4 @@
-"""Events as log lines: every sentence and level of the controller is here. Nothing is said while nothing changes."""
+"""Turns events into log lines: every sentence and level of the controller is here. No change, no line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import logging
 import sys
 from typing import Any, Literal, assert_never
 
-from pythonjsonlogger.json import JsonFormatter
-
+from jobtide.telemetry.logs import JsonFormatter
 from jobtide_controller.telemetry import events
 
 LogFormat = Literal["json", "text"]
@@ -16,36 +15,26 @@ _log = logging.getLogger("jobtide_controller")
 
 
 def configure(level: str, log_format: LogFormat) -> None:
-    """One handler for the whole process, kopf's loggers included."""
+    """Sets one handler for the whole process, including kopf's loggers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # A line for each object and event there is.
+    # One line for each event of each object.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    # It says at each start that it leaves the signals to us.
+    # One line at each start: that kopf does not handle signals.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     for chatty in ("kopf", "aiohttp.access", "asyncio", "psycopg"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
-class _Json(JsonFormatter):
-    """One object a line, with the same names as a worker's."""
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        return {**log_data, "level": log_data["level"].lower()}
-
-
 def _formatter(log_format: LogFormat) -> logging.Formatter:
-    if log_format == "text":
-        return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    renamed = {"levelname": "level", "name": "logger", "exc_info": "traceback"}
-    return _Json("%(levelname)s %(name)s %(message)s", rename_fields=renamed, timestamp="time")
+    return JsonFormatter() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
 
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
-    """The subscriber that puts events into words."""
+    """The subscriber that logs events."""
     match event:
         case events.Started(version, namespaces, databases, identity, port):
             where = ", ".join(namespaces) or "all namespaces"
@@ -59,18 +48,18 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
         case events.LeaseFailed(message):
             _say(logging.WARNING, f"lease: {message}")
         case events.WatchEnded(why, restart_seconds):
-            _say(logging.WARNING, f"the watch ended, it begins anew in {restart_seconds:.1f} s: {why}")
+            _say(logging.WARNING, f"watch ended, restarting in {restart_seconds:.1f} s: {why}")
         case events.WatchLost(why):
-            _say(logging.WARNING, f"the watch does not reach the API server, it goes on trying: {why}")
+            _say(logging.WARNING, f"watch can't reach the API server, retrying: {why}")
         case events.WatchFound(away_seconds):
-            _say(logging.INFO, f"the watch reaches the API server again after {away_seconds:.1f} s")
+            _say(logging.INFO, f"watch reaches the API server again after {away_seconds:.1f} s")
         case events.Relisted(kind, count, repaired, seconds):
             level = logging.WARNING if repaired else logging.DEBUG
             _say(level, f"listed {count} {kind}, {repaired} repaired", kind=kind, seconds=round(seconds, 3))
         case events.RelistFailed(kind, message):
             _say(logging.WARNING, f"can't list {kind}: {message}", kind=kind)
         case events.ObjectRejected(kind, pool, uid, message):
-            _say(logging.ERROR, f"{kind} {pool} can't be understood: {message}", pool=str(pool), uid=uid)
+            _say(logging.ERROR, f"{kind} {pool} can't be parsed: {message}", pool=str(pool), uid=uid)
         case events.Ticked(database, read_seconds, keys, pools, seconds):
             _say(logging.DEBUG, f"read {database}", database=database, read_seconds=round(read_seconds, 5),
                  keys=keys, pools=pools, seconds=round(seconds, 5))  # fmt: skip
@@ -79,7 +68,7 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
                  database=database, reason=reason)  # fmt: skip
         case events.DatabaseFound(database, away_seconds):
             again = "" if away_seconds is None else f" again after {away_seconds:.1f} s"
-            _say(logging.INFO, f"database {database} is read{again}", database=database)
+            _say(logging.INFO, f"database {database} can be read{again}", database=database)
         case events.Decided(pool, _, before, after, reason, message, limited_by):
             _say(logging.INFO, f"{pool}: {before} -> {after} workers: {message}", pool=str(pool),
                  before=before, after=after, reason=reason, limited_by=list(limited_by))  # fmt: skip
@@ -92,18 +81,18 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"{pool}: {what} failed, next try in {retry_seconds:.1f} s: {message}",
                  pool=str(pool))  # fmt: skip
         case events.EventRefused(pool, message):
-            _say(logging.WARNING, f"{pool}: an Event was not taken: {message}", pool=str(pool))
+            _say(logging.WARNING, f"{pool}: the API server refused an Event: {message}", pool=str(pool))
         case events.Rescued(database, pod_uid, jobs, gave_back):
-            how = "given back" if gave_back else "returned, the attempt counted"
-            _say(logging.INFO, f"{jobs} jobs of gone pod {pod_uid} {how}", database=database, jobs=jobs)
+            how = "requeued, attempt not counted" if gave_back else "requeued, attempt counted"
+            _say(logging.INFO, f"{jobs} jobs of deleted pod {pod_uid} {how}", database=database, jobs=jobs)
         case events.RescueFailed(database, message):
-            _say(logging.WARNING, f"jobs of gone pods are not returned yet: {message}", database=database)
+            _say(logging.WARNING, f"jobs of deleted pods are not requeued yet: {message}", database=database)
         case events.ForeignWorker(database, pod_uid):
             _say(logging.WARNING, f"pod {pod_uid} claims jobs of database {database} and is not in this cluster: "
-                 "from now on only pods that were seen to go are rescued at once, others by their lease",
+                 "from now on only jobs of pods seen to end are rescued at once, others when their lease expires",
                  database=database)  # fmt: skip
         case events.Failed(where, traceback):
-            _say(logging.ERROR, f"a bug: {where} was given up, please report it\n{traceback}")
+            _say(logging.ERROR, f"bug: {where} failed, please report it\n{traceback}")
         case _:
             assert_never(event)
 

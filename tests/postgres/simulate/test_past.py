@@ -1,4 +1,4 @@
-"""A trace from a real table: the last days' jobs, read with the controller's own role, and nothing written."""
+"""A trace from a real table: the jobs of the last days, read with the controller's role."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ INSERT INTO job_queue (type, tenant_id, payload, created_at, next_retry_at) VALU
 @pytest.fixture
 def table(database, connect, tenant) -> str:
     """URL of a table with 200 jobs of 2 s by one pod, a scheduled one, one of another type and an old one."""
-    somebody = str(tenant("somebody"))
-    connect().execute(FILL.replace("%(tenant)s", f"'{somebody}'"))
+    acme = str(tenant("acme"))
+    connect().execute(FILL.replace("%(tenant)s", f"'{acme}'"))
     return database
 
 
@@ -43,7 +43,7 @@ def test_the_controllers_role_reads_the_last_days_of_the_pools_types(table):
     assert jobs[-1].due_at == pytest.approx(jobs[-1].created_at + 70.0, abs=0.01)
 
 
-def test_all_types_are_read_where_none_are_named(table):
+def test_all_types_are_read_if_none_is_named(table):
     assert {job.type for job in past.read(table, 7.0, None)} == {"thumbs", "video"}
 
 
@@ -55,23 +55,23 @@ def test_the_trace_starts_with_the_first_job_and_has_the_service_times(table):
 
 
 @pytest.mark.parametrize(
-    ("days", "types", "says"),
+    ("days", "types", "error"),
     [
         pytest.param(7.0, ["mail"], "shows no job of the types mail of the last 7 days", id="other-types"),
         pytest.param(0.000001, None, "shows no job of the last 1e-06 days", id="too-short"),
     ],
 )
-def test_a_table_without_such_jobs_says_so(table, days, types, says):
-    with pytest.raises(TraceError, match=says):
+def test_a_table_without_such_jobs_says_so(table, days, types, error):
+    with pytest.raises(TraceError, match=error):
         past.read(table, days, types)
 
 
-def test_a_missing_table_is_the_servers_own_words(empty_database):
+def test_a_missing_table_shows_the_error_of_the_server(empty_database):
     with pytest.raises(TraceError, match=r'(?s)can\'t read the jobs.*relation "job_queue" does not exist'):
         past.read(empty_database, 7.0, None)
 
 
-def test_the_command_simulates_the_table_by_a_url_in_a_file(table, tmp_path, capsys):
+def test_the_command_reads_the_url_from_a_file(table, tmp_path, capsys):
     (tmp_path / "url").write_text(table + "\n")
     arguments = ["--from-table", f"@{tmp_path / 'url'}", "--service-seconds", "video=9", "--json"]
     assert main(arguments) == 0

@@ -1,4 +1,4 @@
-"""The CRD as data: structural, documented, and true to the models that it is made from."""
+"""The CRD as data: structural, documented, and consistent with its models."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_status_has_no_defaults():
     assert not [path for path, node in NODES if path.startswith(".status") and "default" in node]
 
 
-def test_lists_and_texts_of_the_spec_have_an_end():
-    """The API server estimates what a rule costs from the longest values that the schema allows."""
+def test_lists_and_strings_of_the_spec_are_bounded():
+    """The API server estimates the cost of a rule from the longest values that the schema allows."""
     bounds = {"array": "maxItems", "string": "maxLength"}
     unbounded = [
         path
@@ -101,7 +101,7 @@ def test_lists_and_texts_of_the_spec_have_an_end():
     assert unbounded == []
 
 
-def test_every_rule_has_a_message_without_holes():
+def test_every_rule_has_a_message_without_placeholders():
     rules = [rule for _, node in NODES for rule in node.get("x-kubernetes-validations", ())]
     assert len(rules) >= 12
     assert not [entry["message"] for entry in rules if "%" in entry["message"]]

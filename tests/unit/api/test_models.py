@@ -1,4 +1,4 @@
-"""The resource inside the controller: frozen, tolerant of newer releases, exact about promises."""
+"""The models of the resource: frozen, and tolerant of newer releases."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def _spec(**fields) -> JobWorkerPoolSpec:
     return JobWorkerPoolSpec.model_validate({**MINIMAL["spec"], **fields})
 
 
-def test_promise_is_a_minute_unless_the_user_makes_one():
+def test_the_default_promise_is_a_minute():
     assert (_spec().wait_seconds, _spec(maxWaitSeconds=5).wait_seconds) == (60, 5)
 
 
-def test_pool_of_a_newer_release_is_read_without_what_is_new():
+def test_a_pool_of_a_newer_release_is_read_without_its_new_fields():
     newer = {**MINIMAL, "spec": {**MINIMAL["spec"], "priority": 7}, "status": {"forecast": 3}}
     pool = JobWorkerPool.model_validate(newer)
     assert pool.spec == JobWorkerPool.model_validate(MINIMAL).spec
@@ -38,7 +38,7 @@ def test_resource_is_frozen():
         pool.spec.max_replicas = 99  # type: ignore[misc]
 
 
-def test_object_goes_out_as_kubernetes_stores_it():
+def test_as_object_is_what_kubernetes_stores():
     stored = JobWorkerPool.model_validate(MINIMAL).as_object()
     assert stored["spec"]["maxReplicas"] == 10
     assert "maxWaitSeconds" not in stored["spec"]
@@ -54,7 +54,7 @@ def test_pause_without_a_time_zone_is_refused():
     ("tenants", "tenant_id", "cap"),
     [
         pytest.param(Tenants(), "t1", None, id="no-limit"),
-        pytest.param(Tenants(max_concurrent=16), "t1", 16, id="for-everybody"),
+        pytest.param(Tenants(max_concurrent=16), "t1", 16, id="for-all-tenants"),
         pytest.param(Tenants(max_concurrent=16, overrides={"t1": 64}), "t1", 64, id="override-wins"),
         pytest.param(Tenants(overrides={"t1": 64}), "t2", None, id="override-of-another"),
     ],

@@ -55,7 +55,7 @@ def test_every_setting_is_read():
         ("JOBTIDE_HTTP_PORT", "80.5", "a whole number"),
         ("JOBTIDE_TICK_MIN_SECONDS", "0", "from 0.05"),
         ("JOBTIDE_TICK_MIN_SECONDS", "nan", "from 0.05"),
-        ("JOBTIDE_TICK_MAX_SECONDS", "0.1", "from 0.2"),
+        ("JOBTIDE_TICK_MAX_SECONDS", "0.1", "at least 0.2, the value of JOBTIDE_TICK_MIN_SECONDS"),
         ("JOBTIDE_READ_TIMEOUT_SECONDS", "soon", "a number of seconds"),
         ("JOBTIDE_RESYNC_SECONDS", "-1", "from 1"),
         ("JOBTIDE_DEPTH_CAP", "10", "from 50"),
@@ -67,9 +67,10 @@ def test_every_setting_is_read():
         ("JOBTIDE_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING, ERROR"),
         ("JOBTIDE_LOG_FORMAT", "xml", "json, text"),
         ("JOBTIDE_NAMESPACES", "media;crm", "names separated by commas"),
+        ("JOBTIDE_NAMESPACES", "media,c_rm", '"c_rm" is no name of a namespace'),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_its_value_and_what_would_do(name, value, advice):
+def test_an_invalid_setting_is_named_with_its_value_and_valid_values(name, value, advice):
     with pytest.raises(SettingsError) as error:
         Settings.from_env({name: value})
     assert name in str(error.value)
@@ -77,5 +78,5 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_value_and_what_would_do
     assert advice in str(error.value)
 
 
-def test_a_slow_tick_alone_makes_the_longest_at_least_as_slow():
+def test_the_default_tick_max_is_at_least_tick_min():
     assert Settings.from_env({"JOBTIDE_TICK_MIN_SECONDS": "20"}).tick_max_seconds == 20

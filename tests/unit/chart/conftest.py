@@ -20,7 +20,7 @@ VALUES = Path(__file__).parent / "values"
 RELEASE, NAMESPACE = "tide", "queue"
 PROMETHEUS_OPERATOR = ("v1", "v1/ServiceMonitor", "v1/PodMonitor")
 
-# `helm template` leaves NOTES.txt out; this template, added to a copy of the chart, brings it in.
+# `helm template` does not render NOTES.txt; this template, added to a copy of the chart, does.
 NOTES_PROBE = """\
 apiVersion: v1
 kind: ConfigMap
@@ -31,7 +31,7 @@ data: {notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}}
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What a release would consist of."""
+    """The manifests and notes of a release."""
 
     manifests: tuple[dict[str, Any], ...]
     notes: str
@@ -55,7 +55,7 @@ class Rendering:
 
 
 class Helm:
-    """One Helm binary at work on one copy of the chart."""
+    """One Helm binary with one copy of the chart."""
 
     def __init__(self, binary: Path, chart: Path) -> None:
         self._binary = binary
@@ -71,7 +71,7 @@ class Helm:
         return self._renderings[arguments]
 
     def refusal(self, values: Mapping[str, Any]) -> str:
-        """What Helm says about values that it must not accept."""
+        """The error of Helm for values that it must not accept."""
         done = self._template(_arguments(values, prometheus=True))
         assert done.returncode != 0, "the chart accepted these values"
         return done.stderr
@@ -83,7 +83,7 @@ class Helm:
         return self._run("template", RELEASE, str(self._chart), "--namespace", NAMESPACE, *arguments)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {"HOME": str(self._chart.parent)}  # no plugin, repository or cluster of whoever runs the tests
+        environment = {"HOME": str(self._chart.parent)}  # without the plugins, repositories and clusters of the user
         return subprocess.run([self._binary, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
@@ -98,7 +98,7 @@ def helms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Helm]:
 
 @pytest.fixture
 def helm(helms: Mapping[str, Helm]) -> Helm:
-    """Helm 4: that Helm 3 renders the same is a test of its own."""
+    """Helm 4; another test checks that Helm 3 renders the same."""
     return helms["helm"]
 
 
@@ -133,7 +133,7 @@ def _key_paths(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _arguments(values: Mapping[str, Any] | str, *, prometheus: bool) -> tuple[str, ...]:
-    """The values, as keys or as the name of a file in values/, and what the cluster that isn't there can do."""
+    """The values, as keys or as the name of a file in values/, and the capabilities of the cluster."""
     if isinstance(values, str):
         chosen = [f"--values={VALUES / values}.yaml"]
     else:

@@ -1,4 +1,4 @@
-"""Every manifest is one that Kubernetes accepts, and says what the chart promises."""
+"""Every manifest is valid for Kubernetes and has what the chart documents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from kubernetes_validate import validate
 
 KUBERNETES_VERSION = "1.37"
-# The Prometheus Operator's schemas are not among Kubernetes' own; the CRD is put to a real API server in tests/cluster.
+# Kubernetes' schemas do not contain the Prometheus Operator's; tests/cluster apply the CRD to a real API server.
 ELSEWHERE = {"ServiceMonitor", "PodMonitor", "CustomResourceDefinition"}
 
 
@@ -86,12 +86,12 @@ def test_every_selector_selects_the_controllers_pods(rendering):
         spec = manifest.get("spec", {})
         selector = spec.get("podSelector") or spec.get("selector") or {}
         if manifest["kind"] != "CustomResourceDefinition":
-            wanted = selector.get("matchLabels", selector)
-            assert wanted.items() <= labels.items(), manifest["kind"]
+            chosen = selector.get("matchLabels", selector)
+            assert chosen.items() <= labels.items(), manifest["kind"]
 
 
 @pytest.mark.parametrize(("replicas", "budgets"), [pytest.param(1, 0, id="one"), pytest.param(2, 1, id="two")])
-def test_a_disruption_budget_exists_only_where_it_does_not_block_a_drain(helm, replicas, budgets):
+def test_a_disruption_budget_exists_only_if_it_does_not_block_a_drain(helm, replicas, budgets):
     assert len(helm.render({"replicas": replicas}).of_kind("PodDisruptionBudget")) == budgets
 
 

@@ -1,4 +1,4 @@
-"""NOTES.txt is a shell script with this release's names in it."""
+"""NOTES.txt is a shell script with the names of the release."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_example_on_artifact_hub_fits_the_crd():
     assert _misfits(example) == []
 
 
-def test_a_misfit_would_be_seen():
+def test_an_invalid_pool_has_misfits():
     pool = yaml.safe_load("{apiVersion: jobtide.dev/v1, kind: JobWorkerPool, spec: {typo: 1, maxReplicas: many}}")
     assert len(_misfits(pool)) == 5  # version, types, template, maxReplicas, typo
 
@@ -60,11 +60,11 @@ def test_the_pool_names_a_database_of_this_release(helm, values, database):
     assert _pool(helm.render(values).notes)["spec"]["database"] == database
 
 
-def test_the_pools_workers_get_a_secret_of_their_own_and_not_the_controllers(helm):
+def test_the_workers_get_their_own_secret_and_not_the_controllers(helm):
     assert _pool(helm.render({}).notes)["spec"]["databaseSecret"] == {"name": "jobtide-worker-db"}
 
 
-def test_the_pool_lands_where_the_controller_looks(helm):
+def test_the_pool_is_in_a_namespace_that_the_controller_watches(helm):
     notes = helm.render({"watchNamespaces": ["media", "crm"]}).notes
     assert "kubectl apply --namespace media " in notes
     assert "watches the pools of media, crm." in notes
@@ -82,12 +82,12 @@ def test_the_notes_warn(helm, values, prometheus, warning):
     assert warning in helm.render(values, prometheus=prometheus).notes
 
 
-def test_there_is_nothing_to_warn_of_with_two_replicas(helm):
+def test_there_is_no_warning_with_two_replicas(helm):
     assert "WARNING" not in helm.render({"replicas": 2}).notes
 
 
 def _commands(notes):
-    """The commands' first lines: all that is neither a comment nor a heredoc's content."""
+    """The first lines of the commands: without comments and contents of heredocs."""
     script = re.sub(r"(<<'POOL'\n).*?\nPOOL\n", r"\1", notes, flags=re.DOTALL)
     return [line for line in script.splitlines() if line and not line.startswith("#")]
 
@@ -98,18 +98,18 @@ def _pool(notes):
 
 
 def _misfits(pool):
-    """What the API server would say, less its CEL rules: those are put to a real one in tests/cluster."""
-    wanted = {"apiVersion": f"{CRD['spec']['group']}/{VERSION['name']}", "kind": CRD["spec"]["names"]["kind"]}
+    """Errors of the API server, without its CEL rules: tests/cluster check those with a real one."""
+    expected = {"apiVersion": f"{CRD['spec']['group']}/{VERSION['name']}", "kind": CRD["spec"]["names"]["kind"]}
     errors = jsonschema.Draft202012Validator(POOL_SCHEMA).iter_errors(pool)
     return [
-        *(key for key, value in wanted.items() if pool[key] != value),
+        *(key for key, value in expected.items() if pool[key] != value),
         *(error.message for error in errors),
         *_unknown_fields(pool["spec"], POOL_SCHEMA["properties"]["spec"]),
     ]
 
 
 def _unknown_fields(node, schema, path="spec"):
-    """Fields that the API server would refuse: JSON Schema alone lets them pass."""
+    """Fields that the API server refuses, but JSON Schema alone accepts."""
     if not isinstance(node, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
         return []
     known = schema.get("properties", {})

@@ -1,4 +1,4 @@
-"""The controller's pod: hardened, told what it needs, fed its databases as files."""
+"""The controller's pod: hardened, with its settings as environment variables and its databases as files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_database_is_a_folder_with_its_url(helm):
     }
 
 
-def test_a_budget_of_connections_reaches_the_controller_as_one_text(each_helm):
+def test_connection_budgets_reach_the_controller_as_json(each_helm):
     databases = {
         "main": {"secretName": "first", "connectionBudget": 1_000_000},
         "second": {"secretName": "other"},
@@ -52,13 +52,13 @@ def test_the_main_database_can_be_dropped(each_helm):
     assert set(_mounted(each_helm.render({"databases": databases}))) == {"/var/run/jobtide/databases/reports"}
 
 
-def test_a_missing_secret_does_not_hold_up_the_controller(rendering):
+def test_a_missing_secret_does_not_block_the_controller(rendering):
     secrets = [volume["secret"] for volume in _volumes(rendering).values() if "secret" in volume]
     assert secrets
     assert all(secret["optional"] for secret in secrets)
 
 
-def test_what_is_not_set_is_left_to_the_controllers_own_defaults(helm):
+def test_unset_settings_keep_the_controllers_own_defaults(helm):
     assert helm.render({}).environment == {
         "JOBTIDE_DATABASES_DIR": "/var/run/jobtide/databases",
         "JOBTIDE_LEASE_NAME": "tide-jobtide",
@@ -83,7 +83,7 @@ def test_settings_reach_the_controller(helm, values, variable, text):
     assert helm.render(values).environment[variable] == text
 
 
-def test_the_probed_port_is_the_one_that_is_listened_on(rendering):
+def test_probes_use_the_port_of_the_controller(rendering):
     container = rendering.container
     assert container["ports"] == [{"name": "http", "containerPort": int(rendering.environment["JOBTIDE_HTTP_PORT"])}]
     probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
@@ -102,7 +102,7 @@ def test_the_probed_port_is_the_one_that_is_listened_on(rendering):
         pytest.param(
             {"image.tag": "next", "image.digest": f"sha256:{'a' * 64}"},
             f"jobtide/controller@sha256:{'a' * 64}",
-            id="digest decides",
+            id="digest before tag",
         ),
     ],
 )

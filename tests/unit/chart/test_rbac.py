@@ -1,4 +1,4 @@
-"""The controller may do exactly what it does: the table here is the whole of its rights."""
+"""The controller has exactly the rights that it uses: the tables here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_namespaced_rights_are_the_same_verbs_in_the_watched_namespaces(helm):
     assert _granted(rendering, "RoleBinding") == {"queue": ELECTION, "media": CONTROLLER, "crm": CONTROLLER}
 
 
-def test_watching_the_releases_own_namespace_adds_up(helm):
+def test_watching_the_namespace_of_the_release_adds_its_rights(helm):
     assert _granted(helm.render({"watchNamespaces": ["queue"]}), "RoleBinding") == {"queue": {**CONTROLLER, **ELECTION}}
 
 
@@ -48,10 +48,10 @@ def test_no_role_can_read_secrets(rendering):
             assert not {"secrets", "*"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
 
 
-def test_leases_of_others_are_out_of_reach(helm):
+def test_other_leases_are_not_accessible(helm):
     (role,) = helm.render({}).of_kind("Role")
     for rule in role["rules"]:
-        # RBAC knows no name at creation time, so `create` can't be narrowed.
+        # RBAC can't restrict `create` by name.
         assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["tide-jobtide"]
 
 
@@ -68,7 +68,7 @@ def test_every_binding_names_the_account_that_the_pods_use(rendering):
         pytest.param("queue:tide-jobtide:edit", EDITOR, {"edit", "admin"}, id="edit"),
     ],
 )
-def test_the_clusters_own_roles_learn_about_pools(helm, name, rights, roles):
+def test_the_roles_of_the_cluster_include_pools(helm, name, rights, roles):
     (role,) = (role for role in helm.render({}).of_kind("ClusterRole") if role["metadata"]["name"] == name)
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     assert _rights(role) == rights
@@ -76,7 +76,7 @@ def test_the_clusters_own_roles_learn_about_pools(helm, name, rights, roles):
 
 
 def _granted(rendering, binding_kind):
-    """What the controller's account is granted through such bindings, by namespace."""
+    """Rights of the controller's account from bindings of this kind, by namespace."""
     granted = {}
     for binding in rendering.of_kind(binding_kind):
         reference = binding["roleRef"]

@@ -1,4 +1,4 @@
-"""The values: no typo passes, no key is dead, no version runs ahead of the others."""
+"""The values: typos are refused, every key has an effect, all versions are equal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_mistake_is_refused_by_name(each_helm, values, words):
         assert word in refusal
 
 
-def test_helms_own_global_key_is_no_typo(each_helm):
+def test_the_global_key_of_helm_is_accepted(each_helm):
     assert each_helm.render({"global": {"region": "eu"}}).of_kind("Deployment")
 
 

@@ -1,15 +1,13 @@
-"""The command against an API server that answers whatever the case needs: a table, or one sentence on what to do."""
+"""The command with a kubectl that answers what the test needs: it prints a table, or one sentence on what to do."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import threading
 import tomllib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 
@@ -22,169 +20,165 @@ from tests.unit.plugin.pools import DEPTHS, reported
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-POOLS = "/apis/jobtide.dev/v1alpha1/namespaces/media/jobworkerpools"
-EVERYWHERE = "/apis/jobtide.dev/v1alpha1/jobworkerpools"
 POOL = reported(DEPTHS, fleet(24, busy=23)).as_object()
+ONE, LIST = json.dumps(POOL), json.dumps({"kind": "List", "items": [POOL]})
+
+# Writes its arguments to a file. Prints `names` for --output=name, else `output`, then `message` on stderr.
+PROGRAM = """\
+#!/bin/sh
+cd "$(dirname "$0")"
+echo "$*" >> calls
+case "$*" in
+*--output=name*) cat names ;;
+*) cat output; cat message >&2; exit "$(cat code)" ;;
+esac
+"""
 
 
-def _status(code: int, reason: str, message: str) -> tuple[int, str]:
-    return code, json.dumps({"kind": "Status", "code": code, "reason": reason, "message": message})
+class FakeKubectl:
+    """A program named kubectl in a folder of its own."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "kubectl").write_text(PROGRAM)
+        (folder / "kubectl").chmod(0o755)
+        self.answers(LIST)
 
-def _list(*pools) -> tuple[int, str]:
-    return 200, json.dumps({"metadata": {"resourceVersion": "1"}, "items": list(pools)})
+    def answers(self, output: str = "", *, message: str = "", names: str = "") -> None:
+        """A message makes it fail."""
+        files = {"output": output, "message": message, "names": names, "code": "1" if message else "0"}
+        for name, text in files.items():
+            (self._folder / name).write_text(text)
 
-
-NOT_FOUND = _status(404, "NotFound", 'jobworkerpools.jobtide.dev "nope" not found')
-FORBIDDEN = _status(403, "Forbidden", 'jobworkerpools.jobtide.dev is forbidden: User "eve" cannot list')
-NO_SUCH_PAGE = (404, "404 page not found\n")
-
-
-class Server(ThreadingHTTPServer):
-    """Answers by path; all others with a page that is not there."""
-
-    answers: dict[str, tuple[int, str]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        code, body = self.server.answers.get(self.path.partition("?")[0], NO_SUCH_PAGE)
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
+    @property
+    def calls(self) -> list[str]:
+        return (self._folder / "calls").read_text().splitlines()
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), _Handler) as running:
-        running.answers = {f"{POOLS}/thumbs": (200, json.dumps(POOL)), POOLS: _list(POOL), EVERYWHERE: _list(POOL)}
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        monkeypatch.setenv("KUBECONFIG", str(_kubeconfig(tmp_path, running.server_port)))
-        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-        yield running
-        running.shutdown()
-        thread.join()
+def kubectl(tmp_path, monkeypatch) -> FakeKubectl:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return FakeKubectl(tmp_path)
 
 
-def _kubeconfig(folder: Path, port: int) -> Path:
-    file = folder / "kubeconfig"
-    cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}
-    contexts = [
-        {"name": "media", "context": {"cluster": "c", "user": "u", "namespace": "media"}},
-        {"name": "bare", "context": {"cluster": "c", "user": "u"}},
-    ]
-    users = [{"name": "u", "user": {"token": "secret"}}]
-    file.write_text(
-        json.dumps({"current-context": "media", "clusters": [cluster], "contexts": contexts, "users": users})
-    )
-    return file
+GET = "get jobworkerpools.v1alpha1.jobtide.dev"
+HOW = "--output=json --request-timeout=10s"
 
 
-def test_why_shows_the_pool_of_the_contexts_namespace(server, capsys):
+def test_why_shows_one_pool(kubectl, capsys):
+    kubectl.answers(ONE)
     assert main(["why", "thumbs"]) == 0
     assert capsys.readouterr().out.startswith("pool      media/thumbs  ScalingUp\n")
+    assert kubectl.calls == [f"{GET} thumbs {HOW}"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "name"),
+    ("arguments", "output", "name", "call"),
     [
-        pytest.param(["top"], "thumbs", id="namespace"),
-        pytest.param(["top", "thumbs", "-n", "media", "--context", "bare"], "thumbs", id="one-pool"),
-        pytest.param(["top", "--all-namespaces"], "media/thumbs", id="cluster"),
+        pytest.param(["top"], LIST, "thumbs", f"{GET} {HOW}", id="namespace"),
+        pytest.param(
+            ["top", "thumbs", "-n", "media", "--context", "east", "--kubeconfig", "file"],
+            ONE,
+            "thumbs",
+            f"{GET} thumbs {HOW} --kubeconfig=file --context=east --namespace=media",
+            id="one-pool",
+        ),
+        pytest.param(["top", "-A"], LIST, "media/thumbs", f"{GET} --all-namespaces {HOW}", id="all-namespaces"),
     ],
 )
-def test_top_shows_types_and_tenants(server, capsys, arguments, name):
+def test_top_shows_types_and_tenants(kubectl, capsys, arguments, output, name, call):
+    kubectl.answers(output)
     assert main(arguments) == 0
     shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
     assert [name, "thumbs", "8,140"] in shown
     assert [name, "acme", "8,140"] in shown
+    assert kubectl.calls == [call]
+
+
+MISSING = 'Error from server (NotFound): jobworkerpools.jobtide.dev "nope" not found'
 
 
 @pytest.mark.parametrize(
-    ("answers", "arguments", "says"),
+    ("message", "names", "advice"),
     [
         pytest.param(
-            {f"{POOLS}/nope": NOT_FOUND},
-            ["why", "nope"],
-            'no pool "nope" in namespace media: it has thumbs',
+            MISSING,
+            "jobworkerpool.jobtide.dev/thumbs\njobworkerpool.jobtide.dev/video\n",
+            "pools in this namespace: thumbs, video; -n chooses another namespace",
             id="no-such-pool",
         ),
         pytest.param(
-            {f"{POOLS}/nope": NOT_FOUND, POOLS: _list()},
-            ["why", "nope"],
-            'no pool "nope" in namespace media: it has no pools; -n chooses another namespace',
-            id="empty-namespace",
+            MISSING, "", "pools in this namespace: none; -n chooses another namespace", id="no-pool-in-the-namespace"
         ),
         pytest.param(
-            {f"{POOLS}/nope": NOT_FOUND, POOLS: FORBIDDEN},
-            ["why", "nope"],
-            'no pool "nope" in namespace media',
-            id="no-such-pool-and-no-right-to-list",
+            'Error from server (Forbidden): jobworkerpools.jobtide.dev is forbidden: User "eve" cannot list resource',
+            "",
+            "ask for the role `view`; to check: kubectl auth can-i list jobworkerpools.jobtide.dev",
+            id="forbidden",
         ),
         pytest.param(
-            {POOLS: FORBIDDEN},
-            ["top"],
-            "no right to read pools in namespace media: ask for the role `view` there, and check with kubectl auth "
-            "can-i list jobworkerpools.jobtide.dev -n media (jobworkerpools.jobtide.dev is forbidden: User "
-            '"eve" cannot list)',
-            id="no-right",
+            'error: the server doesn\'t have a resource type "jobworkerpools"',
+            "",
+            "install Jobtide with its chart, or choose another cluster with --context",
+            id="not-installed",
         ),
         pytest.param(
-            {EVERYWHERE: FORBIDDEN}, ["top", "-A"], "no right to read pools in any namespace", id="no-right-everywhere"
-        ),
-        pytest.param({POOLS: NO_SUCH_PAGE}, ["top"], "knows no JobWorkerPool: install Jobtide", id="not-installed"),
-        pytest.param({}, ["why", "thumbs", "-n", "x"], "knows no JobWorkerPool: install Jobtide", id="none-at-all"),
-        pytest.param(
-            {POOLS: _status(401, "Unauthorized", "Unauthorized")},
-            ["top"],
-            "does not accept this kubeconfig's credentials",
-            id="unknown-user",
+            "error: You must be logged in to the server (Unauthorized)",
+            "",
+            "log in again, or choose another user with --context",
+            id="not-logged-in",
         ),
         pytest.param(
-            {POOLS: _status(503, "ServiceUnavailable", "starting")},
-            ["top"],
-            "refused to show pools in namespace media: ServiceUnavailable: starting",
-            id="unavailable",
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "",
+            "check the network, KUBECONFIG and --context",
+            id="refused",
         ),
         pytest.param(
-            {POOLS: _list({"metadata": {"name": "a", "namespace": "media"}, "spec": {"types": []}})},
-            ["top"],
-            "this release can't read the pool media/a",
-            id="of-another-release",
+            "Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout",
+            "",
+            "check the network, KUBECONFIG and --context",
+            id="timeout",
         ),
-        pytest.param({}, ["top", "--context", "absent"], "no kubeconfig to go by", id="no-such-context"),
         pytest.param(
-            {},
-            ["top", "--kubeconfig", "/absent"],
-            "no kubeconfig to go by: /absent does not exist; set",
-            id="no-kubeconfig",
+            'error: context "absent" does not exist', "", "kubectl could not read the pools", id="any-other-error"
         ),
     ],
 )
-def test_what_cannot_be_shown_is_one_sentence_with_what_to_do(server, capsys, answers, arguments, says):
-    server.answers |= answers
-    assert main(arguments) == 1
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.startswith("kubectl jobtide: ")
+def test_a_failure_shows_the_message_of_kubectl_and_what_to_do(kubectl, capsys, message, names, advice):
+    kubectl.answers(message=f"{message}\n", names=names)
+    assert main(["why", "nope"]) == 1
+    assert capsys.readouterr().err == f"{message}\nkubectl jobtide: {advice}\n"
 
 
-def test_a_cluster_that_does_not_answer_is_named(server, capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(_kubeconfig(tmp_path, 1)))
+@pytest.mark.parametrize(
+    ("output", "error"),
+    [
+        pytest.param("No resources", "kubectl printed no JSON object: b'No resources'", id="text"),
+        pytest.param("[]", "kubectl printed no JSON object: b'[]'", id="list"),
+        pytest.param(
+            json.dumps({"items": [{"metadata": {"name": "a", "namespace": "media"}, "spec": {"types": []}}]}),
+            "can't read the pool media/a, it is of another release of Jobtide: ",
+            id="pool-of-another-release",
+        ),
+    ],
+)
+def test_an_unexpected_answer_is_shown(kubectl, capsys, output, error):
+    kubectl.answers(output)
     assert main(["top"]) == 1
-    assert "no answer from the API server http://127.0.0.1:1" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"kubectl jobtide: {error}")
+
+
+def test_a_missing_kubectl_is_an_error_that_says_so(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["top"]) == 1
+    expected = "kubectl jobtide: can't run kubectl: No such file or directory; install it in a folder of PATH\n"
+    assert capsys.readouterr().err == expected
 
 
 def _watching() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "jobtide_controller.plugin", "top", "--watch", "0.01"]
-    # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+    # Where the tests run in the background, SIGINT is ignored, and child processes inherit that.
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -194,7 +188,7 @@ def _watching() -> subprocess.Popen[str]:
     )
 
 
-def test_watching_shows_it_again_until_it_is_interrupted(server):
+def test_watching_repeats_until_interrupted(kubectl):
     with _watching() as process:
         assert process.stdout is not None
         shown = 0
@@ -203,11 +197,11 @@ def test_watching_shows_it_again_until_it_is_interrupted(server):
             if shown == 3:
                 process.send_signal(signal.SIGINT)
                 break
-        _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (130, "")
+        _, message = process.communicate(timeout=30)
+    assert (process.returncode, message) == (130, "")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(server):
+def test_a_reader_that_stops_early_is_no_error(kubectl):
     with _watching() as process:
         assert process.stdout is not None
         assert process.stdout.readline()

@@ -1,4 +1,4 @@
-"""`why` and `top` as a user reads them: one file of text for each situation, and the numbers add up."""
+"""`why` and `top` as a user reads them: one text file for each situation; the printed numbers are consistent."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ def test_why_is_what_a_user_reads(name):
     assert why.render(POOLS[name], LATER + 60) + "\n" == (EXPECTED / f"why-{name}.txt").read_text()
 
 
-def test_the_page_about_it_shows_what_it_prints():
+def test_the_documentation_shows_the_same_output():
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert (EXPECTED / "why-scaling-up.txt").read_text() in page
 
 
 @pytest.mark.parametrize("name", ClampName)
-def test_every_limit_is_on_that_page(name):
+def test_every_limit_is_documented(name):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"^\| .*\b{name}\b.* \|", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("word", sorted({*Reason, *Note, *UnreadableReason}))
-def test_every_word_that_a_status_may_say_is_on_that_page(word):
+def test_every_reason_of_a_status_is_documented(word):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"\b{word}\b", page[page.index("## Conditions") :])
 
 
 @pytest.mark.parametrize("condition", POOLS["idle"].status.conditions, ids=lambda condition: condition.type)
-def test_every_condition_is_on_that_page(condition):
+def test_every_condition_is_documented(condition):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"^\| {condition.type}\b", page, re.MULTILINE)
 
@@ -70,28 +70,28 @@ def test_top_is_what_a_user_reads():
     assert top.render(shown, LATER + 60, namespaces=True) + "\n" == (EXPECTED / "top.txt").read_text()
 
 
-def test_top_of_nothing_says_so():
+def test_top_without_pools_says_so():
     assert top.render([], NOW, namespaces=True) == "no pools"
 
 
 @pytest.mark.slow
 @given(worlds())
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
-def test_who_computes_what_is_printed_gets_the_number_of_workers(world):
+def test_the_printed_expressions_give_the_number_of_workers(world):
     given_pool = pool().model_copy(update={"spec": world.policy})
     decision = world.decide()
     rendered = status.render(given_pool, world.reading, world.fleet, decision, Context(), None, world.now)
-    told = why.render(_with(given_pool, rendered), world.now)
-    assert _recomputed(told) == decision.replicas == rendered["desiredReplicas"]
+    text = why.render(_with(given_pool, rendered), world.now)
+    assert _recomputed(text) == decision.replicas == rendered["desiredReplicas"]
 
 
 def test_a_status_without_numbers_is_explained_by_its_last_change():
     old = SCALING_UP.status.model_copy(update={"numbers": {}, "limits": ()})
-    told = why.render(SCALING_UP.model_copy(update={"status": old}), LATER)
-    assert told == why.render(SCALING_UP, LATER)
+    text = why.render(SCALING_UP.model_copy(update={"status": old}), LATER)
+    assert text == why.render(SCALING_UP, LATER)
 
 
-def test_an_edit_that_nobody_has_acted_on_yet_is_told():
+def test_an_edit_that_the_controller_has_not_seen_yet_is_shown():
     edited = replace_generation(SCALING_UP, 4)
     assert "the pool was edited since (generation 4): what follows is for generation 3" in why.render(edited, LATER)
 
@@ -113,9 +113,9 @@ def replace_name(given_pool: JobWorkerPool, name: str) -> JobWorkerPool:
 
 def test_tenants_that_are_not_shown_are_counted():
     many = {replace_tenant(key, number): depth for number in range(12) for key, depth in DEPTHS.items()}
-    told = reported(many, fleet(0))
-    assert "and 19 more" in why.render(told, LATER)
-    assert "thumbs: 14 more tenants" in top.render([told], LATER, namespaces=False)
+    crowded = reported(many, fleet(0))
+    assert "and 19 more" in why.render(crowded, LATER)
+    assert "thumbs: 14 more tenants" in top.render([crowded], LATER, namespaces=False)
 
 
 def replace_tenant(key, number):
@@ -126,9 +126,9 @@ def _with(given_pool: JobWorkerPool, rendered: dict) -> JobWorkerPool:
     return given_pool.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})
 
 
-def _recomputed(told: str) -> int:
-    """As somebody with a pocket calculator would."""
-    lines = told.splitlines()
+def _recomputed(text: str) -> int:
+    """As a user with a calculator computes it."""
+    lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("law"))
     end = next(number for number, line in enumerate(lines) if line.startswith("limits"))
     values = []
@@ -140,7 +140,7 @@ def _recomputed(told: str) -> int:
         values.append(value)
     workers = max(values)
     assert lines[end - 1].strip() == f"= {workers}"
-    for before, after in re.findall(r"(\d+) -> (\d+) ", told.split("\nlimits")[1].split("\ndesired", maxsplit=1)[0]):
+    for before, after in re.findall(r"(\d+) -> (\d+) ", text.split("\nlimits")[1].split("\ndesired", maxsplit=1)[0]):
         assert int(before) == workers
         workers = int(after)
     return workers

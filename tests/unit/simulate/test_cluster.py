@@ -1,4 +1,4 @@
-"""The simulated cluster does what real workers do: it claims round the tenants, keeps caps, drains, retries."""
+"""The simulated cluster behaves like real workers: fair claims, caps, drains, retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_worker_claims_when_it_is_up_and_not_before():
     assert made.ledger.waits == [(Key("job", "t1"), START_SECONDS)]
 
 
-def test_claims_go_round_the_tenants():
+def test_claims_rotate_over_the_tenants():
     jobs = [Job(0.0, 1.0, tenant_id="noisy") for _ in range(100)] + [Job(1.0, 1.0, tenant_id="small")]
     made = cluster(jobs, workers=1, concurrency=1)
     made.advance(10.0)
@@ -32,7 +32,7 @@ def test_a_capped_tenant_runs_no_more_than_its_cap_and_leaves_the_rest_to_others
     assert running == {"capped": 2, "free": 6}
 
 
-def test_a_capped_tenant_goes_on_as_soon_as_one_of_its_jobs_ends():
+def test_a_capped_tenant_continues_as_soon_as_one_of_its_jobs_ends():
     made = cluster([Job(0.0, 2.0) for _ in range(3)], workers=1, tenants={"maxConcurrent": 1})
     made.advance(100.0)
     assert [wait for _, wait in made.ledger.waits] == [5.0, 7.0, 9.0]
@@ -47,7 +47,7 @@ def test_a_scheduled_job_is_later_until_it_falls_due():
     assert made.ledger.waits == [(Key("job", "t1"), 0.0)]
 
 
-def test_a_stopped_worker_finishes_what_it_runs_takes_nothing_new_and_is_paid_for_until_then():
+def test_a_stopped_worker_finishes_its_jobs_claims_no_more_and_costs_until_then():
     made = cluster([Job(0.0, 10.0), Job(6.0, 10.0)], workers=1, concurrency=1)
     made.advance(7.0)
     made.scale(0, oldest_first)
@@ -56,7 +56,7 @@ def test_a_stopped_worker_finishes_what_it_runs_takes_nothing_new_and_is_paid_fo
     assert made.ledger.worker_seconds == 15.0
 
 
-def test_a_worker_that_is_removed_while_it_starts_costs_what_it_was_there_for():
+def test_a_worker_removed_while_it_starts_costs_until_its_removal():
     made = cluster([], workers=1)
     made.advance(3.0)
     made.scale(0, oldest_first)

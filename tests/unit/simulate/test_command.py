@@ -1,4 +1,4 @@
-"""What a user sees: a table, a picture, figures for programs, and one clear sentence where it can't be done."""
+"""The output of the command: a table, a plot, JSON, and one clear sentence for each error."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ LAW = Outcome(
 OTHER = Outcome("KEDA, target 4, defaults", (150.0,), 30.0, 40, 360_000.0, 800.0, 3, 9, 1, ())
 
 EXPECTED = (
-    "law                                late  wait p50    p99    max  workers max  worker-hours  of bound  busy stopped  changes",  # noqa: E501 - a line of output
-    "Jobtide, 30 s                     25.0%      1.0s  31.5s  31.5s           12          0.40       1.8             0       47",  # noqa: E501 - a line of output
-    "KEDA, target 4, defaults         100.0%      150s   150s   150s           40           100       450             3        9",  # noqa: E501 - a line of output
-    "bound (nobody can do with less)                                                       0.22       1.0",
+    "law                           late  wait p50    p99    max  workers max  worker-hours  of bound  busy stopped  changes",  # noqa: E501 - a line of output
+    "Jobtide, 30 s                25.0%      1.0s  31.5s  31.5s           12          0.40       1.8             0       47",  # noqa: E501 - a line of output
+    "KEDA, target 4, defaults    100.0%      150s   150s   150s           40           100       450             3        9",  # noqa: E501 - a line of output
+    "lower bound for any scaler                                                       0.22       1.0",
 )
 
 
-def test_outcomes_stand_side_by_side_above_the_bound():
+def test_outcomes_are_rows_above_the_bound():
     assert table.text([LAW, OTHER], 800.0) == "\n".join(EXPECTED)
 
 
 @pytest.mark.parametrize(
-    ("share", "words"),
+    ("share", "text"),
     [
         pytest.param(0.0, "0%", id="none"),
         pytest.param(0.00001, "<0.1%", id="few-are-not-none"),
         pytest.param(0.5, "50.0%", id="half"),
     ],
 )
-def test_a_few_late_jobs_are_not_zero(share, words):
-    assert table.percent(share) == words
+def test_a_few_late_jobs_are_not_zero(share, text):
+    assert table.percent(share) == text
 
 
 def test_the_picture_has_a_line_for_each_law_in_both_panels_and_the_promise():
@@ -76,11 +76,11 @@ def test_a_csv_trace_is_simulated_from_the_controllers_own_command(tmp_path, cap
         "Jobtide, 60 s",
         "KEDA, target 4, defaults",
         "KEDA, target 4, poll 5,",
-        "bound (nobody can do wit",
+        "lower bound for any scal",
     ]
 
 
-def test_figures_for_programs_name_their_units(tmp_path, capsys):
+def test_the_json_names_its_units(tmp_path, capsys):
     assert main(["--csv", _csv(tmp_path), "--json", "--keda-polling-seconds", "30"]) == 0
     law, keda = json.loads(capsys.readouterr().out)
     assert (law["attempts"], law["lateShare"], law["unfinished"]) == (3, 0.0, 0)
@@ -105,7 +105,7 @@ def test_the_picture_is_written_where_it_was_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "error"),
     [
         pytest.param(["--csv", "absent.csv"], "can't read the trace absent.csv", id="no-file"),
         pytest.param(["--from-table", "postgresql://127.0.0.1:1/x"], "can't read the jobs of the last 7 days", id="db"),
@@ -113,13 +113,13 @@ def test_the_picture_is_written_where_it_was_asked_for(tmp_path):
         pytest.param(["--trace", "steady", "--pool", "absent.yaml"], "can't read the pool from absent", id="no-pool"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(arguments, says, capsys):
+def test_an_error_is_one_sentence(arguments, error, capsys):
     assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.startswith("simulate: ")
+    shown = capsys.readouterr().err
+    assert error in shown
+    assert shown.startswith("simulate: ")
 
 
-def test_the_page_about_it_has_every_built_in_trace():
+def test_every_built_in_trace_is_documented():
     page = (Path(__file__).parents[3] / "docs" / "simulate.md").read_text()
     assert [meaning for meaning in MEANING.values() if f"| {meaning} | " not in page] == []

@@ -1,4 +1,4 @@
-"""The example's page shows what its command prints."""
+"""The README of the example shows the output of its command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[3] / "examples" / "02-choosing-a-promise"
 
 
-def test_the_page_shows_what_the_command_prints(monkeypatch, capsys):
+def test_the_readme_shows_the_output_of_the_command(monkeypatch, capsys):
     shown = re.search(
         r"\$ python -m jobtide_controller simulate (.*)\n((?s:.*?))\n```", (EXAMPLE / "README.md").read_text()
     )

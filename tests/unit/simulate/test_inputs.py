@@ -1,4 +1,4 @@
-"""Traces and pools as users have them: CSV files, their own table, YAML and flags."""
+"""Traces and pools from users' input: CSV files, their own table, YAML and flags."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_csv_file_becomes_a_trace_from_its_first_job_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "error"),
     [
         pytest.param("", "no column arrived_at and no column service_seconds", id="empty"),
         pytest.param("arrived_at,seconds\n1,1\n", "no column service_seconds", id="column-missing"),
@@ -53,8 +53,8 @@ def test_a_csv_file_becomes_a_trace_from_its_first_job_on(tmp_path):
         pytest.param("arrived_at,service_seconds\n1\n", "line 2: could not convert", id="short-line"),
     ],
 )
-def test_a_csv_file_that_is_no_trace_says_where(tmp_path, text, says):
-    with pytest.raises(TraceError, match=says):
+def test_an_error_in_a_csv_file_names_the_line(tmp_path, text, error):
+    with pytest.raises(TraceError, match=error):
         _read(tmp_path, text)
 
 
@@ -70,7 +70,7 @@ def _pool(tmp_path, *arguments, text=POOLS):
     return policy.build(policy.of_file(flags.pool, flags.pool_name), ["x"], flags)
 
 
-def test_flags_go_before_the_file(tmp_path):
+def test_flags_override_the_file(tmp_path):
     made = _pool(tmp_path, "--pool-name", "thumbs", "--max-wait-seconds", "9", "--stabilization-seconds", "3")
     assert (made.types, made.wait_seconds, made.scale_down.stabilization_seconds) == (("thumbs",), 9, 3)
 
@@ -83,10 +83,10 @@ def test_a_promise_replaces_jobs_per_worker_and_the_reverse(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text", "says"),
+    ("arguments", "text", "error"),
     [
-        pytest.param([], POOLS, r"has 2 pools \(thumbs, video\): say which with --pool-name", id="which"),
-        pytest.param(["--pool-name", "mail"], POOLS, 'none is called "mail"', id="no-such"),
+        pytest.param([], POOLS, r"has 2 pools \(thumbs, video\): choose one with --pool-name", id="which"),
+        pytest.param(["--pool-name", "mail"], POOLS, 'none has the name "mail"', id="no-such"),
         pytest.param([], "kind: Pod", r"has 0 pools \(none\)", id="none"),
         pytest.param([], "a: [", "can't read the pool", id="not-yaml"),
         pytest.param(
@@ -95,13 +95,13 @@ def test_a_promise_replaces_jobs_per_worker_and_the_reverse(tmp_path):
         pytest.param(["--pool-name", "thumbs", "--max-replicas", "20000"], POOLS, "maxReplicas: Input", id="invalid"),
     ],
 )
-def test_a_pool_that_cannot_be_simulated_says_why(tmp_path, arguments, text, says):
-    with pytest.raises(PolicyError, match=says):
+def test_a_pool_that_cannot_be_simulated_says_why(tmp_path, arguments, text, error):
+    with pytest.raises(PolicyError, match=error):
         _pool(tmp_path, *arguments, text=text)
 
 
 def _past(slots: int, length, count: int = 400) -> tuple[list[PastJob], list[float]]:
-    """Rows as a pod with so many slots leaves them, and what each job really took."""
+    """Rows as a pod with this many slots leaves them, and the real duration of each job."""
     chance, free = Random(1), [10.0] * slots
     jobs, real, created_at = [], [], 0.0
     for _ in range(count):
@@ -122,7 +122,7 @@ def _past(slots: int, length, count: int = 400) -> tuple[list[PastJob], list[flo
         pytest.param(4, lambda chance: chance.uniform(1.0, 3.0), 0.15, id="unequal-jobs-in-four-slots-are-close"),
     ],
 )
-def test_service_times_are_found_again_in_rows_that_do_not_have_them(slots, length, off):
+def test_service_times_are_estimated_from_rows_without_start_times(slots, length, off):
     jobs, real = _past(slots, length)
     found = service_seconds(jobs, slots=slots, known={})
     assert sum(found[slots:]) == pytest.approx(sum(real[slots:]), rel=off)
@@ -136,9 +136,9 @@ def test_service_times_are_found_again_in_rows_that_do_not_have_them(slots, leng
         pytest.param(PastJob("a", "t1", 0.0, 30.0, pod="new"), 2.0, id="first-of-a-pod-may-have-waited-for-it"),
         pytest.param(PastJob("a", "t1", 0.0, 1.5, pod="new"), 1.5, id="unless-it-was-faster"),
         pytest.param(PastJob("b", "t1", 0.0, None), 1.0, id="nothing-is-known-of-the-type"),
-        pytest.param(PastJob("c", "t1", 0.0, 9.0), 7.5, id="the-user-knows-better"),
+        pytest.param(PastJob("c", "t1", 0.0, 9.0), 7.5, id="value-of-the-user"),
     ],
 )
-def test_a_job_whose_start_is_unknown_takes_what_is_typical(job, seconds):
+def test_a_job_with_an_unknown_start_gets_the_typical_duration(job, seconds):
     usual = [PastJob("a", "t1", 0.0, 10.0 + 2.0 * number, pod="pod-1") for number in range(20)]
     assert service_seconds([*usual, job], slots=1, known={"c": 7.5})[-1] == seconds

@@ -1,4 +1,4 @@
-"""KEDA's law as KEDA 2.20 with Kubernetes 1.37 was measured to behave."""
+"""KEDA's algorithm, as measured with KEDA 2.20 on Kubernetes 1.37."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.unit.simulate.worlds import OPTIONS, spec, trace
 
 
 def _steps(settings: KedaSettings, jobs, **fields) -> list[int]:
-    """Every number of workers in turn."""
+    """Every number of workers in order, without repetition."""
     policy = spec(**{"maxReplicas": 20, **fields})
     samples = run(trace(jobs), policy, Keda(settings, policy), OPTIONS).samples
-    wants = [sample.workers for sample in samples]
-    return [want for number, want in enumerate(wants) if number == 0 or want != wants[number - 1]]
+    workers = [sample.workers for sample in samples]
+    return [now for number, now in enumerate(workers) if number == 0 or now != workers[number - 1]]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def _steps(settings: KedaSettings, jobs, **fields) -> list[int]:
         pytest.param(KedaSettings(100, stabilization_seconds=60), [0, 1, 5, 10, 20], id="any-behavior"),
     ],
 )
-def test_steps_up_are_those_that_were_measured(settings, first):
+def test_steps_up_are_the_measured_ones(settings, first):
     jobs = [Job(1.0, 5.0)] * 4_000
     assert _steps(settings, jobs, concurrency=1)[: len(first)] == first
 
@@ -57,12 +57,12 @@ def test_an_unreadable_table_holds_the_replicas():
 
 
 def test_within_the_tolerance_nothing_changes():
-    """43 rows at a target of 4 are 11 workers' worth, but within 10 % of what 10 workers are for."""
+    """43 rows at a target of 4 need 11 workers, but are within 10 % of the 40 rows for 10 workers."""
     jobs = [Job(0.0, 600.0)] * 40 + [Job(100.0, 600.0)] * 3
     assert max(_steps(KedaSettings(4, polling_seconds=5), jobs)) == 10
 
 
-def test_names_say_the_settings():
+def test_names_contain_the_settings():
     assert [KedaSettings(4).name, KedaSettings(4, 5, 300, 60).name] == [
         "KEDA, target 4, defaults",
         "KEDA, target 4, poll 5, stab 60",

@@ -1,4 +1,4 @@
-"""The closed loop: what a result counts, and that skipping quiet nights changes nothing in it."""
+"""The closed loop: what an outcome counts, and that skipping idle time does not change it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_one_job_at_zero_workers_waits_for_one_tick_and_one_start():
     assert (outcome.waits, outcome.workers_max, outcome.unfinished) == ((5.0,), 1, 0)
 
 
-def test_burst_of_unknown_jobs_is_kept_within_the_promise_and_the_fleet_goes_back_to_zero():
+def test_a_burst_of_unknown_jobs_keeps_the_promise_and_the_fleet_returns_to_zero():
     outcome = run(trace([Job(0.0, 1.0)] * 2_000), spec(), Jobtide(spec()), OPTIONS)
     assert (outcome.late_share, outcome.busy_stopped, outcome.samples[-1].workers) == (0.0, 0, 0)
 
 
-def test_a_capped_tenant_is_promised_nothing():
+def test_the_promise_does_not_cover_capped_tenants():
     policy = spec(tenants={"overrides": {"capped": 1}})
     jobs = [Job(0.0, 10.0, tenant_id="capped")] * 20 + [Job(0.0, 1.0, tenant_id="free")]
     outcome = run(trace(jobs), policy, Jobtide(policy), OPTIONS)
@@ -50,7 +50,7 @@ def test_an_unreadable_table_holds_the_fleet():
     assert len(held) == 1
 
 
-def test_a_queue_beyond_the_counting_cap_is_still_worked_off_in_time():
+def test_a_queue_beyond_the_counting_cap_still_keeps_the_promise():
     outcome = run(trace([Job(0.0, 0.01)] * (2 * DEPTH_CAP)), spec(), Jobtide(spec()), OPTIONS)
     assert (outcome.late_share, outcome.unfinished) == (0.0, 0)
 
@@ -62,30 +62,30 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another():
     assert first.waits != other.waits
 
 
-class _Restless:
-    """A scaler that is never left alone."""
+class _NeverSkipping:
+    """A scaler that runs at every tick."""
 
     def __init__(self, scaler) -> None:
-        self.name, self.replicas, self.order = scaler.name, scaler.replicas, scaler.order
+        self.name, self.replicas, self.removal_order = scaler.name, scaler.replicas, scaler.removal_order
 
-    def rest(self, cluster) -> bool:
+    def skip_idle(self, cluster) -> bool:
         return False
 
 
 @few
 @given(
     st.lists(st.sampled_from([1.0, 30.0, 700.5]), min_size=1, max_size=3),
-    st.sampled_from(["law", "one warm worker", "keda"]),
+    st.sampled_from(["jobtide", "one warm worker", "keda"]),
 )
-def test_skipping_quiet_hours_changes_nothing(gaps, who):
+def test_skipping_idle_time_changes_nothing(gaps, name):
     moments = [sum(gaps[: number + 1]) for number in range(len(gaps))]
     jobs = trace([Job(moment, 3.0) for moment in moments for _ in range(3)])
-    policy = spec(minReplicas=int(who == "one warm worker"))
+    policy = spec(minReplicas=int(name == "one warm worker"))
 
     def make():
-        return Keda(KedaSettings(4), policy) if who == "keda" else Jobtide(policy)
+        return Keda(KedaSettings(4), policy) if name == "keda" else Jobtide(policy)
 
-    skipping, ticking = run(jobs, policy, make(), OPTIONS), run(jobs, policy, _Restless(make()), OPTIONS)
+    skipping, ticking = run(jobs, policy, make(), OPTIONS), run(jobs, policy, _NeverSkipping(make()), OPTIONS)
     assert (skipping.waits, skipping.worker_seconds) == (ticking.waits, pytest.approx(ticking.worker_seconds))
 
 

@@ -1,4 +1,4 @@
-"""Traces and pools for tests, small enough to follow by hand."""
+"""Traces and pools for tests, small enough to check by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.decide.builders import TEMPLATE
 
 START_SECONDS = 5.0
 few = settings(max_examples=12, deadline=None, derandomize=True, database=None)
-# Every worker takes the same time, so that a test can say when it is up.
+# All workers take the same time to start, so that tests know when they are ready.
 OPTIONS = Options(start=StartTimes(START_SECONDS, START_SECONDS, START_SECONDS))
 
 
@@ -31,7 +31,7 @@ def trace(jobs: Iterable[Job], **fields: Any) -> Trace:
 
 
 def cluster(jobs: Iterable[Job], *, workers: int = 0, failing: Any = (), **fields: Any) -> Cluster:
-    """With workers that are up at 5 s."""
+    """With workers that are ready at 5 s."""
     policy = spec(**fields)
     setting = Setting(policy.concurrency, lambda: START_SECONDS, policy.tenants, policy.retry)
     made = Cluster(trace(jobs, failing=failing), setting, Random(1))

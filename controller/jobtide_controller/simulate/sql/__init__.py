@@ -1,0 +1,1 @@
+"""SQL statements of the simulator, one per file."""

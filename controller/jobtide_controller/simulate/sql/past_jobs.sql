@@ -1,9 +1,9 @@
--- The jobs of the last days, for a simulation: when each came, when it ended, and which pod ran it.
+-- The jobs of the last days, for a simulation: when each was created, when it ended, and which pod ran it.
 --
--- A person runs it now and then, by hand; it reads every row of these days once and writes nothing.
+-- A user runs it by hand; it reads every row of these days once and writes nothing.
 --
 -- Parameters: days float8, types text[] (NULL: all)
--- Index:      idx_job_queue_status_created_at at most; a table that has little beyond these days is read in sequence
+-- Index:      idx_job_queue_status_created_at at most; a table with few other rows is scanned in sequence
 -- Bounds:     the rows created in these days
 SELECT
     type,
@@ -13,7 +13,7 @@ SELECT
     extract(epoch FROM next_retry_at)::float8 AS due_at,
     status = 'pending' AND attempts = 0 AS is_scheduled,
     attempts,
-    -- jobtide:<pod uid>:<nonce>; another consumer's worker_id is taken as it is.
+    -- jobtide:<pod uid>:<nonce>; the worker_id of other consumers is used unchanged.
     CASE WHEN worker_id LIKE 'jobtide:%%' THEN split_part(worker_id, ':', 2) ELSE worker_id END AS pod
 FROM job_queue
 WHERE
