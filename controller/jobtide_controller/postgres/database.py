@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.postgres.read_failure import classify, words_of
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue

@@ -11,7 +11,7 @@ import psycopg
 
 from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.read_failure import checked_url, classify, words_of

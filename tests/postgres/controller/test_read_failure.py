@@ -15,7 +15,7 @@ from psycopg import sql
 
 from dev.postgres.server import Server
 from jobtide.schema import apply
-from jobtide_controller.decide.reading import UnreadableReason, Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 

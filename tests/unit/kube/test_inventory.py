@@ -4,7 +4,7 @@ import pytest
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.decide.reading import UnreadableReason, Key, PodRun, Reading, Unreadable
+from jobtide_controller.decide.reading import Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.kube.inventory.parse import GonePod
 from jobtide_controller.kube.inventory.pods import Presence
 from jobtide_controller.kube.inventory.store import Inventory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from jobtide_controller.decide.reading import UnreadableReason, Depth, Key, PodRun, Reading, slices
+from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, UnreadableReason, slices
 from jobtide_controller.postgres.arrivals import WINDOW_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, words_of
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
