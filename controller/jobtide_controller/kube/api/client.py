@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -47,6 +48,15 @@ class ApiError(Exception):
         self.message = message
         self.retry_after_seconds = retry_after_seconds
         self.causes = causes
+
+    @property
+    def not_found(self) -> bool:
+        return self.code == HTTPStatus.NOT_FOUND
+
+    @property
+    def conflict(self) -> bool:
+        """The object was changed since the version that the request names, or another manager owns the field."""
+        return self.code == HTTPStatus.CONFLICT
 
     @property
     def namespace_ends(self) -> bool:
@@ -105,14 +115,6 @@ class Api:
     async def get(self, path: str, *, timeout_seconds: float = WRITE_SECONDS) -> Json:
         return await self.request("GET", path, timeout_seconds=timeout_seconds)
 
-    async def apply(self, path: str, body: Json, *, manager: str, force: bool = True) -> Json:
-        """Server-side apply: the object becomes as `body` says in the fields that this manager owns."""
-        query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return await self.request("PATCH", path, query=query, body=body, content_type=APPLY)
-
-    async def merge(self, path: str, body: Json, *, manager: str) -> Json:
-        return await self.request("PATCH", path, query={"fieldManager": manager}, body=body, content_type=MERGE)
-
     async def list_pages(
         self, path: str, *, label_selector: str | None = None, accept: str | None = None
     ) -> AsyncIterator[Json]:
@@ -153,7 +155,7 @@ class Api:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             words = f"no answer to {method} {path} within {timeout_seconds:g} s"
             raise ApiError(0, "", f"{words}: {error}" if str(error) else words) from error
-        if answer.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(answer.status, answer.headers, raw)
         parsed: Json = json.loads(raw)
         return parsed

@@ -34,8 +34,6 @@ from typing import Any, Protocol
 from jobtide_controller.kube.api.client import LEASES, ApiError, Json
 from jobtide_controller.telemetry.events import Emit, LeaderChanged, LeaseFailed
 
-NOT_FOUND, CONFLICT = 404, 409
-
 
 class LeaseApi(Protocol):
     async def request(self, method: str, path: str, *, body: Json | None = None, timeout_seconds: float) -> Json: ...
@@ -173,7 +171,7 @@ class Elector:
             else:
                 self._ours = await self._put({**lease, "spec": self._spec(lease["spec"])})
         except ApiError as error:
-            if error.code != CONFLICT:
+            if not error.conflict:
                 raise
             return False
         self._held_until = sent_at + self._timing.hold_seconds
@@ -205,7 +203,7 @@ class Elector:
         try:
             return await self._api.request("GET", self._path, timeout_seconds=self._timing.request_seconds)
         except ApiError as error:
-            if error.code == NOT_FOUND:
+            if error.not_found:
                 return None
             raise
 
