@@ -75,18 +75,6 @@ def test_a_crash_loop_stays_one_between_its_pauses(ready, restarts, is_loop):
     assert pod_of(pod(containerStatuses=[container])).problem == expected
 
 
-@pytest.mark.parametrize(
-    ("raw", "evicted"),
-    [
-        pytest.param(pod(phase="Failed", reason="Evicted"), True, id="evicted"),
-        pytest.param(pod(conditions=[{"type": "DisruptionTarget", "status": "True"}]), True, id="disrupted"),
-        pytest.param(pod(phase="Failed"), False, id="failed"),
-    ],
-)
-def test_an_eviction_is_told_from_a_failure(raw, evicted):
-    assert pod_of(raw).evicted is evicted
-
-
 @pytest.mark.parametrize(("cost", "parsed"), [("-1000", -1000), ("5", 5), ("many", 0), ("", 0)])
 def test_a_deletion_cost_is_read_and_nonsense_is_none(cost, parsed):
     raw = pod(metadata={"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}})
@@ -133,6 +121,15 @@ ASKED = {"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSecond
             ),
             True,
             id="evicted",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                conditions=[{"type": "DisruptionTarget", "status": "True"}],
+                containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:01:00Z"}),
+            ),
+            True,
+            id="disrupted",
         ),
         pytest.param(
             pod(metadata=ASKED, containerStatuses=container(waiting={"reason": "CrashLoopBackOff"})),

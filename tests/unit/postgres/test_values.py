@@ -144,8 +144,8 @@ def test_a_reading_is_handed_out_by_type():
     assert (parts.empty.taken_at, parts.of("y").taken_at, parts.of("y").query_seconds) == (7.0, 7.0, 0.1)
 
 
-def test_a_slice_is_what_the_reading_itself_says_of_these_types():
+def test_a_slice_is_the_reading_without_the_other_pools_types():
     depths = {Key("a", "t"): Depth(due=1, running=1), Key("b", "u"): Depth(running=4)}
-    pods = {"p": PodRun({Key("a", "t"): 1}), "q": PodRun({Key("b", "u"): 4})}
-    reading = Reading(7.0, depths, pods, 0.1)
-    assert slices(reading, lambda type_: {type_}).of("b") == reading.of_types(frozenset({"b"}))
+    pods = {"p": PodRun({Key("a", "t"): 1}), "q": PodRun({Key("a", "t"): 2, Key("b", "u"): 4})}
+    expected = Reading(7.0, {Key("b", "u"): Depth(running=4)}, {"q": PodRun({Key("b", "u"): 4})}, 0.1)
+    assert slices(Reading(7.0, depths, pods, 0.1), lambda type_: {type_}).of("b") == expected

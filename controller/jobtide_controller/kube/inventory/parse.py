@@ -133,7 +133,6 @@ def pod_of(raw: Json) -> Pod:
         ready_at=_seconds(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
         terminating=metadata.get("deletionTimestamp") is not None,
         finished=status.get("phase") in {"Succeeded", "Failed"},
-        evicted=_is_evicted(status, conditions),
         deletion_cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
         problem=_problem(status, conditions),
     )
