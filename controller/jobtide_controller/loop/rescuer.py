@@ -48,7 +48,7 @@ class Rescuer:
         self._listed_at = -LIST_SECONDS
         self._elsewhere: set[str] = set()  # pods of this cluster that are not a pool's
         self._presumed: set[str] = set()  # never seen, not in the list, rescued
-        self._cleared = Tombstones()  # of those, the ones that a later reading did not have any more
+        self._cleared: Tombstones[None] = Tombstones()  # of those, the ones that a later reading did not have any more
         self._trusts_lists = True
 
     async def settle(self, reading: Reading) -> None:

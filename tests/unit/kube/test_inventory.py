@@ -273,12 +273,18 @@ class TestEntry:
 
 class TestTombstones:
     def test_the_oldest_are_forgotten_first(self):
-        stones = Tombstones()
+        stones: Tombstones[None] = Tombstones()
         for number in range(KEPT + 1):
             stones.add(f"uid-{number}")
         assert "uid-0" not in stones
         assert "uid-1" in stones
         assert f"uid-{KEPT}" in stones
+
+    def test_the_first_value_of_a_uid_stays(self):
+        stones: Tombstones[str] = Tombstones()
+        stones.add("uid", "first")
+        stones.add("uid", "second")
+        assert stones.get("uid") == "first"
 
 
 async def test_waiting_ends_with_the_first_change(inventory):
