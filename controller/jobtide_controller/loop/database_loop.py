@@ -33,7 +33,7 @@ class Source(RescueSource, Protocol):
 
     async def read(self, types: Sequence[str]) -> Reading | Unreadable: ...
 
-    async def rest(self) -> None: ...
+    async def disconnect(self) -> None: ...
 
 
 class DatabaseLoop:
@@ -228,7 +228,7 @@ class DatabaseLoop:
         self._known = set()
         self._blind, self._failures, self._previous_taken_at = None, 0, None
         self._observe(self.name, None)
-        await self._source.rest()
+        await self._source.disconnect()
 
     async def _rest_as_follower(self) -> None:
         if not self._was_leading:
@@ -240,7 +240,7 @@ class DatabaseLoop:
         self._budget.clear()
         self._pipeline.follow(self._known)
         self._observe(self.name, None)
-        await self._source.rest()
+        await self._source.disconnect()
 
     def _forget(self, uids: set[str]) -> None:
         """Pools that are gone, or another database's by now: what that one's loop does with them stays."""

@@ -1,4 +1,4 @@
-"""Returns the jobs of pods that are gone, and knows which tokens are never ours to touch."""
+"""Requeues the jobs of pods that are gone. Claims of workers outside Kubernetes are never touched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jobtide.sql import load
 from jobtide_controller.postgres.readings import SQL_PACKAGE
 from jobtide_controller.postgres.session import Session
 
-# A worker outside Kubernetes calls itself local-<hex>: no cluster can say that it is gone, only its lease can.
+# A worker outside Kubernetes has the name local-<hex>: no cluster knows whether it still runs, only its lease expires.
 _POD_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 AT_MOST = 5_000
@@ -17,14 +17,14 @@ TIMEOUT_SECONDS = 10.0
 
 
 def is_pod_uid(holder: str) -> bool:
-    """Whether the holder of a claim is a pod at all."""
+    """True if the holder of a claim is a pod."""
     return _POD_UID.fullmatch(holder) is not None
 
 
 def rescue(session: Session, gives_back: Mapping[str, bool]) -> dict[str, int]:
-    """Requeue what these gone pods hold, by pod UID; the number of jobs returned for each.
+    """Requeue the jobs that these gone pods hold. Returns the number of jobs by pod UID.
 
-    gives_back: whether the loss is no fault of the jobs, so that it burns no attempt.
+    gives_back: by pod UID, True if the loss is not the jobs' fault, so that the attempt does not count.
     """
     uids = sorted(uid for uid in gives_back if is_pod_uid(uid))
     if not uids:

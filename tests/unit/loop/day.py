@@ -59,7 +59,7 @@ class Table:
             self.strangers.remove(uid)
         return dict.fromkeys(gives_back, 1)
 
-    async def rest(self): ...
+    async def disconnect(self): ...
 
 
 class Day:

@@ -40,7 +40,7 @@ class Source:
     async def rescue(self, gives_back):
         return {}
 
-    async def rest(self):
+    async def disconnect(self):
         self.rested += 1
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, UnreadableReason, slices
 from jobtide_controller.postgres.arrivals import WINDOW_SECONDS, Arrivals, Seen
-from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, words_of
+from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, message_of
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 
 A = Key("a", "t")
@@ -83,7 +83,7 @@ def test_an_error_of_a_statement_is_told_by_its_code(error, reason):
 @pytest.mark.parametrize("spelling", ["s3cr%t /x", "s3cr%25t%20%2Fx", "s3cr%25t%20/x"])
 def test_a_password_is_never_repeated_in_any_spelling(spelling):
     error = psycopg.OperationalError(f'cannot parse "{spelling}"\nanywhere')
-    words = words_of(error, "postgresql://me:s3cr%25t%20%2Fx@pg/x")
+    words = message_of(error, "postgresql://me:s3cr%25t%20%2Fx@pg/x")
     assert words == 'cannot parse "***" anywhere'
 
 
