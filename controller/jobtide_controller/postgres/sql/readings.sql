@@ -2,8 +2,8 @@
 --
 -- The waiting rows are counted by a loose scan: one index probe per type, one per tenant, then at most `depth_cap`
 -- rows of each key, twice (due, later). The arrivals are counted over the time since the previous reading plus an
--- overlap, because a transaction that commits late leaves a created_at in the past: `arrivals_again` is the count of the
--- previous overlap now, and `arrivals_overlap` is what the next reading will compare that with.
+-- overlap, because a transaction that commits late leaves a created_at in the past: `arrivals_again` counts the
+-- previous overlap again, and `arrivals_overlap` is what the next reading will compare that with.
 --
 -- How attempts end is followed on a few rows: those that were running or about to start at the previous reading
 -- (`watched_ids`, with the number of the attempt that ends next), and those that arrived since. A row that is pending
