@@ -1,4 +1,4 @@
-"""Which pools changed since the last tick of their database, and who is waiting to hear of it."""
+"""Which pools changed since the last pass of their database's loop, and the wake-up of that loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 
 
 class Changes:
-    """Marks are cheap and idempotent: a thousand events of one pool between two ticks are one mark."""
+    """Marks are cheap and idempotent: a thousand events of one pool between two passes are one mark."""
 
     def __init__(self) -> None:
         self._dirty: defaultdict[str, set[str]] = defaultdict(set)
@@ -26,7 +26,7 @@ class Changes:
         self._news[database].set()
 
     async def wait(self, database: str, seconds: float) -> None:
-        """Until a pool of this database is marked, `seconds` at most."""
+        """Wait until a pool of this database is marked or the loop is woken, `seconds` at most."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news[database].wait()

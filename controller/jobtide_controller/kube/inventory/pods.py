@@ -18,14 +18,14 @@ START_UNKNOWN_SECONDS = 10.0
 
 
 class Presence(Enum):
-    """What is known of a UID that holds a claim, beside being gone."""
+    """What is known of a pod that is not known to be gone."""
 
     ALIVE = "alive"
     UNKNOWN = "unknown"
 
 
 class Pods:
-    """Follows the watch; an event that is older than what is known changes nothing."""
+    """Upserts by resourceVersion: an event that is older than what is known changes nothing."""
 
     def __init__(self) -> None:
         self._by_pool: defaultdict[PoolRef, dict[str, Pod]] = defaultdict(dict)
@@ -37,7 +37,7 @@ class Pods:
         return len(self._known)
 
     def upsert(self, raw: dict[str, Any]) -> PoolRef | None:
-        """The pool whose fleet looks different now, if any."""
+        """Returns the pool whose fleet changed, if any."""
         pool, uid, version = pool_of_pod(raw), uid_of(raw), version_of(raw)
         known = self._known.get(uid)
         is_old = uid in self._gone if known is None else known[1] >= version
@@ -54,26 +54,26 @@ class Pods:
         return pool if before != now else None
 
     def forget(self, raw: dict[str, Any]) -> PoolRef | None:
-        """A pod was deleted: its containers run no more."""
+        """A pod was deleted: its containers no longer run. Returns its pool."""
         if pool_of_pod(raw) is None:
             return None
         self._gone.add(uid_of(raw), gone_of(raw))
         return self._drop(uid_of(raw))
 
     def vanished(self, uid: str) -> PoolRef | None:
-        """A pod is absent from a list that is newer than all we know of it."""
+        """A pod is absent from a list that is newer than all we know of it. Returns its pool."""
         self._gone.add(uid, GonePod(gives_back=True))
         return self._drop(uid)
 
     def absent(self, present: AbstractSet[str], list_version: int) -> list[str]:
-        """UIDs that a full list should have had."""
+        """UIDs that a full list of this version should contain and does not."""
         return [uid for uid, (_, version) in self._known.items() if uid not in present and version <= list_version]
 
     def of(self, pool: PoolRef) -> tuple[Pod, ...]:
         return tuple(self._by_pool[pool].values()) if pool in self._by_pool else ()
 
     def start_seconds(self, pool: PoolRef) -> float:
-        """The usual time from creation to ready."""
+        """The median time from creation to ready of the last pods."""
         starts = self._starts.get(pool)
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
