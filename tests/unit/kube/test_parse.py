@@ -95,7 +95,7 @@ ASKED = {"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSecond
                 containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:10:01Z"}),
             ),
             True,
-            id="killed at the end of its grace",
+            id="killed at the end of its grace period",
         ),
         pytest.param(
             pod(
