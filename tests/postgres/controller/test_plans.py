@@ -1,4 +1,4 @@
-"""The plans on a table with many finished rows and a deep queue: they read indexes, within the bounds of the .sql files."""
+"""The plans on a table with many finished rows and a deep queue: they read indexes, within the bounds of each file."""
 
 from __future__ import annotations
 

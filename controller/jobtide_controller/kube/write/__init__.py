@@ -1,1 +1,1 @@
-"""Writes to the cluster: Deployments, statuses and Events, through one queue and one rate limit."""
+"""Writes to the cluster: Deployments, statuses and Events, by priority and at a limited rate."""
