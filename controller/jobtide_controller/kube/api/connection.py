@@ -1,6 +1,6 @@
 """Connections that end with their request: a request that timed out must not arrive later.
 
-To close the socket is not enough. TLS takes up to half a minute to shut down, and the kernel retransmits unacknowledged
+Closing the socket is not enough. TLS takes up to half a minute to shut down, and the kernel retransmits unacknowledged
 data until the network delivers it: a leader's last write could arrive after its successor has taken the lease. So the
 socket of a request that timed out is reset, which discards everything that was not sent.
 """
@@ -61,9 +61,7 @@ class RestClient(RESTClientObject):
         family, kind, protocol, *_ = address
         made = socket.socket(family, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        if hasattr(
-            socket, "TCP_USER_TIMEOUT"
-        ):  # the kernel's own limit, in case the event loop is too busy for its timers
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel's own limit, in case the loop is too busy for its timers
             milliseconds = int(1000 * self._unacknowledged_seconds)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return made

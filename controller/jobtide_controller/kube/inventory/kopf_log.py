@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 REQUESTS = "kopf._cogs.clients"
 
-# Longer than an attempt and the pause after it. kopf logs nothing when it gives a request up.
+# Longer than an attempt and the pause after it. kopf logs nothing when a request is cancelled.
 SILENT_SECONDS = 60.0
 
 _ATTEMPT = re.compile(r"Request attempt \S+ (?:(?P<failed>failed; will retry: )|succeeded: )(?P<what>.*)", re.DOTALL)
