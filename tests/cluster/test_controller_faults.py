@@ -1,4 +1,4 @@
-"""The API server fails in every way it can while jobs wait: nothing wrong is written, and the process lives on."""
+"""The API server fails in many ways while jobs wait: nothing wrong is written, and the process continues."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ TRIES_AGAIN = "failed, next try in"
 SEES_NOTHING = "watch can't reach the API server"
 SEES_AGAIN = "watch reaches the API server again"
 
-# The fault, and what the controller says of it.
+# The fault, and a message that the controller logs about it.
 FAULTS = {
     "answers come after 3 s": (Fault(answers_after_seconds=3.0), STEPS_DOWN),
-    "too many requests, come again in 1 s": (Fault(code=429, retry_after_seconds=1), STEPS_DOWN),
+    "too many requests, Retry-After 1 s": (Fault(code=429, retry_after_seconds=1), STEPS_DOWN),
     "every write conflicts": (Fault(on=writes, code=409), TRIES_AGAIN),
     "every write fails": (Fault(on=writes, code=500), TRIES_AGAIN),
     "everything is unavailable": (Fault(code=503), STEPS_DOWN),
     "the lease can't be renewed": (Fault(on=leases, code=500), STEPS_DOWN),
     "no watch can begin": (Fault(on=watches, code=503), SEES_NOTHING),
-    "silence": (Fault(holds=True), STEPS_DOWN),
-    "silence, and what was sent arrives late": (Fault(holds=True, lands_late=True), STEPS_DOWN),
+    "no answer": (Fault(holds=True), STEPS_DOWN),
+    "no answer, and the request arrives late": (Fault(holds=True, lands_late=True), STEPS_DOWN),
 }
 
 
-@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_writes_nothing_wrong_and_is_over_when_it_is_over(
-    fault, said, controller, proxy, kubectl, pool, insert, replicas
+@pytest.mark.parametrize(("fault", "message"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_writes_nothing_wrong_and_has_no_lasting_effect(
+    fault, message, controller, proxy, kubectl, pool, insert, replicas
 ):
     way = proxy("jobtide-0")
     kubectl.apply(pool())
@@ -52,19 +52,19 @@ def test_a_fault_writes_nothing_wrong_and_is_over_when_it_is_over(
     way.cut()
     with way.fault(fault):
         insert(100)
-        until(lambda: way.met >= 3 and said in running.words)
-    wanted = until(lambda: (replicas() or 0) > before and replicas())
-    until(lambda: kubectl.get("jobworkerpool", "thumbs")["status"].get("desiredReplicas") == wanted)
+        until(lambda: way.met >= 3 and message in running.words)
+    desired = until(lambda: (replicas() or 0) > before and replicas())
+    until(lambda: kubectl.get("jobworkerpool", "thumbs")["status"].get("desiredReplicas") == desired)
     until(lambda: condition(kubectl, "Ready").get("status") == "True")
     numbers = [number for _, number in way.scaled]
-    assert set(numbers) <= {0, before, wanted}
+    assert set(numbers) <= {0, before, desired}
     assert numbers == sorted(numbers), "never down"
     assert running.is_running
     assert "Traceback" not in running.words
 
 
 @pytest.mark.parametrize("code", [410, 500], ids=["410, which kopf knows", "500, at which kopf gives up"])
-def test_a_watch_that_ends_begins_anew_within_the_process(code, controller, proxy, kubectl, pool, replicas):
+def test_a_watch_that_ends_is_restarted_within_the_process(code, controller, proxy, kubectl, pool, replicas):
     way = proxy("jobtide-0")
     kubectl.apply(pool(replicas=2))
     running = controller(KUBECONFIG=str(way.kubeconfig))
@@ -80,7 +80,7 @@ def test_a_watch_that_ends_begins_anew_within_the_process(code, controller, prox
     assert [number for _, number in way.scaled if number not in {0, 2, 3}] == []
 
 
-def test_what_was_deleted_while_nothing_was_watched_is_found(controller, proxy, kubectl, pool, replicas):
+def test_an_object_deleted_while_the_watch_is_down_is_noticed(controller, proxy, kubectl, pool, replicas):
     way = proxy("jobtide-0")
     kubectl.apply(pool(replicas=2))
     running = controller(KUBECONFIG=str(way.kubeconfig))
@@ -93,7 +93,7 @@ def test_what_was_deleted_while_nothing_was_watched_is_found(controller, proxy, 
     assert running.is_running
 
 
-def test_an_api_server_that_was_away_is_found_again(controller, proxy, plane, kubectl, pool, insert, replicas):
+def test_the_watch_returns_after_an_outage_of_the_api_server(controller, proxy, plane, kubectl, pool, insert, replicas):
     way = proxy("jobtide-0")
     kubectl.apply(pool())
     insert(8)

@@ -1,4 +1,4 @@
-"""Two controllers under load: the leader dies, goes, is cut off or wakes up late, and never do two of them write."""
+"""Two controllers under load: the leader is killed, stopped, cut off or suspended, and the two never write at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HAND_OVER_SECONDS = 2.0
 
 @pytest.fixture
 def load(server, jobs, kubectl, pool) -> Iterator[None]:
-    """Jobs come in all the time, and the pools need one worker more again and again."""
+    """Jobs arrive all the time, and the pools need one more worker again and again."""
     for name in POOLS:
         kubectl.apply(pool(name, types=[name], maxReplicas=50, minReplicas=1))
     ended = threading.Event()
@@ -48,7 +48,7 @@ def _work(dsn: str, kubectl: Any, ended: threading.Event) -> None:
 
 @pytest.fixture
 def pair(controller, proxy, kubectl, load) -> tuple[Controller, FaultProxy, Controller, FaultProxy]:
-    """The leader and its way, the follower and its way."""
+    """The leader and its proxy, the follower and its proxy."""
     ways = {name: proxy(name) for name in ("jobtide-0", "jobtide-1")}
     both = {name: controller(name, KUBECONFIG=str(way.kubeconfig)) for name, way in ways.items()}
     until(lambda: all(one.port and one.get("/readyz")[0] == 200 for one in both.values()))
@@ -71,7 +71,7 @@ def scaled_by(way: FaultProxy) -> set[str]:
 
 
 def late_answers(old: FaultProxy, new: FaultProxy) -> list[int]:
-    """The API server's codes for numbers of workers that the old leader's way brought in the new one's time."""
+    """The API server's codes for replicas that the old leader's proxy delivered after the new leader took the lease."""
     taken_at = took_over(new) or 0.0
     return [code for call, code in list(old.answered) if call.replicas is not None and call.at > taken_at]
 
@@ -85,7 +85,7 @@ def assert_one_after_the_other(old: FaultProxy, new: FaultProxy) -> None:
 
 
 def assert_scaled_sensibly(*ways: FaultProxy) -> None:
-    """By whomever: never to zero, never down (minReplicas and jobs only grow), no number twice in a row."""
+    """All leaders together: never to zero and never down, because minReplicas and jobs only grow."""
     calls = sorted((call for way in ways for call in list(way.passed) if call.is_write), key=lambda call: call.at)
     for name in POOLS:
         numbers = [call.replicas for call in calls if call.replicas is not None and call.name == f"{name}-worker"]
@@ -104,12 +104,12 @@ def test_a_killed_leader_is_replaced_within_ten_seconds(pair, kubectl):
     assert_scaled_sensibly(first_way, second_way)
 
 
-def test_a_leader_that_is_told_to_go_hands_over_within_two_seconds(pair, kubectl):
+def test_a_leader_that_is_asked_to_stop_hands_over_within_two_seconds(pair, kubectl):
     first, first_way, _, second_way = pair
-    told_at = time.monotonic()
+    asked_at = time.monotonic()
     assert first.stop() == 0
     wrote_at = until(lambda: first_write(second_way))
-    assert wrote_at - told_at < HAND_OVER_SECONDS
+    assert wrote_at - asked_at < HAND_OVER_SECONDS
     assert_one_after_the_other(first_way, second_way)
     assert_scaled_sensibly(first_way, second_way)
 
@@ -124,9 +124,9 @@ def test_a_leader_that_is_cut_off_stops_before_another_starts(pair):
     assert first.is_running
 
 
-def test_what_a_proxy_kept_of_a_former_leader_and_sends_on_later_is_refused(pair):
+def test_writes_of_a_former_leader_that_a_proxy_delivers_late_are_refused(pair):
     first, first_way, _, second_way = pair
-    # It goes on seeing what it should write.
+    # Its watch goes on, so that it has writes to send.
     with first_way.fault(Fault(on=lambda call: not call.is_watch, holds=True, lands_late=True)):
         until(lambda: scaled_by(second_way) == set(POOLS))
     kept = [call for call in first_way.spoilt if call.replicas is not None]
@@ -137,7 +137,7 @@ def test_what_a_proxy_kept_of_a_former_leader_and_sends_on_later_is_refused(pair
     assert first.is_running
 
 
-def test_a_leader_that_slept_too_long_writes_nothing_when_it_wakes(pair):
+def test_a_leader_that_was_suspended_too_long_writes_nothing_when_it_continues(pair):
     first, first_way, _, second_way = pair
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Hundreds of pools change at once: each gets what it needs, and who waits for workers does not wait for the rest."""
+"""Hundreds of pools change at once: each gets its workers, and a pool with waiting jobs comes before the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def create(kubectl: Any, manifests: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_pool_with_waiting_jobs_overtakes_hundreds_that_are_made(controller, proxy, kubectl, pool, insert, jobs):
+def test_a_pool_with_waiting_jobs_overtakes_hundreds_of_new_pools(controller, proxy, kubectl, pool, insert, jobs):
     way = proxy("jobtide-0")
     create(kubectl, [pool(LATE, types=[LATE])])
     controller(KUBECONFIG=str(way.kubeconfig))
@@ -33,10 +33,10 @@ def test_a_pool_with_waiting_jobs_overtakes_hundreds_that_are_made(controller, p
     place = next(at for at, (name, number) in enumerate(way.scaled) if name == late and number)
     assert place < inserted_after + 100, "a second or two at 50 writes a second"
     assert len({name for name, _ in way.scaled[:place]}) < POOLS, "others were still waiting"
-    wanted = {f"{name}-worker" for name in names}
-    until(lambda: wanted <= {name for name, _ in way.scaled}, 120)
+    expected = {f"{name}-worker" for name in names}
+    until(lambda: expected <= {name for name, _ in way.scaled}, 120)
     for name in names:
         insert(8, type_=name)
-    until(lambda: wanted <= {name for name, number in way.scaled if number}, 120)
+    until(lambda: expected <= {name for name, number in way.scaled if number}, 120)
     last = dict(way.scaled)
-    assert {name for name in wanted if last[name] == 0} == set()
+    assert {name for name in expected if last[name] == 0} == set()

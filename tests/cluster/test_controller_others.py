@@ -1,4 +1,4 @@
-"""Others have a hand on the same objects: people, GitOps, an autoscaler, a Deployment that was there before."""
+"""Other clients change the same objects: users, GitOps, an autoscaler, the owner of an older Deployment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GITOPS = {
 
 @contextmanager
 def again_and_again(act: Callable[[int], Any]) -> Iterator[list[int]]:
-    """Beside the test, without a pause; the list grows with each time."""
+    """Calls `act` in a thread without a pause; the list grows with each call."""
     done: list[int] = []
     ended = threading.Event()
 
@@ -39,7 +39,7 @@ def again_and_again(act: Callable[[int], Any]) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("arguments", GITOPS.values(), ids=GITOPS.keys())
-def test_gitops_that_applies_the_pool_all_the_time_neither_scales_nor_rolls_it(
+def test_gitops_that_applies_the_pool_all_the_time_neither_scales_it_nor_starts_a_rollout(
     arguments, controller, proxy, kubectl, pool, insert, replicas
 ):
     way = proxy("jobtide-0")
@@ -50,12 +50,12 @@ def test_gitops_that_applies_the_pool_all_the_time_neither_scales_nor_rolls_it(
     until(lambda: condition(kubectl, "Ready").get("status") == "True")
     template = kubectl.get("deployment", "thumbs-worker")["spec"]["template"]
     begun = len(way.passed)
-    # Every second time it asks for something else, so that the generation moves.
-    with again_and_again(lambda turn: kubectl.apply(pool(maxWaitSeconds=60 + turn % 2), *arguments)) as turns:
-        until(lambda: len(turns) >= 5)
+    # Every second apply changes the spec, so that the generation moves.
+    with again_and_again(lambda number: kubectl.apply(pool(maxWaitSeconds=60 + number % 2), *arguments)) as times:
+        until(lambda: len(times) >= 5)
         insert(100)
         more = until(lambda: (replicas() or 0) > before and replicas())
-        until(lambda: len(turns) >= 15)
+        until(lambda: len(times) >= 15)
         assert replicas() >= more
     deployment = kubectl.get("deployment", "thumbs-worker")
     assert deployment["spec"]["template"] == template
@@ -66,7 +66,9 @@ def test_gitops_that_applies_the_pool_all_the_time_neither_scales_nor_rolls_it(
     assert "cost" not in kubectl("get", "jobworkerpool", "thumbs", "-o", "jsonpath={.metadata.annotations}")
 
 
-def test_an_autoscaler_on_the_deployment_is_put_right_at_a_pace(controller, proxy, kubectl, pool, replicas):
+def test_the_replicas_that_an_autoscaler_sets_are_corrected_once_for_each_change(
+    controller, proxy, kubectl, pool, replicas
+):
     way = proxy("jobtide-0")
     kubectl.apply(pool(replicas=2))
     running = controller(KUBECONFIG=str(way.kubeconfig))
@@ -76,16 +78,16 @@ def test_an_autoscaler_on_the_deployment_is_put_right_at_a_pace(controller, prox
     def fight(_: int) -> None:
         kubectl("scale", "deployment", "thumbs-worker", "--replicas=9")
 
-    with again_and_again(fight) as turns:
-        until(lambda: len(turns) >= 20)
+    with again_and_again(fight) as times:
+        until(lambda: len(times) >= 20)
     until(lambda: replicas() == 2)
     written = way.scaled[begun:]
     assert {number for _, number in written} == {2}
-    assert len(written) <= len(turns), "one answer to each, at most"
+    assert len(written) <= len(times), "at most one correction for each change"
     assert "Traceback" not in running.words
 
 
-def test_kubectl_scale_on_the_pool_pins_it_until_it_is_taken_back(controller, kubectl, pool, insert, replicas):
+def test_kubectl_scale_pins_the_pool_until_replicas_is_removed(controller, kubectl, pool, insert, replicas):
     kubectl.apply(pool())
     insert(8)
     controller()
@@ -100,7 +102,7 @@ def test_kubectl_scale_on_the_pool_pins_it_until_it_is_taken_back(controller, ku
     until(lambda: condition(kubectl, "ScalingActive").get("status") == "True")
 
 
-def test_a_paused_pool_has_no_workers_until_the_time_is_over(controller, kubectl, pool, insert, replicas):
+def test_a_paused_pool_has_no_workers_until_paused_until(controller, kubectl, pool, insert, replicas):
     kubectl.apply(pool())
     insert(8)
     controller()
@@ -117,7 +119,7 @@ def test_a_paused_pool_has_no_workers_until_the_time_is_over(controller, kubectl
     until(lambda: condition(kubectl, "Paused").get("status") == "False")
 
 
-def test_a_deployment_that_is_not_ours_is_a_conflict_until_it_is_gone(controller, kubectl, pool, insert, replicas):
+def test_a_deployment_of_another_owner_is_a_conflict_until_it_is_deleted(controller, kubectl, pool, insert, replicas):
     labels = {"app": "theirs"}
     foreign = {
         "apiVersion": "apps/v1",

@@ -18,7 +18,7 @@ CHART = Path(__file__).parents[2] / "charts" / "jobtide"
 POD = "11111111-2222-3333-4444-555555555555"
 
 
-def test_jobs_make_workers_and_the_pool_says_why(controller, kubectl, pool, insert, replicas):
+def test_jobs_start_workers_and_the_pool_explains_why(controller, kubectl, pool, insert, replicas):
     kubectl.apply(pool())
     controller()
     until(lambda: replicas() == 0)
@@ -29,7 +29,7 @@ def test_jobs_make_workers_and_the_pool_says_why(controller, kubectl, pool, inse
     until(lambda: "ScaledUp" in kubectl("describe", "jobworkerpool", "thumbs"))
 
 
-def test_a_database_that_goes_away_holds_the_fleet_and_is_named(
+def test_an_unreachable_database_holds_the_fleet_and_is_a_condition(
     controller, kubectl, pool, insert, replicas, folder, server
 ):
     kubectl.apply(pool(database="second"))
@@ -54,14 +54,14 @@ def test_a_database_that_goes_away_holds_the_fleet_and_is_named(
         until(lambda: condition(kubectl, "DatabaseReachable").get("status") == "True")
 
 
-def test_a_pool_of_an_unknown_database_is_told_what_there_is(controller, kubectl, pool):
+def test_a_pool_of_an_unknown_database_lists_the_configured_ones(controller, kubectl, pool):
     kubectl.apply(pool(database="crm"))
     controller()
     until(lambda: condition(kubectl, "DatabaseReachable").get("reason") == "DatabaseNotConfigured")
     assert "configured: main" in condition(kubectl, "DatabaseReachable")["message"]
 
 
-def test_jobs_of_a_pod_that_never_existed_here_are_returned(controller, kubectl, pool, insert, jobs):
+def test_jobs_of_a_pod_that_never_existed_here_are_requeued(controller, kubectl, pool, insert, jobs):
     kubectl.apply(pool())
     insert(5, status="processing", worker_id=f"jobtide:{POD}:1")
     insert(1, status="processing", worker_id="jobtide:local-12ab:1")
@@ -70,7 +70,7 @@ def test_jobs_of_a_pod_that_never_existed_here_are_returned(controller, kubectl,
     until(lambda: jobs.execute(count).fetchone() == (5,))
 
 
-def test_jobs_of_a_deleted_worker_pod_are_returned(controller, kubectl, pool, insert, jobs):
+def test_jobs_of_a_deleted_worker_pod_are_requeued(controller, kubectl, pool, insert, jobs):
     kubectl.apply(pool())
     labels = {
         "app.kubernetes.io/name": "jobtide-worker",
@@ -106,14 +106,14 @@ def test_probes_and_metrics_are_served(controller, kubectl, pool):
     assert f'jobtide_pool_desired_replicas{{namespace="{kubectl.namespace}",pool="thumbs"}}' in text
 
 
-def test_settings_that_cannot_be_used_end_it_with_one_sentence(controller):
+def test_invalid_settings_end_the_process_with_one_sentence(controller):
     broken = controller(JOBTIDE_HTTP_PORT="many")
     assert broken.process.wait(30) == 2
     assert broken.words == 'jobtide-controller: JOBTIDE_HTTP_PORT is "many": use a whole number from 0 to 65535\n'
 
 
 @pytest.mark.parametrize("scope", ["one namespace", "all namespaces"])
-def test_the_charts_rights_are_all_that_it_needs(controller, kubectl, plane, pool, insert, replicas, tmp_path, scope):
+def test_the_rights_in_the_chart_are_sufficient(controller, kubectl, plane, pool, insert, replicas, tmp_path, scope):
     helm = ensure_tools("helm")["helm"]
     namespaces = kubectl.namespace if scope == "one namespace" else ""
     values = [f"--set=watchNamespaces={{{namespaces}}}"] if namespaces else []

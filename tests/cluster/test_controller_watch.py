@@ -23,7 +23,7 @@ from jobtide_controller.kube.inventory.watch import Watch
 from jobtide_controller.render import deployment
 from jobtide_controller.telemetry.events import Relisted
 
-# A tenth of the real times: what is proven is their order.
+# About a tenth of the real times: the tests prove their order.
 FAST = Timing(lease_seconds=1.0, hold_seconds=0.6, renew_seconds=0.2, poll_seconds=0.1, request_seconds=0.3)
 
 
@@ -32,7 +32,7 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := condition()):
         if asyncio.get_running_loop().time() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain")
+            pytest.fail(f"waited {seconds:g} s without success")
         await asyncio.sleep(0.02)
     return found
 
@@ -84,9 +84,7 @@ def worker_pod(name: str, of: str) -> dict[str, Any]:
 
 
 class TestWatch:
-    async def test_pools_and_pods_are_followed_from_their_making_to_their_end(
-        self, kubeconfig, inventory, kubectl, pool
-    ):
+    async def test_pools_and_pods_are_followed_from_creation_to_deletion(self, kubeconfig, inventory, kubectl, pool):
         thumbs = PoolRef(kubectl.namespace, "thumbs")
         kubectl.apply(pool())
         async with watching(inventory, kubectl.namespace):
@@ -154,7 +152,7 @@ class TestOutage:
         own("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
         return own
 
-    async def test_a_watch_that_was_cut_goes_on_when_the_api_server_is_back(
+    async def test_a_watch_that_was_cut_continues_when_the_api_server_is_back(
         self, own_plane, own_kubectl, monkeypatch, inventory, pool
     ):
         monkeypatch.setenv("KUBECONFIG", str(own_plane.kubeconfig))
@@ -192,14 +190,14 @@ class TestLists:
         repaired = {event.kind: event.repaired for event in events if isinstance(event, Relisted)}
         assert repaired == {"jobworkerpools": 1, "deployments": 0, "pods": 1}
 
-    async def test_pages_are_put_together(self, api, inventory, events, kubectl, pool, monkeypatch):
+    async def test_the_pages_of_a_list_are_joined(self, api, inventory, events, kubectl, pool, monkeypatch):
         monkeypatch.setattr("jobtide_controller.kube.api.client.PAGE", 2)
         for number in range(5):
             kubectl.apply(pool(f"p{number}"))
         await Relister(api, inventory, (kubectl.namespace,), events.append).fill()
         assert len(inventory.pools) == 5
 
-    async def test_every_pod_counts_when_it_is_asked_whether_one_still_lives(self, api, inventory, events, kubectl):
+    async def test_pod_uids_includes_pods_that_are_no_workers(self, api, inventory, events, kubectl):
         relister = Relister(api, inventory, (kubectl.namespace,), events.append)
         assert await relister.pod_uids() == set()
         foreign = worker_pod("foreign", "thumbs")
@@ -209,13 +207,13 @@ class TestLists:
         assert uid in await Relister(api, inventory, (), events.append).pod_uids()
         assert await relister.pod_uids() == {uid}
 
-    async def test_a_refusal_has_the_api_servers_words(self, api):
+    async def test_a_refusal_has_the_api_servers_message(self, api):
         with pytest.raises(ApiError) as refused:
             await api.get("/api/v1/namespaces/nowhere")
         assert refused.value.code == 404
         assert 'namespaces "nowhere" not found' in str(refused.value)
 
-    async def test_silence_is_an_error_that_says_how_long_it_was_waited_for(self, api):
+    async def test_a_missing_answer_is_an_error_that_names_the_request(self, api):
         with pytest.raises(ApiError) as silent:
             await api.get("/api/v1/pods", timeout_seconds=0.000001)
         assert silent.value.code == 0
@@ -232,7 +230,9 @@ class TestLease:
 
         return make
 
-    async def test_a_second_elector_takes_over_from_one_that_stopped_and_never_beside_it(self, elector, kubectl):
+    async def test_a_second_elector_takes_over_after_the_first_stopped_and_never_leads_beside_it(
+        self, elector, kubectl
+    ):
         a, b = elector("a"), elector("b")
         tasks = {a: asyncio.create_task(a.run()), b: asyncio.create_task(b.run())}
         led = set()
@@ -260,7 +260,7 @@ class TestLease:
         await b.step()
         assert (a.held(), b.held()) == (False, True)
 
-    async def test_of_many_electors_at_once_one_leads(self, elector):
+    async def test_one_of_many_concurrent_electors_leads(self, elector):
         electors = [elector(str(number), Timing()) for number in range(10)]
         for _ in range(5):
             await asyncio.gather(*(one.step() for one in electors))

@@ -16,7 +16,6 @@ class Pod:
     ready_at: float | None = None
     terminating: bool = False
     finished: bool = False  # phase Succeeded or Failed: its containers will not run again
-    evicted: bool = False  # lost through no fault of its jobs: returning them burns no attempt
     deletion_cost: int = 0  # controller.kubernetes.io/pod-deletion-cost as it stands
     problem: str | None = None  # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1"
 

@@ -67,12 +67,6 @@ class Reading:
     pods: Mapping[str, PodRun] = field(default_factory=dict)  # by pod UID
     query_seconds: float = 0.0  # what the statement cost, by our clock
 
-    def of_types(self, types: frozenset[str]) -> Reading:
-        """The part of this reading that concerns one pool."""
-        depths = {key: depth for key, depth in self.depths.items() if key.type in types}
-        pods = {uid: PodRun(mine) for uid, run in self.pods.items() if (mine := _of_types(run.running, types))}
-        return Reading(self.taken_at, depths, pods, self.query_seconds)
-
 
 class UnreadableReason(StrEnum):
     """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
@@ -89,7 +83,6 @@ class UnreadableReason(StrEnum):
     GRANT_MISSING = "GrantMissing"
     SCHEMA_WRONG = "SchemaWrong"
     QUERY_FAILED = "QueryFailed"
-    STALE = "ReadingStale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +92,6 @@ class Unreadable:
     reason: UnreadableReason
     message: str  # the server's own words, never a password
     since: float  # when the first failure of this run of failures was seen, controller clock
-
-
-def _of_types(running: Mapping[Key, int], types: frozenset[str]) -> dict[Key, int]:
-    return {key: count for key, count in running.items() if key.type in types}
 
 
 PoolsOfType = Callable[[str], AbstractSet[str]]

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 
 class Changes:
-    """Marks are cheap and idempotent: a thousand events of one pool between two ticks are one mark."""
+    """Marks are cheap and idempotent: a thousand events of one pool between two passes are one mark."""
 
     def __init__(self) -> None:
         self._dirty: defaultdict[str, set[str]] = defaultdict(set)

@@ -32,7 +32,7 @@ class Rescuer:
         self._listed_at = -LIST_SECONDS
         self._elsewhere: set[str] = set()  # workers of this cluster that belong to no pool
         self._presumed: set[str] = set()  # never seen, not in the list, rescued
-        self._cleared = Tombstones()  # of those, the ones that a later reading does not have any more
+        self._cleared: Tombstones[None] = Tombstones()  # of those, the ones that a later reading does not have any more
         self._trusts_lists = True
 
     async def rescue(self, reading: Reading) -> None:

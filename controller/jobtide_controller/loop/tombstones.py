@@ -1,21 +1,31 @@
-"""Objects that are gone, so that a list or an event from before can't bring them back: no UID is used twice."""
+"""UIDs of deleted objects: a list or an event from before the deletion must not bring them back."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Generic, TypeVar
 
-# A full list takes seconds; what was deleted while it came in, page by page, is among these.
+Value = TypeVar("Value")
+
+# Objects that are deleted while a full list arrives, page by page over some seconds, are among these. Jobs of a deleted
+# pod are requeued at the next reading of their database, which may be hours away.
 KEPT = 20_000
 
 
-class Tombstones:
+class Tombstones(Generic[Value]):
+    """The last KEPT deleted objects, each with a value. Kubernetes uses no UID twice."""
+
     def __init__(self) -> None:
-        self._uids: OrderedDict[str, None] = OrderedDict()
+        self._values: OrderedDict[str, Value | None] = OrderedDict()
 
     def __contains__(self, uid: str) -> bool:
-        return uid in self._uids
+        return uid in self._values
 
-    def add(self, uid: str) -> None:
-        self._uids[uid] = None
-        while len(self._uids) > KEPT:
-            self._uids.popitem(last=False)
+    def add(self, uid: str, value: Value | None = None) -> None:
+        """A UID that is here already keeps its first value."""
+        self._values.setdefault(uid, value)
+        while len(self._values) > KEPT:
+            self._values.popitem(last=False)
+
+    def get(self, uid: str) -> Value | None:
+        return self._values.get(uid)

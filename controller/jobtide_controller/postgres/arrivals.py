@@ -1,11 +1,11 @@
-"""Counts new rows once each, though transactions that commit late put rows into the past.
+"""Counts each new row once, although a transaction that commits late adds rows with an earlier created_at.
 
 A row's created_at is the start of its transaction, so a window that ends at one reading may grow afterwards. Each
-reading therefore counts three times per key: what was created since the previous reading (new), what of the previous
-reading's window is visible now (again), and what the next reading will compare with (overlap).
+reading therefore counts three times per key: rows created since the previous reading (new), rows of the previous
+reading's overlap that are visible now (again), and rows that the next reading will compare with (overlap).
 
     reading 1 at 100 s: overlap 99..100 shows 4
-    reading 2 at 101 s: new 100..101 shows 3, again 99..100 shows 6: 2 came late, so 5 arrived
+    reading 2 at 101 s: new 100..101 shows 3, again 99..100 shows 6: 2 committed late, so 5 arrived
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jobtide_controller.decide.reading import Key
 
 OVERLAP_SECONDS = 1.0
 
-# The law forgets arrivals after ten minutes; after a longer outage counting starts anew.
+# The scaling law looks back ten minutes; after a longer outage counting restarts.
 WINDOW_SECONDS = 600.0
 
 
@@ -32,13 +32,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What the previous reading saw; a value that the next one replaces."""
+    """What the previous reading counted; the next one replaces it."""
 
     taken_at: float | None = None
     overlap: Mapping[Key, int] = field(default_factory=dict)
 
     def previous_at(self, elapsed_seconds: float) -> float | None:
-        """Where the next window starts; None: there is nothing to compare with."""
+        """Start of the next window in epoch seconds; None if there is nothing to compare with."""
         return self.taken_at if elapsed_seconds <= WINDOW_SECONDS else None
 
     def count(self, key: Key, seen: Seen) -> int:

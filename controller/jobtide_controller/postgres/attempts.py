@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Rows that ran at a reading, or were about to, and the number of the attempt of each that ends next."""
+    """Rows that were running or about to start at a reading, each with the number of the attempt that ends next."""
 
     ids: tuple[str, ...] = ()
     attempts: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Watched:
-        """Those that a reading's rows say to follow."""
+        """The rows to follow, as the reading's statement chose them."""
         chosen = [row for row in rows if row["watch_ids"]]
         return cls(
             ids=tuple(id_ for row in chosen for id_ in row["watch_ids"]),

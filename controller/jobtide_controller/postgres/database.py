@@ -1,4 +1,4 @@
-"""One database as the tick sees it: a thread, a connection, and answers that always come in time."""
+"""One database as the loop uses it: a thread and a connection of its own, and every answer within a deadline."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import psycopg
 
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.loop.ports import RescueFailedError
-from jobtide_controller.postgres.read_failure import classify, words_of
+from jobtide_controller.postgres.read_failure import classify, message_of
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
 from jobtide_controller.postgres.urls import DatabaseUrls
 
-# Over the server's own statement timeout: connecting and checking, or a server that answers nothing at all.
+# Added to the server's statement timeout: for connecting and checking, or a server that does not answer at all.
 GRACE_SECONDS = 6.0
 
 
 class Database:
-    """Never raises for a database that is away, slow or wrong: that is what Unreadable says."""
+    """A reading never raises for a database that is unreachable, slow or wrong: it is Unreadable then."""
 
     def __init__(self, name: str, urls: DatabaseUrls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
         self.name = name
@@ -47,21 +47,21 @@ class Database:
             )
 
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
-        """Requeue the jobs of gone pods; the number for each. Raises RescueFailedError."""
+        """Requeue the jobs of gone pods; returns their number by pod UID. Raises RescueFailedError."""
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._thread.call(lambda: rescue(self._reader.session, gives_back))
         except (psycopg.Error, OSError, LookupError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 self._reader.session.abort()
-            raise RescueFailedError(f"{classify(error)}: {words_of(error, None)}") from error
+            raise RescueFailedError(f"{classify(error)}: {message_of(error, None)}") from error
 
     async def disconnect(self) -> None:
-        """Give the connection back while nobody needs it; the next reading makes a new one."""
+        """Close the connection while no pool needs it; the next reading opens a new one."""
         if self._reader.session.connected and not self._thread.busy:
             await self._thread.call(self._reader.session.close)
 
     def close(self) -> None:
-        """End the connection, whatever it waits for."""
+        """Cut the connection, even while a statement runs, and end the thread."""
         self._reader.session.abort()
         self._thread.stop(self._reader.session.close)

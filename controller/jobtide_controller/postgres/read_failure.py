@@ -1,4 +1,4 @@
-"""Which blindness an error is: by SQLSTATE where the server gave one, by its words where libpq hides it."""
+"""Maps an error to its UnreadableReason: by SQLSTATE if the server sent one, by the message where libpq hides it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BY_SQLSTATE = {
     "22P02": UnreadableReason.SCHEMA_WRONG,  # a value of the enum
 }
 
-# A refused connection comes without SQLSTATE. The order matters: a refusal by pg_hba.conf may mention encryption.
-_BY_WORDS = (
+# A refused connection has no SQLSTATE. The order matters: a refusal by pg_hba.conf may mention encryption.
+_BY_MESSAGE = (
     (
         re.compile(
             r"password authentication failed|authentication failed|no password supplied|pg_hba\.conf"
@@ -51,11 +51,11 @@ _BY_WORDS = (
 
 
 class BadUrlError(ValueError):
-    """The text is no PostgreSQL URL; the text itself is not repeated, it may hold the password."""
+    """The text is not a PostgreSQL URL. The message does not repeat it: it may hold the password."""
 
 
 def classify(error: Exception) -> UnreadableReason:
-    """The reason that a person looks for first."""
+    """The reason behind an error of connecting or of a statement."""
     if isinstance(error, NotConfiguredError | BadUrlError):
         return UnreadableReason.NOT_CONFIGURED
     if isinstance(error, TimeoutError):
@@ -65,21 +65,21 @@ def classify(error: Exception) -> UnreadableReason:
         return _by_sqlstate(sqlstate)
     if not isinstance(error, psycopg.OperationalError | OSError):
         return UnreadableReason.QUERY_FAILED
-    words = str(error)
-    return next((reason for pattern, reason in _BY_WORDS if pattern.search(words)), UnreadableReason.UNREACHABLE)
+    message = str(error)
+    return next((reason for pattern, reason in _BY_MESSAGE if pattern.search(message)), UnreadableReason.UNREACHABLE)
 
 
-def words_of(error: Exception, url: str | None) -> str:
-    """The server's own words on one line, without the password in any spelling."""
-    words = " ".join(str(error).split()) or type(error).__name__
+def message_of(error: Exception, url: str | None) -> str:
+    """The server's message on one line, without the password in any spelling."""
+    message = " ".join(str(error).split()) or type(error).__name__
     password = _password(url)
     for spelling in {password, quote(password, safe=""), quote(password)} - {""}:
-        words = words.replace(spelling, "***")
-    return words
+        message = message.replace(spelling, "***")
+    return message
 
 
 def checked_url(url: str, source: str) -> str:
-    """The URL itself where libpq understands it; libpq's own complaint would quote it."""
+    """The URL, if libpq can parse it. Raises BadUrlError: libpq's own message would quote the URL."""
     try:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -94,7 +94,7 @@ def _by_sqlstate(sqlstate: str) -> UnreadableReason:
     known = _BY_SQLSTATE.get(sqlstate)
     if known is not None:
         return known
-    # 08: connection exceptions; 57P: the server shuts down, crashed or isn't up yet
+    # 08: connection exceptions; 57P: the server shuts down, has crashed or is still starting
     return UnreadableReason.UNREACHABLE if sqlstate.startswith(("08", "57P")) else UnreadableReason.QUERY_FAILED
 
 

@@ -14,7 +14,7 @@ from jobtide.sql import load
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
-from jobtide_controller.postgres.read_failure import checked_url, classify, words_of
+from jobtide_controller.postgres.read_failure import checked_url, classify, message_of
 from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 
@@ -22,19 +22,19 @@ SQL_PACKAGE = "jobtide_controller.postgres.sql"
 
 ARRIVALS_CAP = 10_000
 
-# Enough to see within some ticks that one attempt in a hundred succeeds.
+# Enough rows to notice within a few readings that one attempt in a hundred succeeds.
 WATCH_RUNNING = 64
 WATCH_SOON = 16
 
-# The statement costs as much as the rows it counts: 100,000 index entries take 30 to 50 ms. A thousand tenants with
-# a deep queue each say as much about the workers that are needed when 100 rows of each are counted.
+# The statement costs as much as the rows it counts: 100,000 index entries take 30 to 50 ms. With a thousand tenants
+# that each have a deep queue, counting 100 rows of each gives the same number of workers.
 COUNTED_ROWS = 100_000
 LEAST_DEPTH_CAP = 50
 
-# Rights and policies can change while a connection lives.
+# Grants and policies can change while a connection is open.
 CHECK_SECONDS = 30.0
 
-_BLINDNESS = {
+_REASONS = {
     ProblemKind.TABLE_MISSING: UnreadableReason.TABLE_MISSING,
     ProblemKind.COLUMN_WRONG: UnreadableReason.SCHEMA_WRONG,
     ProblemKind.ENUM_MISMATCH: UnreadableReason.SCHEMA_WRONG,
@@ -57,15 +57,15 @@ _NOTHING = Depth()
 
 
 class UnfitError(Exception):
-    """The connection works, but what it would read can't be trusted."""
+    """The connection works, but its readings would be wrong."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
-        self.reason = _BLINDNESS[problem.kind]
+        self.reason = _REASONS[problem.kind]
 
 
 class Reader:
-    """Belongs to the connection's thread. Remembers one reading, for the arrivals of the next."""
+    """Used by the connection's thread only. Remembers one reading, to count the arrivals of the next."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Reader:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.warnings: tuple[str, ...] = ()  # what makes the table slow, not blind
+        self.warnings: tuple[str, ...] = ()  # problems that make a reading slow, not wrong
         self._urls = urls
         self._limits = limits
         self._wall_clock = wall_clock
@@ -92,7 +92,7 @@ class Reader:
         self._since: float | None = None
 
     def read(self, types: Sequence[str]) -> Reading | Unreadable:
-        """What waits and runs of these types."""
+        """One reading of these types, or why there is none."""
         try:
             if not self.session.connected or self._url_changed():
                 self._checked_at = None
@@ -104,12 +104,12 @@ class Reader:
             return self.unreadable(unfit.reason, str(unfit))
         except (psycopg.Error, OSError, NotConfiguredError, ValueError) as error:
             self.session.close()
-            return self.unreadable(classify(error), words_of(error, self._url))
+            return self.unreadable(classify(error), message_of(error, self._url))
         self._since = None
         return reading
 
     def unreadable(self, reason: UnreadableReason, message: str) -> Unreadable:
-        """One more failure of this run of failures."""
+        """One more failure; all failures in a row have the same `since`."""
         if self._since is None:
             self._since = self._wall_clock()
         return Unreadable(reason, message, self._since)
@@ -151,7 +151,7 @@ class Reader:
 
     @property
     def depth_cap(self) -> int:
-        """Rows counted of one key; fewer where there are many keys."""
+        """The most rows that are counted of one key; fewer if there are many keys."""
         share = COUNTED_ROWS // max(1, self._keys)
         return min(self._limits.depth_cap, max(LEAST_DEPTH_CAP, share))
 
@@ -161,14 +161,14 @@ class Reader:
         return url
 
     def _url_changed(self) -> bool:
-        """A rotated password is used at once, not when the old connection happens to end."""
+        """A rotated password is used at once, not only after the old connection has ended."""
         return self._url is not None and self._urls.url(self.name) != self._url
 
 
 def reading_of(
     rows: Sequence[Mapping[str, Any]], before: Arrivals, *, depth_cap: int, query_seconds: float
 ) -> tuple[Reading, Arrivals]:
-    """The statement's rows as a value, and what the next reading compares its arrivals with."""
+    """The statement's rows as a Reading, and the Arrivals that the next reading compares with."""
     taken_at = rows[0]["taken_at"]
     depths: dict[Key, Depth] = {}
     overlap: dict[Key, int] = {}
@@ -201,7 +201,7 @@ def _depth(row: Mapping[str, Any], arrivals: int, depth_cap: int) -> Depth:
         oldest_age_seconds=row["oldest_age_seconds"],
         mean_age_seconds=row["mean_age_seconds"],
         capped=row["due"] >= depth_cap or row["later"] >= depth_cap,
-        # A row at `infinity` is scheduled for never.
+        # A row at `infinity` never falls due.
         next_due_at=None if next_due_at == float("inf") else next_due_at,
         arrivals=arrivals,
         succeeded=row["succeeded"],

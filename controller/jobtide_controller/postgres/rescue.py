@@ -1,4 +1,4 @@
-"""Returns the jobs of pods that are gone, and knows which tokens are never ours to touch."""
+"""Requeues the jobs of pods that are gone. Claims of workers outside Kubernetes are never touched."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TIMEOUT_SECONDS = 10.0
 
 
 def rescue(session: Session, gives_back: Mapping[str, bool]) -> dict[str, int]:
-    """Requeue what these gone pods hold, by pod UID; the number of jobs returned for each.
+    """Requeue the jobs that these gone pods hold. Returns the number of jobs by pod UID.
 
-    gives_back: whether the loss is no fault of the jobs, so that it burns no attempt.
+    gives_back: by pod UID, True if the loss is not the jobs' fault, so that the attempt does not count.
     """
     uids = sorted(uid for uid in gives_back if is_pod_uid(uid))
     if not uids:

@@ -1,4 +1,4 @@
-"""One connection to one database: statements with a timeout, behind any pooler, and a way to cut it off."""
+"""One connection to one database: statements with a timeout, through any pooler, and a way to cut it off."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CLIENT_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 15_000,  # milliseconds
 }
 
-# For this transaction alone, so that nothing leaks through a pooler. Compiling a statement would take longer than
-# running it. Index scans only: under row level security the planner may not look at its statistics (comparing enums is
-# not leakproof), takes a third of the table to be pending, and would read all of it.
+# For this transaction only, so that no setting leaks through a pooler. JIT would take longer than the statement itself.
+# Index scans only: under row level security the planner may not use its statistics (comparing enums is not leakproof),
+# assumes that a third of the table is pending, and would read all of it.
 BEFORE: LiteralString = """
 SELECT
     set_config('statement_timeout', %(milliseconds)s, true),
@@ -51,12 +51,12 @@ class Session:
                 connection.execute(BEFORE, {"milliseconds": str(int(timeout_seconds * 1000))})
                 return connection.execute(statement, parameters).fetchall()
         except BaseException:
-            # A new connection finds the new primary, the rotated password, the granted right.
+            # A new connection reaches the new primary, uses the rotated password, and has the new grant.
             self.close()
             raise
 
     def connect(self) -> psycopg.Connection[dict[str, Any]]:
-        """The live connection, or a new one by the URL as it stands now."""
+        """The open connection, or a new one to the current URL."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
                 self._url(),
@@ -73,7 +73,7 @@ class Session:
         return self._connection is not None and not self._connection.closed
 
     def abort(self) -> None:
-        """End what the session's thread waits for: a server that hangs does not answer a cancel either."""
+        """Cut the connection that the thread waits for: a server that hangs does not answer a cancel request either."""
         connection = self._connection
         if connection is None or connection.closed:
             return

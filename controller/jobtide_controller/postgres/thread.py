@@ -1,4 +1,4 @@
-"""A thread for a connection: blocking calls, one at a time, awaited from the event loop."""
+"""A thread for one connection: runs blocking calls, one at a time, that the event loop awaits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _Call = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any
 
 
 class BusyError(TimeoutError):
-    """The previous call has not come back yet."""
+    """The previous call has not returned yet."""
 
 
 class ConnectionThread:
-    """A daemon, unlike an executor's threads: a connect that hangs can't hold up the end of the process."""
+    """A daemon thread, unlike an executor's: a connect that hangs does not keep the process from ending."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -28,9 +28,9 @@ class ConnectionThread:
         self._thread.start()
 
     async def call(self, work: Callable[[], Result]) -> Result:
-        """Run `work` in the thread. Cancelling stops the waiting, not the work."""
+        """Run `work` in the thread. Cancelling ends the wait, not the work. Raises BusyError."""
         if self._running.is_set():
-            raise BusyError("the previous statement has not come back yet")
+            raise BusyError("the previous statement has not returned yet")
         self._running.set()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
@@ -42,7 +42,7 @@ class ConnectionThread:
         return self._running.is_set()
 
     def stop(self, last: Callable[[], object]) -> None:
-        """End the thread after the call that runs; `last` is what it does before."""
+        """End the thread after the running call; it calls `last` before it ends."""
         self._last = last
         self._calls.put(None)
 
@@ -51,7 +51,7 @@ class ConnectionThread:
             loop, future, work = call
             try:
                 result = work()
-            except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+            except BaseException as error:  # noqa: BLE001 - raised again where the call is awaited
                 self._answer(loop, future, error=error)
             else:
                 self._answer(loop, future, result=result)
@@ -65,7 +65,7 @@ class ConnectionThread:
         result: Any = None,
         error: BaseException | None = None,
     ) -> None:
-        def settle() -> None:
+        def complete() -> None:
             if future.cancelled():
                 return
             if error is not None:
@@ -75,4 +75,4 @@ class ConnectionThread:
 
         self._running.clear()
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(complete)

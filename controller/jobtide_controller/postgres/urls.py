@@ -1,4 +1,4 @@
-"""Where the databases' URLs are: files of mounted Secrets, one folder per database, that change while we run."""
+"""Reads the databases' URLs from mounted Secrets, one folder per database. They can change at any time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class DatabaseUrls:
     folder: Path
 
     def names(self) -> list[str]:
-        """Databases that have a URL now; a folder that does not exist holds none."""
+        """Databases that have a URL now; none if the folder does not exist."""
         if not self.folder.is_dir():
             return []
         return sorted(path.name for path in self.folder.iterdir() if (path / URL_FILE).is_file())
 
     def url(self, name: str) -> str:
-        """The URL as it stands now. Raises NotConfiguredError."""
+        """The current URL. Raises NotConfiguredError."""
         path = self.folder / name / URL_FILE
         try:
             url = path.read_text(encoding="utf-8").strip()

@@ -3,7 +3,7 @@
 | condition | True | False, by reason | Unknown |
 |---|---|---|---|
 | Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, or why the database can't be read | |
-| DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed, ReadingStale | |
+| DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed | |
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
 | KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |

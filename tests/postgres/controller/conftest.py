@@ -41,7 +41,7 @@ def configure(urls: DatabaseUrls) -> Callable[..., None]:
 
 @pytest.fixture
 def mount(urls: DatabaseUrls) -> Callable[..., str]:
-    """mount(url, name="main") -> name: as the kubelet does it, by the swap of a link that all files go through."""
+    """mount(url, name="main") -> name: as the kubelet does it, by swapping the link that all files are behind."""
     versions = itertools.count(1)
 
     def swap(url: str, name: str = "main") -> str:
@@ -60,7 +60,7 @@ def mount(urls: DatabaseUrls) -> Callable[..., str]:
 
 @pytest.fixture
 def reading_from(urls: DatabaseUrls) -> Iterator[Callable[[str], Reader]]:
-    """reading_from(name): a reader of the database of this name, wherever its URL is."""
+    """reading_from(name): a reader of the database of this name, with its URL mounted or not."""
     with ExitStack() as opened:
 
         def new(name: str) -> Reader:
@@ -99,12 +99,12 @@ def app(connect: Callable[..., psycopg.Connection[Any]]) -> psycopg.Connection[A
 @pytest.fixture
 def insert(app: psycopg.Connection[Any], tenant: Callable[..., uuid.UUID]) -> Insert:
     """insert("type", tenant_id=..., status=..., age_seconds=...): one row; its id."""
-    somebody = tenant("somebody")
+    usual = tenant("usual")
 
     def one(
         type_: str,
         *,
-        tenant_id: uuid.UUID = somebody,
+        tenant_id: uuid.UUID = usual,
         status: str = "pending",
         age_seconds: float = 0.0,
         retry_in_seconds: float | None = None,
@@ -149,7 +149,7 @@ def run_worker(database: str, worker_role: str, tmp_path: Path) -> Iterator[Call
             "JOBTIDE_HTTP_PORT": "0",
             "JOBTIDE_CONCURRENCY": "16",
             "JOBTIDE_POLL_SECONDS": "0.1",
-            "JOBTIDE_LEASE_SECONDS": "9",  # a third of it without a pulse would bring the keeper and its connection
+            "JOBTIDE_LEASE_SECONDS": "9",  # after 3 s without a pulse the lease keeper would connect, too
             **environment,
         }
         with (tmp_path / "worker.log").open("wb") as log:

@@ -1,4 +1,4 @@
-"""How attempts are seen to end: the evidence behind AllFailing."""
+"""How readings follow the ends of attempts: the evidence behind AllFailing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POD = "11111111-2222-3333-4444-555555555555"
 
 @pytest.fixture
 def ended(reader):
-    """ended(*types): (succeeded, failed) as the next reading has them."""
+    """ended(*types): (succeeded, failed) as the next reading counts them."""
 
     def read(*types: str) -> tuple[int, int]:
         reading = reader.read(types or ("a",))
@@ -37,9 +37,9 @@ def running(insert):
     [
         pytest.param("status = 'completed'", (1, 0), id="completed"),
         pytest.param("status = 'failed'", (0, 1), id="out of attempts"),
-        pytest.param("status = 'pending', next_retry_at = now() + interval '1 h'", (0, 1), id="put off"),
-        pytest.param("status = 'pending'", (0, 1), id="to be tried again at once"),
-        pytest.param("status = 'pending', attempts = 1", (0, 0), id="given back or snoozed"),
+        pytest.param("status = 'pending', next_retry_at = now() + interval '1 h'", (0, 1), id="backs off"),
+        pytest.param("status = 'pending'", (0, 1), id="to be retried at once"),
+        pytest.param("status = 'pending', attempts = 1", (0, 0), id="requeued without counting, or snoozed"),
         pytest.param("attempts = 3, worker_id = 'jobtide:other:1'", (0, 1), id="runs again"),
         pytest.param("next_retry_at = now() + interval '1 min'", (0, 0), id="still runs"),
     ],
@@ -56,7 +56,7 @@ def test_an_end_is_counted_once(ended, running, app):
     assert [ended(), ended()] == [(1, 0), (0, 0)]
 
 
-def test_a_deleted_row_says_nothing(ended, running, app):
+def test_a_deleted_row_counts_as_nothing(ended, running, app):
     ended()
     app.execute("DELETE FROM job_queue")
     assert ended() == (0, 0)
@@ -72,7 +72,7 @@ def test_a_deleted_row_says_nothing(ended, running, app):
         pytest.param("next_retry_at = NULL", (0, 0), id="waits"),
     ],
 )
-def test_a_retry_that_was_about_to_begin_is_followed_through_an_attempt_that_no_reading_sees(
+def test_a_retry_that_is_about_to_start_is_followed_even_if_no_reading_sees_it_run(
     ended, insert, app, change, expected
 ):
     row = insert("a", age_seconds=600, retry_in_seconds=2, attempts=3)
@@ -86,17 +86,17 @@ def test_a_retry_that_was_about_to_begin_is_followed_through_an_attempt_that_no_
     [
         pytest.param({"status": "completed", "attempts": 1}, (1, 0), id="completed"),
         pytest.param({"status": "failed", "attempts": 1}, (0, 1), id="failed"),
-        pytest.param({"attempts": 1, "retry_in_seconds": 60}, (0, 1), id="failed, to be tried again"),
-        pytest.param({"attempts": 0, "retry_in_seconds": 60}, (0, 0), id="snoozed or given back"),
+        pytest.param({"attempts": 1, "retry_in_seconds": 60}, (0, 1), id="failed, to be retried"),
+        pytest.param({"attempts": 0, "retry_in_seconds": 60}, (0, 0), id="snoozed, or requeued without counting"),
     ],
 )
-def test_a_row_that_came_and_ended_between_two_readings_counts(ended, insert, columns, expected):
+def test_a_row_that_arrived_and_ended_between_two_readings_counts(ended, insert, columns, expected):
     ended()
     insert("a", worker_id=f"jobtide:{POD}:1", **columns)
     assert ended() == expected
 
 
-def test_what_other_consumers_do_is_not_ours(ended, insert, app):
+def test_attempts_of_other_consumers_are_not_counted(ended, insert, app):
     insert("a", age_seconds=600, status="processing", worker_id="worker_1", attempts=1)
     ended()
     app.execute("UPDATE job_queue SET status = 'failed'")
@@ -112,7 +112,7 @@ def test_types_that_no_pool_asks_for_are_not_followed(ended, insert, app):
     assert ended("a", "b") == (0, 0)
 
 
-def test_of_many_running_rows_some_of_each_type_are_followed(ended, insert, app):
+def test_some_running_rows_of_each_type_are_followed_if_there_are_many(ended, insert, app):
     for number in range(3 * WATCH_RUNNING):
         insert("a", age_seconds=600, status="processing", worker_id=f"jobtide:{POD}:{number}", attempts=1)
     insert("b", age_seconds=600, status="processing", worker_id=f"jobtide:{POD}:b", attempts=1)
@@ -128,7 +128,7 @@ def test_nothing_is_followed_while_nothing_runs(reader, insert):
     assert reader._watched.ids == ()
 
 
-def test_all_failing_holds_while_rows_run_out_of_attempts_and_ends_at_the_first_success(reader, insert, app):
+def test_all_failing_lasts_while_rows_run_out_of_attempts_and_ends_at_the_first_success(reader, insert, app):
     def look() -> Failing | None:
         nonlocal history
         history = learn(Tenants(), reader.read(["a"]), history)
@@ -149,10 +149,10 @@ def test_all_failing_holds_while_rows_run_out_of_attempts_and_ends_at_the_first_
     assert look() is None
 
 
-def test_a_real_workers_attempts_are_seen_though_they_are_shorter_than_a_tick(
+def test_the_attempts_of_a_real_worker_are_counted_though_they_are_shorter_than_a_pass(
     reader, run_worker, insert, app, wait_until
 ):
-    """Until all have failed for good nothing clears it; one job that succeeds does."""
+    """AllFailing lasts until all jobs have failed finally; one job that succeeds clears it."""
 
     def look() -> bool:
         nonlocal history

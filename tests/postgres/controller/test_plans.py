@@ -1,4 +1,4 @@
-"""The plans on a table that is large where it hurts: finished rows, and one noisy type among many."""
+"""The plans on a table with many finished rows and a deep queue: they read indexes, within the bounds of each file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FROM generate_series(1, {RUNNING}) AS i INNER JOIN numbered ON n = i % {TENANTS}
 
 @pytest.fixture(scope="module")
 def large(server) -> Iterator[psycopg.Connection[Any]]:
-    """As the controller's own role sees it."""
+    """A connection with the rights of the controller's own role."""
     name = f"large_{uuid.uuid4().hex}"
     with psycopg.connect(server.dsn, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE jobtide_template")
@@ -60,7 +60,7 @@ def parameters(**changed: Any) -> dict[str, Any]:
 
 
 def explain(conn: psycopg.Connection[Any], name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Run in a transaction that is rolled back: EXPLAIN ANALYZE does what the statement does."""
+    """Run in a transaction that is rolled back: EXPLAIN ANALYZE executes the statement."""
     with conn.transaction(force_rollback=True):
         conn.execute(BEFORE, {"milliseconds": "10000"})
         statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load(SQL_PACKAGE, name)
@@ -87,7 +87,7 @@ def tables_scanned(plan: dict[str, Any]) -> set[tuple[str, str | None]]:
     }
 
 
-def test_a_reading_reads_indexes_and_no_table(large):
+def test_a_reading_reads_indexes_and_does_not_scan_the_table(large):
     plan = explain(large, "readings", parameters())
     assert tables_scanned(plan) <= {
         ("Index Only Scan", "idx_job_queue_due"),
@@ -99,7 +99,7 @@ def test_a_reading_reads_indexes_and_no_table(large):
     assert buffers(plan) < 6 * TYPES * TENANTS * 2 + RUNNING + 100
 
 
-def test_a_reading_costs_the_keys_and_the_cap_not_the_queue(large):
+def test_the_cost_of_a_reading_depends_on_keys_and_cap_not_on_the_queue(large):
     due = [node for node in nodes(explain(large, "readings", parameters())) if node["Node Type"] == "Index Only Scan"]
     counted = sum(node["Actual Rows"] * node["Actual Loops"] for node in due)
     assert counted <= TYPES + TYPES * TENANTS * (1 + 2 * CAP)
@@ -107,12 +107,12 @@ def test_a_reading_costs_the_keys_and_the_cap_not_the_queue(large):
     assert all(node["Heap Fetches"] == 0 for node in due)
 
 
-def test_a_reading_of_one_type_costs_one_types_keys(large):
+def test_the_cost_of_reading_one_type_depends_on_the_keys_of_that_type(large):
     plan = explain(large, "readings", parameters(types=["t3"]))
     assert buffers(plan) < 6 * TENANTS * 2 + 4 * TYPES + RUNNING + 100
 
 
-def test_a_reading_of_ten_thousand_idle_types_costs_no_probe_for_each(large):
+def test_ten_thousand_idle_types_do_not_cost_a_probe_each(large):
     plan = explain(large, "readings", parameters(types=[f"idle{number}" for number in range(10_000)]))
     assert buffers(plan) < 4 * TYPES + RUNNING + 100
 
@@ -126,7 +126,7 @@ def test_following_rows_costs_one_probe_for_each(large):
     assert buffers(plan) < 6 * TYPES * TENANTS * 2 + RUNNING + 100 + 5 * len(ids)
 
 
-def test_rows_to_follow_are_few_however_many_are_about_to_start(large):
+def test_the_rows_to_follow_are_few_even_if_many_are_about_to_start(large):
     with large.transaction(force_rollback=True):
         large.execute("RESET ROLE")
         large.execute("UPDATE job_queue SET next_retry_at = now() + interval '4 s' WHERE next_retry_at IS NOT NULL")
@@ -138,14 +138,14 @@ def test_rows_to_follow_are_few_however_many_are_about_to_start(large):
     assert len(Watched.of(rows).ids) == WATCH_RUNNING + WATCH_SOON
 
 
-def test_arrivals_of_a_long_gap_are_bounded_by_their_cap(large):
+def test_arrivals_after_a_long_gap_are_bounded_by_their_cap(large):
     now = large.execute("SELECT extract(epoch FROM now())::float8 AS now").fetchone()["now"]
     plan = explain(large, "readings", parameters(previous_at=now - 3600, types=["t1"]))
     scanned = [node for node in nodes(plan) if node.get("Index Name") == "idx_job_queue_status_created_at"]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scanned) <= 4 * 1000 + RUNNING
 
 
-def test_the_reading_of_a_large_table_is_right(large):
+def test_the_reading_of_a_large_table_is_correct(large):
     rows = large.execute(load(SQL_PACKAGE, "readings"), parameters(depth_cap=1_000_000)).fetchall()
     reading, _ = reading_of(rows, Arrivals(), depth_cap=1_000_000, query_seconds=0.0)
     expected = large.execute(
@@ -158,7 +158,7 @@ def test_the_reading_of_a_large_table_is_right(large):
     assert reading.pods[POD].jobs == RUNNING
 
 
-def test_a_rescue_looks_at_the_running_rows_only(large):
+def test_a_rescue_reads_the_running_rows_only(large):
     plan = explain(large, "rescue_pod", {"pod_uids": [POD], "gives_back": [True], "at_most": 10})
     assert ("Seq Scan", None) not in tables_scanned(plan)
     locked = [node for node in nodes(plan) if node["Node Type"] == "LockRows"]

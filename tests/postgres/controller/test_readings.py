@@ -57,7 +57,7 @@ def test_oldest_and_mean_age_are_those_of_the_due_rows(reader, insert):
     assert found.mean_age_seconds == pytest.approx(70, abs=5)
 
 
-def test_the_first_scheduled_row_says_when_it_falls_due(reader, insert):
+def test_the_first_scheduled_row_gives_the_next_due_time(reader, insert):
     insert("a", retry_in_seconds=300)
     insert("a", retry_in_seconds=30)
     reading = read(reader, "a")
@@ -68,12 +68,12 @@ def test_the_first_scheduled_row_says_when_it_falls_due(reader, insert):
     ("created_at", "next_retry_at", "due", "later"),
     [
         pytest.param(None, None, 1, 0, id="no created_at: due at once"),
-        pytest.param("-infinity", None, 1, 0, id="created before all time"),
-        pytest.param("now", "infinity", 0, 1, id="scheduled for never"),
-        pytest.param("infinity", None, 0, 1, id="created after all time"),
+        pytest.param("-infinity", None, 1, 0, id="created at -infinity"),
+        pytest.param("now", "infinity", 0, 1, id="scheduled at infinity: never due"),
+        pytest.param("infinity", None, 0, 1, id="created at infinity: never due"),
     ],
 )
-def test_times_that_are_no_times_are_read_without_an_age(reader, app, tenant, created_at, next_retry_at, due, later):
+def test_missing_and_infinite_times_are_read_without_an_age(reader, app, tenant, created_at, next_retry_at, due, later):
     app.execute(
         "INSERT INTO job_queue (type, tenant_id, created_at, next_retry_at, payload) VALUES ('a', %s, %s, %s, '{}')",
         [tenant(), created_at, next_retry_at],
@@ -89,7 +89,7 @@ def test_a_row_that_another_consumer_holds_is_not_running_for_us(reader, insert)
     assert read(reader, "a").depths == {}
 
 
-def test_running_rows_are_told_apart_by_the_pod_that_holds_them(reader, insert):
+def test_running_rows_are_counted_by_the_pod_that_holds_them(reader, insert):
     insert("a", status="processing", worker_id=f"jobtide:{POD}:1")
     insert("a", status="processing", worker_id=f"jobtide:{POD}:2")
     insert("b", status="processing", worker_id="jobtide:local-12ab:1")
@@ -108,7 +108,7 @@ def test_types_that_no_pool_asks_for_are_not_read(reader, insert):
     assert reading.pods[POD].jobs == 1
 
 
-def test_counting_stops_at_the_cap_and_says_so(new_reader, database, insert):
+def test_counting_stops_at_the_cap_and_marks_the_depth_as_capped(new_reader, database, insert):
     for _ in range(5):
         insert("a")
         insert("b", retry_in_seconds=60)
@@ -139,7 +139,7 @@ def test_every_row_arrives_once_over_many_readings(reader, insert):
     assert arrivals == 6
 
 
-def test_a_row_that_was_done_between_two_readings_has_arrived(reader, insert, app):
+def test_a_row_that_was_completed_between_two_readings_has_arrived(reader, insert, app):
     read(reader, "a")
     insert("a", status="completed")
     found = depth(read(reader, "a"))

@@ -33,7 +33,7 @@ def held(insert, uid=GONE, **more):
     )
 
 
-def test_an_evicted_pods_jobs_come_back_at_once_and_burn_no_attempt(reader, insert, row):
+def test_the_jobs_of_an_evicted_pod_are_requeued_at_once_without_counting_the_attempt(reader, insert, row):
     job = held(insert, result='{"progress": 3}')
     assert rescue(reader.session, {GONE: True}) == {GONE: 1}
     after = row(job)
@@ -42,7 +42,7 @@ def test_an_evicted_pods_jobs_come_back_at_once_and_burn_no_attempt(reader, inse
     assert after["worker_id"].startswith(f"jobtide:{GONE}:"), "the last claim stays readable"
 
 
-def test_a_crashed_pods_jobs_come_back_with_the_attempt_counted_and_the_reason(reader, insert, row):
+def test_the_jobs_of_a_crashed_pod_are_requeued_with_the_attempt_counted_and_the_reason(reader, insert, row):
     job = held(insert)
     rescue(reader.session, {GONE: False})
     after = row(job)
@@ -51,13 +51,13 @@ def test_a_crashed_pods_jobs_come_back_with_the_attempt_counted_and_the_reason(r
     assert after["result"]["error"]["attempt"] == 2
 
 
-def test_each_pod_is_given_back_by_its_own_cause(reader, insert, row):
+def test_whether_the_attempt_counts_depends_on_each_pods_own_cause(reader, insert, row):
     evicted, crashed = held(insert), held(insert, uid=ALIVE)
     assert rescue(reader.session, {GONE: True, ALIVE: False}) == {GONE: 1, ALIVE: 1}
     assert (row(evicted)["attempts"], row(crashed)["attempts"]) == (1, 2)
 
 
-def test_rows_of_others_are_not_touched(reader, insert, row):
+def test_rows_of_other_holders_are_not_touched(reader, insert, row):
     others = [
         held(insert, uid=ALIVE),
         insert("a", status="processing", worker_id=GONE),
@@ -72,7 +72,7 @@ def test_rows_of_others_are_not_touched(reader, insert, row):
     assert [row(job) for job in others] == before
 
 
-def test_a_worker_outside_kubernetes_is_never_rescued_by_its_name(reader, insert, row):
+def test_jobs_of_a_worker_outside_kubernetes_are_never_rescued(reader, insert, row):
     job = insert("a", status="processing", worker_id="jobtide:local-12ab:1")
     assert rescue(reader.session, {"local-12ab": True}) == {}
     assert row(job)["status"] == "processing"
@@ -84,7 +84,7 @@ def test_attempts_never_go_below_zero(reader, insert, row):
     assert row(job)["attempts"] == 0
 
 
-def test_a_row_that_is_just_being_ended_is_left_to_its_end(reader, insert, row, connect):
+def test_a_row_that_a_worker_is_finishing_is_skipped(reader, insert, row, connect):
     ending, orphan = held(insert), held(insert)
     worker = connect(autocommit=False)
     worker.execute("UPDATE job_queue SET status = 'completed' WHERE id = %s", [ending])
@@ -93,7 +93,7 @@ def test_a_row_that_is_just_being_ended_is_left_to_its_end(reader, insert, row, 
     assert (row(ending)["status"], row(orphan)["status"]) == ("completed", "pending")
 
 
-def test_two_rescues_at_once_return_each_job_once(new_reader, database, insert, row):
+def test_two_rescues_at_once_requeue_each_job_once(new_reader, database, insert, row):
     jobs = [held(insert) for _ in range(200)]
     readers = [new_reader(database), new_reader(database)]
     start, counts = threading.Barrier(2), []
@@ -124,5 +124,5 @@ def test_the_controllers_own_role_may_rescue(new_reader, database, app, insert, 
     ("holder", "pod"),
     [(GONE, True), (GONE.upper(), True), ("local-12ab", False), ("", False), (f"{GONE}0", False), ("pod-name", False)],
 )
-def test_only_a_uuid_is_a_pod(holder, pod):
+def test_only_a_uuid_is_a_pod_uid(holder, pod):
     assert is_pod_uid(holder) is pod

@@ -1,4 +1,4 @@
-"""What a tick costs a database: one connection and the same statements, whatever the number of pools."""
+"""What a pass costs a database: one connection and the same statements, for any number of pools."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def admin(counting_server) -> Iterator[psycopg.Connection]:
 def world(counting_server, configure, urls) -> Iterator[World]:
     configure(counting_server.url(user=USER))
     database = Database("main", urls, Limits())
-    database._reader._monotonic = lambda: 0.0  # on a slow machine the half minute between two checks may pass
+    database._reader._monotonic = lambda: 0.0  # on a slow machine the 30 s between two checks may pass
     yield World(source=database)
     database.close()
 
@@ -75,8 +75,8 @@ async def test_a_tick_is_one_connection_and_four_statements_for_any_number_of_po
     assert len(world.board.outcomes) == pools, "and every pool was decided by them"
 
 
-async def test_the_reading_is_one_row_of_statistics_whatever_it_is_asked(world, admin):
-    """Lists are parameters: ten thousand types don't fill the table of statements."""
+async def test_the_reading_is_one_row_of_pg_stat_statements_for_all_parameters(world, admin):
+    """Lists are parameters: ten thousand types do not fill pg_stat_statements."""
     admin.execute("SELECT pg_stat_statements_reset()")
     for types in (["a"], ["a", "b"], [f"t{number}" for number in range(1000)]):
         assert isinstance(await world.source.read(types), Reading)

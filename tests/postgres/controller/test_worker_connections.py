@@ -1,4 +1,4 @@
-"""How many connections a worker takes: what the budget of a database is divided by."""
+"""How many connections a worker opens: the connection budget of a database is divided by this number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JOBS = 300
         pytest.param({"JOBTIDE_LISTEN": "1"}, HELD_BY_WORKER + HELD_TO_LISTEN, id="listening"),
     ],
 )
-def test_a_worker_holds_as_many_connections_as_the_budget_reckons(
+def test_a_worker_holds_as_many_connections_as_the_budget_assumes(
     run_worker, worker_role, app, insert, wait_until, tmp_path, environment, connections
 ):
     def open_now() -> int:

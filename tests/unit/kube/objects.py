@@ -1,4 +1,4 @@
-"""Objects as the API server sends them, with the fields that matter here, and an API that answers by script."""
+"""Objects as the API server sends them, with the fields that matter here, and a scripted API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _versions = itertools.count(100)
 
 
 def version() -> int:
-    """Newer than all before."""
+    """A resourceVersion that is newer than all before."""
     return next(_versions)
 
 
@@ -101,7 +101,7 @@ class Clock:
 
 @dataclass
 class Events:
-    """Keeps what was emitted."""
+    """Records the emitted events."""
 
     seen: list[Event] = field(default_factory=list)
 
@@ -117,7 +117,7 @@ def refused(code: int, reason: str = "", *, retry_after_seconds: float | None = 
 
 
 async def settle() -> None:
-    """Let everything that can run now run."""
+    """Run everything that can run now."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -127,7 +127,7 @@ Handler = Callable[[str, str, Raw | None], Raw]
 
 @dataclass
 class ScriptedApi:
-    """Answers by a function of the test's own and keeps what was asked."""
+    """Answers with the test's own function and records the requests."""
 
     handler: Handler
     requests: list[tuple[str, str, Raw | None]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""An answer is an answer: whether to ask again is decided by those who ask."""
+"""The client does not retry: its callers decide whether to ask again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_refusal_is_told_at_once_and_not_asked_for_again(status, tmp_path, monkeypatch):
+async def test_a_refusal_is_raised_at_once_without_a_retry(status, tmp_path, monkeypatch):
     asked = []
 
     async def refuse(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""A request that was given up leaves nothing behind that could arrive later."""
+"""A request that timed out leaves nothing behind that could arrive later."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
 from tests.unit.kube.test_client import kubeconfig
 
 LARGE = {"data": "x" * 900_000}
-SMALL_BUFFER = 4096  # so that most of it waits in the sender's kernel
+SMALL_BUFFER = 4096  # bytes: most of the request waits in the sender's kernel
 
 
-async def test_the_rest_of_a_write_that_was_given_up_is_never_sent(tmp_path, monkeypatch):
+async def test_the_remainder_of_a_write_that_timed_out_is_never_sent(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.getsockname()[1])))
@@ -30,7 +30,7 @@ async def test_the_rest_of_a_write_that_was_given_up_is_never_sent(tmp_path, mon
 
 
 def read_all(connection: socket.socket) -> int:
-    """How much came until the other side said that it was all."""
+    """The number of bytes until the other side closes the connection."""
     connection.settimeout(10)
     count = 0
     while chunk := connection.recv(1_000_000):
@@ -38,7 +38,7 @@ def read_all(connection: socket.socket) -> int:
     return count
 
 
-async def test_the_api_server_is_told_when_we_give_up(tmp_path, monkeypatch):
+async def test_the_api_server_gets_our_time_limit(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.getsockname()[1])))
         api = Api(await load_configuration())

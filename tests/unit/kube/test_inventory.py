@@ -45,7 +45,7 @@ def test_an_older_event_changes_nothing(inventory):
     assert inventory.pools.types("main") == ["new"]
 
 
-def test_our_own_status_write_is_no_news(inventory):
+def test_our_own_status_write_is_no_change(inventory):
     inventory.upsert_pool(pool())
     inventory.changes.take("main")
     assert not inventory.upsert_pool(pool(status={"pending": 5}))
@@ -53,7 +53,7 @@ def test_our_own_status_write_is_no_news(inventory):
     assert entry_of(inventory).status == {"pending": 5}
 
 
-def test_an_edited_pool_is_news_and_leaves_its_old_types(inventory):
+def test_an_edited_pool_is_a_change_and_loses_its_old_types(inventory):
     inventory.upsert_pool(pool(types=["a"]))
     inventory.changes.take("main")
     assert inventory.upsert_pool(pool(generation=2, types=["b"]))
@@ -61,14 +61,14 @@ def test_an_edited_pool_is_news_and_leaves_its_old_types(inventory):
     assert inventory.pools.of_type("main", "a") == set()
 
 
-def test_a_pool_of_the_same_name_made_anew_is_another_pool(inventory):
+def test_a_recreated_pool_of_the_same_name_is_another_pool(inventory):
     inventory.upsert_pool(pool(uid="old"))
     inventory.upsert_pool(pool(uid="new"))
     inventory.forget_pool(pool(uid="old"))
     assert inventory.pools.by_ref(THUMBS).uid == "new"
 
 
-def test_a_pool_that_is_being_deleted_is_let_go(inventory):
+def test_a_pool_that_is_being_deleted_is_forgotten(inventory):
     inventory.upsert_pool(pool())
     deleted = pool()
     deleted["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
@@ -77,7 +77,7 @@ def test_a_pool_that_is_being_deleted_is_let_go(inventory):
     assert inventory.changes.take("main") == {"uid-thumbs"}
 
 
-def test_a_pool_that_cannot_be_understood_is_said_once_and_stops_no_other(inventory, events):
+def test_an_invalid_pool_is_reported_once_and_stops_no_other(inventory, events):
     bad = pool(types=[])
     inventory.upsert_pool(bad)
     inventory.upsert_pool(bad)
@@ -87,7 +87,7 @@ def test_a_pool_that_cannot_be_understood_is_said_once_and_stops_no_other(invent
     assert inventory.pools.get("uid-other") is not None
 
 
-def test_pools_that_share_a_type_hear_of_each_other(inventory):
+def test_a_change_of_a_pool_marks_the_pools_that_share_a_type_with_it(inventory):
     inventory.upsert_pool(pool("a", types=["x"]))
     inventory.changes.take("main")
     inventory.upsert_pool(pool("b", types=["x", "y"]))
@@ -115,16 +115,16 @@ def test_the_fleet_is_the_deployment_and_its_pods(inventory):
     assert (fleet.current_replicas, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
 
 
-def test_another_pools_deployment_and_pods_are_not_ours(inventory):
+def test_deployment_and_pods_of_other_owners_are_not_in_the_fleet(inventory):
     inventory.upsert_pool(pool())
-    inventory.upsert_deployment(deployment(owner="somebody else"))
+    inventory.upsert_deployment(deployment(owner="another pool"))
     inventory.upsert_deployment(deployment(owner=""))
     inventory.upsert_pod(pod(of="other"))
     fleet = inventory.fleet("uid-thumbs", frozenset())
     assert (fleet.current_replicas, fleet.pods) == (None, ())
 
 
-def test_every_change_of_a_fleet_is_news(inventory):
+def test_every_change_of_a_fleet_marks_its_pool(inventory):
     inventory.upsert_pool(pool())
     changes = inventory.changes
     changes.take("main")
@@ -140,7 +140,7 @@ def test_every_change_of_a_fleet_is_news(inventory):
         assert changes.take("main") == {"uid-thumbs"}
 
 
-def test_an_event_that_says_nothing_new_of_a_pod_is_no_news(inventory):
+def test_an_event_without_a_change_of_the_pod_marks_nothing(inventory):
     inventory.upsert_pool(pool())
     inventory.upsert_pod(pod())
     inventory.changes.take("main")
@@ -155,7 +155,7 @@ def test_a_late_event_does_not_bring_a_deleted_pod_back(inventory):
     assert inventory.pods.of(THUMBS) == ()
 
 
-def test_the_usual_start_is_the_median_of_the_last_starts(inventory):
+def test_the_start_time_is_the_median_of_the_last_starts(inventory):
     inventory.upsert_pool(pool())
     assert inventory.pods.start_seconds(THUMBS) == 10.0
     for number, seconds in enumerate((2, 4, 30)):
@@ -171,13 +171,13 @@ def test_pods_that_outlive_their_pool_leave_nothing_behind(inventory):
     assert inventory.pods.start_seconds(THUMBS) == 10.0
 
 
-class TestWhereabouts:
+class TestPresence:
     def test_a_pod_that_was_seen_is_alive_and_one_that_was_not_is_unknown(self, inventory):
         inventory.upsert_pod(pod("seen"))
         assert inventory.pods.presence_of("uid-seen") is Presence.ALIVE
         assert inventory.pods.presence_of("uid-never") is Presence.UNKNOWN
 
-    def test_a_deleted_pod_is_gone_and_gives_back(self, inventory):
+    def test_a_deleted_pod_is_gone_and_its_attempts_do_not_count(self, inventory):
         inventory.upsert_pod(pod())
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
         assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=True)
@@ -187,7 +187,7 @@ class TestWhereabouts:
         assert inventory.pods.presence_of("uid-thumbs-worker-a") == GoneWorker(gives_back=True)
         assert len(inventory.pods.of(THUMBS)) == 1
 
-    def test_a_crash_stays_a_crash_when_the_pod_is_cleared_away(self, inventory):
+    def test_a_crash_remains_a_crash_when_the_pod_is_deleted(self, inventory):
         crashed = [{"name": "worker", "state": {"terminated": {"exitCode": 137, "finishedAt": "2026-11-24T12:05:00Z"}}}]
         inventory.upsert_pod(pod(phase="Failed", containerStatuses=crashed))
         inventory.forget_pod(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z"}))
@@ -195,14 +195,14 @@ class TestWhereabouts:
 
 
 class TestRelist:
-    def test_what_a_newer_list_does_not_have_is_dropped(self, inventory):
+    def test_objects_that_a_newer_list_lacks_are_dropped(self, inventory):
         inventory.upsert_pool(pool("a", version_=10))
         inventory.upsert_pool(pool("b", version_=11))
         assert inventory.forget_absent_pools({"uid-a"}, list_version=20) == 1
         assert inventory.pools.get("uid-a") is not None
         assert inventory.pools.get("uid-b") is None
 
-    def test_what_came_after_the_list_stays(self, inventory):
+    def test_objects_newer_than_the_list_stay(self, inventory):
         inventory.upsert_pool(pool("late", version_=21))
         inventory.upsert_deployment(deployment("late", version_=22))
         inventory.upsert_pod(pod("late-pod", version_=23))
@@ -213,7 +213,7 @@ class TestRelist:
         assert inventory.deployment("uid-late") is not None
         assert inventory.pods.presence_of("uid-late-pod") is Presence.ALIVE
 
-    def test_a_list_that_says_nothing_new_repairs_nothing(self, inventory):
+    def test_a_list_without_changes_repairs_nothing(self, inventory):
         for _ in range(2):
             news = [
                 inventory.upsert_pool(pool(version_=10)),
@@ -223,7 +223,7 @@ class TestRelist:
         assert news == [False, False, False]
 
     @pytest.mark.parametrize("how", ["by an event", "by a list"])
-    def test_what_was_deleted_while_a_list_came_in_does_not_come_back_with_it(self, inventory, how):
+    def test_objects_deleted_while_a_list_arrives_do_not_come_back_with_it(self, inventory, how):
         inventory.upsert_pool(pool(version_=10))
         inventory.upsert_deployment(deployment(version_=11))
         if how == "by an event":
@@ -237,7 +237,7 @@ class TestRelist:
         assert len(inventory.pools) == 0
         assert inventory.deployment("uid-thumbs") is None
 
-    def test_a_pod_whose_deletion_was_missed_is_gone_and_gives_back(self, inventory):
+    def test_a_pod_whose_deletion_was_missed_is_gone_and_its_attempts_do_not_count(self, inventory):
         inventory.upsert_pool(pool())
         inventory.upsert_pod(pod(version_=12))
         inventory.changes.take("main")
@@ -247,9 +247,9 @@ class TestRelist:
 
 
 class TestEntry:
-    """Entries are kept as text: what is read back is what was put in."""
+    """Entries are kept as text; reading them gives the same values again."""
 
-    def test_a_pool_is_what_the_api_server_sent(self, inventory):
+    def test_a_pool_is_kept_as_the_api_server_sent_it(self, inventory):
         raw = pool(
             types=["a", "bücher"],
             tenants={"maxConcurrent": 3, "overrides": {"11111111-2222-3333-4444-555555555555": 64}},
@@ -261,7 +261,7 @@ class TestEntry:
         assert entry_of(inventory).pool == JobWorkerPool.model_validate(raw)
 
     @pytest.mark.parametrize("status", [None, {}, {"pending": 5, "conditions": [{"type": "Ready", "message": "ü"}]}])
-    def test_a_status_is_what_was_written(self, inventory, status):
+    def test_a_status_is_kept_as_it_was_written(self, inventory, status):
         inventory.upsert_pool(pool())
         entry_of(inventory).status = status
         assert entry_of(inventory).status == status
@@ -269,12 +269,18 @@ class TestEntry:
 
 class TestTombstones:
     def test_the_oldest_are_forgotten_first(self):
-        stones = Tombstones()
+        stones: Tombstones[None] = Tombstones()
         for number in range(KEPT + 1):
             stones.add(f"uid-{number}")
         assert "uid-0" not in stones
         assert "uid-1" in stones
         assert f"uid-{KEPT}" in stones
+
+    def test_the_first_value_of_a_uid_stays(self):
+        stones: Tombstones[str] = Tombstones()
+        stones.add("uid", "first")
+        stones.add("uid", "second")
+        assert stones.get("uid") == "first"
 
 
 async def test_waiting_ends_with_the_first_change(inventory):
@@ -282,17 +288,17 @@ async def test_waiting_ends_with_the_first_change(inventory):
     await inventory.changes.wait("main", 60)
 
 
-async def test_waiting_ends_when_the_time_is_over(inventory):
+async def test_waiting_ends_after_the_given_time(inventory):
     await inventory.changes.wait("main", 0.001)
 
 
-async def test_a_change_of_another_database_wakes_nobody_here(inventory):
+async def test_a_change_of_another_database_marks_nothing_here(inventory):
     inventory.upsert_pool(pool(database="other"))
     assert inventory.changes.take("main") == set()
     assert inventory.changes.take("other") == {"uid-thumbs"}
 
 
-def test_of_a_deployment_that_another_has_replaced_nothing_is_kept(inventory):
+def test_nothing_is_kept_of_a_deployment_that_was_replaced(inventory):
     for number in range(5):
         inventory.upsert_deployment(deployment(uid=f"d{number}"))
     assert inventory._owners == {"d4": "uid-thumbs"}

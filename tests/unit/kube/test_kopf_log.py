@@ -1,4 +1,4 @@
-"""An API server that is away for an hour is two lines in the log, whatever kopf says of each attempt."""
+"""An API server that is unreachable for an hour is two lines in the log, though kopf logs each attempt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import kopf
 import pytest
 from kopf._cogs.clients import api
 
-from jobtide_controller.kube.inventory.kopf_log import REQUESTS, SILENT_SECONDS, Reach, heard
+from jobtide_controller.kube.inventory.kopf_log import REQUESTS, SILENT_SECONDS, Reachability, attached
 from tests.unit.kube.objects import Clock
 
 NO_PAUSES = [0.0] * 100
@@ -57,7 +57,7 @@ def clock():
 
 
 @pytest.fixture
-def told():
+def reported():
     return []
 
 
@@ -81,49 +81,49 @@ def log():
 
 
 @pytest.fixture
-def reach(clock, told):
-    reach = Reach(lambda why: told.append(("lost", why)), lambda s: told.append(("found", s)), monotonic=clock)
-    with heard(reach):
-        yield reach
+def reachability(clock, reported):
+    lost, found = (lambda why: reported.append(("lost", why))), (lambda seconds: reported.append(("found", seconds)))
+    with attached(Reachability(lost, found, monotonic=clock)):
+        yield
 
 
-@pytest.mark.usefixtures("reach")
-async def test_many_failed_attempts_are_told_once_and_so_is_the_one_that_gets_through(told, log):
+@pytest.mark.usefixtures("reachability")
+async def test_many_failed_attempts_are_reported_once_and_so_is_the_success_after_them(reported, log):
     await request(refusals=50)
-    assert told == [("lost", "GET https://api/pods -> ClientConnectionError('refused')"), ("found", 0.0)]
+    assert reported == [("lost", "GET https://api/pods -> ClientConnectionError('refused')"), ("found", 0.0)]
     assert log.lines == []
 
 
-@pytest.mark.usefixtures("reach")
-async def test_requests_that_get_through_at_once_say_nothing(told):
+@pytest.mark.usefixtures("reachability")
+async def test_requests_that_succeed_at_once_report_nothing(reported):
     await request(refusals=0)
-    assert told == []
+    assert reported == []
 
 
-@pytest.mark.usefixtures("reach")
-async def test_the_next_outage_is_told_again(told):
+@pytest.mark.usefixtures("reachability")
+async def test_the_next_outage_is_reported_again(reported):
     for _ in range(2):
         await request(refusals=3)
-    assert [kind for kind, _ in told] == ["lost", "found"] * 2
+    assert [kind for kind, _ in reported] == ["lost", "found"] * 2
 
 
-@pytest.mark.usefixtures("reach")
-def test_an_outage_whose_end_was_not_heard_hides_no_later_one(told, clock):
+@pytest.mark.usefixtures("reachability")
+def test_an_outage_without_a_logged_end_hides_no_later_outage(reported, clock):
     for _ in range(2):
         logger.error("Request attempt #1 failed; will retry: GET /pods -> refused")
         clock.pass_(SILENT_SECONDS + 1)
-    assert [kind for kind, _ in told] == ["lost", "lost"]
+    assert [kind for kind, _ in reported] == ["lost", "lost"]
 
 
-@pytest.mark.usefixtures("reach")
-def test_everything_else_that_kopf_says_is_logged_as_before(log):
+@pytest.mark.usefixtures("reachability")
+def test_all_other_messages_of_kopf_are_logged_as_before(log):
     logger.warning("Ignoring an unsupported event type")
     logger.debug("Starting the watch-stream")
     assert log.lines == ["Ignoring an unsupported event type"]
 
 
-def test_afterwards_kopf_logs_as_before(told, log):
-    with heard(Reach(told.append, told.append)):
+def test_afterwards_kopf_logs_as_before(reported, log):
+    with attached(Reachability(reported.append, reported.append)):
         pass
     logger.error("Request attempt #1 failed; will retry: GET /pods -> refused")
-    assert (len(log.lines), told) == (1, [])
+    assert (len(log.lines), reported) == (1, [])

@@ -69,7 +69,7 @@ def elector(server, clock, events):
     return make
 
 
-async def test_the_first_to_come_leads(elector, server):
+async def test_the_first_elector_leads(elector, server):
     a = elector("a")
     assert not a.held()
     assert await a.step() == TIMING.renew_seconds
@@ -77,7 +77,7 @@ async def test_the_first_to_come_leads(elector, server):
     assert server.holder == "a"
 
 
-async def test_a_second_one_follows_while_the_first_renews(elector, clock):
+async def test_a_second_elector_follows_while_the_first_renews(elector, clock):
     a, b = elector("a"), elector("b")
     for _ in range(20):
         await a.step()
@@ -125,7 +125,7 @@ async def test_holding_counts_from_when_the_request_was_sent(elector, server, cl
     assert not a.held()
 
 
-async def test_a_lease_that_runs_out_is_not_held_even_between_steps(elector, clock):
+async def test_an_expired_lease_is_not_held_even_between_steps(elector, clock):
     a = elector("a")
     await a.step()
     clock.pass_(TIMING.hold_seconds)
@@ -156,10 +156,10 @@ async def test_of_two_takers_one_is_refused(elector, server):
     await a.step()
     assert not a.held()
     assert server.holder == "b"
-    assert not b.held(), "b is told by its own step only"
+    assert not b.held(), "b learns it from its own step only"
 
 
-async def test_a_released_lease_is_taken_at_the_next_look(elector, server):
+async def test_a_released_lease_is_taken_at_the_next_step(elector, server):
     a, b = elector("a"), elector("b")
     await a.step()
     await b.step()
@@ -178,7 +178,7 @@ async def test_a_follower_releases_nothing(elector, server):
     assert a.held()
 
 
-async def test_a_lease_taken_away_is_noticed_and_not_fought_over(elector, server, events):
+async def test_a_leader_whose_lease_was_taken_away_follows(elector, server, events):
     a = elector("a")
     await a.step()
     server.lease["spec"]["holderIdentity"] = "thief"
@@ -189,14 +189,38 @@ async def test_a_lease_taken_away_is_noticed_and_not_fought_over(elector, server
     assert [event.leading for event in events.of(LeaderChanged)] == [True, False]
 
 
-async def test_a_restarted_process_of_the_same_name_leads_at_once(elector):
+async def test_leading_again_is_a_new_term(elector):
+    a, b = elector("a"), elector("b")
+    assert a.terms == 0
+    await a.step()
+    await a.step()
+    assert a.terms == 1, "a renewal is no new term"
+    await a.release()
+    await b.step()
+    await a.step()
+    assert (a.held(), a.terms) == (False, 1)
+    await b.release()
+    await a.step()
+    assert (a.held(), a.terms) == (True, 2)
+
+
+async def test_an_expired_lease_that_no_other_elector_took_is_renewed_in_the_same_term(elector, clock):
+    a = elector("a")
+    await a.step()
+    clock.pass_(TIMING.hold_seconds)
+    assert not a.held()
+    await a.step()
+    assert (a.held(), a.terms) == (True, 1)
+
+
+async def test_a_restarted_process_with_the_same_identity_leads_at_once(elector):
     await elector("a").step()
     again = elector("a")
     await again.step()
     assert again.held()
 
 
-async def test_a_holder_with_a_longer_duration_is_waited_for(elector, server, clock):
+async def test_a_holder_with_a_longer_lease_is_given_that_time(elector, server, clock):
     a, b = elector("a"), elector("b")
     await a.step()
     server.lease["spec"]["leaseDurationSeconds"] = 60
@@ -209,7 +233,7 @@ async def test_a_holder_with_a_longer_duration_is_waited_for(elector, server, cl
     assert b.held()
 
 
-async def test_an_api_server_that_does_not_answer_is_said_once(elector, server, events):
+async def test_an_api_server_that_does_not_answer_is_reported_once(elector, server, events):
     a = elector("a")
     server.down = refused(503)
     for _ in range(10):
@@ -242,7 +266,7 @@ async def test_one_renewal_that_fails_loses_nothing(elector, server, clock):
     assert a.held()
 
 
-async def test_whoever_resigns_writes_no_more_but_keeps_others_out_until_released(elector, server):
+async def test_a_leader_that_resigns_writes_no_more_but_holds_the_lease_until_it_releases_it(elector, server):
     a, b = elector("a"), elector("b")
     await a.step()
     await b.step()
@@ -254,5 +278,5 @@ async def test_whoever_resigns_writes_no_more_but_keeps_others_out_until_release
     assert b.held()
 
 
-def test_a_write_of_the_last_moment_is_cut_off_before_another_may_start():
+def test_a_write_at_the_last_moment_is_cut_off_before_another_leader_may_start():
     assert TIMING.hold_seconds + WRITE_SECONDS < TIMING.lease_seconds

@@ -51,7 +51,7 @@ def test_a_running_ready_pod():
         pytest.param(pod(containerStatuses=container(waiting={"reason": "ContainerCreating"})), None, id="creating"),
     ],
 )
-def test_what_keeps_a_pod_from_running_is_said(raw, problem):
+def test_what_keeps_a_pod_from_running_is_reported(raw, problem):
     assert pod_of(raw).problem == problem
 
 
@@ -63,7 +63,7 @@ def test_what_keeps_a_pod_from_running_is_said(raw, problem):
         pytest.param(False, 1, False, id="one restart may be chance"),
     ],
 )
-def test_a_crash_loop_stays_one_between_its_pauses(ready, restarts, is_loop):
+def test_a_crash_loop_stays_a_crash_loop_between_its_pauses(ready, restarts, is_loop):
     container = {
         "name": "worker",
         "ready": ready,
@@ -75,20 +75,8 @@ def test_a_crash_loop_stays_one_between_its_pauses(ready, restarts, is_loop):
     assert pod_of(pod(containerStatuses=[container])).problem == expected
 
 
-@pytest.mark.parametrize(
-    ("raw", "evicted"),
-    [
-        pytest.param(pod(phase="Failed", reason="Evicted"), True, id="evicted"),
-        pytest.param(pod(conditions=[{"type": "DisruptionTarget", "status": "True"}]), True, id="disrupted"),
-        pytest.param(pod(phase="Failed"), False, id="failed"),
-    ],
-)
-def test_an_eviction_is_told_from_a_failure(raw, evicted):
-    assert pod_of(raw).evicted is evicted
-
-
 @pytest.mark.parametrize(("cost", "parsed"), [("-1000", -1000), ("5", 5), ("many", 0), ("", 0)])
-def test_a_deletion_cost_is_read_and_nonsense_is_none(cost, parsed):
+def test_an_invalid_deletion_cost_is_zero(cost, parsed):
     raw = pod(metadata={"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}})
     assert pod_of(raw).deletion_cost == parsed
 
@@ -107,7 +95,7 @@ ASKED = {"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSecond
                 containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:10:01Z"}),
             ),
             True,
-            id="killed at the end of its grace",
+            id="killed at the end of its grace period",
         ),
         pytest.param(
             pod(
@@ -135,6 +123,15 @@ ASKED = {"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSecond
             id="evicted",
         ),
         pytest.param(
+            pod(
+                phase="Failed",
+                conditions=[{"type": "DisruptionTarget", "status": "True"}],
+                containerStatuses=container(terminated={"exitCode": 137, "finishedAt": "2026-11-24T12:01:00Z"}),
+            ),
+            True,
+            id="disrupted",
+        ),
+        pytest.param(
             pod(metadata=ASKED, containerStatuses=container(waiting={"reason": "CrashLoopBackOff"})),
             False,
             id="deleted in a crash loop",
@@ -158,7 +155,7 @@ def test_a_lost_pod_costs_an_attempt_only_if_its_worker_crashed(raw, gives_back)
     assert gone_of(raw).gives_back is gives_back
 
 
-def test_a_deployment_that_no_pool_controls_is_none_of_ours():
+def test_a_deployment_that_no_pool_controls_is_ignored():
     assert deployment_of(deployment(owner="")) is None
 
 
@@ -180,11 +177,11 @@ def test_a_deployment_that_no_pool_controls_is_none_of_ours():
             {"jobtide-scale": {"f:spec": {"f:replicas": {}}}, "jobtide-template": {"f:spec": {"f:template": {}}}},
             True,
             True,
-            id="settled",
+            id="handed over",
         ),
     ],
 )
-def test_field_ownership_tells_how_far_the_making_of_a_deployment_got(managers, template_applied, only_scale_owned):
+def test_field_ownership_shows_how_far_the_creation_of_a_deployment_got(managers, template_applied, only_scale_owned):
     parsed = deployment_of(deployment(managers=managers))
     assert (parsed.template_applied, parsed.only_scale_owned) == (template_applied, only_scale_owned)
 
@@ -200,7 +197,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint([1, 2]) != fingerprint([2, 1])
 
 
-def test_a_rollout_is_settled_when_the_newest_template_runs_everywhere():
+def test_a_rollout_is_complete_when_the_newest_template_runs_everywhere():
     raw = deployment()
     raw["metadata"]["generation"] = 2
     raw["status"] = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3}
@@ -225,10 +222,10 @@ def test_what_stops_a_rollout_is_kept():
     ("raw", "words"),
     [
         (deployment(owner="", managers={"kubectl": {}}), "made by kubectl"),
-        (deployment(owner="", managers={}), "made by somebody else"),
+        (deployment(owner="", managers={}), "made by another client"),
         (deployment(owner="x"), "controlled by JobWorkerPool thumbs"),
     ],
-    ids=["manager", "nobody", "controller"],
+    ids=["manager", "unknown manager", "controller"],
 )
-def test_whose_an_object_is_can_be_said(raw, words):
+def test_the_owner_of_an_object_is_named(raw, words):
     assert owner_words(raw) == words

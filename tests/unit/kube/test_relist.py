@@ -1,4 +1,4 @@
-"""Full lists go on after a failure: what they repair must not wait until the next are due anyway."""
+"""A full list that failed is repeated soon: its repairs must not wait for the next regular list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Api:
             self.listed.set()
 
 
-async def test_a_list_that_failed_is_asked_for_again_soon_and_told_once(monkeypatch):
+async def test_a_list_that_failed_is_repeated_soon_and_reported_once(monkeypatch):
     monkeypatch.setattr(relist, "AFTER_START_SECONDS", 0.001)
     events, api = Events(), Api(failures=3)
     running = asyncio.create_task(Relister(api, Inventory(events), (), events).run(HOUR))

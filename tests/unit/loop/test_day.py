@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from jobtide_controller.kube.inventory import pods
 from jobtide_controller.kube.write import events
 from jobtide_controller.loop import tombstones
 from tests.unit.loop.day import TICK_SECONDS, Day
@@ -16,7 +15,6 @@ HOUR = int(3600 / TICK_SECONDS)
 @pytest.mark.timeout(600)  # some 20 s; the machine may have other things to do
 async def test_after_a_day_nothing_is_kept_that_was_not_kept_after_two_hours(monkeypatch):
     # These are bounds: smaller ones are reached within the first two hours, too.
-    monkeypatch.setattr(pods, "GONE_KEPT", 200)
     monkeypatch.setattr(tombstones, "KEPT", 20)
     monkeypatch.setattr(events, "REMEMBERED", 10)
     day = Day()

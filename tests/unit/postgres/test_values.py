@@ -1,4 +1,4 @@
-"""What of the database's side is pure: arrivals, errors as reasons, URLs, slices of a reading."""
+"""The pure part of reading a database: arrivals, errors as reasons, URLs, slices of a reading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, UnreadableReason, slices
 from jobtide_controller.postgres.arrivals import WINDOW_SECONDS, Arrivals, Seen
-from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, words_of
+from jobtide_controller.postgres.read_failure import BadUrlError, checked_url, classify, message_of
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 
 A = Key("a", "t")
@@ -23,18 +23,18 @@ A = Key("a", "t")
         pytest.param(0, Seen(), 0, id="nothing"),
     ],
 )
-def test_a_row_arrives_once_however_late_it_commits(overlap_before, seen, arrived):
+def test_a_row_arrives_once_even_if_it_commits_late(overlap_before, seen, arrived):
     assert Arrivals(100.0, {A: overlap_before}).count(A, seen) == arrived
 
 
-def test_after_a_long_outage_counting_starts_anew():
+def test_after_a_long_outage_counting_restarts():
     assert Arrivals(100.0).previous_at(WINDOW_SECONDS) == 100.0
     assert Arrivals(100.0).previous_at(WINDOW_SECONDS + 1) is None
     assert Arrivals().previous_at(0.0) is None
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("message", "reason"),
     [
         ('connection to server at "pg" failed: Connection refused', UnreadableReason.UNREACHABLE),
         ('could not translate host name "pg" to address', UnreadableReason.UNREACHABLE),
@@ -53,8 +53,8 @@ def test_after_a_long_outage_counting_starts_anew():
         ("FATAL:  query_wait_timeout", UnreadableReason.TIMEOUT),
     ],
 )
-def test_a_refused_connection_is_told_by_its_words(words, reason):
-    assert classify(psycopg.OperationalError(words)) is reason
+def test_a_refused_connection_is_classified_by_its_message(message, reason):
+    assert classify(psycopg.OperationalError(message)) is reason
 
 
 @pytest.mark.parametrize(
@@ -76,18 +76,18 @@ def test_a_refused_connection_is_told_by_its_words(words, reason):
     ],
     ids=lambda value: getattr(value, "name", None) or type(value).__name__,
 )
-def test_an_error_of_a_statement_is_told_by_its_code(error, reason):
+def test_an_error_of_a_statement_is_classified_by_its_code(error, reason):
     assert classify(error) is reason
 
 
 @pytest.mark.parametrize("spelling", ["s3cr%t /x", "s3cr%25t%20%2Fx", "s3cr%25t%20/x"])
 def test_a_password_is_never_repeated_in_any_spelling(spelling):
     error = psycopg.OperationalError(f'cannot parse "{spelling}"\nanywhere')
-    words = words_of(error, "postgresql://me:s3cr%25t%20%2Fx@pg/x")
-    assert words == 'cannot parse "***" anywhere'
+    message = message_of(error, "postgresql://me:s3cr%25t%20%2Fx@pg/x")
+    assert message == 'cannot parse "***" anywhere'
 
 
-def test_a_url_that_is_none_is_refused_without_quoting_it():
+def test_an_invalid_url_is_refused_without_quoting_it():
     with pytest.raises(BadUrlError) as error:
         checked_url("postgresql://me:s3cret@[::1/x", "the Secret")
     assert "s3cret" not in str(error.value)
@@ -103,16 +103,16 @@ class TestUrls:
         assert urls.names() == ["main"]
         assert urls.url("main") == "postgresql://pg/x"
 
-    def test_a_name_that_has_none_is_told_from_those_that_have(self, tmp_path):
+    def test_an_unknown_name_raises_with_the_known_names(self, tmp_path):
         (tmp_path / "main").mkdir()
         (tmp_path / "main" / "url").write_text("postgresql://pg/x")
         with pytest.raises(NotConfiguredError, match=r'"crm" \(configured: main\)'):
             DatabaseUrls(tmp_path).url("crm")
 
-    def test_without_any_folder_there_is_none(self, tmp_path):
+    def test_without_a_folder_there_is_no_database(self, tmp_path):
         assert DatabaseUrls(tmp_path / "nothing").names() == []
 
-    def test_an_empty_file_is_said(self, tmp_path):
+    def test_an_empty_file_is_reported(self, tmp_path):
         (tmp_path / "main").mkdir()
         (tmp_path / "main" / "url").write_text("\n")
         with pytest.raises(NotConfiguredError, match="empty"):
@@ -132,7 +132,7 @@ class TestUrls:
         assert urls.url("main").endswith("/2")
 
 
-def test_a_reading_is_handed_out_by_type():
+def test_a_reading_is_split_by_type():
     depths = {Key("a", "t"): Depth(due=1), Key("b", "t"): Depth(due=2), Key("c", "t"): Depth(due=3)}
     pods = {"p": PodRun({Key("a", "t"): 1, Key("b", "t"): 4})}
     pools = {"a": {"x"}, "b": {"x", "y"}, "c": set()}
@@ -144,8 +144,8 @@ def test_a_reading_is_handed_out_by_type():
     assert (parts.empty.taken_at, parts.of("y").taken_at, parts.of("y").query_seconds) == (7.0, 7.0, 0.1)
 
 
-def test_a_slice_is_what_the_reading_itself_says_of_these_types():
+def test_a_slice_is_the_reading_without_the_other_pools_types():
     depths = {Key("a", "t"): Depth(due=1, running=1), Key("b", "u"): Depth(running=4)}
-    pods = {"p": PodRun({Key("a", "t"): 1}), "q": PodRun({Key("b", "u"): 4})}
-    reading = Reading(7.0, depths, pods, 0.1)
-    assert slices(reading, lambda type_: {type_}).of("b") == reading.of_types(frozenset({"b"}))
+    pods = {"p": PodRun({Key("a", "t"): 1}), "q": PodRun({Key("a", "t"): 2, Key("b", "u"): 4})}
+    expected = Reading(7.0, {Key("b", "u"): Depth(running=4)}, {"q": PodRun({Key("b", "u"): 4})}, 0.1)
+    assert slices(Reading(7.0, depths, pods, 0.1), lambda type_: {type_}).of("b") == expected

@@ -1,0 +1,1 @@
+"""The client for the API server, its connections, and the lease that elects the leader."""

@@ -1,4 +1,4 @@
-"""Plain requests to the API server: dicts in, dicts out, one kind of error. The token is re-read as it rotates."""
+"""Requests to the API server: dicts in, dicts out, one kind of error. A rotated token is read again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,10 +21,10 @@ Json = dict[str, Any]
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 
-# Shorter than the lease: a write that was sent by a leader must not arrive in its successor's time.
+# Shorter than the lease: a leader's write must not arrive after its successor has taken the lease.
 WRITE_SECONDS = 2.5
 LIST_SECONDS = 60.0
-PAGE = 100  # half a megabyte, parsed in 10 ms: nothing else runs meanwhile
+PAGE = 100  # objects: half a megabyte, parsed in 10 ms, in which nothing else runs
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 NAMESPACE_TERMINATING = "NamespaceTerminating"
@@ -49,8 +50,17 @@ class ApiError(Exception):
         self.causes = causes
 
     @property
+    def not_found(self) -> bool:
+        return self.code == HTTPStatus.NOT_FOUND
+
+    @property
+    def conflict(self) -> bool:
+        """The object was changed since the version that the request names, or another manager owns the field."""
+        return self.code == HTTPStatus.CONFLICT
+
+    @property
     def namespace_ends(self) -> bool:
-        """Nothing new is let into a namespace that is being deleted: an expected end, nobody's trouble."""
+        """The namespace is being deleted and accepts nothing new: expected, so not worth a warning."""
         return NAMESPACE_TERMINATING in self.causes
 
     def __str__(self) -> str:
@@ -59,7 +69,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of object: where its requests go."""
+    """A kind of object, and the paths of its requests."""
 
     group: str  # "" is the core group
     version: str
@@ -81,14 +91,14 @@ EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 
 
 async def load_configuration() -> Configuration:
-    """KUBECONFIG and its current context where there is one, else the pod's service account."""
+    """The pod's service account inside a cluster, unless KUBECONFIG is set; else the kubeconfig's current context."""
     configuration = Configuration()
     if os.environ.get(IN_CLUSTER) and not os.environ.get("KUBECONFIG"):
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        file = os.environ.get("KUBECONFIG")  # the library would take its value from when it was imported
+        file = os.environ.get("KUBECONFIG")  # the library would use the value that it had at import
         await config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.retries = None  # False counts as the number 0, and with that the library retries without end
+    configuration.retries = None  # with False, which counts as 0, the library retries without end
     return configuration
 
 
@@ -105,14 +115,6 @@ class Api:
     async def get(self, path: str, *, timeout_seconds: float = WRITE_SECONDS) -> Json:
         return await self.request("GET", path, timeout_seconds=timeout_seconds)
 
-    async def apply(self, path: str, body: Json, *, manager: str, force: bool = True) -> Json:
-        """Server-side apply: the object becomes as `body` says in the fields that this manager owns."""
-        query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return await self.request("PATCH", path, query=query, body=body, content_type=APPLY)
-
-    async def merge(self, path: str, body: Json, *, manager: str) -> Json:
-        return await self.request("PATCH", path, query={"fieldManager": manager}, body=body, content_type=MERGE)
-
     async def list_pages(
         self, path: str, *, label_selector: str | None = None, accept: str | None = None
     ) -> AsyncIterator[Json]:
@@ -120,7 +122,7 @@ class Api:
         query = {"limit": str(PAGE), **({"labelSelector": label_selector} if label_selector else {})}
         while True:
             page = await self.request("GET", path, query=query, accept=accept, timeout_seconds=LIST_SECONDS)
-            page["items"] = page.get("items") or []  # an empty list of metadata alone is null
+            page["items"] = page.get("items") or []  # null in an empty list of metadata only
             yield page
             more = page["metadata"].get("continue")
             if not more:
@@ -138,9 +140,9 @@ class Api:
         accept: str | None = None,
         timeout_seconds: float = WRITE_SECONDS,
     ) -> Json:
-        """The answer's object. Raises ApiError for every refusal and every silence."""
+        """The object in the answer. Raises ApiError if the API server refuses, or does not answer in time."""
         headers = {"Accept": accept or "application/json", "Content-Type": content_type}
-        # The API server gives up when we do, whatever stands between us.
+        # The API server gives up when we do, even if a proxy between us does not.
         limited = {**(query or {}), "timeout": f"{timeout_seconds:g}s"}
         try:
             async with time_limit(timeout_seconds):
@@ -151,9 +153,9 @@ class Api:
                 answer = await self._client.call_api(*serialized, _request_timeout=timeout_seconds)
                 raw = await answer.read()  # type: ignore[no-untyped-call]
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            words = f"no answer to {method} {path} within {timeout_seconds:g} s"
-            raise ApiError(0, "", f"{words}: {error}" if str(error) else words) from error
-        if answer.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+            message = f"no answer to {method} {path} within {timeout_seconds:g} s"
+            raise ApiError(0, "", f"{message}: {error}" if str(error) else message) from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(answer.status, answer.headers, raw)
         parsed: Json = json.loads(raw)
         return parsed

@@ -1,8 +1,8 @@
-"""Connections that end with their request: what was given up must not arrive later.
+"""Connections that end with their request: a request that timed out must not arrive later.
 
-A socket that is merely closed lives on. TLS says goodbye for half a minute, and the kernel sends what nobody
-acknowledged again and again until the network lets it through: a leader's last write could arrive in its successor's
-time. Here the socket of a request that ran out of time is reset, which throws away what was not sent.
+Closing the socket is not enough. TLS takes up to half a minute to shut down, and the kernel retransmits unacknowledged
+data until the network delivers it: a leader's last write could arrive after its successor has taken the lease. So the
+socket of a request that timed out is reset, which discards everything that was not sent.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _running: ContextVar[_Running | None] = ContextVar("running", default=None)
 
 
 class _Running:
-    """One request, and the way it took."""
+    """One request, and the connection that it was sent through."""
 
     transport: asyncio.Transport | None = None
 
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """A request inside is over when this ends: answered, or cut off with a TimeoutError."""
+    """The request in this block has ended when the block ends: answered, or cut off with a TimeoutError."""
     running = _Running()
     token = _running.set(running)
     try:
@@ -48,7 +48,7 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
 
 
 class RestClient(RESTClientObject):
-    """The library's own, over such connections."""
+    """The library's REST client, with such connections."""
 
     def __init__(self, configuration: Configuration, *, unacknowledged_seconds: float) -> None:
         super().__init__(configuration)
@@ -61,7 +61,7 @@ class RestClient(RESTClientObject):
         family, kind, protocol, *_ = address
         made = socket.socket(family, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel's own limit, for a loop that is too busy for its timers
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel's own limit, in case the loop is too busy for its timers
             milliseconds = int(1000 * self._unacknowledged_seconds)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return made

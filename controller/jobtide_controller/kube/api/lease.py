@@ -1,4 +1,4 @@
-"""Who of several controllers acts: a lease that its holder gives up before another may take it.
+"""Elects a leader among several controllers: its holder gives up the lease before another may take it.
 
               take (free, released, or unchanged for lease_seconds by our own clock)
     FOLLOWING ------------------------------------------------------------------------> LEADING
@@ -8,17 +8,17 @@
 
 No two clocks are compared. A follower counts from the moment it saw the lease change, which is after the holder sent
 that change; the holder counts from the moment it sent it. With hold_seconds < lease_seconds the holder has stopped
-before anybody may start, and what it had sent by then has been answered or was cut off:
+before another may start, and each request that it had sent was answered or cut off:
 
     leader    |send ---- hold 5 s ----| last write, at most 2.5 s |
     follower    |sees ---------------- lease 8 s ----------------| takes
 
-"Cut off" is meant: client.WRITE_SECONDS after it began, the connection of a write is reset (connection.py), so that
-neither TLS nor the kernel sends any more of it, and the API server, told the same limit, gives up too. What can still
-be late is what a proxy on the way has taken and kept; against that each write names the resourceVersion that it was
-decided from (apply.py), and is refused wherever the successor, or anybody, has written since.
+To cut off means: client.WRITE_SECONDS after a write began, its connection is reset (connection.py), so that neither TLS
+nor the kernel sends any more of it. The API server gets the same limit and gives up too. A proxy between the two may
+still deliver a write late. Therefore each write names the resourceVersion that it was decided from (apply.py), and is
+refused if the successor or another client has written since.
 
-Every change carries the resourceVersion that was read, so that of two takers one is refused.
+Each change of the lease carries the resourceVersion that was read, so that one of two takers is refused.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from typing import Any, Protocol
 from jobtide_controller.kube.api.client import LEASES, ApiError, Json
 from jobtide_controller.telemetry.events import Emit, LeaderChanged, LeaseFailed
 
-NOT_FOUND, CONFLICT = 404, 409
-
 
 class LeaseApi(Protocol):
     async def request(self, method: str, path: str, *, body: Json | None = None, timeout_seconds: float) -> Json: ...
@@ -45,7 +43,7 @@ class LeaseApi(Protocol):
 class Timing:
     """Takeover after a crash: lease_seconds and one poll, 9 s. After a release: one poll.
 
-    One renewal may fail, even by silence: renew + request + retry leave time for another within hold.
+    One renewal may fail, even without an answer: renew + request + retry leave time for another within hold.
     """
 
     lease_seconds: float = 8.0
@@ -57,7 +55,7 @@ class Timing:
 
 
 class Elector:
-    """`held()` is asked before every write; `step()` is one pass, `run()` the loop around it."""
+    """Ask `held()` before every write. `step()` is one pass, `run()` repeats it."""
 
     def __init__(
         self,
@@ -71,6 +69,7 @@ class Elector:
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self.terms = 0  # times that we began to lead: while it stays the same, no other controller has led
         self._api = api
         self._emit = emit
         self._path = LEASES.path(namespace, name)
@@ -81,21 +80,20 @@ class Elector:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._leading = False
-        self._terms = 0  # how often we took the lease
         self._held_until = 0.0
         self._resigned_in_time = False
-        self._trouble: str | None = None  # said once, however long it lasts
-        self._ours: Json | None = None  # as our last change left it
+        self._trouble: str | None = None  # reported once, however long it lasts
+        self._ours: Json | None = None  # the lease as our last change left it
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
 
     def held(self) -> bool:
-        """Whether we may write now. Needs no request: it ends by itself."""
+        """True while this controller may write. Needs no request: it expires by itself."""
         return self._leading and self._monotonic() < self._held_until
 
     def term(self) -> int | None:
         """The number of the term that we lead now, counted from 1; None: we may not write."""
-        return self._terms if self.held() else None
+        return self.terms if self.held() else None
 
     async def run(self) -> None:
         while True:
@@ -103,7 +101,7 @@ class Elector:
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads pollers
 
     async def step(self) -> float:
-        """Renew, take, or look; the seconds until the next pass."""
+        """Renew the lease, take it, or look at it; returns the seconds until the next pass."""
         trouble = None
         try:
             async with asyncio.timeout(self._timing.request_seconds):
@@ -122,13 +120,13 @@ class Elector:
         return self._timing.retry_seconds if trouble else self._timing.renew_seconds
 
     def resign(self) -> None:
-        """Begin no write any more; nobody takes over before `release`, so what is on its way has time to arrive."""
+        """Begin no more writes. No other controller takes over before `release`, so that writes under way can end."""
         if self._leading:
             self._resigned_in_time = self.held()
             self._follow("asked to stop")
 
     async def release(self) -> None:
-        """Let another take over at once; afterwards nothing may be written."""
+        """Let another controller take over at once. No write may follow."""
         self.resign()
         if not self._resigned_in_time:
             return
@@ -139,12 +137,12 @@ class Elector:
                 spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
                 await self._put({**lease, "spec": spec})
         except ApiError as error:
-            self._emit(LeaseFailed(f"not released, it runs out by itself: {error}"))
+            self._emit(LeaseFailed(f"not released, it expires by itself: {error}"))
 
     async def _advance(self) -> None:
         if self._ours is not None:
             ours, self._ours = self._ours, None
-            if await self._take(ours):  # one request where nothing has changed
+            if await self._take(ours):  # one request if nothing has changed
                 return
         lease = await self._get()
         if lease is None:
@@ -153,7 +151,7 @@ class Elector:
             await self._take(lease)
         else:
             if self._leading:
-                self._follow(f"{lease['spec'].get('holderIdentity') or 'nobody'} has the lease")
+                self._follow(f"{lease['spec'].get('holderIdentity') or 'no controller'} has the lease")
             if self._is_free(lease):
                 await self._take(lease)
 
@@ -164,12 +162,12 @@ class Elector:
         seen = (lease["metadata"].get("resourceVersion"), spec.get("holderIdentity"), spec.get("renewTime"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._monotonic()
-        # Its holder may have been told longer times than we were.
+        # Its holder may be configured with a longer time than we are.
         wait = max(self._timing.lease_seconds, float(spec.get("leaseDurationSeconds") or 0))
         return self._monotonic() - self._seen_at >= wait
 
     async def _take(self, lease: Json | None) -> bool:
-        """Write ourselves into the lease, a renewal if it is ours already; False if another was faster."""
+        """Write our identity into the lease, a renewal if it is ours already; False if another client was faster."""
         sent_at = self._monotonic()
         try:
             if lease is None:
@@ -178,13 +176,13 @@ class Elector:
             else:
                 self._ours = await self._put({**lease, "spec": self._spec(lease["spec"])})
         except ApiError as error:
-            if error.code != CONFLICT:
+            if not error.conflict:
                 raise
             return False
         self._held_until = sent_at + self._timing.hold_seconds
         if not self._leading:
             self._leading = True
-            self._terms += 1
+            self.terms += 1
             self._emit(LeaderChanged(leading=True, why=f"took the lease as {self._identity}"))
         return True
 
@@ -211,7 +209,7 @@ class Elector:
         try:
             return await self._api.request("GET", self._path, timeout_seconds=self._timing.request_seconds)
         except ApiError as error:
-            if error.code == NOT_FOUND:
+            if error.not_found:
                 return None
             raise
 

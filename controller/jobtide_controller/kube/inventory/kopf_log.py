@@ -1,4 +1,4 @@
-"""Whether kopf reaches the API server, from what it logs: it says so of each attempt, for as long as nobody answers."""
+"""Derives from kopf's log whether its requests reach the API server: kopf logs each attempt of a request that fails."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 REQUESTS = "kopf._cogs.clients"
 
-# Longer than an attempt and the pause after it. A request that was given up meanwhile is heard of no more.
+# Longer than an attempt and the pause after it. kopf logs nothing when a request is cancelled.
 SILENT_SECONDS = 60.0
 
 _ATTEMPT = re.compile(r"Request attempt \S+ (?:(?P<failed>failed; will retry: )|succeeded: )(?P<what>.*)", re.DOTALL)
 
 
-class Reach(logging.Handler):
-    """Tells once that attempts fail, and once that one got through. Called in kopf's thread."""
+class Reachability(logging.Handler):
+    """Reports once that attempts fail, and once that one succeeds. Called in kopf's thread."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class Reach(logging.Handler):
 
 
 @contextmanager
-def heard(reach: Reach) -> Iterator[None]:
-    """Meanwhile kopf's words about its requests go to `reach`, and nowhere else."""
+def attached(reachability: Reachability) -> Iterator[None]:
+    """Until the block ends, kopf's log of its requests goes to `reachability` only."""
     logger = logging.getLogger(REQUESTS)
     before = logger.level, logger.propagate
-    logger.setLevel(logging.DEBUG)  # the attempt that gets through after others have failed is told as this
+    logger.setLevel(logging.DEBUG)  # the level of the attempt that succeeds after others failed
     logger.propagate = False
-    logger.addHandler(reach)
+    logger.addHandler(reachability)
     try:
         yield
     finally:
-        logger.removeHandler(reach)
-        logger.setLevel(before[0])  # clears what the loggers below remember of it
+        logger.removeHandler(reachability)
+        logger.setLevel(before[0])  # clears the level that the loggers below have cached
         logger.propagate = before[1]

@@ -1,4 +1,4 @@
-"""Kubernetes objects as the few values that the pipeline needs of them; everything else is let go."""
+"""Kubernetes objects as the few values that the pipeline needs; everything else is dropped."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Deployment:
     version: int
     replicas: int
     template_hash: str | None  # of what we applied last
-    asked_hash: str | None  # of what the user had written then
+    asked_hash: str | None  # of the pool's fields then, without defaults
     template_applied: bool  # the template manager has taken its fields
     only_scale_owned: bool  # the scale manager owns the replicas and nothing else
-    fingerprint: str  # of the spec without replicas, to see somebody else's hand
+    fingerprint: str  # of the spec without replicas, to notice changes by other clients
     rollout: Rollout
 
 
 def version_of(raw: Json) -> int:
-    """Versions of one kind are ordered (KEP-5504)."""
+    """The resourceVersion as a number: those of one kind are ordered (KEP-5504)."""
     return int(raw["metadata"].get("resourceVersion") or 0)
 
 
@@ -70,12 +70,12 @@ def owner_uid(raw: Json) -> str | None:
 
 
 def owner_words(raw: Json) -> str:
-    """Who has this object, for a person."""
+    """The owner of this object, in words for a message."""
     for owner in raw["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
             return f"controlled by {owner.get('kind')} {owner.get('name')}"
     managers = {entry.get("manager") for entry in raw["metadata"].get("managedFields") or ()} - {None}
-    return f"made by {', '.join(sorted(managers))}" if managers else "made by somebody else"
+    return f"made by {', '.join(sorted(managers))}" if managers else "made by another client"
 
 
 def pool_of_pod(raw: Json) -> PoolRef | None:
@@ -108,7 +108,7 @@ def deployment_of(raw: Json) -> Deployment | None:
 
 
 def fingerprint(value: Any) -> str:
-    """The same for the same content, on every machine."""
+    """Equal for equal content, on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -127,24 +127,23 @@ def pod_of(raw: Json) -> Pod:
         ready_at=_seconds(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
         terminating=metadata.get("deletionTimestamp") is not None,
         finished=status.get("phase") in {"Succeeded", "Failed"},
-        evicted=_is_evicted(status, conditions),
         deletion_cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
         problem=_problem(status, conditions),
     )
 
 
 def gone_of(raw: Json) -> GoneWorker:
-    """What the loss of this pod, whose last state this is, costs its jobs: a crash costs an attempt."""
+    """From a pod's last state, whether its loss costs its jobs an attempt: a crash does."""
     return GoneWorker(gives_back=not _crashed_by_itself(raw))
 
 
 def _crashed_by_itself(raw: Json) -> bool:
-    """The worker's process failed before anybody asked the pod to go."""
+    """The worker's process failed before the pod was asked to stop."""
     status = raw.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     if _is_evicted(status, conditions):
         return False
-    asked_at = _asked_to_go_at(raw["metadata"])
+    asked_at = _asked_to_stop_at(raw["metadata"])
     for container in status.get("containerStatuses") or ():
         if container.get("name") != WORKER_CONTAINER:
             continue
@@ -157,8 +156,8 @@ def _crashed_by_itself(raw: Json) -> bool:
     return False
 
 
-def _asked_to_go_at(metadata: Json) -> float | None:
-    """deletionTimestamp is when the grace period ends, not when it began."""
+def _asked_to_stop_at(metadata: Json) -> float | None:
+    """deletionTimestamp is the end of the grace period, not its beginning."""
     ends = metadata.get("deletionTimestamp")
     return None if ends is None else _seconds(ends) - float(metadata.get("deletionGracePeriodSeconds") or 0)
 
@@ -183,7 +182,7 @@ def _problem(status: Json, conditions: Mapping[str, Json]) -> str | None:
 
 
 def _keeps_crashing(container: Json) -> bool:
-    """Between two pauses a crash loop looks like a start: it is none until the container gets ready."""
+    """Between two pauses a crash loop looks like a start: it is a loop until the container becomes ready."""
     ended = (container.get("lastState") or {}).get("terminated") or {}
     restarts = container.get("restartCount", 0)
     return not container.get("ready") and restarts >= _CRASHES_TO_A_LOOP and bool(ended.get("exitCode"))
@@ -211,7 +210,7 @@ def _rollout(raw: Json, status: Json) -> Rollout:
 
 
 def _owned(raw: Json, manager: str) -> Iterator[list[str]]:
-    """The leaves below spec that a manager applied, to the second level; enough to tell replicas from the rest."""
+    """The leaves below spec that a manager applied, to the second level; this separates replicas from the rest."""
     for entry in raw["metadata"].get("managedFields") or ():
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
             fields = entry.get("fieldsV1") or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Set as AbstractSet
 from statistics import median
 from typing import Any
@@ -11,28 +11,26 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.kube.inventory.parse import gone_of, pod_of, pool_of_pod, uid_of, version_of
 from jobtide_controller.loop.ports import GoneWorker, Presence
+from jobtide_controller.loop.tombstones import Tombstones
 
 STARTS_KEPT = 20
 START_UNKNOWN_SECONDS = 10.0
 
-# A gone pod's rows are returned with the next reading; those of a pool that is held for hours come later.
-GONE_KEPT = 20_000
-
 
 class Pods:
-    """Follows the watch; an event that is older than what is known changes nothing."""
+    """Upserts by resourceVersion: an event that is older than what is known changes nothing."""
 
     def __init__(self) -> None:
         self._by_pool: defaultdict[PoolRef, dict[str, Pod]] = defaultdict(dict)
         self._known: dict[str, tuple[PoolRef, int]] = {}
-        self._gone: OrderedDict[str, GoneWorker] = OrderedDict()
+        self._gone: Tombstones[GoneWorker] = Tombstones()
         self._starts: defaultdict[PoolRef, deque[float]] = defaultdict(lambda: deque(maxlen=STARTS_KEPT))
 
     def __len__(self) -> int:
         return len(self._known)
 
     def upsert(self, raw: dict[str, Any]) -> PoolRef | None:
-        """The pool whose fleet looks different now, if any."""
+        """Returns the pool whose fleet changed, if any."""
         pool, uid, version = pool_of_pod(raw), uid_of(raw), version_of(raw)
         known = self._known.get(uid)
         is_old = uid in self._gone if known is None else known[1] >= version
@@ -44,30 +42,31 @@ class Pods:
         if now.ready and now.ready_at is not None and not (before and before.ready_at):
             self._starts[pool].append(max(0.0, now.ready_at - now.created_at))
         if now.finished:
-            self._remember(uid, gone_of(raw))
+            # The first value stays: a crash remains a crash when the pod is deleted later.
+            self._gone.add(uid, gone_of(raw))
         return pool if before != now else None
 
     def forget(self, raw: dict[str, Any]) -> PoolRef | None:
-        """A pod was deleted: its containers run no more."""
+        """A pod was deleted: its containers no longer run. Returns its pool."""
         if pool_of_pod(raw) is None:
             return None
-        self._remember(uid_of(raw), gone_of(raw))
+        self._gone.add(uid_of(raw), gone_of(raw))
         return self._drop(uid_of(raw))
 
     def vanished(self, uid: str) -> PoolRef | None:
         """A pod is absent from a list that is newer than all we know of it."""
-        self._remember(uid, GoneWorker(gives_back=True))
+        self._gone.add(uid, GoneWorker(gives_back=True))
         return self._drop(uid)
 
     def absent(self, present: AbstractSet[str], list_version: int) -> list[str]:
-        """UIDs that a full list should have had."""
+        """UIDs that a full list of this version should contain and does not."""
         return [uid for uid, (_, version) in self._known.items() if uid not in present and version <= list_version]
 
     def of(self, pool: PoolRef) -> tuple[Pod, ...]:
         return tuple(self._by_pool[pool].values()) if pool in self._by_pool else ()
 
     def start_seconds(self, pool: PoolRef) -> float:
-        """The usual time from creation to ready."""
+        """The median time from creation to ready of the last pods."""
         starts = self._starts.get(pool)
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
@@ -79,12 +78,6 @@ class Pods:
 
     def forget_pool(self, pool: PoolRef) -> None:
         self._starts.pop(pool, None)
-
-    def _remember(self, uid: str, gone: GoneWorker) -> None:
-        # What was first seen counts: a crash stays a crash when the pod is cleared away.
-        self._gone.setdefault(uid, gone)
-        while len(self._gone) > GONE_KEPT:
-            self._gone.popitem(last=False)
 
     def _drop(self, uid: str) -> PoolRef | None:
         known = self._known.pop(uid, None)

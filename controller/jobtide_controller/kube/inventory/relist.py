@@ -1,7 +1,7 @@
 """Full lists: they fill the inventory before the first decision, and repair missed events afterwards.
 
-kopf never compares a new list with what it knew: an object that was deleted while its watch was broken would stay for
-ever. Each list is consistent at its resourceVersion; what is newer than that in the inventory is left alone.
+kopf does not compare a new list with what it knew: an object that was deleted while the watch was broken would stay in
+the inventory. Each list is consistent at its resourceVersion; objects in the inventory that are newer are left alone.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 AFTER_START_SECONDS = 15.0
 FIRST_RETRY_SECONDS = (0.5, 5.0)
 
-# Between two pauses in which probes are answered and the lease is renewed.
+# Between two pauses of the event loop, in which probes are answered and the lease is renewed.
 OBJECTS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What is listed, and how the inventory takes it."""
+    """What is listed, and the inventory's methods for it."""
 
     resource: Resource
     selector: str | None
@@ -41,7 +41,7 @@ class _Kind:
 
 
 class Relister:
-    """Pools first: a Deployment or pod means something only beside its pool."""
+    """Pools come first: a Deployment or pod has a meaning only with its pool."""
 
     def __init__(self, api: Api, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
         self._api = api
@@ -53,18 +53,18 @@ class Relister:
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._emit = emit
         self._asked = asyncio.Event()
-        self._trouble: str | None = None  # said once, however long it lasts
+        self._trouble: str | None = None  # reported once, however long it lasts
 
     async def fill(self) -> None:
-        """The first lists, until they succeed: nothing may be decided before."""
+        """Read the first lists, until they succeed: nothing may be decided before."""
         pause, longest = FIRST_RETRY_SECONDS
         while not await self._pass(is_first=True):
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
             pause = min(longest, 2 * pause)
 
     async def run(self, resync_seconds: float) -> None:
-        """The first time soon: what was deleted between our first lists and the watch's start has no event. And soon
-        again when a list failed.
+        """Compare again and again. The first time comes soon, because an object that was deleted between our first
+        lists and the start of the watch has no event. After a failed list the next one comes soon, too.
         """
         self._asked.set()
         while True:
@@ -77,15 +77,15 @@ class Relister:
                 self._asked.set()
 
     def soon(self) -> None:
-        """The watch has a gap, and goes on now."""
+        """Compare soon: the watch has missed events."""
         self._asked.set()
 
     async def run_once(self) -> bool:
-        """Compare everything once; whether all lists were read."""
+        """Compare everything once; True if all lists were read."""
         return await self._pass(is_first=False)
 
     async def pod_uids(self) -> set[str]:
-        """Every pod of the namespaces that we may see, whoever made it. Raises ApiError."""
+        """UIDs of all pods in our namespaces, workers or not. Raises ApiError."""
         found: set[str] = set()
         for namespace in self._namespaces:
             async for page in self._api.list_pages(PODS.path(namespace), accept=METADATA_ONLY):
@@ -108,10 +108,10 @@ class Relister:
         return True
 
     async def _compare(self, kind: _Kind) -> tuple[int, int]:
-        """All namespaces; how many objects there are, and how many of them were news.
+        """Compare all namespaces; returns the number of objects, and how many of them were repaired.
 
-        An object is let go as soon as it was looked at: 10,000 of them at once are half a gigabyte. The oldest list's
-        version counts for what is absent, so that nothing newer is dropped.
+        Each object is released after its comparison: 10,000 of them at once are half a gigabyte. The oldest list's
+        version decides what is absent, so that nothing newer is dropped.
         """
         present: set[str] = set()
         versions: list[int] = []

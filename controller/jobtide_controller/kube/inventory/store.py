@@ -30,7 +30,7 @@ class Inventory:
         self._deployments: dict[str, Deployment] = {}  # by the owning pool's UID
         self._owners: dict[str, str] = {}  # Deployment UID -> the owning pool's
         self._rejected: dict[str, int] = {}
-        self._gone = Tombstones()
+        self._gone: Tombstones[None] = Tombstones()
         self._emit = emit
 
     def upsert_pool(self, raw: Raw) -> bool:

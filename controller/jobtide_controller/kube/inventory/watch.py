@@ -1,6 +1,12 @@
 """Follows pools, their Deployments and pods: each event goes into the inventory, nothing is decided here.
 
-kopf has a thread and an event loop of its own. Its operator() takes over the signals of the main thread and, as it
+kopf gives: per kind and namespace a list and a watch that continues at the last resourceVersion, lists again when the
+API server has forgotten that version (410), reconnects after a break or a silence, and logs in again before a token
+expires. Switched off, because the pipeline does it itself or does not need it: handlers of changes, with their
+annotations and finalizers on users' objects (`on.event` alone is used); kopf's Events; peering; the scan of CRDs and
+namespaces; the copy of each object for differences; the memory of each object.
+
+kopf runs in a thread and an event loop of its own. Its operator() takes over the signals of the main thread and, as it
 ends, waits for and cancels every task that was made while it ran; neither may happen to the pipeline.
 """
 
@@ -21,20 +27,20 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
 from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, load_configuration
-from jobtide_controller.kube.inventory.kopf_log import Reach, heard
+from jobtide_controller.kube.inventory.kopf_log import Reachability, attached
 from jobtide_controller.kube.inventory.relist import WORKER_SELECTOR
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.telemetry.events import Emit, Event, Failed, WatchEnded, WatchFound, WatchLost
 
-# A service account's token is replaced well before its hour is over; kopf asks again when this has passed.
+# A service account's token is replaced well before its hour is over; kopf logs in again after this time.
 LOGIN_SECONDS = 600
 
 CLOSING_SECONDS = 0.25
 
-# The first pause before kopf is started anew, and the longest.
+# The first pause before kopf is restarted, and the longest.
 RESTART_SECONDS = (0.25, 30.0)
 
-# Between two pauses in which probes are answered and the lease is renewed.
+# Between two pauses of the event loop, in which probes are answered and the lease is renewed.
 EVENTS_AT_ONCE = 50
 
 Raw = dict[str, Any]
@@ -43,7 +49,7 @@ Deliver = Callable[[Handle, Raw], None]
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
-    """kopf copies every object for handlers of changes, which we don't have."""
+    """kopf copies every object for handlers of changes, which are not used here."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         return kopf.BodyEssence()
@@ -56,23 +62,23 @@ class _NoDifferences(kopf.DiffBaseStorage):
 
 
 class _NoMemories(ResourceMemories):
-    """kopf remembers three kilobytes of each object for daemons and retries, which we don't have either."""
+    """kopf remembers three kilobytes of each object for daemons and retries, which are not used either."""
 
     async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
         return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
-class _Patience:
-    """Pauses between attempts of one request. An API server that is away for an hour is no reason to give up."""
+class _EndlessBackoff:
+    """Pauses between attempts of one request, in seconds. kopf never gives up, even after an hour of failures."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain((0.5, 1.0, 2.0, 3.0), itertools.repeat(5.0))
 
 
 class Watch:
-    """Follows until it is cancelled. Where kopf gives up (an error within a stream that it does not know, rights that
-    are gone) it is started anew, which reads everything again; `on_gap` then has deletions looked for, as it has when
-    the API server was out of reach.
+    """Follows until it is cancelled. If kopf gives up (an unknown error within a stream, a revoked right), it is
+    restarted and lists everything again. `on_gap` is called then, and when the API server is reachable again after an
+    outage: events of deletions may be missing.
     """
 
     def __init__(
@@ -90,15 +96,15 @@ class Watch:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def tell(event: Event) -> None:
+        def report(event: Event) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._tell, event)
+                loop.call_soon_threadsafe(self._report, event)
 
-        reach = Reach(lambda why: tell(WatchLost(why)), lambda seconds: tell(WatchFound(seconds)))
-        with heard(reach):
-            await self._follow_for_ever()
+        reachability = Reachability(lambda why: report(WatchLost(why)), lambda seconds: report(WatchFound(seconds)))
+        with attached(reachability):
+            await self._follow_and_restart()
 
-    async def _follow_for_ever(self) -> None:
+    async def _follow_and_restart(self) -> None:
         pause, longest = RESTART_SECONDS
         while True:
             started = time.monotonic()
@@ -109,16 +115,16 @@ class Watch:
             self._on_gap()
 
     async def _follow(self) -> str:
-        """Until kopf ends; why it did."""
+        """Run kopf until it ends; returns the reason."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[str] = loop.create_future()
-        events = _Events(self._handle, loop)
+        hand_over = HandOver(self._handle, loop)
         stop = threading.Event()
 
         def work() -> None:
-            why = _operate(registry(self._inventory, events.put), self._namespaces, stop)
+            why = _operate(registry(self._inventory, hand_over.put), self._namespaces, stop)
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, ended, why)
+                loop.call_soon_threadsafe(_complete, ended, why)
 
         threading.Thread(target=work, name="kopf", daemon=True).start()
         try:
@@ -126,7 +132,7 @@ class Watch:
         finally:
             stop.set()
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         self._emit(event)
         if isinstance(event, WatchFound):
             self._on_gap()
@@ -138,8 +144,8 @@ class Watch:
             self._emit(Failed(f"an event of {raw.get('kind')}", traceback.format_exc()))
 
 
-class _Events:
-    """From kopf's thread to the pipeline's: in order, and with one call to wake it for many events."""
+class HandOver:
+    """Hands events from kopf's thread to the pipeline's event loop: in order, in batches, one wake-up for many."""
 
     def __init__(self, handle: Deliver, loop: asyncio.AbstractEventLoop) -> None:
         self._handle = handle
@@ -148,7 +154,7 @@ class _Events:
 
     def put(self, handle: Handle, raw: Raw) -> None:
         self._waiting.append((handle, raw))
-        if len(self._waiting) == 1:  # else the other thread is on its way, or at one before this
+        if len(self._waiting) == 1:  # else the loop will take it: it is already woken, or handles an earlier event
             self._loop.call_soon_threadsafe(self._take)
 
     def _take(self) -> None:
@@ -157,20 +163,20 @@ class _Events:
                 try:
                     self._handle(*self._waiting[0])
                 finally:
-                    self._waiting.popleft()  # not before: an empty queue is what has `put` wake us
+                    self._waiting.popleft()  # only now: `put` wakes the loop when it finds the queue empty
         finally:
             if self._waiting:
                 self._loop.call_soon(self._take)
 
 
-def _settle(ended: asyncio.Future[str], why: str) -> None:
+def _complete(ended: asyncio.Future[str], why: str) -> None:
     if not ended.done():
         ended.set_result(why)
 
 
 def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
-    """`on.event` alone: anything more of kopf would write annotations or finalizers on users' objects. Which
-    Deployments and pods come is said to the API server, in operator_settings().
+    """`on.event` alone: kopf's other handlers write annotations or finalizers on users' objects. Which Deployments and
+    pods are watched is in operator_settings(), as label selectors.
     """
     made = kopf.OperatorRegistry()
 
@@ -199,17 +205,17 @@ def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
 def operator_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # kopf's own Events
-    settings.scanning.disabled = True  # needs rights on CRDs and namespaces that we don't use
-    settings.peering.standalone = True  # our Lease decides who acts
+    settings.scanning.disabled = True  # needs rights on CRDs and namespaces that the chart does not grant
+    settings.peering.standalone = True  # our own Lease elects the leader
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = _Patience()
+    settings.networking.error_backoffs = _EndlessBackoff()
     settings.watching.server_timeout = 300
     settings.watching.inactivity_timeout = 70
     settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
     settings.watching.label_selectors["", PODS.plural] = WORKER_SELECTOR
     settings.watching.chunk_size = 100
-    # A task, a queue and the last event of each object would live as long after it.
+    # For this time after an event kopf keeps a task, a queue and the object.
     settings.queueing.idle_timeout = 0.1
     settings.persistence.diffbase_storage = _NoDifferences()
     settings.process.ultimate_exiting_timeout = None
@@ -217,7 +223,7 @@ def operator_settings() -> kopf.OperatorSettings:
 
 
 def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
-    """The same way to the API server as our own client's, to be asked for again before a token runs out."""
+    """The same way to the API server as our own client's; kopf asks for it again before a token expires."""
     token = configuration.api_key.get("BearerToken") or ""
     scheme, _, secret = token.rpartition(" ")
     return kopf.ConnectionInfo(
@@ -233,10 +239,10 @@ def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
-    """kopf until it ends; why it did."""
+    """Run kopf until it ends; returns the reason."""
     try:
         asyncio.run(_operator(made, namespaces, stop))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with these words
+    except Exception as error:  # noqa: BLE001 - every error is the reason that is reported
         return f"{type(error).__name__}: {error}"
     return "kopf returned"
 
@@ -254,5 +260,5 @@ async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], st
         )
     finally:
         stop.set()  # a thread of the loop's executor waits for it, and the loop for that thread
-        # kopf closes its connections without waiting; with TLS that takes some turns of the loop.
+        # kopf closes its connections without waiting; with TLS that takes some iterations of the loop.
         await asyncio.sleep(CLOSING_SECONDS)

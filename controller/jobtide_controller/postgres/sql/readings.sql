@@ -1,21 +1,21 @@
 -- One reading of the whole table: what waits and runs per (type, tenant), for every pool of this database at once.
 --
--- The waiting rows are counted by a loose scan: one index probe a type, one a tenant, then at most `depth_cap` rows
--- of each key, twice (due, later). The arrivals are counted over the time since the previous reading plus an overlap,
--- because a transaction that commits late leaves a created_at in the past: `arrivals_again` is what the previous
--- window shows now, and `arrivals_overlap` what the next reading will compare that with.
+-- The waiting rows are counted by a loose scan: one index probe per type, one per tenant, then at most `depth_cap`
+-- rows of each key, twice (due, later). The arrivals are counted over the time since the previous reading plus an
+-- overlap, because a transaction that commits late leaves a created_at in the past: `arrivals_again` counts the
+-- previous overlap again, and `arrivals_overlap` is what the next reading will compare that with.
 --
--- How attempts end is followed on a few rows: those that ran at the previous reading, or were about to (`watched_ids`,
--- with the number of the attempt that was to end next), and those that arrived since. A row that is pending again under
--- that number has failed; one that was given back has one attempt less.
+-- How attempts end is followed on a few rows: those that were running or about to start at the previous reading
+-- (`watched_ids`, with the number of the attempt that ends next), and those that arrived since. A row that is pending
+-- again with that number has failed; one that was requeued without counting the attempt has one attempt less.
 --
--- Always returns at least one row, which carries the clock; type is NULL in it where nothing waits or runs.
+-- Returns at least one row, for the clock; its type is NULL if nothing waits or runs.
 --
--- Parameters: types text[], depth_cap int, arrivals_cap int (rows a status), overlap_seconds float8,
+-- Parameters: types text[], depth_cap int, arrivals_cap int (rows per status), overlap_seconds float8,
 --             previous_at float8 (epoch of the previous reading, NULL for the first), watched_ids uuid[],
---             watched_attempts int[] (one length), watch_running int, watch_soon int (rows to follow from here on)
--- Index:      idx_job_queue_due, index-only but for the rows to follow; idx_job_queue_status_created_at for what runs
---             and what arrived; job_queue_pkey, one probe a watched row
+--             watched_attempts int[] (same length), watch_running int, watch_soon int (rows to follow next)
+-- Index:      idx_job_queue_due, index-only except for rows to follow; idx_job_queue_status_created_at for running
+--             rows and arrivals; job_queue_pkey, one probe per watched row
 -- Bounds:     types in the table + keys * (2 + 2 * depth_cap) index entries; running rows; 4 * arrivals_cap rows;
 --             2 * watch_soon + watch_running rows
 WITH RECURSIVE clock AS MATERIALIZED (
@@ -25,12 +25,12 @@ WITH RECURSIVE clock AS MATERIALIZED (
         to_timestamp(%(previous_at)s::float8) AS previous_at,
         to_timestamp(%(previous_at)s::float8) - %(overlap_seconds)s::float8 * interval '1 second' AS again_from
 ),
--- As rows and not as an array: ten thousand types in an ANY() cost the planner more than the reading itself.
-wanted AS MATERIALIZED (
+-- Rows instead of an array: ten thousand types in an ANY() cost the planner more than the reading itself.
+requested AS MATERIALIZED (
     SELECT unnest(%(types)s::text[]) AS type
 ),
--- (type, tenant_id) in the ORDER BY, though one row is wanted: with type alone the planner walks idx_job_queue_type
--- through every finished job.
+-- ORDER BY (type, tenant_id), although type would suffice: with type alone the planner reads idx_job_queue_type with
+-- every finished job.
 waiting_type AS (
     (
         SELECT q.type
@@ -60,7 +60,7 @@ waiting_key AS (
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS first_of
-    WHERE waiting_type.type IN (SELECT wanted.type FROM wanted)
+    WHERE waiting_type.type IN (SELECT requested.type FROM requested)
     UNION ALL
     SELECT waiting_key.type, following.tenant_id
     FROM waiting_key
@@ -112,20 +112,20 @@ waiting AS (
         ) AS one
     ) AS later_rows
 ),
--- The type is compared afterwards: here it would lead the planner to idx_job_queue_type and all finished jobs.
+-- The type is compared later: here it would make the planner read idx_job_queue_type with all finished jobs.
 processing AS MATERIALIZED (
     SELECT q.id, q.type, q.tenant_id, q.worker_id, q.attempts
     FROM job_queue AS q
     WHERE q.status = 'processing'
 ),
--- Only claims of our own workers: a row that another consumer holds needs no worker of ours, also not when it is
--- left there for ever.
+-- Claims of our own workers only: a row that another consumer holds needs no worker of ours, even if it stays there
+-- indefinitely.
 ours AS MATERIALIZED (
     SELECT processing.id, processing.type, processing.tenant_id, processing.worker_id, processing.attempts
     FROM processing
     WHERE
         starts_with(processing.worker_id, 'jobtide:')
-        AND processing.type IN (SELECT wanted.type FROM wanted)
+        AND processing.type IN (SELECT requested.type FROM requested)
 ),
 running_pod AS (
     SELECT
@@ -143,17 +143,17 @@ running AS (
     FROM running_pod
     GROUP BY running_pod.type, running_pod.tenant_id
 ),
--- By chance, so that a job that runs for hours does not stand for all others; then a row of each type in turn.
+-- At random, so that a job that runs for hours does not stand for all others; one row of each type before a second one.
 running_to_watch AS (
     SELECT one.id, one.type, one.tenant_id, one.attempts AS attempt
     FROM (
-        SELECT few.*, row_number() OVER (PARTITION BY few.type) AS turn
+        SELECT few.*, row_number() OVER (PARTITION BY few.type) AS place
         FROM (SELECT ours.* FROM ours ORDER BY random() LIMIT 4 * %(watch_running)s) AS few
     ) AS one
-    ORDER BY one.turn
+    ORDER BY one.place
     LIMIT %(watch_running)s
 ),
--- A failing job may be back in its backoff before the next reading, and so never be seen to run.
+-- A failing job may run and back off again between two readings, so that no reading sees it running.
 soon_to_watch AS (
     SELECT following.id, soon.type, soon.tenant_id, following.attempts + 1 AS attempt
     FROM (
@@ -199,7 +199,7 @@ watched AS (
         WHERE q.id = before.id
         LIMIT 1
     ) AS now_is
-    WHERE now_is.type IN (SELECT wanted.type FROM wanted)
+    WHERE now_is.type IN (SELECT requested.type FROM requested)
     GROUP BY now_is.type, now_is.tenant_id
 ),
 arrived AS (
@@ -225,7 +225,7 @@ arrived AS (
         ORDER BY q.status DESC, q.created_at DESC
         LIMIT %(arrivals_cap)s
     ) AS one
-    WHERE one.type IN (SELECT wanted.type FROM wanted)
+    WHERE one.type IN (SELECT requested.type FROM requested)
     GROUP BY one.type, one.tenant_id
 )
 SELECT
@@ -250,7 +250,7 @@ LEFT JOIN (
         coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
         to_watch.watch_ids,
         to_watch.watch_attempts
-    -- The small ones first: the keys that wait may be ten thousand.
+    -- Small sets first: there may be ten thousand waiting keys.
     FROM running
     FULL JOIN watched USING (type, tenant_id)
     FULL JOIN to_watch USING (type, tenant_id)

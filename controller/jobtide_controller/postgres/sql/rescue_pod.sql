@@ -1,12 +1,12 @@
--- Returns the jobs of worker pods that are gone for certain, a moment after the fact and with no heartbeat anywhere.
+-- Requeues the jobs of worker pods that are certainly gone, moments after they went and without any heartbeat.
 --
--- gives_back says what the loss costs the job: a pod that was deleted or evicted burns no attempt; one whose process
--- died on its own does, so that a job that kills its worker runs out of attempts. A process that lives on unseen (a
--- partitioned node) is refused by the fence when it ends one of these claims.
+-- gives_back: true if the attempt does not count, because the pod was deleted or evicted. After a crash of the worker's
+-- process it counts, so that a job that kills its worker runs out of attempts. If the process still runs unseen (on a
+-- partitioned node), the fence refuses its result.
 --
--- Parameters: pod_uids text[], gives_back bool[] (one length), at_most int
--- Index:      idx_job_queue_status_created_at over the processing rows, which are as many as jobs run at once
--- Locks:      at most `at_most` rows; locked ones (an end is under way) are skipped and found by the next reading
+-- Parameters: pod_uids text[], gives_back bool[] (same length), at_most int
+-- Index:      idx_job_queue_status_created_at over the processing rows, as many as there are running jobs
+-- Locks:      at most `at_most` rows; locked rows (a worker finishes them) are skipped, the next reading finds them
 WITH orphan AS MATERIALIZED (
     SELECT q.id, gone.pod_uid, gone.gives_back
     FROM job_queue AS q
