@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dev.demo.pools import POOL_LABEL
+from dev.stage.pools import is_ready
 from jobtide_controller.kube.inventory.parse import SCALE_MANAGER
+from jobtide_controller.render.deployment import POOL_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +143,7 @@ def _pod(item: Mapping[str, Any]) -> Pod:
         name=metadata["name"],
         namespace=metadata["namespace"],
         pool=metadata.get("labels", {}).get(POOL_LABEL, ""),
-        ready=any(
-            condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions", [])
-        ),
+        ready=is_ready(item),
         running=status.get("phase") == "Running",
         asked_to_stop_at=None if stop_at is None else _time(stop_at) - grace_seconds,
     )

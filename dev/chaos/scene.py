@@ -10,11 +10,11 @@ from uuid import UUID
 from dev.chaos.server import PostgresServer
 from dev.chaos.workload import TENANTS
 from dev.cluster.provider import Cluster
-from dev.demo.pools import look
 from dev.machine.progress import step
 from dev.machine.wait import wait_until
 from dev.stage.images import ROOT, ensure_image
 from dev.stage.job_table import JobTable
+from dev.stage.pools import look
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from jobtide.sql import load
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from dev.demo.pools import Snapshot
+from dev.stage.pools import Snapshot
 
 REACHABLE = "DatabaseReachable"
 

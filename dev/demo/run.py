@@ -11,13 +11,13 @@ from dev.demo import report
 from dev.demo.answers import Answers
 from dev.demo.corpus import read_corpus
 from dev.demo.outage import Outage
-from dev.demo.pools import Snapshot, look
 from dev.demo.settings import Settings
 from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
 from dev.machine.errors import DevError
 from dev.machine.progress import say, step
 from dev.stage.job_table import JobTable
+from dev.stage.pools import Snapshot, look
 from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
 
 LOOK_EVERY_SECONDS = 0.5

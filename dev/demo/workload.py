@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dev.stage.job_table import NewJob
+
 INDEX, ARCHIVE = "doc.index", "archive.compress"
 
 LOUD_SHARE = 0.9  # of all jobs are the first tenant's
@@ -37,13 +39,9 @@ MALFORMED = (
 
 
 @dataclass(frozen=True, slots=True)
-class DemoJob:
-    """One row to insert. `malformed` is what it must fail with; None: it must complete."""
+class DemoJob(NewJob):
+    """One row to insert. `malformed` is the text that its error must contain; None: it must complete."""
 
-    id: UUID
-    tenant_id: UUID
-    type: str
-    payload: Any
     malformed: str | None = None
 
 

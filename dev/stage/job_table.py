@@ -1,4 +1,4 @@
-"""The demo's side of the table: it inserts as an application would, and reads what became of it."""
+"""One database's job_queue in the cluster: inserts jobs as an application would, and reads how they ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 
-from dev.demo.workload import DemoJob
 from dev.machine.errors import DevError
 from dev.stage.postgres import ClusterPostgres
 from jobtide.sql import load
@@ -20,14 +19,24 @@ TENANT_PREFIX = "demo tenant "
 
 
 @dataclass(frozen=True, slots=True)
+class NewJob:
+    """One row to insert."""
+
+    id: UUID
+    tenant_id: UUID
+    type: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
 class JobTable:
-    """One database's job_queue, for the demo's own tenants."""
+    """The job_queue of `database`, for tenants whose names begin with TENANT_PREFIX."""
 
     postgres: ClusterPostgres
     database: str = "main"
 
     def clear(self) -> None:
-        """As if no demo had run here."""
+        """Removes all tenants and jobs of earlier runs."""
         with self.postgres.connect(self.database) as conn:
             conn.execute(load(SQL, "ledger"))
             conn.execute(load(SQL, "clear"), {"name": f"{TENANT_PREFIX}%"})
@@ -38,7 +47,7 @@ class JobTable:
             statement = "INSERT INTO tenants (name) VALUES (%s) RETURNING id"
             return {conn.execute(statement, [TENANT_PREFIX + name]).fetchall()[0][0]: name for name in names}
 
-    def insert(self, jobs: Sequence[DemoJob]) -> None:
+    def insert(self, jobs: Sequence[NewJob]) -> None:
         """Plain rows, a few hundred a transaction: created_at is when the transaction began."""
         copy = "COPY job_queue (id, tenant_id, type, payload) FROM STDIN"
         with self.postgres.connect(self.database) as conn:

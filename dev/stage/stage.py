@@ -107,6 +107,6 @@ def _ensure_images(cluster: Cluster) -> Images:
             cluster,
             "jobtide-demo-postgres",
             dockerfile=Path(__file__).parent / "postgres.Dockerfile",
-            context_paths=["dev/stage/postgres-requirements.txt", "dev/demo/postgres-entrypoint.sh"],
+            context_paths=["dev/stage/postgres-requirements.txt", "dev/stage/postgres-entrypoint.sh"],
         ),
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from dev.demo.pools import POOL_LABEL, is_ready
+from dev.stage.pools import is_ready
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.watching import Said
 from tests.e2e.work import Change
 

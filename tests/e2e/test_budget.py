@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from dev.demo.workload import DemoJob
 from dev.stage.images import ROOT
+from dev.stage.job_table import NewJob
 from dev.stage.postgres import WORKER
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from tests.e2e.work import Work, wait_for
@@ -33,7 +33,7 @@ def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -
     hold_seconds = {"budget-a": [10] * 4, "budget-b": [LONGER_THAN_THE_TEST] * 10}
     work.table.insert(
         [
-            DemoJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})
+            NewJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})
             for name, each in hold_seconds.items()
             for seconds in each
         ]

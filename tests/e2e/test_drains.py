@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from dev.demo.pools import POOL_LABEL
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Change, Work, wait_for
 
 RUNS_SECONDS = 6.0

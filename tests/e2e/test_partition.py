@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from dev.cluster.choose import choose_cluster
-from dev.demo.pools import POOL_LABEL
 from dev.machine.shell import run
 from dev.stage.node import local_node
 from dev.stage.processes import cut_off, processes_of
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Work, wait_for
 
 POSTGRES_PORTS = (5432,)

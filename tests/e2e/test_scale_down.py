@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 
-from dev.demo.pools import POOL_LABEL
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.pod_life import lives, wrongly_told
 from tests.e2e.watching import Watch
 from tests.e2e.work import Work

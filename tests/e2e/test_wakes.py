@@ -8,8 +8,8 @@ import sys
 import time
 from uuid import UUID
 
-from dev.demo.pools import POOL_LABEL
 from dev.stage.images import ROOT
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from dev.demo.pools import POOL_LABEL, Condition, Pool, is_ready, look
-from dev.demo.workload import DemoJob
-from dev.stage.job_table import JobTable, Row
+from dev.stage.job_table import JobTable, NewJob, Row
+from dev.stage.pools import Condition, Pool, is_ready, look
 from dev.stage.stage import Stage
+from jobtide_controller.render.deployment import POOL_LABEL
 
 Found = TypeVar("Found")
 HISTORY = """
@@ -68,7 +68,7 @@ class Work:
         return self.insert_each(type_, [payload] * count)
 
     def insert_each(self, type_: str, payloads: Iterable[Any]) -> list[UUID]:
-        jobs = [DemoJob(uuid4(), self.tenant, type_, payload) for payload in payloads]
+        jobs = [NewJob(uuid4(), self.tenant, type_, payload) for payload in payloads]
         self.table.insert(jobs)
         return [job.id for job in jobs]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dev.demo.outage import Outage
-from dev.demo.pools import Snapshot, read
+from dev.stage.pools import Snapshot, read
 
 SECRET = "hunter2hunter2"
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev.stage.kubectl import Kubectl
-
-POOL_LABEL = "jobtide.dev/pool"
+from jobtide_controller.render.deployment import POOL_LABEL
 
 
 @dataclass(frozen=True, slots=True)
