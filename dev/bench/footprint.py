@@ -9,9 +9,8 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
 
 from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.table import Table
@@ -61,9 +60,8 @@ def idle_worker(url: str) -> Iterator[subprocess.Popen[bytes]]:
         environment = {**os.environ, "JOBTIDE_DATABASE_URL": url, "JOBTIDE_HTTP_PORT": "0"}
         process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
         try:
-            until = monotonic() + 3
-            while monotonic() < until and process.poll() is None:
-                sleep(0.1)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(3)
             yield process
         finally:
             process.send_signal(signal.SIGTERM)

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import ClassVar, LiteralString
 
 import psycopg
 
 from dev.bench.table import Table
+from dev.machine.errors import DevError
 from dev.machine.shell import run
+from dev.machine.wait import wait_until
 
-_PATIENCE_SECONDS = 120.0
 _APP = """
 from jobtide import Tide
 tide = Tide()
@@ -94,11 +94,14 @@ def jobs_per_second(contender: Jobtide | Peer, processes: int) -> float:
     """Fills, runs, and stops; the rate over the middle 60 % of the ends, when all processes run at full speed."""
     contender.fill()
     with psycopg.connect(contender.url, autocommit=True) as watch, _running(contender, processes) as started:
-        until = monotonic() + _PATIENCE_SECONDS
-        while (row := watch.execute(contender.is_busy).fetchone()) and row[0]:
-            if monotonic() > until or any(process.poll() is not None for process in started):
-                raise RuntimeError(f"{contender.command()} did not finish {contender.jobs} jobs")
-            sleep(0.1)
+
+        def finished() -> bool:
+            if any(process.poll() is not None for process in started):
+                raise DevError(f"{contender.command()} ended before it finished {contender.jobs} jobs")
+            row = watch.execute(contender.is_busy).fetchone()
+            return row is not None and not row[0]
+
+        wait_until(f"the end of {contender.jobs} jobs of {contender.command()}", finished)
         middle = watch.execute(
             f"""SELECT extract(EPOCH FROM b - a)::float8 FROM (
                 SELECT percentile_disc(0.2) WITHIN GROUP (ORDER BY at) AS a,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dev.stage.pools import is_ready
+from dev.stage.watch import Event
 from jobtide_controller.kube.inventory.parse import SCALE_MANAGER
 from jobtide_controller.render.deployment import POOL_LABEL
 
@@ -62,33 +63,32 @@ class Fleet:
     _replicas: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def see_pod(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        del at
-        pod = _pod(item)
+    def see_pod(self, event: Event) -> None:
+        pod = _pod(event.object)
         with self._lock:
             known = self.pods.get(pod.uid)
             if known is not None and known.asked_to_stop_at is not None:  # asked again later, for its last second
                 pod = replace(pod, asked_to_stop_at=known.asked_to_stop_at)
             self.pods[pod.uid] = pod
-            if change == "DELETED":
+            if event.type == "DELETED":
                 self.gone.add(pod.uid)
             self.most_workers = max(self.most_workers, sum(bool(pod.pool) for pod in self._living()))
 
-    def see_deployment(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        if change == "DELETED":
+    def see_deployment(self, event: Event) -> None:
+        if event.type == "DELETED":
             return
+        item = event.object
         pool, replicas = item["metadata"].get("labels", {}).get(POOL_LABEL, ""), item["spec"]["replicas"]
-        at = min(at, _scaled_at(item))
+        at = min(event.at, _scaled_at(item))
         with self._lock:
             before = self._replicas.get(pool, replicas)
             self._replicas[pool] = replicas
             if before != replicas:
                 self.resizes.append(Resize(at, pool, before, replicas))
 
-    def see_lease(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        del at
-        spec = item["spec"]
-        if change == "DELETED" or "renewTime" not in spec:
+    def see_lease(self, event: Event) -> None:
+        spec = event.object["spec"]
+        if event.type == "DELETED" or "renewTime" not in spec:
             return
         holder, renewed_at, acquired_at = (
             spec.get("holderIdentity") or "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from dev.chaos.account import Ending, Record, make_account
@@ -23,6 +23,7 @@ from dev.chaos.workload import make_workload
 from dev.cluster.choose import choose_cluster
 from dev.cluster.local.layout import ENDPOINTS
 from dev.machine.progress import step
+from dev.machine.wait import first_true
 from dev.stage.api import Api
 from dev.stage.images import ROOT
 from dev.stage.node import Node, local_node, require_local
@@ -79,34 +80,22 @@ def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:
 def _come_to_rest(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
     with step("Waiting for every job's end and the last worker's", usual="60 to 120 s"):
         producer.join(INSERTED_WITHIN_SECONDS)
-        _wait(lambda: reader.unfinished() == 0, EMPTY_WITHIN_SECONDS)
-        _wait(lambda: fleet.living_workers() == 0, ZERO_WITHIN_SECONDS)
+        # What is not true at these deadlines is in the account.
+        first_true(lambda: reader.unfinished() == 0, within_seconds=EMPTY_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
+        first_true(lambda: fleet.living_workers() == 0, within_seconds=ZERO_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
     not_inserted = len(producer.arrivals) - len(producer.inserted)
     return Ending(reader.unfinished(), fleet.living_workers(), not_inserted)
-
-
-def _wait(holds: Callable[[], bool], within_seconds: float) -> None:
-    """What does not come true by then is in the account."""
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline and not holds():
-        time.sleep(LOOK_SECONDS)
 
 
 @contextlib.contextmanager
 def _watched(api: Api, fleet: Fleet) -> Iterator[None]:
     pools, system = f"namespaces/{NAMESPACE}", f"namespaces/{SYSTEM_NAMESPACE}"
-    controllers = f"labelSelector=app.kubernetes.io/instance={RELEASE}"
-    lease = f"fieldSelector=metadata.name={RELEASE}"
-    watches = (
-        Watch(api, f"/api/v1/{pools}/pods?", fleet.see_pod),
-        Watch(api, f"/api/v1/{system}/pods?{controllers}", fleet.see_pod),
-        Watch(api, f"/apis/apps/v1/{pools}/deployments?", fleet.see_deployment),
-        Watch(api, f"/apis/coordination.k8s.io/v1/{system}/leases?{lease}", fleet.see_lease),
-    )
-    for watch in watches:
-        watch.start()
-    try:
+    controllers = {"labelSelector": f"app.kubernetes.io/instance={RELEASE}"}
+    lease = {"fieldSelector": f"metadata.name={RELEASE}"}
+    with (
+        Watch(api, f"/api/v1/{pools}/pods", fleet.see_pod),
+        Watch(api, f"/api/v1/{system}/pods", fleet.see_pod, controllers),
+        Watch(api, f"/apis/apps/v1/{pools}/deployments", fleet.see_deployment),
+        Watch(api, f"/apis/coordination.k8s.io/v1/{system}/leases", fleet.see_lease, lease),
+    ):
         yield
-    finally:
-        for watch in watches:
-            watch.stop()

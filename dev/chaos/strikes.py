@@ -13,6 +13,7 @@ from dev.chaos.plan import Fault, Victim
 from dev.chaos.target import NoTargetError, Target
 from dev.machine.errors import DevError
 from dev.machine.progress import say
+from dev.machine.wait import first_true
 
 RECOVERED_WITHIN_SECONDS = 30.0  # so long does a fault wait for those before it
 LOOK_SECONDS = 0.5
@@ -81,9 +82,11 @@ class Striker:
             thread.join()
 
     def _wait_recovered(self) -> None:
-        deadline = min(self.until, time.time() + RECOVERED_WITHIN_SECONDS)
-        while time.time() < deadline and not (self._all_over() and self.recovered()):
-            time.sleep(LOOK_SECONDS)
+        first_true(
+            lambda: self._all_over() and self.recovered(),
+            within_seconds=min(self.until - time.time(), RECOVERED_WITHIN_SECONDS),
+            poll_seconds=LOOK_SECONDS,
+        )
 
     def _all_over(self) -> bool:
         return not any(thread.is_alive() for thread in self._threads)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +19,12 @@ from dev.cluster.components import (
 )
 from dev.cluster.pki import Credentials, ensure_credentials
 from dev.machine.errors import DevError
+from dev.machine.ports import free_ports
 from dev.machine.shell import last_lines
 from dev.machine.wait import answers, wait_until
 from dev.tools.toolchain import ensure_tools
 
 STOP_WITHIN_SECONDS = 10.0
-# Below Linux's range of source ports, so that no outgoing connection takes a port while its server is down.
-PORTS = range(20_000, 32_000)
 
 # "Parent" in PR_SET_PDEATHSIG means the thread that started the child: this one lives as long as we do,
 # whatever thread a test calls from.
@@ -146,7 +143,7 @@ def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[Con
     directory.mkdir(parents=True, exist_ok=True)
     plane = ControlPlane(
         directory=directory,
-        endpoints=_free_endpoints(),
+        endpoints=Endpoints("127.0.0.1", *free_ports(4)),
         credentials=ensure_credentials(
             directory / "pki",
             names=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"],
@@ -159,22 +156,3 @@ def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[Con
         yield plane
     finally:
         plane.stop()
-
-
-def _free_endpoints() -> Endpoints:
-    ports = _free_ports(4)
-    return Endpoints("127.0.0.1", *ports)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Distinct ports of loopback that nobody listens on; each is held until all are found."""
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        for port in random.sample(PORTS, len(PORTS)):
-            if len(found) == count:
-                return found
-            probe = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-    raise DevError(f"no {count} free ports between {PORTS.start} and {PORTS.stop} on loopback")

@@ -16,6 +16,7 @@ from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
 from dev.machine.errors import DevError
 from dev.machine.progress import say, step
+from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable
 from dev.stage.pools import Snapshot, look
 from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
@@ -77,7 +78,12 @@ def _empty_pools(stage: Stage, table: JobTable) -> None:
         with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
             options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade=foreground", "--timeout", "120s")
             stage.kubectl("delete", "jobworkerpools", *options)
-            _wait_for_no_workers(stage, within_seconds=120)
+            wait_until(
+                "the end of the workers of an earlier run",
+                lambda: not look(stage.kubectl, DEMO_NAMESPACE).workers,
+                poll_seconds=LOOK_EVERY_SECONDS,
+                reason=lambda: _state(stage),
+            )
     stage.kubectl.apply(stage.example_pools(), namespace=DEMO_NAMESPACE)
     ready = ("--for", "condition=Ready", "--timeout", "60s")
     stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", DEMO_NAMESPACE, *ready)
@@ -120,10 +126,13 @@ def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Out
             raise DevError(_stalled(stage, left))
         time.sleep(LOOK_EVERY_SECONDS)
     ended_at = time.monotonic()
-    while _see(stage, course).workers:
-        if time.monotonic() - ended_at > ZERO_WITHIN_SECONDS:
-            raise DevError(f"workers are left {ZERO_WITHIN_SECONDS:.0f} s after the last job\n{_state(stage)}")
-        time.sleep(LOOK_EVERY_SECONDS)
+    wait_until(
+        "the end of the last worker after the last job",
+        lambda: not _see(stage, course).workers,
+        within_seconds=ZERO_WITHIN_SECONDS,
+        poll_seconds=LOOK_EVERY_SECONDS,
+        reason=lambda: _state(stage),
+    )
     course.zero_after_seconds = time.monotonic() - ended_at
     return course
 
@@ -135,14 +144,6 @@ def _see(stage: Stage, course: Course) -> Snapshot:
         print(stage.kubectl("get", "jwp", "--namespace", DEMO_NAMESPACE), flush=True)
     course.last = snapshot
     return snapshot
-
-
-def _wait_for_no_workers(stage: Stage, *, within_seconds: float) -> None:
-    deadline = time.monotonic() + within_seconds
-    while look(stage.kubectl, DEMO_NAMESPACE).workers:
-        if time.monotonic() > deadline:
-            raise DevError(f"workers of an earlier run are there after {within_seconds:.0f} s\n{_state(stage)}")
-        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _stalled(stage: Stage, left: int | None) -> str:

@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
+from dev.machine.ports import free_port
+from dev.machine.wait import first_true, wait_until
 from dev.postgres.programs import VERSIONS, ServerError, account, binaries, popen_as_owner, run
 
 __all__ = ["VERSIONS", "Server", "ServerError"]
 
 SUPERUSER = "postgres"
+
+_POLL_SECONDS = 0.01
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30
@@ -78,7 +79,7 @@ class Server:
         """initdb; `start()` follows."""
         pg_ctl = self.bin / "pg_ctl"  # first: it may have to be installed, or be nowhere
         self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-", dir=self._parent()))
-        self.port = self.port or _free_port(self.host)
+        self.port = self.port or free_port(self.host)
         if os.geteuid() == 0:
             owner = account()
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
@@ -105,9 +106,14 @@ class Server:
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _wait_until(lambda: not any(map(_alive, family)), seconds=30, what=f"processes {family} to end")
-        if not _wait_until(lambda: not _exists(postmaster), seconds=2):
-            # Nobody reaps it here, and the next postmaster would take the zombie for a running server.
+        wait_until(
+            f"the end of processes {family}",
+            lambda: not any(map(_alive, family)),
+            within_seconds=30,
+            poll_seconds=_POLL_SECONDS,
+        )
+        if not first_true(lambda: not _exists(postmaster), within_seconds=2, poll_seconds=_POLL_SECONDS):
+            # No process here reaps it, and the next postmaster would take the zombie for a running server.
             (self.data / "postmaster.pid").unlink()
 
     def promote(self) -> None:
@@ -198,15 +204,6 @@ class Server:
             conf.writelines(lines)
 
 
-def _free_port(host: str) -> int:
-    """Below the ephemeral range, so that no client takes it while the server restarts."""
-    for port in random.SystemRandom().sample(range(20000, 30000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return port
-    raise ServerError(f"none of 100 ports tried between 20000 and 30000 is free on {host}")
-
-
 def _children(parent: int) -> list[int]:
     """Backends lead process groups of their own, so only the parent's pid finds them."""
     found = []
@@ -216,18 +213,6 @@ def _children(parent: int) -> list[int]:
             if int(fields[1]) == parent:
                 found.append(int(stat.parent.name))
     return found
-
-
-def _wait_until(condition: Callable[[], bool], *, seconds: float, what: str | None = None) -> bool:
-    """Whether it came true in time; a ServerError instead of False where `what` is named."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            if what is None:
-                return False
-            raise ServerError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.01)
-    return True
 
 
 def _exists(pid: int) -> bool:

@@ -41,6 +41,9 @@ class Api:
             for line in answer:
                 yield json.loads(line)
 
+    def close(self) -> None:
+        """A watch that is being read ends by itself: with its next line or after SILENCE_SECONDS."""
+
     def delete(self, path: str, options: dict[str, Any]) -> None:
         request = self._request(path, method="DELETE", body=json.dumps(options).encode())
         with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import secrets
 import sys
-import time
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from dev.machine.errors import DevError
 from dev.machine.shell import CommandError, run
+from dev.machine.wait import wait_until
 from dev.stage.kubectl import Kubectl
 from dev.stage.tunnel import Tunnel
 
@@ -83,19 +82,24 @@ class ClusterPostgres:
         self._tunnel.close()
 
     def _connect(self, database: str, within_seconds: float) -> psycopg.Connection[Any]:
-        deadline = time.monotonic() + within_seconds
-        while True:
+        problems: list[Exception] = []
+
+        def connected() -> psycopg.Connection[Any] | None:
             try:
                 url = self.url(database)
                 return psycopg.connect(url, autocommit=True, connect_timeout=5, prepare_threshold=None)
             except (psycopg.OperationalError, CommandError) as error:
                 self._tunnel.close()
-                if time.monotonic() > deadline:
-                    raise DevError(
-                        f"PostgreSQL in the cluster gave no connection to database {database} within "
-                        f"{within_seconds:.0f} s ({error}); see `kubectl logs deployment/pg`"
-                    ) from error
-                time.sleep(0.2)
+                problems.append(error)
+                return None
+
+        return wait_until(
+            f"a connection to database {database} of the cluster's PostgreSQL",
+            connected,
+            within_seconds=within_seconds,
+            poll_seconds=0.2,
+            reason=lambda: f"{problems[-1]}; see `kubectl logs deployment/pg`",
+        )
 
     def _ensure_passwords(self) -> dict[str, str]:
         """Those of an earlier run where there was one: its data knows no others."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from dev.stage.pools import is_ready
+from dev.stage.watch import Event
 from jobtide_controller.render.deployment import POOL_LABEL
-from tests.e2e.watching import Said
 from tests.e2e.work import Change
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -50,18 +50,18 @@ class PodLife:
         return is_up and stays and is_idle
 
 
-def lives(said: Iterable[Said], histories: Mapping[UUID, list[Change]]) -> list[PodLife]:
+def lives(events: Iterable[Event], histories: Mapping[UUID, list[Change]]) -> list[PodLife]:
     """From what a watch of pods said, and from jobs that each ran once."""
     found: dict[str, PodLife] = {}
-    for each in said:
-        metadata = each.object["metadata"]
-        life = found.setdefault(metadata["uid"], PodLife(each.name, metadata["labels"][POOL_LABEL]))
+    for event in events:
+        metadata = event.object["metadata"]
+        life = found.setdefault(event.uid, PodLife(event.name, metadata["labels"][POOL_LABEL]))
         if "deletionTimestamp" in metadata:
-            life.told_at = life.told_at or each.at
+            life.told_at = life.told_at or event.at
             continue
-        life.ready_at = (life.ready_at or each.at) if is_ready(each.object) else None
+        life.ready_at = (life.ready_at or event.at) if is_ready(event.object) else None
         is_marked = int(metadata.get("annotations", {}).get(DELETION_COST, "0")) < 0
-        life.marked_at = (life.marked_at or each.at) if is_marked else None
+        life.marked_at = (life.marked_at or event.at) if is_marked else None
     for job, (began, ended) in histories.items():
         found[began.pod_uid].jobs.append(Job(job, began.at, ended.at))
     return list(found.values())

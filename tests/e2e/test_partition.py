@@ -43,7 +43,9 @@ def test_what_a_partitioned_pod_that_lives_on_says_late_is_refused_by_the_fence(
         with local_node(choose_cluster()).frozen("kubelet"):
             with cut_off(forced.pod_uid, POSTGRES_PORTS):
                 work.kubectl("delete", "pod", forced.pod, "--force", "--grace-period=0")
-                wait_for("the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, seconds=RUNS_SECONDS)
+                wait_for(
+                    "the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, within_seconds=RUNS_SECONDS
+                )
             wait_for("the late result being refused", lambda: metric(forced.pod_uid, LOST) == 1)
         work.wait_completed(forced.job)
         (expired_row,) = work.wait_completed(expiring.job)

@@ -18,9 +18,9 @@ from uuid import UUID
 
 import pytest
 
+from dev.stage.watch import EventLog
 from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.pod_life import lives, wrongly_told
-from tests.e2e.watching import Watch
 from tests.e2e.work import Work
 
 LONGEST_SECONDS = float(os.environ.get("JOBTIDE_TEST_LONGEST_JOB_SECONDS", "20"))
@@ -36,8 +36,8 @@ class Driver:
     """Gives one pool work, sees it grow and makes it shrink, again and again."""
 
     work: Work
-    deployments: Watch
-    pods: Watch
+    deployments: EventLog
+    pods: EventLog
     number: int
     dice: random.Random
     jobs: list[UUID] = field(default_factory=list)
@@ -109,37 +109,36 @@ class Driver:
 
     def wait(self, what: str, look_for: Callable[[list[int]], object]) -> None:
         seconds = 2 * LONGEST_SECONDS + 60
-        self.deployments.wait(f"{self.pool}: {what}", lambda _: look_for(self.numbers()), seconds=seconds)
+        self.deployments.wait(f"{self.pool}: {what}", lambda _: look_for(self.numbers()), within_seconds=seconds)
 
     def numbers(self) -> list[int]:
         """Workers that were asked for, one number after the other."""
         deployment = f"{self.pool}-worker"
-        return [said.object["spec"]["replicas"] for said in self.deployments.said if said.name == deployment]
+        return [event.object["spec"]["replicas"] for event in self.deployments.events if event.name == deployment]
 
     def staying(self) -> int:
         """Pods that have not been told to stop."""
-        latest = {said.object["metadata"]["uid"]: said for said in self.pods.said}
-        own = [said for said in latest.values() if said.object["metadata"]["labels"][POOL_LABEL] == self.pool]
-        return sum(said.what != "DELETED" and "deletionTimestamp" not in said.object["metadata"] for said in own)
+        latest = {event.uid: event for event in self.pods.events}
+        own = [event for event in latest.values() if event.object["metadata"]["labels"][POOL_LABEL] == self.pool]
+        return sum(event.type != "DELETED" and "deletionTimestamp" not in event.object["metadata"] for event in own)
 
 
 @pytest.mark.timeout(LONGEST_SECONDS * 3 + 300, func_only=True)
 def test_fifty_scale_downs_interrupt_no_job_and_take_no_busy_pod_where_an_idle_one_could_go(work: Work) -> None:
     note(f"JOBTIDE_TEST_SEED={SEED} JOBTIDE_TEST_LONGEST_JOB_SECONDS={LONGEST_SECONDS:g}")
-    kubectl, place = work.stage.kubectl, work.namespace
-    with Watch(kubectl, place, "deployments") as deployments, Watch(kubectl, place, "pods") as pods:
+    with work.watch("deployments") as deployments, work.watch("pods") as pods:
         drivers = [Driver(work, deployments, pods, number, random.Random(SEED + number)) for number in range(POOLS)]
         with ThreadPoolExecutor(POOLS) as threads:
             list(threads.map(Driver.run, drivers))
         jobs = [job for driver in drivers for job in driver.jobs]
-        work.wait_completed(*jobs, seconds=LONGEST_SECONDS + 60)
-        said = pods.said
+        work.wait_completed(*jobs, within_seconds=LONGEST_SECONDS + 60)
+        events = pods.events
 
     histories = work.history(jobs)
     changes = {job: [change.became for change in history] for job, history in histories.items()}
     assert changes == {job: ["processing", "completed"] for job in jobs}, "jobs were given back or rescued"
     assert sum(falls(driver.numbers()) for driver in drivers) >= POOLS * SCALE_DOWNS
-    assert wrongly_told(lives(said, histories)) == []
+    assert wrongly_told(lives(events, histories)) == []
 
 
 def falls(numbers: list[int]) -> int:

@@ -9,8 +9,8 @@ import time
 from uuid import UUID
 
 from dev.stage.images import ROOT
+from dev.stage.watch import EventLog
 from jobtide_controller.render.deployment import POOL_LABEL
-from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 
 APP = ROOT / "tests" / "e2e" / "app"
@@ -29,7 +29,7 @@ WHERE tenant_id = %s AND type = %s AND status = 'pending' ORDER BY next_retry_at
 
 def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) -> None:
     wait_for("a minute that lasts long enough to see the pool at zero", lambda: time.time() % 60 < 60 - EARLY_SECONDS)
-    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
+    with work.watch("pods") as pods:
         env = [{"name": "CRON_TENANT", "value": str(work.tenant)}]
         work.apply_pool("cron", ["cron.hold"], container={"env": env})
         work.apply_pool("scheduled", ["scheduled.hold"])
@@ -40,7 +40,7 @@ def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) 
         jobs = {pool: waiting(work, f"{pool}.hold")[0] for pool in ("scheduled", "cron")}
 
         for pool, (job, due_at) in jobs.items():
-            work.wait_completed(job, seconds=90)
+            work.wait_completed(job, within_seconds=90)
             started_at = first_pod_at(pods, pool)
             assert 0 < due_at - started_at < EARLY_SECONDS
             claimed_at = work.history([job])[job][0].at
@@ -63,5 +63,5 @@ def waiting(work: Work, type_: str) -> list[tuple[UUID, float]]:
         return conn.execute(DUE, [work.tenant, type_]).fetchall()
 
 
-def first_pod_at(pods: Watch, pool: str) -> float:
-    return next(said.at for said in pods.said if said.object["metadata"]["labels"][POOL_LABEL] == pool)
+def first_pod_at(pods: EventLog, pool: str) -> float:
+    return next(event.at for event in pods.events if event.object["metadata"]["labels"][POOL_LABEL] == pool)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from dev.stage.job_table import JobTable
 from dev.stage.postgres import CONTROLLER, WORKER
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
-from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 
 BACK_SECONDS = 5  # from the moment that a pod is confirmed gone
@@ -42,12 +41,11 @@ def test_jobs_of_a_pod_that_vanished_are_back_within_seconds_of_that(work: Work)
     work.apply_pool("evict", ["evict.hold"])
     (job,) = work.insert("evict.hold", {"first_seconds": 600, "seconds": 600})
     pod = work.wait_processing(job)
-    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
-        pods.wait("the pod", lambda said: said)
+    with work.watch("pods") as pods:
         work.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
 
-        gone_at = pods.wait("the pod being gone", lambda said: next((s.at for s in said if s.what == "DELETED"), None))
-        back = wait_for("the job leaving the pod that is gone", lambda: work.history([job])[job][1:], seconds=20)
+        gone_at = pods.first("the pod being gone", lambda event: event.type == "DELETED").at
+        back = wait_for("the job leaving the pod that is gone", lambda: work.history([job])[job][1:], within_seconds=20)
     assert back[0].became == "pending"
     assert back[0].at - gone_at < BACK_SECONDS
 

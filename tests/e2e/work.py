@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable, NewJob, Row
 from dev.stage.pools import Condition, Pool, is_ready, look
 from dev.stage.stage import Stage
+from dev.stage.watch import EventLog, KubectlSource
 from jobtide_controller.render.deployment import POOL_LABEL
 
 Found = TypeVar("Found")
@@ -88,14 +89,19 @@ class Work:
         wait_for("the job being run", lambda: self.row(job).status == "processing")
         return wait_for("a ready worker", lambda: next(iter(self.ready_pods()), None))
 
-    def wait_completed(self, *jobs: UUID, seconds: float = 60) -> list[Row]:
+    def watch(self, resource: str) -> EventLog:
+        """All changes of this namespace's `pods` or `deployments`."""
+        group = {"pods": "/api/v1", "deployments": "/apis/apps/v1"}[resource]
+        return EventLog(KubectlSource(self.stage.kubectl), f"{group}/namespaces/{self.namespace}/{resource}")
+
+    def wait_completed(self, *jobs: UUID, within_seconds: float = 60) -> list[Row]:
         """Their rows. Each ended once, or the test fails here."""
 
         def ended() -> list[Row] | None:
             rows = self.table.rows([self.tenant])
             return [rows[job] for job in jobs] if all(rows[job].status == "completed" for job in jobs) else None
 
-        rows = wait_for("the jobs being completed", ended, seconds=seconds)
+        rows = wait_for("the jobs being completed", ended, within_seconds=within_seconds)
         assert [row.accepted_ends for row in rows] == [1] * len(rows)
         return rows
 
@@ -114,12 +120,14 @@ class Work:
     def pool(self, name: str) -> Pool:
         return next(pool for pool in look(self.stage.kubectl, self.namespace).pools if pool.name == name)
 
-    def wait_condition(self, pool: str, condition: str, status: str, reason: str, *, seconds: float = 30) -> Condition:
+    def wait_condition(
+        self, pool: str, condition: str, status: str, reason: str, *, within_seconds: float = 30
+    ) -> Condition:
         def found() -> Condition | None:
             seen = self.pool(pool).conditions.get(condition)
             return seen if seen is not None and (seen.status, seen.reason) == (status, reason) else None
 
-        return wait_for(f"{pool} saying {condition}={status} for {reason}", found, seconds=seconds)
+        return wait_for(f"{pool} saying {condition}={status} for {reason}", found, within_seconds=within_seconds)
 
     def kubectl(self, *arguments: str) -> str:
         return self.stage.kubectl("--namespace", self.namespace, *arguments)
@@ -128,10 +136,6 @@ class Work:
         return json.loads(self.kubectl(*arguments, "--output", "json"))
 
 
-def wait_for(what: str, look_for: Callable[[], Found | None], *, seconds: float = 60) -> Found:
-    """The first true value; fails the test at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := look_for()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(0.25)
-    return found
+def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = 60) -> Found:
+    """Asks four times a second: most conditions run kubectl, which costs a core."""
+    return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25)

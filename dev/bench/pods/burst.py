@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from dev.bench.figures import Figure
-from dev.bench.pods.site import Claim, Site, Workers, wait_for
+from dev.bench.pods.site import Claim, Site, Workers, where_to_look
+from dev.machine.wait import wait_until
 
 REPETITIONS = 3
 WORKERS = 20
@@ -37,7 +38,7 @@ def taught(site: Site) -> list[Workers]:
 def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
     """In turn, so that the machine's moods meet all three."""
     for workers in pools:
-        wait_for(f"{workers.owner} being at rest", partial(site.is_at_rest, workers))
+        wait_until(f"{workers.owner} without jobs and workers", partial(site.is_idle, workers), reason=where_to_look)
     known, unknown, plain = [], [], []
     for workers in pools:
         known.append(_pool(site, workers))
@@ -95,7 +96,9 @@ def _plain(site: Site) -> Burst:
 
 def _filled(site: Site, workers: Workers, started_at: float | None = None) -> Burst:
     """From `started_at`, or from when all workers were asked for."""
-    wait_for(f"{WORKERS} workers of {workers.owner}", lambda: site.claiming_pods(workers) >= WORKERS)
+    wait_until(
+        f"{WORKERS} workers of {workers.owner}", lambda: site.claiming_pods(workers) >= WORKERS, reason=where_to_look
+    )
     claims = site.claims(workers)
     wanted = site.deployments.first(f"{WORKERS} replicas", lambda seen: workers.is_scaled(seen, WORKERS))
     start = wanted.at if started_at is None else started_at

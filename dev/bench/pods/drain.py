@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from dev.bench.figures import Figure
-from dev.bench.pods.site import Claim, Site, Workers, wait_for
-from dev.bench.pods.watching import Arrival
+from dev.bench.pods.site import Claim, Site, Workers, where_to_look
+from dev.machine.wait import wait_until
+from dev.stage.watch import Event
 
 REPETITIONS = 3
 WORKERS = 10
@@ -43,7 +44,9 @@ def measure(site: Site, *, full: bool) -> list[Figure]:
         site.insert(workers, lengths)
     patience_seconds = 60 + sum(lengths)
     for workers in pools:
-        wait_for("the last job", partial(_ended, site, workers), within_seconds=patience_seconds)
+        wait_until(
+            "the last job", partial(_ended, site, workers), within_seconds=patience_seconds, reason=where_to_look
+        )
     last = max(claim.ended_at or 0.0 for workers in pools for claim in site.claims(workers))
     time.sleep(max(0.0, last + HELD_AFTER_SECONDS - time.time()))
     runs = [_counted(site, workers) for workers in pools]
@@ -71,13 +74,13 @@ def figures(runs: Sequence[Drain], lengths: Sequence[float]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def stopped_at(arrivals: Sequence[Arrival], workers: Workers) -> Mapping[str, float]:
+def stopped_at(events: Sequence[Event], workers: Workers) -> Mapping[str, float]:
     """When each pod that was told to stop heard of it, by UID."""
     moments: dict[str, float] = {}
-    for arrival in arrivals:
-        metadata = arrival.object["metadata"]
-        if workers.is_pod(arrival) and "deletionTimestamp" in metadata:
-            moments.setdefault(metadata["uid"], arrival.at)
+    for event in events:
+        metadata = event.object["metadata"]
+        if workers.is_pod(event) and "deletionTimestamp" in metadata:
+            moments.setdefault(metadata["uid"], event.at)
     return moments
 
 
@@ -97,7 +100,7 @@ def _ended(site: Site, workers: Workers) -> bool:
 
 
 def _counted(site: Site, workers: Workers) -> Drain:
-    claims, stopped = site.claims(workers), stopped_at(site.pods.arrivals(), workers)
+    claims, stopped = site.claims(workers), stopped_at(site.pods.events, workers)
     return Drain(
         workers=len({claim.pod_uid for claim in claims}),
         stopped=len(stopped),

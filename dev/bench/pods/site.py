@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,19 +17,18 @@ import psycopg
 
 from dev.bench.pods.clock import database_offset_seconds
 from dev.bench.pods.manifests import Json, plain_deployment, pool, worker_deployment
-from dev.bench.pods.watching import Arrival, Watching
 from dev.cluster.choose import choose_cluster
-from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
 from dev.stage.images import ensure_image
 from dev.stage.job_table import JobTable
 from dev.stage.kubectl import Kubectl
 from dev.stage.stage import Stage, set_stage
+from dev.stage.watch import Event, EventLog, KubectlSource
 from jobtide.sql import load
 
 SQL = "dev.bench.pods.sql"
 APP = Path(__file__).parent / "app"
 NAMESPACE = "bench-pods"
-LOOK_EVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,11 @@ class Workers:
     deployment: str
     owner: str  # as `kubectl delete` names it
 
-    def is_scaled(self, arrival: Arrival, replicas: int) -> bool:
-        return arrival.name == self.deployment and arrival.object["spec"]["replicas"] >= replicas
+    def is_scaled(self, event: Event, replicas: int) -> bool:
+        return event.name == self.deployment and event.object["spec"]["replicas"] >= replicas
 
-    def is_pod(self, arrival: Arrival) -> bool:
-        return arrival.name.startswith(f"{self.deployment}-")
+    def is_pod(self, event: Event) -> bool:
+        return event.name.startswith(f"{self.deployment}-")
 
 
 @dataclass(slots=True)
@@ -63,8 +62,8 @@ class Site:
     connection: psycopg.Connection[Any]
     tenant: UUID
     image: str
-    deployments: Watching
-    pods: Watching
+    deployments: EventLog
+    pods: EventLog
     offset_seconds: float
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -113,11 +112,11 @@ class Site:
 
     def replicas(self, workers: Workers) -> int:
         """As last heard of."""
-        heard = [seen for seen in self.deployments.arrivals() if seen.name == workers.deployment]
+        heard = [seen for seen in self.deployments.events if seen.name == workers.deployment]
         return int(heard[-1].object["spec"]["replicas"])
 
-    def is_at_rest(self, workers: Workers) -> bool:
-        """Nothing to do, nobody to do it."""
+    def is_idle(self, workers: Workers) -> bool:
+        """No job, no worker."""
         busy = self.jobs(workers, "pending") + self.jobs(workers, "processing")
         return not busy and self.replicas(workers) == 0 and self._is_gone(workers)
 
@@ -127,11 +126,11 @@ class Site:
             self.forget(workers)
             self.kubectl("delete", workers.owner, "--namespace", NAMESPACE, "--wait=false")
         for workers in done_with:
-            wait_for(f"the pods of {workers.owner} going", partial(self._is_gone, workers))
+            wait_until(f"the end of the pods of {workers.owner}", partial(self._is_gone, workers), reason=where_to_look)
 
     def _is_gone(self, workers: Workers) -> bool:
         """Whether each of its pods was last heard of as deleted."""
-        last = {arrival.name: arrival.type for arrival in self.pods.arrivals() if workers.is_pod(arrival)}
+        last = {event.name: event.type for event in self.pods.events if workers.is_pod(event)}
         return all(type_ == "DELETED" for type_ in last.values())
 
     def _manifest(self, kind: str, spec: Json) -> tuple[str, Json]:
@@ -152,15 +151,9 @@ class Site:
         return database_time + self.offset_seconds
 
 
-def wait_for(what: str, is_so: Callable[[], bool], *, within_seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + within_seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise DevError(
-                f"waited {within_seconds:.0f} s in vain for {what}; see `kubectl get jwp,deployments,pods "
-                f"--namespace {NAMESPACE}`"
-            )
-        time.sleep(LOOK_EVERY_SECONDS)
+def where_to_look() -> str:
+    """The reason that an error of a wait gives."""
+    return f"see `kubectl get jwp,deployments,pods --namespace {NAMESPACE}`"
 
 
 @contextmanager
@@ -185,8 +178,8 @@ def open_site() -> Iterator[Site]:
     try:
         with (
             stage.postgres.connect("main") as connection,
-            Watching(stage.kubectl, f"/apis/apps/v1/{path}/deployments") as deployments,
-            Watching(stage.kubectl, f"/api/v1/{path}/pods") as pods,
+            EventLog(KubectlSource(stage.kubectl), f"/apis/apps/v1/{path}/deployments") as deployments,
+            EventLog(KubectlSource(stage.kubectl), f"/api/v1/{path}/pods") as pods,
         ):
             offset_seconds = database_offset_seconds(connection)
             yield Site(stage.kubectl, connection, tenant, image, deployments, pods, offset_seconds)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dev.bench.figures import Figure
-from dev.bench.pods.site import Site, Workers, wait_for
+from dev.bench.pods.site import Site, Workers, where_to_look
 from dev.machine.text import percentile
+from dev.machine.wait import wait_until
 
 REPETITIONS = 20
 TWINS = 10
@@ -100,7 +101,7 @@ def _plain(site: Site) -> Wake:
 
 
 def _woken(site: Site, workers: Workers) -> Wake:
-    wait_for(f"the job of {workers.owner}", lambda: site.jobs(workers, "completed") == 1)
+    wait_until(f"the job of {workers.owner}", lambda: site.jobs(workers, "completed") == 1, reason=where_to_look)
     (claim,) = site.claims(workers)
     wanted = site.deployments.first("one replica", lambda seen: workers.is_scaled(seen, 1))
     pod = site.pods.first("its pod", workers.is_pod)

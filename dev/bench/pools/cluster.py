@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from dev.bench.pools.etcd import Etcd
 from dev.cluster.control_plane import ControlPlane, control_plane
-from dev.machine.errors import DevError
 from dev.machine.shell import run
+from dev.machine.wait import wait_until
 
 CRD = Path("crds/jobworkerpools.yaml")
 NAMESPACES = 20
-AWAIT_SECONDS = 120.0
 
 
 def pool_name(number: int) -> str:
@@ -84,25 +82,18 @@ class Cluster:
 
     def await_fleet(self, number: int) -> None:
         """Until this pool's status speaks of its Deployment."""
-        self._await(
+        wait_until(
+            f"the status of {pool_name(number)}",
             lambda: "replicas" in self.get("jobworkerpool", namespace_of(number), pool_name(number)).get("status", {}),
-            f"{pool_name(number)} to have a status",
         )
 
     def await_pools(self, count: int) -> None:
         """Until the API server lists so many: it follows etcd a moment later."""
         command = ("get", "jobworkerpools", "--all-namespaces", "--no-headers", "-o", "name")
-        self._await(lambda: self.kubectl(*command).count("\n") == count, f"{count:,} pools to be listed")
+        wait_until(f"{count:,} pools in the list", lambda: self.kubectl(*command).count("\n") == count)
 
     def delete_first_pod(self) -> None:
         self.kubectl("delete", "pod", pod_name(0), f"--namespace={namespace_of(0)}", "--grace-period=0", "--force")
-
-    def _await(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = monotonic() + AWAIT_SECONDS
-        while not condition():
-            if monotonic() > deadline:
-                raise DevError(f"waited {AWAIT_SECONDS:g} s for {what}, in vain")
-            sleep(0.1)
 
 
 @contextmanager

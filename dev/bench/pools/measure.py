@@ -16,6 +16,7 @@ from dev.bench.pools.cluster import Cluster, cluster, job_type, manifest
 from dev.bench.pools.controller import Controller, controller
 from dev.bench.pools.copies import copy_pods, copy_pool, first_pod
 from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
 from dev.postgres.server import Server
 from jobtide.schema import apply
 
@@ -168,8 +169,10 @@ def _events_per_second(here: Site) -> float:
     for _ in range(EVENTS // PODS):
         update()
     here.cluster.delete_first_pod()
-    while here.count("processing"):
-        if monotonic() - started > EVENTS_WITHIN_SECONDS:
-            raise DevError(f"{EVENTS:,} events were not looked at within {EVENTS_WITHIN_SECONDS:g} s")
-        sleep(0.05)
+    wait_until(
+        f"the effect of the last of {EVENTS:,} events",
+        lambda: not here.count("processing"),
+        within_seconds=EVENTS_WITHIN_SECONDS,
+        poll_seconds=0.05,
+    )
     return EVENTS / (monotonic() - started)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from dev.machine.daemons import GROUP_VARIABLE, Daemons
+from dev.machine.wait import wait_until
 
 FOREVER = ["sleep", "600"]
 
@@ -37,8 +38,7 @@ def test_a_later_command_finds_and_ends_what_an_earlier_one_started(daemons, tmp
 
 def test_children_are_found_too(daemons):
     daemons.start("shim", ["sh", "-c", "sleep 600 & echo started; wait"])
-    while "started" not in daemons.log("shim").read_text():
-        assert daemons.running("shim")
+    wait_until("its word", lambda: "started" in daemons.log("shim").read_text(), within_seconds=10)
 
     assert len(daemons.running()) == 2
 
@@ -59,8 +59,7 @@ def test_a_stranger_is_never_touched(daemons, tmp_path):
 
 def test_a_process_that_ends_at_once_is_not_running_and_leaves_its_words(daemons):
     daemons.start("etcd", ["sh", "-c", "echo no such flag >&2; exit 1"])
-    while "no such flag" not in daemons.log("etcd").read_text():
-        continue
+    wait_until("its word", lambda: "no such flag" in daemons.log("etcd").read_text(), within_seconds=10)
     daemons.kill("etcd")
 
     assert daemons.running("etcd") == set()

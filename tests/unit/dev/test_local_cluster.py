@@ -11,7 +11,6 @@ import tarfile
 import pytest
 
 from dev.cluster.components import controller_manager_arguments
-from dev.cluster.control_plane import PORTS, _free_ports
 from dev.cluster.local import configuration, machine, network, teardown
 from dev.cluster.local.layout import ENDPOINTS, PAUSE_IMAGE, Layout
 from dev.cluster.local.pause import write_pause_image
@@ -161,10 +160,3 @@ def test_only_sockets_that_nobody_answers_are_removed(tmp_path):
 
     assert (tmp_path / "living").exists()
     assert not (tmp_path / "dead").exists()
-
-
-def test_a_control_planes_ports_are_distinct_free_and_below_the_source_ports():
-    ports = _free_ports(4)
-
-    assert len(set(ports)) == 4
-    assert all(port in PORTS for port in ports)
