@@ -10,24 +10,19 @@ from dev.cluster.choose import choose_cluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
 from dev.machine.environment import Environment
-from dev.machine.errors import DevError
-from dev.machine.progress import say
+from dev.machine.errors import exit_code
 from dev.stage.images import ensure_controller_image, ensure_worker_image
 from dev.tools.toolchain import TOOLS, ensure_tools
 
 
 def main() -> int:
     arguments = _parser().parse_args()
-    command: Callable[[argparse.Namespace], None] = arguments.run
-    try:
-        command(arguments)
-    except DevError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted: run the same command again, it goes on from here")
-        return 130
-    return 0
+
+    def run() -> bool:
+        arguments.run(arguments)
+        return True
+
+    return exit_code(run, interrupted="run the same command again, it continues from here")
 
 
 def _parser() -> argparse.ArgumentParser:

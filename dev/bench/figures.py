@@ -58,4 +58,8 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def median_and_spread(values: Sequence[float]) -> tuple[float, str]:
-    return statistics.median(values), f"{min(values):.3g} to {max(values):.3g}"
+    return statistics.median(values), spread(values)
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{min(values):.3g} to {max(values):.3g}"

@@ -12,10 +12,10 @@ from dev.chaos.workload import TENANTS
 from dev.cluster.provider import Cluster
 from dev.machine.progress import step
 from dev.machine.wait import wait_until
-from dev.stage.images import ROOT, ensure_image
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
 from dev.stage.pools import look
-from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.stage.stage import Stage
 from jobtide.sql import load
 
 HERE = Path(__file__).parent
@@ -36,15 +36,7 @@ def two_controllers(stage: Stage) -> Iterator[None]:
 
 def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[UUID, ...]:
     """The tenants of this run; what an earlier one left is gone."""
-    image = ensure_image(
-        cluster,
-        "jobtide-chaos",
-        dockerfile=HERE / "app" / "Dockerfile",
-        context_root=HERE / "app",
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-        usual="5 s",
-    )
+    image = ensure_application_image(cluster, "jobtide-chaos", HERE / "app", stage.images.worker)
     stage.make_namespace(NAMESPACE)
     with step("Emptying the pools and the table", usual="5 s"):
         clear_pools(stage)
@@ -67,7 +59,5 @@ def clear_pools(stage: Stage) -> None:
 
 
 def _scale(stage: Stage, replicas: int) -> None:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"replicas={replicas}", "--wait", "--timeout", "180s")
     with step(f"Setting the number of controllers to {replicas}", usual="3 to 15 s"):
-        stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values)
+        stage.change(f"replicas={replicas}")

@@ -13,12 +13,13 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from dev.machine.daemons import PROC
 from dev.machine.errors import DevError
 from dev.machine.wait import wait_until
 from dev.stage.guard import frozen, send
 from dev.stage.kubectl import Kubectl
 from dev.stage.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
-from dev.stage.processes import PROC, Process, processes_of
+from dev.stage.processes import Process, processes_of
 
 # A restarted container may have to sit out Kubernetes' own back-off first.
 BACK_WITHIN_SECONDS = 180.0

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dev.machine.errors import DevError
+from dev.machine.settings import whole_number
 
 FEWEST_JOBS = 50  # below, the malformed ones would be most of them
 MOST_JOBS = 1_000_000  # every one is compared with its own answer, in this process's memory
@@ -36,13 +36,7 @@ def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, 
     )
     parsed = parser.parse_args(arguments)
     return Settings(
-        jobs=_whole("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
-        tenants=_whole("TENANTS", parsed.tenants, 1, MOST_TENANTS),
-        postgres_down_seconds=_whole("--chaos-postgres", parsed.chaos_postgres, 0, 600),
+        jobs=whole_number("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
+        tenants=whole_number("TENANTS", parsed.tenants, 1, MOST_TENANTS),
+        postgres_down_seconds=whole_number("--chaos-postgres", parsed.chaos_postgres, 0, 600),
     )
-
-
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise DevError(f"{name}={text!r}: expected a whole number from {least} to {most}")
-    return int(text)

@@ -81,8 +81,8 @@ class Daemons:
         return group in marks and (name is None or f"{NAME_VARIABLE}={name}".encode() in marks)
 
 
-def process_ids() -> list[int]:
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+def process_ids(proc: Path = PROC) -> list[int]:
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
 
 
 @contextlib.contextmanager

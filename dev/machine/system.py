@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import socket
 from collections.abc import Callable
@@ -51,6 +52,12 @@ def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
             "or name a cluster that is there with CONTEXT=..."
         )
+
+
+def raise_file_limit() -> None:
+    """Started processes inherit it: a Kubernetes node has more open files than a shell's usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def require_free_port(address: str, port: int, purpose: str, runner: Runner = run) -> None:

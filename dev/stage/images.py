@@ -15,6 +15,7 @@ from dev.machine.progress import step
 
 ROOT = Path(__file__).parents[2]
 WHEEL_INPUTS = ("pyproject.toml", "README.md", "LICENSE", "worker", "controller")
+APPLICATION_DOCKERFILE = Path(__file__).parent / "application.Dockerfile"
 PASSED_ON = ("PIP_INDEX_URL",)  # where this machine gets Python packages from, if it says so
 
 
@@ -59,6 +60,21 @@ def ensure_image(
             engine.forget_old(reference)
         _load(cluster, engine, reference)
     return reference
+
+
+def ensure_application_image(
+    cluster: Cluster, name: str, folder: Path, worker_image: str, *, dockerfile: Path = APPLICATION_DOCKERFILE
+) -> str:
+    """The worker image with `handlers.py` of this folder."""
+    return ensure_image(
+        cluster,
+        name,
+        dockerfile=dockerfile,
+        context_root=folder,
+        context_paths=["handlers.py"],
+        build_args={"WORKER_IMAGE": worker_image},
+        usual="5 s",
+    )
 
 
 def content_digest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from dev.cluster.local.components import Component
 from dev.cluster.pki import Credentials, ensure_credentials
 from dev.cluster.provider import Cluster
 from dev.machine.errors import DevError
+from dev.machine.system import raise_file_limit
 from dev.machine.wait import wait_until
 from dev.stage.guard import frozen
 from dev.tools.toolchain import ensure_tools
@@ -88,8 +88,7 @@ def require_local(cluster: Cluster) -> LocalCluster:
 
 def local_node(cluster: LocalCluster) -> Node:
     """Of a cluster that stands."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # what is started again inherits it
+    raise_file_limit()
     tools = ensure_tools(*NODE_TOOLS)
     credentials = ensure_credentials(cluster.layout.pki, names=CERTIFICATE_NAMES)
     parts = [

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev.machine.daemons import PROC, process_ids
 from dev.machine.errors import DevError
 from dev.machine.shell import Argument, run
 from dev.stage.guard import undone_at_the_end
 
-PROC = Path("/proc")
 TABLE = "jobtide_chaos"
 _CUT = """
 table inet {table} {{
@@ -36,7 +36,9 @@ class Process:
 def processes_of(pod_uid: str, *words: str, proc: Path = PROC) -> list[Process]:
     """Those of this pod that run this command; the oldest first. None where the pod isn't on this machine."""
     found = [
-        Process(pid, _command(proc, pid)) for pid in sorted(_ids(proc)) if f"/pod{pod_uid}/" in _cgroups(proc, pid)
+        Process(pid, _command(proc, pid))
+        for pid in sorted(process_ids(proc))
+        if f"/pod{pod_uid}/" in _cgroups(proc, pid)
     ]
     return [process for process in found if not words or process.runs(*words)]
 
@@ -62,10 +64,6 @@ def _enter_network(pid: int) -> list[Argument]:
     if network.readlink() == (PROC / "self" / "ns" / "net").readlink():
         raise DevError(f"process {pid} lives in the machine's own network; that is not ours to cut")
     return ["nsenter", f"--net={network}"]
-
-
-def _ids(proc: Path) -> list[int]:
-    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
 
 
 def _cgroups(proc: Path, pid: int) -> str:

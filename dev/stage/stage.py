@@ -11,7 +11,13 @@ from dev.cluster.provider import Cluster
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import CommandError
-from dev.stage.images import ROOT, ensure_controller_image, ensure_image, ensure_worker_image
+from dev.stage.images import (
+    ROOT,
+    ensure_application_image,
+    ensure_controller_image,
+    ensure_image,
+    ensure_worker_image,
+)
 from dev.stage.kubectl import Helm, Kubectl
 from dev.stage.postgres import CONTROLLER, DATABASES, WORKER, ClusterPostgres
 from dev.tools.toolchain import ensure_tools
@@ -20,6 +26,7 @@ RELEASE = "jobtide"
 SYSTEM_NAMESPACE = "jobtide-system"
 DEMO_NAMESPACE = "demo"
 WORKER_SECRET = "jobtide-worker-db"
+CHART = ROOT / "charts" / "jobtide"
 EXAMPLE = ROOT / "examples" / "01-first-pool"
 IMAGE_IN_EXAMPLE = "jobtide-example/first-pool"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -59,9 +66,15 @@ class Stage:
             "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in urls},
         }
         try:
-            self.helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)
+            self.helm.install(RELEASE, CHART, namespace=SYSTEM_NAMESPACE, values=values)
         except CommandError as error:
             raise DevError(f"Jobtide's chart did not come up: {error}\n{self._controllers_state()}") from error
+
+    def change(self, *settings: str) -> None:
+        """Changes values of the chart, such as "replicas=2", and waits until the release is ready."""
+        values = [argument for setting in settings for argument in ("--set", setting)]
+        place = ("--namespace", SYSTEM_NAMESPACE)
+        self.helm("upgrade", RELEASE, CHART, *place, "--reuse-values", *values, "--wait", "--timeout", "180s")
 
     def _controllers_state(self) -> str:
         """What a person would look at next."""
@@ -94,14 +107,8 @@ def _ensure_images(cluster: Cluster) -> Images:
     return Images(
         controller=ensure_controller_image(cluster),
         worker=worker,
-        application=ensure_image(
-            cluster,
-            "jobtide-first-pool",
-            dockerfile=EXAMPLE / "Dockerfile",
-            context_root=EXAMPLE,
-            context_paths=["handlers.py"],
-            build_args={"WORKER_IMAGE": worker},
-            usual="5 s",
+        application=ensure_application_image(
+            cluster, "jobtide-first-pool", EXAMPLE, worker, dockerfile=EXAMPLE / "Dockerfile"
         ),
         postgres=ensure_image(
             cluster,

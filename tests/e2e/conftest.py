@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from dev.cluster.choose import choose_cluster
-from dev.stage.images import ensure_image
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
 from dev.stage.postgres import CONTROLLER
 from dev.stage.stage import Stage, set_stage
@@ -53,14 +53,7 @@ def clear_away(stage: Stage) -> None:
 @pytest.fixture(scope="session")
 def image(stage: Stage) -> str:
     """Workers whose jobs last as long as a test wants."""
-    return ensure_image(
-        choose_cluster(),
-        "jobtide-e2e",
-        dockerfile=HERE / "app" / "Dockerfile",
-        context_root=HERE / "app",
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-    )
+    return ensure_application_image(choose_cluster(), "jobtide-e2e", HERE / "app", stage.images.worker)
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from dev.stage.images import ROOT
 from dev.stage.job_table import NewJob
 from dev.stage.postgres import WORKER
-from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.stage.stage import Stage
 from tests.e2e.work import Work, wait_for
 
 CONNECTIONS = 8  # of two a worker: four workers
@@ -19,9 +18,7 @@ LONGER_THAN_THE_TEST = 100
 
 @pytest.fixture(autouse=True)
 def budget(stage: Stage) -> Iterator[None]:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"databases.main.connectionBudget={CONNECTIONS}")
-    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")
+    stage.change(f"databases.main.connectionBudget={CONNECTIONS}")
     yield
     stage.install()
 

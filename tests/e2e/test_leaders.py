@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 
 from dev.stage.guard import send
-from dev.stage.images import ROOT
 from dev.stage.processes import Process, cut_off, processes_of
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from dev.stage.watch import Event, EventLog, KubectlSource
@@ -27,9 +26,9 @@ RUNS_SECONDS = 15  # longer than any takeover: these jobs see one from beginning
 
 @pytest.fixture(scope="module", autouse=True)
 def two_controllers(stage: Stage) -> Iterator[None]:
-    set_controllers(stage, 2)
+    stage.change("replicas=2")
     yield
-    set_controllers(stage, 1)
+    stage.change("replicas=1")
 
 
 @pytest.fixture
@@ -149,9 +148,3 @@ def stopped_at(work: Work, leader: str) -> float | None:
     lines = work.stage.kubectl("logs", leader, "--namespace", SYSTEM_NAMESPACE).splitlines()
     changes = [line for line in map(json.loads, lines) if "leading" in line]
     return None if changes[-1]["leading"] else datetime.fromisoformat(changes[-1]["time"]).timestamp()
-
-
-def set_controllers(stage: Stage, replicas: int) -> None:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"replicas={replicas}")
-    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")

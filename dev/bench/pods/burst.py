@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dev.bench.figures import Figure
+from dev.bench.figures import Figure, spread
 from dev.bench.pods.site import Claim, Site, Workers, where_to_look
 from dev.machine.wait import wait_until
 
@@ -55,7 +55,7 @@ def figures(known: Sequence[Burst], unknown: Sequence[Burst], plain: Sequence[Bu
         _more(f"0 -> {WORKERS} workers, jobs never seen before, over `kubectl scale`", unknown, plain,
               f"{jobs}; fresh pool, which starts with {max(4, WORKERS // 4)}"),
         Figure(f"0 -> {WORKERS} workers", statistics.median(reached), "s", None, "lower",
-               f"{jobs}; KEDA: 64 s at its default poll, 55 s at 5 s", _spread(reached)),
+               f"{jobs}; KEDA: 64 s at its default poll, 55 s at 5 s", spread(reached)),
     ]  # fmt: skip
 
 
@@ -75,11 +75,7 @@ def _more(name: str, pools: Sequence[Burst], plain: Sequence[Burst], how: str) -
         f"{how}, from the commit ({WORKERS} wanted after {wanted:.2f} s); plain Deployment of the same pods from when "
         f"its scale was written ({scaled:.2f} s); in turn, median of {len(more)}"
     )
-    return Figure(name, statistics.median(more), "s more", GOAL_SECONDS, "lower", words, _spread(more))
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"
+    return Figure(name, statistics.median(more), "s more", GOAL_SECONDS, "lower", words, spread(more))
 
 
 def _pool(site: Site, workers: Workers) -> Burst:

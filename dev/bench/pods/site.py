@@ -19,7 +19,7 @@ from dev.bench.pods.clock import database_offset_seconds
 from dev.bench.pods.manifests import Json, plain_deployment, pool, worker_deployment
 from dev.cluster.choose import choose_cluster
 from dev.machine.wait import wait_until
-from dev.stage.images import ensure_image
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
 from dev.stage.kubectl import Kubectl
 from dev.stage.stage import Stage, set_stage
@@ -160,15 +160,7 @@ def where_to_look() -> str:
 def open_site() -> Iterator[Site]:
     """From any state of the machine to an empty namespace under a running controller; nothing stays behind."""
     stage = set_stage()
-    image = ensure_image(
-        choose_cluster(),
-        "jobtide-bench-pods",
-        dockerfile=APP / "Dockerfile",
-        context_root=APP,
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-        usual="5 s",
-    )
+    image = ensure_application_image(choose_cluster(), "jobtide-bench-pods", APP, stage.images.worker)
     table = JobTable(stage.postgres)
     table.clear()
     _delete_namespace(stage)

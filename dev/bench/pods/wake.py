@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dev.bench.figures import Figure
+from dev.bench.figures import Figure, spread
 from dev.bench.pods.site import Site, Workers, where_to_look
 from dev.machine.text import percentile
 from dev.machine.wait import wait_until
@@ -67,11 +67,11 @@ def figures(pools: Sequence[Wake], plain: Sequence[Wake]) -> list[Figure]:
               f"{runs}: until the pod exists; {keda}"),
         Figure("insert at zero workers to the claim, median", claim, "s", None, "lower",
                f"{runs}; KEDA: 21.2 s at its default, 4.0 s at 5 s, 1.3 s at 1 s",
-               _spread([wake.claim_seconds for wake in pools])),
+               spread([wake.claim_seconds for wake in pools])),
         Figure("a pool's pod from being there to its first claim, of a plain Deployment's",
                statistics.median(wake.start_seconds for wake in pools) / start, "x", None, "lower",
                f"medians of {len(pools)} and {len(plain)}, the same pod with a job waiting; plain: {start:.2f} s",
-               _spread([wake.start_seconds / start for wake in pools])),
+               spread([wake.start_seconds / start for wake in pools])),
     ]  # fmt: skip
 
 
@@ -79,11 +79,7 @@ def _high(name: str, seconds: Sequence[float], how: str) -> Figure:
     value = percentile(seconds, 95)
     assert value is not None
     median = statistics.median(seconds)
-    return Figure(name, value, "s", GOAL_SECONDS, "lower", f"{how}; median {median:.3f} s", _spread(seconds))
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"
+    return Figure(name, value, "s", GOAL_SECONDS, "lower", f"{how}; median {median:.3f} s", spread(seconds))
 
 
 def _pool(site: Site) -> Wake:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dev.machine.daemons import Daemons
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import Argument, last_lines, run, succeeds
-from dev.machine.system import ensure_packages, require_disk, require_free_port, require_root
+from dev.machine.system import ensure_packages, raise_file_limit, require_disk, require_free_port, require_root
 from dev.machine.wait import wait_until
 from dev.tools.toolchain import ensure_tools
 
@@ -126,7 +125,7 @@ class LocalCluster:
         for directory in (layout.state, layout.runtime):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         machine.remember(layout.machine_before)
-        _raise_file_limit()
+        raise_file_limit()
         network.ensure_network(layout)
         credentials = ensure_credentials(layout.pki, names=CERTIFICATE_NAMES)
         self._write_kubeconfig(kubeconfig_text(name=CONTEXT, url=ENDPOINTS.url, credentials=credentials))
@@ -183,9 +182,3 @@ class LocalCluster:
         log = self.daemons.log(name)
         words = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
         return f"{words} (all of it: {log})"
-
-
-def _raise_file_limit() -> None:
-    """Daemons inherit it; a node has more open files than a shell's usual 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
