@@ -1,4 +1,4 @@
-"""`python3 -m dev`: the cluster and its tools, on the system's own Python."""
+"""`python3 -m dev`: the virtual environment, the cluster, its programs and images, with the system's Python alone."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("environment", _environment, "make .venv from the pinned requirements where they changed")
-    add("cluster-up", _cluster_up, "start a cluster, or find the one that is there; print its kubeconfig")
-    add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, with all its traces")
+    add("environment", _environment, "make .venv from the pinned requirements if they changed")
+    add("cluster-up", _cluster_up, "start a cluster, or use the one that runs; print its kubeconfig")
+    add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, and all its files")
     add("images", _images, "build both images and load them into the cluster; print their references")
-    tools = add("tools", _tools, "build these programs where they are missing; print their paths")
+    tools = add("tools", _tools, "build these programs if they are missing; print their paths")
     tools.add_argument("names", nargs="+", choices=sorted(TOOLS), metavar="NAME")
     return parser
 
@@ -52,7 +52,7 @@ def _cluster_up(_: argparse.Namespace) -> None:
 
 
 def _cluster_down(_: argparse.Namespace) -> None:
-    """Whatever CONTEXT and KUBECONFIG say now: what was made is what is removed."""
+    """Removes the clusters that `cluster-up` made, regardless of CONTEXT and KUBECONFIG."""
     kind, local = KindCluster(), LocalCluster()
     if kind.kubeconfig.exists():
         kind.down()

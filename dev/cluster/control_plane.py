@@ -1,4 +1,4 @@
-"""An API server for tests: etcd and kube-apiserver on free loopback ports, gone with the process."""
+"""An API server for tests: etcd and kube-apiserver on free loopback ports; they end with this process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from dev.tools.toolchain import ensure_tools
 
 STOP_WITHIN_SECONDS = 10.0
 
-# "Parent" in PR_SET_PDEATHSIG means the thread that started the child: this one lives as long as we do,
-# whatever thread a test calls from.
+# "Parent" in PR_SET_PDEATHSIG means the thread that started the child. This thread lives as long as the process; the
+# thread of a test may not.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-plane")
 
 
 @dataclass(slots=True)
 class ControlPlane:
-    """A running API server; `stop_apiserver` and `start_apiserver` make an outage on the same address."""
+    """A running API server. `stop_apiserver` and `start_apiserver` make an outage at the same address."""
 
     directory: Path
     endpoints: Endpoints
@@ -63,7 +63,7 @@ class ControlPlane:
         return self.binaries["kubectl"]
 
     def start_apiserver(self) -> None:
-        """Returns when it answers and the namespace `default` is there."""
+        """Returns when it answers and the namespace `default` exists."""
         admission = [] if self.controllers else ["--disable-admission-plugins=ServiceAccount"]
         arguments = [
             *apiserver_arguments(self.endpoints, self.credentials),
@@ -76,7 +76,7 @@ class ControlPlane:
         self._await("kube-apiserver", f"{self.url}/api/v1/namespaces/default")
 
     def stop_apiserver(self) -> None:
-        """At once, as in a crash: a graceful end would wait for the watches that a test wants to see cut."""
+        """SIGKILL, as in a crash: a graceful end would wait for the watches to end."""
         process = self._running.pop("kube-apiserver", None)
         if process is not None:
             process.kill()
@@ -134,10 +134,10 @@ class ControlPlane:
 
 @contextlib.contextmanager
 def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
-    """A control plane in `directory`, alone on its ports, beside any other and beside a whole cluster.
+    """A control plane in `directory` on ports of its own, so that several can run at once.
 
     With `controllers`, kube-controller-manager runs too: garbage collection, Deployments, namespaces.
-    Without them pods are accepted although nobody makes the service account `default`.
+    Without, pods are accepted although no controller makes the service account `default`.
     """
     names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controllers else [])]
     directory.mkdir(parents=True, exist_ok=True)

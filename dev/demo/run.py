@@ -1,4 +1,4 @@
-"""The demo itself: from empty pools over many workers to none, and what is true at the end."""
+"""The demo: pools scale from zero to many workers and back to zero, and every job is checked at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ZERO_WITHIN_SECONDS = 300.0
 
 @dataclass(slots=True)
 class Course:
-    """What was seen between the insert and the last worker's end."""
+    """What was observed between the insert and the end of the last worker."""
 
     most_workers: int = 0
     zero_after_seconds: float = 0.0
@@ -36,7 +36,7 @@ class Course:
 
 
 def run_demo(settings: Settings) -> bool:
-    """Whether all that the demo claims did hold."""
+    """True if every claim of the demo was true."""
     stage = set_stage()
     try:
         return _act(stage, settings)
@@ -62,7 +62,7 @@ def _act(stage: Stage, settings: Settings) -> bool:
     print(f"\n{report.account(jobs, rows, names)}\n")
     if outage:
         for pool, words in outage.words.items():
-            print(f"While PostgreSQL was away, pool {pool} said: {words}")
+            print(f"While PostgreSQL was down, pool {pool} showed: {words}")
     faults = [*report.findings(verdict), *(outage.verdict() if outage else [])]
     for fault in faults:
         print(f"WRONG: {fault}")
@@ -71,7 +71,7 @@ def _act(stage: Stage, settings: Settings) -> bool:
 
 
 def _empty_pools(stage: Stage, table: JobTable) -> None:
-    """Pools without workers and without jobs, whatever an earlier run left."""
+    """Makes the pools, without workers and jobs; removes those of an earlier run."""
     stage.make_namespace(DEMO_NAMESPACE)
     table.clear()
     if look(stage.kubectl, DEMO_NAMESPACE).workers:
@@ -90,9 +90,9 @@ def _empty_pools(stage: Stage, table: JobTable) -> None:
 
 
 def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
-    """Now, because the workers will want both cores."""
+    """Computed before the insert, because the workers will use both cores."""
     answers = Answers(corpus)
-    with step("Computing what every result must be", usual="5 s"):
+    with step("Computing the result that each job must have", usual="5 s"):
         for job in jobs:
             if job.malformed is None:
                 answers.of(job)
@@ -112,7 +112,7 @@ def _outage(stage: Stage, settings: Settings) -> Outage | None:
 
 
 def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
-    """Shows the pools whenever they change, until every job has ended and the last worker has gone."""
+    """Prints the pools when they change, until every job and the last worker have ended."""
     course = Course()
     left, moved_at = None, time.monotonic()
     while left != 0 or (outage and not outage.over):
@@ -152,7 +152,7 @@ def _stalled(stage: Stage, left: int | None) -> str:
 
 
 def _state(stage: Stage) -> str:
-    """What a person would look at next."""
+    """For the error: the objects and the last events."""
     place = ("--namespace", DEMO_NAMESPACE)
     return "\n".join(
         (

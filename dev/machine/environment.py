@@ -21,7 +21,7 @@ OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`.venv` in the checkout; its stamp says what it was made from."""
+    """`.venv` in the checkout. A stamp in it holds a digest of its inputs."""
 
     root: Path = ROOT
     runner: Runner = run
@@ -43,7 +43,7 @@ class Environment:
         return self.directory / "made-from"
 
     def ensure(self) -> Path:
-        """Its Python; at once when nothing it is made from has changed."""
+        """The path of its Python; makes the environment first if its inputs changed."""
         if not self._current():
             _require_python()
             with exclusive("environment"):

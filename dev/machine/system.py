@@ -1,4 +1,4 @@
-"""What the machine must offer, and one clear sentence where it does not."""
+"""Checks what the machine must have; each error is one sentence with a remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_program(name: str, remedy: str) -> Path:
 
 
 def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
-    """Checked before long work, because half-written images and build caches are what fills a disk."""
+    """Called before long work: half-written images and build caches are what fills a disk."""
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
@@ -42,7 +42,7 @@ def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None
 
 
 def network_trouble(words: str) -> bool:
-    """Whether a program's last words say that it could not reach something."""
+    """True if the output of a program says that it could not reach a server."""
     return NETWORK_TROUBLE.search(words) is not None
 
 
@@ -50,7 +50,7 @@ def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
     if user_id() != 0:
         raise DevError(
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
-            "or name a cluster that is there with CONTEXT=..."
+            "or name an existing cluster with CONTEXT=..."
         )
 
 
@@ -73,7 +73,7 @@ def require_free_port(address: str, port: int, purpose: str, runner: Runner = ru
 
 
 def ensure_packages(programs: dict[str, str], runner: Runner = run, user_id: Callable[[], int] = os.geteuid) -> None:
-    """Installs the Debian packages whose programs (package -> a file or command it brings) are missing."""
+    """Installs the Debian packages whose programs are missing. `programs`: package -> a command or file of it."""
     missing = sorted(package for package, program in programs.items() if not _present(program))
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode in front of a Server: what most hosted Postgres puts before its database.
+"""A real PgBouncer in transaction mode in front of a Server, as most hosted PostgreSQL has one.
 
 with PgBouncer(server) as pooler:
     psycopg.connect(pooler.url("main"))
@@ -28,7 +28,7 @@ _START_SECONDS = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class PgBouncer:
-    """Few server connections for many clients, so that clients do meet each other's."""
+    """Few server connections for many clients, so that clients do get connections that others used."""
 
     server: Server
     pool_size: int = 3
@@ -61,7 +61,7 @@ class PgBouncer:
         wait_until(f"pgbouncer on port {self.port}", answers, within_seconds=_START_SECONDS, poll_seconds=0.02)
 
     def stop(self) -> None:
-        """Drops every client at once, as a crash or a restart does."""
+        """Ends all client connections at once, as a crash or a restart does."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

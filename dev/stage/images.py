@@ -1,4 +1,4 @@
-"""Images for the cluster at hand, tagged by what they are made of: an unchanged tree builds nothing."""
+"""Images for the chosen cluster, tagged by a digest of their inputs: an unchanged tree builds nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dev.machine.progress import step
 ROOT = Path(__file__).parents[2]
 WHEEL_INPUTS = ("pyproject.toml", "README.md", "LICENSE", "worker", "controller")
 APPLICATION_DOCKERFILE = Path(__file__).parent / "application.Dockerfile"
-PASSED_ON = ("PIP_INDEX_URL",)  # where this machine gets Python packages from, if it says so
+PASSED_ON = ("PIP_INDEX_URL",)  # the mirror of Python packages, if one is set
 
 
 def ensure_controller_image(cluster: Cluster) -> str:
@@ -24,7 +24,7 @@ def ensure_controller_image(cluster: Cluster) -> str:
 
 
 def ensure_worker_image(cluster: Cluster) -> str:
-    """Also the base of an application's image: FROM it, copy the module into /app."""
+    """Also the base of an application's image, which copies its module into /app."""
     return _ensure_jobtide_image(cluster, "worker")
 
 
@@ -39,10 +39,10 @@ def ensure_image(
     build_args: Mapping[str, str] | None = None,
     usual: str = "20 to 60 s",
 ) -> str:
-    """The reference of this image, built and loaded into the cluster where it was not yet.
+    """The reference of this image; builds it and loads it into the cluster if that was not done before.
 
     `context_paths` are files and folders under `context_root`; the Dockerfile sees them under the same
-    names. It gets BASE_IMAGE where the engine can't pull the Dockerfile's default.
+    names. It gets BASE_IMAGE if the engine can't pull the Dockerfile's default.
     """
     engine = cluster.engine
     with exclusive("images"):
@@ -84,7 +84,7 @@ def content_digest(
     target: str | None,
     build_args: Mapping[str, str],
 ) -> str:
-    """Twelve hexadecimal digits over everything that decides what the image contains."""
+    """Twelve hexadecimal digits over all inputs of the image."""
     digest = hashlib.sha256(dockerfile.read_bytes())
     digest.update(repr((target, sorted(build_args.items()))).encode())
     for file in sorted(context_files(context_root, context_paths)):

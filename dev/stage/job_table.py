@@ -48,7 +48,7 @@ class JobTable:
             return {conn.execute(statement, [TENANT_PREFIX + name]).fetchall()[0][0]: name for name in names}
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
-        """Plain rows, a few hundred a transaction: created_at is when the transaction began."""
+        """Plain rows, 500 in a transaction: created_at is the time at which the transaction began."""
         copy = "COPY job_queue (id, tenant_id, type, payload) FROM STDIN"
         with self.postgres.connect(self.database) as conn:
             for start in range(0, len(jobs), 500):
@@ -57,7 +57,7 @@ class JobTable:
                         rows.write_row((job.id, job.tenant_id, job.type, json.dumps(job.payload)))
 
     def unfinished(self, tenants: Iterable[UUID]) -> int | None:
-        """Jobs that have not come to an end; None while the database does not answer."""
+        """How many jobs are pending or processing; None if the database does not answer."""
         try:
             with self.postgres.connect(self.database, within_seconds=0) as conn:
                 return int(conn.execute(load(SQL, "unfinished"), {"tenants": list(tenants)}).fetchall()[0][0])
@@ -72,11 +72,11 @@ class JobTable:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job at the end, with what the ledger saw of it on its way."""
+    """One job, with what the ledger recorded of it (sql/ledger.sql)."""
 
     id: UUID
     status: str
     result: Any
     attempts: int
-    accepted_ends: int  # how often it became completed or failed
-    wait_seconds: float | None  # from the insert to its first claim, by the database's clock
+    accepted_ends: int  # how often its status became completed or failed
+    wait_seconds: float | None  # from the insert to its first claim, by the database's clock; None: never claimed

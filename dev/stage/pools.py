@@ -1,4 +1,4 @@
-"""What kubectl shows of the pools and their workers at one moment."""
+"""The pools of a namespace and their workers at one moment, as kubectl shows them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Pool:
     name: str
-    shown: tuple[str, ...]  # the columns of `kubectl get`, but for the age
+    shown: tuple[str, ...]  # the columns of `kubectl get`, without the age
     desired: int
-    workers: int  # pods that are not on their way out
+    workers: int  # pods without those that are being deleted
     conditions: Mapping[str, Condition]
 
     def is_(self, condition: str, status: str) -> bool:
@@ -33,7 +33,7 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     pools: tuple[Pool, ...]
-    workers: int  # pods that exist, those on their way out included
+    workers: int  # pods, including those that are being deleted
     ready: int
 
     @property

@@ -1,4 +1,4 @@
-"""Everything the demo and the end-to-end tests stand on: cluster, images, PostgreSQL, the chart, a namespace."""
+"""A cluster with everything that the demo and the end-to-end tests need: images, PostgreSQL, the chart, namespaces."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Stage:
     images: Images
 
     def make_namespace(self, name: str, *, database: str = "main") -> None:
-        """With the strictest Pod Security standard enforced, and the workers' Secret."""
+        """A namespace that enforces the strictest Pod Security standard, with the workers' Secret."""
         self.kubectl.apply_namespace(name, RESTRICTED)
         url = self.postgres.service_url(database, WORKER)
         self.kubectl.apply_secret(name, WORKER_SECRET, {"url": url})
 
     def install(self, more_databases: Mapping[str, str] | None = None) -> None:
-        """The chart, told of the two databases, and of more by name and URL."""
+        """Installs the chart with the two databases, and with more of them by name and URL."""
         self.kubectl.apply_namespace(SYSTEM_NAMESPACE, RESTRICTED)
         urls = {database: self.postgres.service_url(database, CONTROLLER) for database in DATABASES}
         urls |= more_databases or {}
@@ -77,18 +77,18 @@ class Stage:
         self.helm("upgrade", RELEASE, CHART, *place, "--reuse-values", *values, "--wait", "--timeout", "180s")
 
     def _controllers_state(self) -> str:
-        """What a person would look at next."""
+        """For the error: pods and the end of their logs."""
         place = ("--namespace", SYSTEM_NAMESPACE)
         pods = self.kubectl("get", "pods", *place, "--output", "wide")
         return pods + self.kubectl("logs", *place, f"--selector=app.kubernetes.io/instance={RELEASE}", "--tail", "10")
 
     def example_pools(self) -> str:
-        """The example's manifest with the image that was built of it."""
+        """The manifest of the example, with the image that was built from it."""
         return (EXAMPLE / "pools.yaml").read_text().replace(IMAGE_IN_EXAMPLE, self.images.application)
 
 
 def set_stage() -> Stage:
-    """From any state to a running controller; what is there already takes a moment to be seen."""
+    """From any state of the machine to a running controller. Each part that exists already is only checked."""
     cluster = choose_cluster()
     kubeconfig = cluster.ensure()
     tools = ensure_tools("kubectl", "helm")

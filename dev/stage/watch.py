@@ -28,7 +28,7 @@ from dev.stage.kubectl import Kubectl
 
 AGAIN_SECONDS = 0.3
 LISTED_WITHIN_SECONDS = 60.0
-# As long as a run may take: while kubectl starts again, events arrive late.
+# Longer than a run: while kubectl restarts, events arrive late.
 WATCH_SECONDS = 3600
 
 Found = TypeVar("Found")

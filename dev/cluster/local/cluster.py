@@ -1,4 +1,4 @@
-"""The local cluster as one thing: up from any state it was left in, and down to nothing."""
+"""The local cluster: started from any state that an earlier run left, and removed completely."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LocalCluster:
         return Daemons(self.layout.state)
 
     def ensure(self) -> Path:
-        """The administrator's kubeconfig of a cluster whose node is ready; at once when it is already."""
+        """The administrator's kubeconfig; returns when the node is ready, at once if it is already."""
         require_root()
         with exclusive("local-cluster"):
             if not self._works():
@@ -93,11 +93,11 @@ class LocalCluster:
         return reference in names
 
     def exists(self) -> bool:
-        """Whether there is anything to take down, be it half of a cluster."""
+        """True if `down` has something to remove, even if it is half a cluster."""
         return self.layout.state.exists() or self.layout.runtime.exists()
 
     def down(self) -> None:
-        """Leaves nothing but the cache."""
+        """Removes everything but the cache."""
         require_root()
         with exclusive("local-cluster"):
             teardown.remove_everything(self.layout, self.daemons)
@@ -116,7 +116,7 @@ class LocalCluster:
         tools = ensure_tools(*NODE_TOOLS)
         ensure_busybox()
         if self.layout.state.exists() and not self.daemons.running():
-            # After a restart of the machine: containers and mounts are gone, what etcd says of them is not.
+            # After a reboot containers and mounts are gone, but etcd still has their objects.
             teardown.remove_everything(self.layout, self.daemons)
         return tools
 
@@ -181,4 +181,4 @@ class LocalCluster:
     def _last_words(self, name: str) -> str:
         log = self.daemons.log(name)
         words = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
-        return f"{words} (all of it: {log})"
+        return f"{words} (whole log: {log})"

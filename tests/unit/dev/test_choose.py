@@ -14,7 +14,7 @@ def root() -> int:
     return 0
 
 
-def somebody() -> int:
+def a_user() -> int:
     return 1000
 
 
@@ -32,7 +32,7 @@ def local(tmp_path):
     ],
 )
 def test_a_given_cluster_wins_and_docker_is_not_even_asked(environ, context, recorder, local):
-    chosen = choose_cluster(environ, runner=recorder, local=local, user_id=somebody)
+    chosen = choose_cluster(environ, runner=recorder, local=local, user_id=a_user)
 
     assert isinstance(chosen, GivenCluster)
     assert chosen.context == context
@@ -61,7 +61,7 @@ def test_empty_variables_are_not_given(recorder, local):
 
 
 def test_docker_means_kind(recorder, local):
-    assert isinstance(choose_cluster({}, runner=recorder, local=local, user_id=somebody), KindCluster)
+    assert isinstance(choose_cluster({}, runner=recorder, local=local, user_id=a_user), KindCluster)
 
 
 def test_a_local_cluster_that_was_chosen_before_is_chosen_again(recorder, local):
@@ -82,8 +82,8 @@ def test_without_docker_the_local_cluster_stands_in_and_says_why(recorder, local
 def test_without_root_and_without_docker_one_sentence_names_the_three_ways_out(recorder, local):
     recorder.failures["docker version"] = "Cannot connect"
 
-    with pytest.raises(DevError, match=r"needs root.*run this as root, start Docker, or name a cluster.*CONTEXT="):
-        choose_cluster({}, runner=recorder, local=local, user_id=somebody)
+    with pytest.raises(DevError, match=r"needs root.*run this as root, start Docker, or name an existing cluster.*CONTEXT="):
+        choose_cluster({}, runner=recorder, local=local, user_id=a_user)
 
 
 def test_a_given_cluster_needs_a_registry_for_images():

@@ -13,4 +13,4 @@ def test_the_commands_need_no_installed_package():
     done = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert "build these programs where they are missing" in done.stdout
+    assert "build these programs if they are missing" in done.stdout

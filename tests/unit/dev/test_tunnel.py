@@ -49,14 +49,14 @@ def wait_until_gone(pid: int) -> None:
     wait_until(f"the end of process {pid}", lambda: not Path(f"/proc/{pid}").exists(), **SOON)
 
 
-def test_one_program_serves_as_long_as_it_lives(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+def test_one_program_serves_until_it_ends(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
     tunnel = tunnel_of(FORWARDS)
 
     assert (tunnel.port(), tunnel.port()) == (40001, 40001)
     assert len(pids(tmp_path)) == 1
 
 
-def test_a_program_that_ended_is_followed_by_another(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+def test_a_program_that_ended_is_replaced_by_another(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
     tunnel = tunnel_of(FORWARDS)
     tunnel.port()
     (pid,) = pids(tmp_path)
@@ -77,6 +77,6 @@ def test_closing_ends_the_program(tunnel_of: Callable[[str], Tunnel], tmp_path: 
     wait_until_gone(pids(tmp_path)[0])
 
 
-def test_a_refusal_is_told_in_the_programs_own_words(tunnel_of: Callable[[str], Tunnel]) -> None:
-    with pytest.raises(CommandError, match=r"no way to service/pg in namespace default.*pod is not running"):
+def test_a_refusal_shows_the_programs_own_words(tunnel_of: Callable[[str], Tunnel]) -> None:
+    with pytest.raises(CommandError, match=r"no tunnel to service/pg in namespace default.*pod is not running"):
         tunnel_of(REFUSES).port()
