@@ -1,4 +1,4 @@
-"""What an idle worker costs: memory, and the time until its code is loaded."""
+"""The cost of an idle worker: memory, and the time to load its code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measure(table: Table) -> list[Figure]:
 
 
 def _import_ratio() -> Figure:
-    """Starting Python and importing the worker, against starting Python and importing psycopg alone."""
+    """Python started with the worker imported, against Python started with psycopg alone."""
     ours, bare = [], []
     for _ in range(REPETITIONS):
         bare.append(seconds_of(lambda: _python("import psycopg")))
@@ -46,7 +46,7 @@ def _idle_memory(table: Table) -> Figure:
 
 @contextmanager
 def idle_worker(url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker with one handler and nothing to do, after its first polls."""
+    """A worker with one handler and no job, after its first polls."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "acme.py").write_text(
             textwrap.dedent("""

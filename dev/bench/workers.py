@@ -1,4 +1,4 @@
-"""Queues as their users run them: whole processes with a handler that does nothing, timed by their own rows."""
+"""Queues as their users run them: whole processes with a handler that does nothing, timed by their rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noop(payload): ...
 
 @dataclass(frozen=True, slots=True)
 class Jobtide:
-    """`jobtide worker` with all it does: fence, lease, fairness, metrics, logs at info."""
+    """`jobtide worker` with everything on: fence, lease, fairness, metrics, logs at info."""
 
     table: Table
     concurrency: int
@@ -67,13 +67,13 @@ class Jobtide:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another queue, through its script in dev/bench/peers."""
+    """Another queue, run by its script in dev/bench/peers."""
 
     python: Path
     script: str
     url: str
     jobs: int
-    setting: int  # of the script's `work`
+    setting: int  # the argument of the script's `work`
     is_busy: LiteralString
     ends: LiteralString
 
@@ -91,7 +91,7 @@ class Peer:
 
 
 def jobs_per_second(contender: Jobtide | Peer, processes: int) -> float:
-    """Fills, runs, and stops; the rate over the middle 60 % of the ends, when all processes run at full speed."""
+    """Fills, runs and stops. The rate is that of the middle 60 % of the ends: then all processes run at full speed."""
     contender.fill()
     with psycopg.connect(contender.url, autocommit=True) as watch, _running(contender, processes) as started:
 

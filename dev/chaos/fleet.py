@@ -1,4 +1,4 @@
-"""What the API server showed in the course of the run: numbers of workers, pods' ends, holders of the lease."""
+"""What the API server showed during the run: numbers of workers, ends of pods, holders of the lease."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from jobtide_controller.render.deployment import POOL_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Times are seconds since 1970, like all times here."""
+    """All times in this file are seconds since 1970."""
 
     uid: str
     name: str
     namespace: str
-    pool: str  # empty: no worker
+    pool: str  # empty: not a worker
     ready: bool
     running: bool
-    asked_to_stop_at: float | None  # to the whole second, rounded down
+    asked_to_stop_at: float | None  # rounded down to a whole second
 
     @property
-    def strikes(self) -> bool:
-        """Whether it can be struck: it runs, and nobody has ended it yet."""
+    def is_target(self) -> bool:
+        """True if a fault can strike it: it runs and is not being deleted."""
         return self.running and self.asked_to_stop_at is None
 
 
@@ -43,7 +43,7 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One holder of the lease, from taking it to the last renewal that was seen."""
+    """One holder of the lease, from its acquisition to the last renewal that was seen."""
 
     holder: str
     acquired_at: float
@@ -53,9 +53,9 @@ class Holding:
 
 @dataclass(slots=True)
 class Fleet:
-    """Fed by watches from several threads."""
+    """Receives the events of watches, from several threads."""
 
-    pods: dict[str, Pod] = field(default_factory=dict)  # by uid; those that have gone stay
+    pods: dict[str, Pod] = field(default_factory=dict)  # by uid; deleted ones stay
     gone: set[str] = field(default_factory=set)
     resizes: list[Resize] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Fleet:
         pod = _pod(event.object)
         with self._lock:
             known = self.pods.get(pod.uid)
-            if known is not None and known.asked_to_stop_at is not None:  # asked again later, for its last second
+            if known is not None and known.asked_to_stop_at is not None:  # a later request has another grace period
                 pod = replace(pod, asked_to_stop_at=known.asked_to_stop_at)
             self.pods[pod.uid] = pod
             if event.type == "DELETED":
@@ -109,10 +109,10 @@ class Fleet:
 
     def workers(self) -> list[Pod]:
         with self._lock:
-            return sorted((pod for pod in self._living() if pod.pool and pod.strikes), key=lambda pod: pod.uid)
+            return sorted((pod for pod in self._living() if pod.pool and pod.is_target), key=lambda pod: pod.uid)
 
     def stopped(self) -> list[tuple[float, Pod]]:
-        """Pods that were told to stop, and when."""
+        """Pods that were asked to stop, and when."""
         with self._lock:
             return [(pod.asked_to_stop_at, pod) for pod in self.pods.values() if pod.asked_to_stop_at is not None]
 
@@ -122,13 +122,13 @@ class Fleet:
 
     def controllers(self) -> list[Pod]:
         with self._lock:
-            return sorted((pod for pod in self._living() if not pod.pool and pod.strikes), key=lambda pod: pod.uid)
+            return sorted((pod for pod in self._living() if not pod.pool and pod.is_target), key=lambda pod: pod.uid)
 
     def leader(self) -> Pod | None:
-        """The last one that was seen to hold the lease, if it is still there."""
+        """The pod that held the lease last, if it still runs."""
         with self._lock:
             holder = self.holdings[-1].holder if self.holdings else None
-            return next((pod for pod in self._living() if pod.name == holder and pod.strikes), None)
+            return next((pod for pod in self._living() if pod.name == holder and pod.is_target), None)
 
     def _living(self) -> list[Pod]:
         return [pod for uid, pod in self.pods.items() if uid not in self.gone]
@@ -150,7 +150,7 @@ def _pod(item: Mapping[str, Any]) -> Pod:
 
 
 def _scaled_at(item: Mapping[str, Any]) -> float:
-    """When the number was written: a watch that was cut off tells of it late. Whole seconds, rounded up."""
+    """When replicas was written, rounded up to a second: after a cut-off the event arrives late."""
     managers = item["metadata"].get("managedFields", [])
     return max((_time(own["time"]) for own in managers if own["manager"] == SCALE_MANAGER), default=math.inf) + 1
 

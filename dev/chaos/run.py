@@ -1,4 +1,4 @@
-"""The run itself: load and faults together, then quiet, then the account."""
+"""The run: jobs and faults together, then a wait for the last job and worker, then the account."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from dev.stage.watch import Watch
 
 FIGURES = ROOT / "build" / "chaos.json"
 INSERTED_WITHIN_SECONDS = 60.0
-EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after 120 and 30 s at the worst
-ZERO_WITHIN_SECONDS = 150.0  # a long job's drain, and the stabilization before it
+EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after at most 120 + 30 s
+ZERO_WITHIN_SECONDS = 150.0  # the stabilization, and the drain of a long job
 OVERDUE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 
 
 def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
-    """Whether nothing was violated."""
+    """True if no rule was violated."""
     cluster = require_local(choose_cluster())
     stage = set_stage()
     try:
@@ -65,22 +65,22 @@ def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -
         producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
         producer.start()
         course = _strike(Faults(node, server, fleet, api), reader, settings)
-        ending = _come_to_rest(producer, reader, fleet)
+        ending = _wait_until_idle(producer, reader, fleet)
     return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending)
 
 
 def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:
     plan = make_plan(settings.seed, settings.seconds)
     striker = Striker(faults, lambda: reader.overdue(OVERDUE_SECONDS) == 0, until=time.time() + settings.seconds)
-    with step(f"Striking {len(plan)} times under load", usual=f"{settings.seconds} s"):
+    with step(f"Running {len(plan)} faults under load", usual=f"{settings.seconds} s"):
         striker.run(plan)
     return striker.course
 
 
-def _come_to_rest(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
-    with step("Waiting for every job's end and the last worker's", usual="60 to 120 s"):
+def _wait_until_idle(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
+    with step("Waiting for the end of every job and of the last worker", usual="60 to 120 s"):
         producer.join(INSERTED_WITHIN_SECONDS)
-        # What is not true at these deadlines is in the account.
+        # After these deadlines the account shows what is left.
         first_true(lambda: reader.unfinished() == 0, within_seconds=EMPTY_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
         first_true(lambda: fleet.living_workers() == 0, within_seconds=ZERO_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
     not_inserted = len(producer.arrivals) - len(producer.inserted)

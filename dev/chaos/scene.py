@@ -1,4 +1,4 @@
-"""What the run plays on: two controllers, an image with the jobs, a namespace with pools, an empty table."""
+"""What the run needs: two controllers, an image with the jobs, a namespace with pools, an empty table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMAGE_IN_POOLS = "jobtide-chaos"
 
 @contextlib.contextmanager
 def two_controllers(stage: Stage) -> Iterator[None]:
-    """One to act, one to take over; afterwards as many as before."""
+    """One leads, one can take over; afterwards one, as before."""
     _scale(stage, 2)
     try:
         yield
@@ -35,7 +35,7 @@ def two_controllers(stage: Stage) -> Iterator[None]:
 
 
 def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[UUID, ...]:
-    """The tenants of this run; what an earlier one left is gone."""
+    """Makes the pools and returns the tenants of this run; removes what an earlier run left."""
     image = ensure_application_image(cluster, "jobtide-chaos", HERE / "app", stage.images.worker)
     stage.make_namespace(NAMESPACE)
     with step("Emptying the pools and the table", usual="5 s"):

@@ -1,4 +1,4 @@
-"""How long, and which of all the possible courses."""
+"""Settings of the run: its duration and its seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Settings:
 def read_settings(
     environ: Mapping[str, str] = os.environ, *, new_seed: Callable[[int], int] = secrets.randbelow
 ) -> Settings:
-    """From SECONDS and SEED; a seed that nobody gave is a new one."""
+    """From SECONDS and SEED; without SEED, a new seed."""
     seed = environ.get("SEED") or str(new_seed(LARGEST_SEED))
     return Settings(
         # bash has a variable SECONDS of its own, but never exports it.

@@ -1,4 +1,4 @@
-"""Ten workers whose backlog ends: who is told to stop in mid-job, and what is left over."""
+"""Ten workers whose backlog ends: which are stopped in mid-job, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPETITIONS = 3
 WORKERS = 10
 JOBS = 20
 JOB_SECONDS = (30.0, 90.0)
-SHORTER = 0.2  # of these lengths, unless all is asked for
+SHORTER = 0.2  # factor of these lengths without --full
 HELD_AFTER_SECONDS = 40.0
 SEED = 20
 
@@ -27,15 +27,15 @@ SEED = 20
 class Drain:
     """One run, counted."""
 
-    workers: int  # that claimed anything
-    stopped: int  # pods told to stop, up to that moment
+    workers: int  # pods that claimed a job
+    stopped: int  # pods that were stopped until then
     stopped_in_mid_job: int
-    processing: int  # rows, after the last end
-    replicas: int  # asked for, so long after the last end
+    processing: int  # rows, HELD_AFTER_SECONDS after the last end
+    replicas: int  # HELD_AFTER_SECONDS after the last end
 
 
 def measure(site: Site, *, full: bool) -> list[Figure]:
-    """All repetitions at once: the pods only wait, and each pool has its own."""
+    """All repetitions at once: each pool has its own pods, which only wait."""
     scale = 1.0 if full else SHORTER
     dice = random.Random(SEED)
     lengths = [scale * dice.uniform(*JOB_SECONDS) for _ in range(JOBS)]
@@ -70,12 +70,12 @@ def figures(runs: Sequence[Drain], lengths: Sequence[float]) -> list[Figure]:
                "KEDA: 3 to 4 of 20 a run where the worker dies on SIGTERM"),
         Figure("replicas held after the last job", sum(run.replicas for run in runs), "replicas", 0, "lower",
                f"{how}: {HELD_AFTER_SECONDS:.0f} s after it; one stays warm for 30 s; "
-               "KEDA: 3 to 4 a run for ever, one for each row left"),
+               "KEDA: 3 to 4 a run without end, one for each row left"),
     ]  # fmt: skip
 
 
 def stopped_at(events: Sequence[Event], workers: Workers) -> Mapping[str, float]:
-    """When each pod that was told to stop heard of it, by UID."""
+    """UID of each pod that was stopped -> time of the first event that shows it."""
     moments: dict[str, float] = {}
     for event in events:
         metadata = event.object["metadata"]
@@ -85,7 +85,7 @@ def stopped_at(events: Sequence[Event], workers: Workers) -> Mapping[str, float]
 
 
 def in_mid_job(stopped: Mapping[str, float], claims: Sequence[Claim]) -> set[str]:
-    """Pods that had a job when they were told to stop."""
+    """UIDs of pods that ran a job when they were stopped."""
     return {
         claim.pod_uid
         for claim in claims

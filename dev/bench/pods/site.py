@@ -1,4 +1,4 @@
-"""Where the pods run: the demo's stage, a namespace, a tenant, and eyes on both the cluster and the table."""
+"""Where the pods run: the stage, a namespace, a tenant, and views of the cluster and of the table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMESPACE = "bench-pods"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One job taken by one pod; times are time.time() here."""
+    """One job claimed by one pod. Times are by this machine's clock."""
 
     inserted_at: float
     claimed_at: float
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """A Deployment of workers for one type of jobs, and what there is to delete when it is done with."""
+    """A Deployment of workers for one type of jobs, and the object to delete at the end."""
 
     type: str
     deployment: str
@@ -68,7 +68,7 @@ class Site:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def pool(self, **spec: Any) -> Workers:
-        """A fresh pool that says it is ready, with no worker."""
+        """A new pool that is Ready, with no worker."""
         type_, manifest = self._manifest("pool", spec)
         workers = Workers(type_, worker_deployment(manifest), f"jobworkerpool/{manifest['metadata']['name']}")
         self._apply(manifest)
@@ -89,7 +89,7 @@ class Site:
         self.kubectl("scale", workers.owner, "--namespace", NAMESPACE, "--replicas", str(replicas))
 
     def insert(self, workers: Workers, seconds: Sequence[float]) -> float:
-        """One job of each length, in one transaction; the moment at which it was committed."""
+        """Inserts one job of each length in one transaction; returns the time of the commit."""
         self._execute("add", workers, seconds=list(seconds))
         return time.time()
 
@@ -107,13 +107,13 @@ class Site:
         return int(self._execute("count", workers, status=status)[0][0])
 
     def forget(self, workers: Workers) -> None:
-        """All jobs but those that run."""
+        """Deletes all jobs but those that run."""
         self._execute("forget", workers)
 
     def replicas(self, workers: Workers) -> int:
-        """As last heard of."""
-        heard = [seen for seen in self.deployments.events if seen.name == workers.deployment]
-        return int(heard[-1].object["spec"]["replicas"])
+        """As in the last event of its Deployment."""
+        events = [event for event in self.deployments.events if event.name == workers.deployment]
+        return int(events[-1].object["spec"]["replicas"])
 
     def is_idle(self, workers: Workers) -> bool:
         """No job, no worker."""
@@ -121,7 +121,7 @@ class Site:
         return not busy and self.replicas(workers) == 0 and self._is_gone(workers)
 
     def end(self, *done_with: Workers) -> None:
-        """Their pods drain and go, what nobody has begun is taken back; returns when nothing is left."""
+        """Deletes them and their pending jobs; returns when their pods have drained and ended."""
         for workers in done_with:
             self.forget(workers)
             self.kubectl("delete", workers.owner, "--namespace", NAMESPACE, "--wait=false")
@@ -129,7 +129,7 @@ class Site:
             wait_until(f"the end of the pods of {workers.owner}", partial(self._is_gone, workers), reason=where_to_look)
 
     def _is_gone(self, workers: Workers) -> bool:
-        """Whether each of its pods was last heard of as deleted."""
+        """True if the last event of each of its pods is DELETED."""
         last = {event.name: event.type for event in self.pods.events if workers.is_pod(event)}
         return all(type_ == "DELETED" for type_ in last.values())
 
@@ -158,7 +158,7 @@ def where_to_look() -> str:
 
 @contextmanager
 def open_site() -> Iterator[Site]:
-    """From any state of the machine to an empty namespace under a running controller; nothing stays behind."""
+    """An empty namespace under a running controller, from any state of the machine; removed at the end."""
     stage = set_stage()
     image = ensure_application_image(choose_cluster(), "jobtide-bench-pods", APP, stage.images.worker)
     table = JobTable(stage.postgres)

@@ -1,4 +1,4 @@
-"""A real API server, and pools on it as a user would make them."""
+"""A real API server, and pools on it as a user makes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMESPACES = 20
 
 
 def pool_name(number: int) -> str:
-    """All names have the same length: see copies.py."""
+    """All names have one length: see copies.py."""
     return f"pool-{number:05d}"
 
 
@@ -32,12 +32,12 @@ def namespace_of(number: int) -> str:
 
 
 def job_type(number: int) -> str:
-    """Every pool has a type of its own: the reading asks for as many as there are pools."""
+    """Every pool has its own type, so a reading asks for 10,000 types."""
     return f"jobs.{number:05d}"
 
 
 def manifest(number: int) -> dict[str, Any]:
-    """A pool with what most pools set."""
+    """A pool with the fields that most pools set."""
     container = {
         "name": "worker",
         "image": "acme/jobs:1",
@@ -75,20 +75,20 @@ class Cluster:
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(made))
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        """An empty object where there is none."""
+        """The object; {} if it does not exist."""
         text = self.kubectl("get", kind, name, f"--namespace={namespace}", "-o", "json", "--ignore-not-found")
         found: dict[str, Any] = json.loads(text or "{}")
         return found
 
     def await_fleet(self, number: int) -> None:
-        """Until this pool's status speaks of its Deployment."""
+        """Waits until this pool's status shows its Deployment."""
         wait_until(
             f"the status of {pool_name(number)}",
             lambda: "replicas" in self.get("jobworkerpool", namespace_of(number), pool_name(number)).get("status", {}),
         )
 
     def await_pools(self, count: int) -> None:
-        """Until the API server lists so many: it follows etcd a moment later."""
+        """Waits until the API server lists so many: it follows etcd a moment later."""
         command = ("get", "jobworkerpools", "--all-namespaces", "--no-headers", "-o", "name")
         wait_until(f"{count:,} pools in the list", lambda: self.kubectl(*command).count("\n") == count)
 

@@ -1,4 +1,4 @@
-"""The controller as the process that it is, and what it costs by the kernel's account."""
+"""The controller as a process, and its memory and CPU time by the kernel's count."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_all_have_claimed_when_the_last_pod_makes_its_first_claim():
     assert (burst.all_claimed_at(claims, 2), burst.all_claimed_at(claims, 3)) == (5, 9)
 
 
-def test_a_wake_is_judged_by_its_slowest_but_one_of_twenty():
+def test_a_wake_is_judged_by_the_second_slowest_of_twenty():
     wakes = [Wake(0.0, 0.1 + number / 100, 0.2 + number / 100, 1.2) for number in range(20)]
 
     decision, noticed, *_ = wake.figures(wakes, wakes)
@@ -96,7 +96,7 @@ def test_one_worker_stopped_in_mid_job_in_one_run_misses_the_goal():
     assert [(figure.value, figure.met) for figure in figures] == [(1, False), (0, True), (2, False)]
 
 
-def test_the_plain_deployment_has_the_pools_own_pods_and_no_mark_of_jobtide():
+def test_the_plain_deployment_has_the_pods_of_the_pool_and_no_label_of_jobtide():
     pool = manifests.pool("bench", "twin", "worker:1", "bench.00", maxReplicas=20)
     plain = manifests.plain_deployment(pool)
 

@@ -1,4 +1,4 @@
-"""What is read out of the objects that a watch shows."""
+"""What the fleet records of the events of watches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def a_lease(holder: str, renewed: str, acquired: str = "2026-11-25T12:00:00.0000
     return {"spec": {"holderIdentity": holder, "renewTime": renewed, "acquireTime": acquired}}
 
 
-def test_workers_and_controllers_are_told_apart_and_the_gone_are_gone() -> None:
+def test_workers_and_controllers_are_distinguished_and_deleted_pods_are_left_out() -> None:
     fleet = Fleet()
     for pod in (a_pod("1"), a_pod("2"), a_pod("3", pool=None)):
         fleet.see_pod(Event(NOON, "ADDED", pod))
@@ -33,7 +33,7 @@ def test_workers_and_controllers_are_told_apart_and_the_gone_are_gone() -> None:
     assert (fleet.living_workers(), fleet.most_workers) == (1, 2)
 
 
-def test_a_pod_was_asked_to_stop_its_grace_before_it_is_deleted_whatever_is_asked_later() -> None:
+def test_a_pod_was_asked_to_stop_its_grace_period_before_its_first_deletion_time() -> None:
     fleet = Fleet()
     asked = a_pod("1", deletionTimestamp="2026-11-25T12:01:40Z", deletionGracePeriodSeconds=40)
     at_last = a_pod("1", deletionTimestamp="2026-11-25T12:01:30Z", deletionGracePeriodSeconds=0)
@@ -44,7 +44,7 @@ def test_a_pod_was_asked_to_stop_its_grace_before_it_is_deleted_whatever_is_aske
     assert fleet.workers() == []
 
 
-def test_a_resize_is_a_change_and_not_the_first_sight() -> None:
+def test_the_first_event_of_a_deployment_is_no_resize() -> None:
     fleet = Fleet()
     for at, replicas in enumerate((0, 3, 3, 0)):
         labels = {"jobtide.dev/pool": "short"}
@@ -79,7 +79,7 @@ def test_holders_of_the_lease_follow_each_other_by_their_last_renewal() -> None:
     ]
 
 
-def test_the_leader_is_the_holder_only_while_its_pod_is_there() -> None:
+def test_the_leader_is_the_holder_only_while_its_pod_exists() -> None:
     fleet = Fleet()
     fleet.see_pod(Event(NOON, "ADDED", a_pod("1", pool=None)))
     fleet.see_lease(Event(NOON, "ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z")))

@@ -12,7 +12,7 @@ from dev.stage.images import ROOT, content_digest, ensure_image
 
 @dataclass(slots=True)
 class ScriptedEngine:
-    """Remembers what it built, and what was in the context then."""
+    """Records what it built, and the files in the context."""
 
     name: str = "scripted"
     built: list[Recipe] = field(default_factory=list)

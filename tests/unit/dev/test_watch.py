@@ -127,12 +127,12 @@ def log_of(tmp_path: Path) -> Any:
     return make
 
 
-def says(*events: dict[str, Any]) -> str:
+def prints(*events: dict[str, Any]) -> str:
     return "; ".join(f"echo {shlex.quote(json.dumps(each))}" for each in events)
 
 
 def test_kubectl_shows_the_events_with_the_time_of_their_arrival(log_of: Any) -> None:
-    with log_of(f"{says(event('ADDED', 'two', 11))}; exec sleep 600") as log:
+    with log_of(f"{prints(event('ADDED', 'two', 11))}; exec sleep 600") as log:
         found = log.first("the second pod", lambda event: event.name == "two", within_seconds=10)
 
         assert [seen.name for seen in log.events] == ["one", "two"]
@@ -140,7 +140,7 @@ def test_kubectl_shows_the_events_with_the_time_of_their_arrival(log_of: Any) ->
 
 
 def test_a_kubectl_that_ends_is_started_again_at_the_last_version(log_of: Any, tmp_path: Path) -> None:
-    with log_of(f"{says(event('MODIFIED', 'one', 11))}; echo cut off >&2; exit 1"):
+    with log_of(f"{prints(event('MODIFIED', 'one', 11))}; echo cut off >&2; exit 1"):
         asked = wait_until(
             "a second watch", lambda: [line for line in lines(tmp_path) if "Version=11" in line], within_seconds=10
         )
@@ -155,7 +155,7 @@ def test_a_kubectl_that_finds_the_version_too_old_lists_again(log_of: Any, tmp_p
         wait_until("a second list", lambda: lists(tmp_path) > 1, within_seconds=10)
 
 
-def test_an_event_that_does_not_come_is_named_with_what_came_and_why_no_more_does(log_of: Any) -> None:
+def test_an_event_that_does_not_come_is_named_with_what_came_and_why_no_more_comes(log_of: Any) -> None:
     with log_of("echo 'connection refused' >&2; exit 1") as log, pytest.raises(DevError) as missed:
         log.first("the second pod", lambda event: event.name == "two", within_seconds=1)
 
