@@ -46,7 +46,7 @@ class Bench:
         return self.deployment()
 
     async def converge(self, replicas: int) -> list[str]:
-        """What was written for it."""
+        """The kinds of writes that it took."""
         before = len(self.events)
         await self.applier.converge(self.entry.uid, replicas, lambda: self.inventory.fleet(self.entry, self.reading))
         return [event.what for event in self.events[before:] if isinstance(event, Wrote)]

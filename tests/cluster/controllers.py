@@ -1,4 +1,4 @@
-"""The controller as a process, and what a test asks about it."""
+"""The controller as a process, and what a test reads of its work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dev.machine.wait import wait_until
 
 @dataclass
 class Controller:
-    """One process; `words` is its log so far."""
+    """One process; `words` is its log up to now."""
 
     name: str
     env: dict[str, str]

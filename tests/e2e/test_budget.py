@@ -1,4 +1,4 @@
-"""A budget of connections, as the server itself counts them."""
+"""A connection budget, with the connections that the server counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dev.stage.postgres import WORKER
 from dev.stage.stage import Stage
 from tests.e2e.work import Work, wait_for
 
-CONNECTIONS = 8  # of two a worker: four workers
+CONNECTIONS = 8  # two for each worker: four workers
 LONGER_THAN_THE_TEST = 100
 
 
@@ -23,7 +23,7 @@ def budget(stage: Stage) -> Iterator[None]:
     stage.install()
 
 
-def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -> None:
+def test_pools_share_a_budget_and_one_gets_what_the_other_releases(work: Work) -> None:
     for name in ("budget-a", "budget-b"):
         work.apply_pool(name, [f"{name}.hold"], jobsPerWorker=1, maxReplicas=10)
         work.kubectl("wait", "--for=condition=Ready", f"jobworkerpool/{name}", "--timeout=30s")
@@ -46,7 +46,7 @@ def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -
         return ready(work) == (0, 4)
 
     wait_for("the second pool having all four", is_taken_over)
-    # At least one each: a worker connects for its ends when there is one.
+    # At least one for each worker: it opens the second one when a job ends.
     assert CONNECTIONS / 2 <= max(seen) <= CONNECTIONS
 
 

@@ -1,4 +1,4 @@
-"""Two controllers while jobs run and wait: whatever becomes of the one that acts, the other goes on where it was."""
+"""Two controllers while jobs run and wait: when the leader fails in any way, the other one continues its work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.e2e.work import Work, wait_for
 API_SERVER_PORTS = (443, 6443)
 TAKEOVER_SECONDS = 10
 HAND_OVER_SECONDS = 2
-RUNS_SECONDS = 15  # longer than any takeover: these jobs see one from beginning to end
+RUNS_SECONDS = 15  # longer than any takeover
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +44,7 @@ def deployment(work: Work) -> Iterator[EventLog]:
         yield deployment
 
 
-def test_a_leader_that_is_killed_as_often_as_it_starts_is_followed_by_the_other(
+def test_a_leader_that_is_killed_at_each_start_is_replaced_by_the_other(
     work: Work, lease: EventLog, deployment: EventLog
 ) -> None:
     jobs = begin(work, deployment, "killed")
@@ -87,14 +87,14 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_the_other_starts(
         scaled_at = wait_scaled(deployment, 4)
 
     assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
-    assert cut_at < wait_for("it saying that it stopped", lambda: stopped_at(work, leader)) < taken_at
+    assert cut_at < wait_for("its log of the end of its leadership", lambda: stopped_at(work, leader)) < taken_at
     assert taken_at - cut_at < TAKEOVER_SECONDS
     assert scaled_at - cut_at < TAKEOVER_SECONDS
     assert leader_of(work, lease)[0] != leader
 
 
 def begin(work: Work, deployment: EventLog, pool: str) -> list[UUID]:
-    """Two workers, each with a job. From here on the number of workers can only be that of the jobs."""
+    """Two workers, each with a job. From then on there is one worker for each job."""
     type_ = f"{pool}.hold"
     work.apply_pool(pool, [type_], jobsPerWorker=1, maxReplicas=8, scaleDown={"stabilizationSeconds": 120})
     jobs = work.insert(type_, {"seconds": RUNS_SECONDS}, count=2)
@@ -112,13 +112,12 @@ def assert_nothing_lost_nor_scaled_twice(work: Work, jobs: list[UUID], deploymen
 
 
 def wait_scaled(deployment: EventLog, replicas: int) -> float:
-    """When it was."""
-
+    """The time of the event that shows so many replicas."""
     return deployment.first(f"{replicas} replicas", lambda event: event.object["spec"]["replicas"] == replicas).at
 
 
 def leader_of(work: Work, lease: EventLog) -> tuple[str, str]:
-    """The name and the UID of its pod."""
+    """The name and the UID of the leader's pod."""
     name = lease.wait("a leader", lambda events: holder(events[-1]) if events else None)
     place = ("--namespace", SYSTEM_NAMESPACE)
     return name, work.stage.kubectl("get", "pod", name, *place, "--output", "jsonpath={.metadata.uid}")
@@ -129,7 +128,7 @@ def controllers_of(pod_uid: str) -> list[Process]:
 
 
 def wait_taken(lease: EventLog, before: str) -> float:
-    """When another controller took the lease, by that one's own clock."""
+    """When another controller took the lease, by the clock of that controller."""
 
     def taken(events: list[Event]) -> float | None:
         latest = events[-1].object["spec"]

@@ -1,4 +1,4 @@
-"""What the chart says after an installation, run word for word."""
+"""The notes of the chart, run as a script."""
 
 from __future__ import annotations
 

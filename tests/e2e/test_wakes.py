@@ -1,4 +1,4 @@
-"""Jobs that fall due later find a worker that was started in time, at a pool that was at zero."""
+"""A pool at zero starts a worker in time for jobs that are due later."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.e2e.work import Work, wait_for
 
 APP = ROOT / "tests" / "e2e" / "app"
 DUE_IN_SECONDS = 20
-EARLY_SECONDS = 15  # how long a pool's pods take is not known before the first: the controller reckons with ten
-LATE_SECONDS = 2.5  # an idle worker looks once a second
+EARLY_SECONDS = 15  # before the first pod of a pool, the controller assumes that a start takes 10 s
+LATE_SECONDS = 2.5  # an idle worker polls once a second
 SCHEDULE = """
 INSERT INTO job_queue (tenant_id, type, payload, next_retry_at)
 VALUES (%s, %s, '{"seconds": 0}', now() + make_interval(secs => %s)) RETURNING id
@@ -51,14 +51,14 @@ def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) 
 
 
 def add_cron_slots(work: Work) -> None:
-    """As a person does before any worker ever ran."""
+    """As a user does before the first worker runs."""
     environ = {"CRON_TENANT": str(work.tenant), "JOBTIDE_DATABASE_URL": work.stage.postgres.url("main")}
     command = [sys.executable, "-m", "jobtide", "cron", "handlers:tide"]
     subprocess.run(command, env={**os.environ, **environ}, cwd=APP, check=True)
 
 
 def waiting(work: Work, type_: str) -> list[tuple[UUID, float]]:
-    """Each job that waits, and when it falls due."""
+    """Each pending job, and when it is due."""
     with work.stage.postgres.connect("main") as conn:
         return conn.execute(DUE, [work.tenant, type_]).fetchall()
 

@@ -1,4 +1,4 @@
-"""What a test of the whole does: makes pools, inserts jobs, breaks something, and waits for what must follow."""
+"""What an end-to-end test does: makes pools, inserts jobs, and waits for what must follow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Work:
     def apply_pool(
         self, name: str, types: Sequence[str], *, container: Mapping[str, Any] | None = None, **spec: Any
     ) -> None:
-        """A pool of one worker for one job at a time, unless `spec` and `container` say otherwise."""
+        """A pool of one worker for one job at a time; `spec` and `container` replace fields."""
         resources = {"requests": {"cpu": "10m"}}
         container = {"name": "worker", "image": self.image, "resources": resources, **(container or {})}
         pool = {
@@ -77,7 +77,7 @@ class Work:
         return self.table.rows([self.tenant])[job]
 
     def history(self, jobs: Iterable[UUID]) -> dict[UUID, list[Change]]:
-        """Every change of their status, in order."""
+        """Every change of the status of these jobs, in order."""
         changes: defaultdict[UUID, list[Change]] = defaultdict(list)
         with self.table.postgres.connect(self.table.database) as conn:
             for job, *change in conn.execute(HISTORY, [list(jobs)]):
@@ -95,7 +95,7 @@ class Work:
         return EventLog(KubectlSource(self.stage.kubectl), f"{group}/namespaces/{self.namespace}/{resource}")
 
     def wait_completed(self, *jobs: UUID, within_seconds: float = 60) -> list[Row]:
-        """Their rows. Each ended once, or the test fails here."""
+        """The rows of these jobs; the test fails if one did not end exactly once."""
 
         def ended() -> list[Row] | None:
             rows = self.table.rows([self.tenant])
@@ -127,7 +127,7 @@ class Work:
             seen = self.pool(pool).conditions.get(condition)
             return seen if seen is not None and (seen.status, seen.reason) == (status, reason) else None
 
-        return wait_for(f"{pool} saying {condition}={status} for {reason}", found, within_seconds=within_seconds)
+        return wait_for(f"{condition}={status} of {pool} with reason {reason}", found, within_seconds=within_seconds)
 
     def kubectl(self, *arguments: str) -> str:
         return self.stage.kubectl("--namespace", self.namespace, *arguments)

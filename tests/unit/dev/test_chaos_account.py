@@ -212,9 +212,7 @@ def test_a_busy_pod_is_never_asked_to_stop(asked_at: float, strikes: tuple[Strik
         pytest.param(True, 11, [], id="released"),
     ],
 )
-def test_the_lease_is_taken_only_after_its_holder_has_stopped(
-    released: bool, taken_at: float, broken: list[str]
-) -> None:
+def test_the_lease_is_taken_only_after_its_holder_stopped(released: bool, taken_at: float, broken: list[str]) -> None:
     holdings = [Holding("a", 0, 10, released=released), Holding("b", taken_at, 30)]
 
     assert rules(fleet=Fleet(holdings=holdings)) == broken
