@@ -120,15 +120,15 @@ class ControlPlane:
     def _await(self, name: str, url: str) -> None:
         def ready() -> bool:
             if self._running[name].poll() is not None:
-                raise DevError(f"{name} ended instead of starting: {self._last_words(name)}")
+                raise DevError(f"{name} ended instead of starting: {self._end_of_log(name)}")
             return answers(url, token=self.token, authority=self.authority)
 
-        wait_until(f"{name} answering at {url}", ready, reason=lambda: self._last_words(name))
+        wait_until(f"{name} answering at {url}", ready, reason=lambda: self._end_of_log(name))
 
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _end_of_log(self, name: str) -> str:
         return last_lines(self._log(name).read_text(errors="replace"))
 
 

@@ -24,7 +24,7 @@ class Malformed:
 
     type: str
     payload: Any
-    says: str
+    error: str
 
 
 MALFORMED = (
@@ -52,7 +52,7 @@ def make_jobs(jobs: int, tenants: Sequence[UUID], files: Mapping[str, int], dice
     """
     names = sorted(files)
     archives = [_some_files(files, dice) for _ in range(DIFFERENT_ARCHIVES)]
-    payloads: list[tuple[str, Any, str | None]] = [(bad.type, bad.payload, bad.says) for bad in MALFORMED]
+    payloads: list[tuple[str, Any, str | None]] = [(bad.type, bad.payload, bad.error) for bad in MALFORMED]
     heavy = max(DIFFERENT_ARCHIVES, round(jobs * ARCHIVE_SHARE))
     payloads += [(ARCHIVE, {"files": archives[number % DIFFERENT_ARCHIVES]}, None) for number in range(heavy)]
     short = jobs - len(payloads)
@@ -60,8 +60,8 @@ def make_jobs(jobs: int, tenants: Sequence[UUID], files: Mapping[str, int], dice
     dice.shuffle(payloads)
     senders = _senders(jobs, tenants)
     return [
-        DemoJob(UUID(int=dice.getrandbits(128), version=4), sender, type_, payload, says)
-        for sender, (type_, payload, says) in zip(senders, payloads, strict=True)
+        DemoJob(UUID(int=dice.getrandbits(128), version=4), sender, type_, payload, error)
+        for sender, (type_, payload, error) in zip(senders, payloads, strict=True)
     ]
 
 

@@ -52,8 +52,8 @@ def run(
     except FileNotFoundError:
         raise CommandError(f"`{command[0]}` is not installed, and `{shlex.join(command)}` needs it") from None
     if completed.returncode != 0:
-        words = last_lines(completed.stderr or completed.stdout)
-        raise CommandError(f"`{shlex.join(command)}` ended with exit code {completed.returncode}: {words}")
+        reason = last_lines(completed.stderr or completed.stdout)
+        raise CommandError(f"`{shlex.join(command)}` ended with exit code {completed.returncode}: {reason}")
     return completed.stdout
 
 

@@ -15,7 +15,7 @@ from dev.machine.progress import step
 from dev.machine.shell import CommandError, Runner, run, succeeds
 
 DISK_NEEDED_BYTES = 6 * 1024**3
-NETWORK_TROUBLE = re.compile(
+NETWORK_ERROR = re.compile(
     r"dial tcp|no such host|connection refused|timed? ?out|tls handshake|server misbehaving|proxyconnect|"
     r"name or service not known|temporary failure|could not resolve|failed to fetch|max retries|newconnectionerror|"
     r"dns error|error sending request|client error \(connect\)|couldn't download",
@@ -41,9 +41,9 @@ def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None
         )
 
 
-def network_trouble(words: str) -> bool:
+def is_network_error(output: str) -> bool:
     """True if the output of a program says that it could not reach a server."""
-    return NETWORK_TROUBLE.search(words) is not None
+    return NETWORK_ERROR.search(output) is not None
 
 
 def require_root(user_id: Callable[[], int] = os.geteuid) -> None:

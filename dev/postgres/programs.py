@@ -112,11 +112,11 @@ def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
             **_credentials(),  # type: ignore[call-overload]
         )
         output.seek(0)
-        words = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace")
     if result.returncode != 0:
         tail = log.read_text(errors="replace")[-2000:] if log is not None and log.exists() else ""
         line = shlex.join(str(part) for part in command)
-        raise ServerError(f"{line} exited with {result.returncode}: {words}{tail}".strip())
+        raise ServerError(f"{line} exited with {result.returncode}: {text}{tail}".strip())
 
 
 def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -51,8 +51,8 @@ class Kubectl:
         command = [str(argument) for argument in self.command(*arguments)]
         completed = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
         if completed.returncode != 0:
-            words = last_lines(completed.stderr.decode(errors="replace"))
-            raise CommandError(f"`kubectl {' '.join(command[3:6])} ...` ended with {completed.returncode}: {words}")
+            reason = last_lines(completed.stderr.decode(errors="replace"))
+            raise CommandError(f"`kubectl {' '.join(command[3:6])} ...` ended with {completed.returncode}: {reason}")
         return completed.stdout
 
 

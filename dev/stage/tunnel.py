@@ -56,22 +56,24 @@ class Tunnel:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert self._process.stdout is not None
-        said: list[str] = []
-        found = _first_match(self._process.stdout, said)
+        lines: list[str] = []
+        found = _first_match(self._process.stdout, lines)
         if found is None:
             self.close()
-            raise CommandError(f"no tunnel to {self.target} in namespace {self.namespace}: {last_lines(''.join(said))}")
+            raise CommandError(
+                f"no tunnel to {self.target} in namespace {self.namespace}: {last_lines(''.join(lines))}"
+            )
         self._port = int(found)
 
 
-def _first_match(output: IO[str], said: list[str]) -> str | None:
+def _first_match(output: IO[str], lines: list[str]) -> str | None:
     """The port that kubectl prints. The rest of its output is read too, or it would block at a full pipe."""
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def read() -> None:
         with output:
             for line in output:
-                said.append(line)
+                lines.append(line)
                 if match := _FORWARDING.search(line):
                     answers.put(match[1])
         answers.put(None)

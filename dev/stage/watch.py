@@ -89,13 +89,13 @@ class KubectlSource:
             try:
                 for line in process.stdout:
                     yield json.loads(line)
-                words = process.stderr.read()
+                errors = process.stderr.read()
             finally:
                 process.terminate()
-        if "(Expired)" in words or "(Gone)" in words:  # kubectl's words for the reason of a 410
-            raise urllib.error.HTTPError(path, HTTPStatus.GONE, words, Message(), None)
-        if words or process.returncode:
-            raise ConnectionError(f"kubectl ended: {last_lines(words)}")
+        if "(Expired)" in errors or "(Gone)" in errors:  # kubectl's words for the reason of a 410
+            raise urllib.error.HTTPError(path, HTTPStatus.GONE, errors, Message(), None)
+        if errors or process.returncode:
+            raise ConnectionError(f"kubectl ended: {last_lines(errors)}")
 
     def close(self) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from dev.machine.cache import scratch_directory
 from dev.machine.errors import DevError
 from dev.machine.progress import Step, step
 from dev.machine.shell import last_lines
-from dev.machine.system import network_trouble, require_program
+from dev.machine.system import is_network_error, require_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ def _run_go(arguments: list[str], request: Build, current: Step) -> str:
             stdout=answer,
             stderr=subprocess.PIPE,
         ) as process:
-            words = []
+            lines = []
             for line in process.stderr or ():
-                words.append(line)
+                lines.append(line)
                 current.advance()
         if process.returncode != 0:
-            raise DevError(_failure(request, words))
+            raise DevError(_failure(request, lines))
         answer.seek(0)
         return answer.read()
 
 
-def _failure(request: Build, words: list[str]) -> str:
-    said = last_lines("".join(words))
-    if network_trouble(said):
+def _failure(request: Build, lines: list[str]) -> str:
+    output = last_lines("".join(lines))
+    if is_network_error(output):
         proxy = os.environ.get("GOPROXY", "the Go module proxy")
-        return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {said}"
-    return f"{request.title} failed in {request.module_directory}: {said}"
+        return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {output}"
+    return f"{request.title} failed in {request.module_directory}: {output}"

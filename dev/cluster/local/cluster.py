@@ -139,7 +139,7 @@ class LocalCluster:
         wait_until(
             f"node {NODE_NAME} being ready",
             lambda: self._node_ready(tools["kubectl"]),
-            reason=lambda: self._last_words("kubelet"),
+            reason=lambda: self._end_of_log("kubelet"),
         )
 
     def _ensure_running(self, component: Component) -> None:
@@ -150,10 +150,10 @@ class LocalCluster:
 
         def healthy() -> bool:
             if not self.daemons.running(component.name):
-                raise DevError(f"{component.name} ended instead of starting: {self._last_words(component.name)}")
+                raise DevError(f"{component.name} ended instead of starting: {self._end_of_log(component.name)}")
             return component.healthy()
 
-        wait_until(f"{component.name} being healthy", healthy, reason=lambda: self._last_words(component.name))
+        wait_until(f"{component.name} being healthy", healthy, reason=lambda: self._end_of_log(component.name))
 
     def _load_pause_image(self) -> None:
         if self.has_image(PAUSE_IMAGE):
@@ -178,7 +178,7 @@ class LocalCluster:
         query: list[Argument] = [kubectl, "--kubeconfig", self.kubeconfig, "get", "node", NODE_NAME, "-o", ready]
         return succeeds(run, query) and run(query).strip() == "True"
 
-    def _last_words(self, name: str) -> str:
+    def _end_of_log(self, name: str) -> str:
         log = self.daemons.log(name)
-        words = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
-        return f"{words} (whole log: {log})"
+        end = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+        return f"{end} (whole log: {log})"

@@ -64,12 +64,12 @@ def test_a_changed_file_changes_the_answer(handlers: ModuleType) -> None:
         assert run(handlers, type_, payload) != Answers(corpus).of(DemoJob(SOME_ID, SOME_ID, type_, payload))
 
 
-@pytest.mark.parametrize("bad", MALFORMED, ids=lambda bad: bad.says)
+@pytest.mark.parametrize("bad", MALFORMED, ids=lambda bad: bad.error)
 def test_a_malformed_payload_fails_at_once_with_the_reason(handlers: ModuleType, bad: Any) -> None:
     with pytest.raises(Fail) as failed:
         run(handlers, bad.type, bad.payload)
 
-    assert bad.says in str(failed.value)
+    assert bad.error in str(failed.value)
 
 
 def test_a_link_that_leads_out_of_the_library_is_refused(

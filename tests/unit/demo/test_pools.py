@@ -85,7 +85,7 @@ def test_an_outage_holds_the_fleet_or_reports_each_fault(snapshots: list[Snapsho
         outage.watch(snapshot)
 
     assert kills == [1]
-    assert outage.verdict() == [] if fault is None else any(fault in said for said in outage.verdict())
+    assert outage.verdict() == [] if fault is None else any(fault in found for found in outage.verdict())
 
 
 def test_an_outage_that_did_not_happen_is_a_fault() -> None:

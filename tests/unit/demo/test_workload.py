@@ -41,7 +41,7 @@ def test_every_kind_of_malformed_payload_is_inserted_once() -> None:
     made = make_jobs(400, [uuid4()], FILES, random.Random(1))
 
     wrong = [(job.type, job.malformed) for job in made if job.malformed is not None]
-    assert Counter(wrong) == Counter((bad.type, bad.says) for bad in MALFORMED)
+    assert Counter(wrong) == Counter((bad.type, bad.error) for bad in MALFORMED)
 
 
 def test_archives_are_long_work_and_differ() -> None:

@@ -209,7 +209,7 @@ def test_a_real_engine_builds_an_unchanged_tree_once(engine, tree, state):
     assert cluster.loaded == [reference]
 
 
-def test_a_failed_build_shows_its_last_words_and_leaves_nothing_behind(engine, tree, state, cache):
+def test_a_failed_build_shows_its_last_lines_and_leaves_nothing_behind(engine, tree, state, cache):
     cluster = LoadedCluster(engine)
     (state / "broken-build").write_text("COPY failed: no source files")
 

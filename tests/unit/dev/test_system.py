@@ -11,7 +11,7 @@ import pytest
 from dev.machine.errors import DevError
 from dev.machine.system import (
     ensure_packages,
-    network_trouble,
+    is_network_error,
     require_disk,
     require_free_port,
     require_program,
@@ -102,12 +102,12 @@ def test_an_unreachable_package_mirror_is_suggested_as_the_reason(recorder):
     ],
 )
 def test_errors_of_an_unreachable_network_are_recognised(words):
-    assert network_trouble(words)
+    assert is_network_error(words)
 
 
 @pytest.mark.parametrize("words", ["main.go:3:1: syntax error", "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"])
 def test_other_errors_are_not_blamed_on_the_network(words):
-    assert not network_trouble(words)
+    assert not is_network_error(words)
 
 
 def test_an_unreachable_module_proxy_is_named_with_a_remedy(tmp_path, monkeypatch):

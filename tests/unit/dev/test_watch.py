@@ -42,10 +42,10 @@ class Scripted:
 
     def lines(self, path: str) -> Iterator[Any]:
         self.asked.append(path.rpartition("resourceVersion=")[2])
-        for said in self.watches.pop(0):
-            if isinstance(said, Exception):
-                raise said
-            yield said
+        for line in self.watches.pop(0):
+            if isinstance(line, Exception):
+                raise line
+            yield line
 
     def close(self) -> None:
         pass
