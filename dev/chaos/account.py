@@ -71,9 +71,9 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
 
 def _left_over(ending: Ending) -> Iterator[Violation]:
     if ending.unfinished != 0:
-        left = "an unknown number of" if ending.unfinished is None else ending.unfinished
-        yield Violation("the queue empties", f"{left} jobs had not ended when the run stopped waiting")
+        left = "unknown" if ending.unfinished is None else ending.unfinished
+        yield Violation("the queue empties", f"jobs that had not ended when the run stopped waiting: {left}")
     if ending.workers:
-        yield Violation("the pools go back to zero", f"{ending.workers} workers were left")
+        yield Violation("the pools go back to zero", f"workers left: {ending.workers}")
     if ending.not_inserted:
-        yield Violation("the producer inserts all", f"{ending.not_inserted} jobs were never inserted")
+        yield Violation("the producer inserts all", f"jobs that were never inserted: {ending.not_inserted}")

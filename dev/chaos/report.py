@@ -75,7 +75,7 @@ class Account:
         return "\n\n".join("\n".join(table(lines)) for lines in (self._faults(), self._pool_lines()))
 
     def _faults(self) -> list[tuple[str, ...]]:
-        headings = ("fault", "struck", "lasted", "to the next claim")
+        headings = ("fault", "times", "longest", "until the next claim")
         kinds = sorted({strike.fault.kind for strike in self.course.strikes})
         return [headings, *(self._fault_line(kind) for kind in kinds)]
 

@@ -92,7 +92,7 @@ class KubectlSource:
                 errors = process.stderr.read()
             finally:
                 process.terminate()
-        if "(Expired)" in errors or "(Gone)" in errors:  # kubectl's words for the reason of a 410
+        if "(Expired)" in errors or "(Gone)" in errors:  # how kubectl prints the reason of a 410
             raise urllib.error.HTTPError(path, HTTPStatus.GONE, errors, Message(), None)
         if errors or process.returncode:
             raise ConnectionError(f"kubectl ended: {last_lines(errors)}")
