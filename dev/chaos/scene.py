@@ -45,9 +45,7 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
         with server.connect() as conn:
             conn.execute(load("dev.chaos.sql", "setup"))
         tenants = tuple(table.add_tenants(f"chaos {number:02}" for number in range(1, TENANTS + 1)))
-    stage.kubectl.apply(POOLS.read_text().replace(IMAGE_IN_POOLS, image), namespace=NAMESPACE)
-    ready = ("--for", "condition=Ready", "--timeout", "60s")
-    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", NAMESPACE, *ready)
+    stage.apply_pools(POOLS.read_text().replace(IMAGE_IN_POOLS, image), NAMESPACE)
     return tenants
 
 

@@ -84,9 +84,7 @@ def _empty_pools(stage: Stage, table: JobTable) -> None:
                 poll_seconds=LOOK_EVERY_SECONDS,
                 reason=lambda: _state(stage),
             )
-    stage.kubectl.apply(stage.example_pools(), namespace=DEMO_NAMESPACE)
-    ready = ("--for", "condition=Ready", "--timeout", "60s")
-    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", DEMO_NAMESPACE, *ready)
+    stage.apply_pools(stage.example_pools(), DEMO_NAMESPACE)
 
 
 def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:

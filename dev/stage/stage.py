@@ -70,6 +70,12 @@ class Stage:
         except CommandError as error:
             raise DevError(f"Jobtide's chart did not come up: {error}\n{self._controllers_state()}") from error
 
+    def apply_pools(self, manifest: str, namespace: str) -> None:
+        """Applies pools and waits until all pools of the namespace are Ready."""
+        self.kubectl.apply(manifest, namespace=namespace)
+        ready = ("--for", "condition=Ready", "--timeout", "60s")
+        self.kubectl("wait", "jobworkerpools", "--all", "--namespace", namespace, *ready)
+
     def change(self, *settings: str) -> None:
         """Changes values of the chart, such as "replicas=2", and waits until the release is ready."""
         values = [argument for setting in settings for argument in ("--set", setting)]

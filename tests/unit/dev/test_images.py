@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,6 +9,9 @@ from dev.images.base_image import BASE_IMAGE, _commit, debian_mirror, ensure_bas
 from dev.images.engines import Buildah, Docker, Engine, Recipe, choose_engine, older
 from dev.machine.shell import CommandError, run
 from dev.stage.images import ROOT, content_digest, ensure_image
+from dev.stage.stage import _ensure_images
+
+COPY = re.compile(r"^COPY (\S+) ", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -256,6 +260,16 @@ def test_the_base_comes_from_the_mirror_that_apt_uses(new_recorder):
 @pytest.mark.parametrize("listed", ["", "http://archive.example/ubuntu noble\n"], ids=["none", "another-release"])
 def test_a_machine_of_another_kind_leaves_the_mirror_to_debootstrap(listed, new_recorder):
     assert debian_mirror(new_recorder(outputs={"apt-get indextargets": listed})) is None
+
+
+def test_the_images_of_the_stage_find_the_files_that_their_dockerfiles_copy():
+    cluster = ScriptedCluster()
+
+    _ensure_images(cluster)
+
+    for recipe, files in zip(cluster.engine.built, cluster.engine.contexts, strict=True):
+        if recipe.target is None:  # with a target, other stages of the Dockerfile copy other files
+            assert set(COPY.findall(recipe.dockerfile.read_text())) <= files
 
 
 @pytest.mark.parametrize("target", ["controller", "worker"])
