@@ -14,7 +14,7 @@ from dev.machine.progress import step
 from dev.machine.wait import wait_until
 from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
-from dev.stage.pools import look
+from dev.stage.pools import take_snapshot
 from dev.stage.stage import Stage
 from jobtide.sql import load
 
@@ -53,7 +53,7 @@ def clear_pools(stage: Stage) -> None:
     place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
     stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
     stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
-    wait_until("the end of the workers of an earlier run", lambda: not look(stage.kubectl, NAMESPACE).workers)
+    wait_until("the end of the workers of an earlier run", lambda: not take_snapshot(stage.kubectl, NAMESPACE).workers)
 
 
 def _scale(stage: Stage, replicas: int) -> None:

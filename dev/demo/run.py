@@ -18,7 +18,7 @@ from dev.machine.errors import DevError
 from dev.machine.progress import say, step
 from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable
-from dev.stage.pools import Snapshot, look
+from dev.stage.pools import Snapshot, take_snapshot
 from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
 
 LOOK_EVERY_SECONDS = 0.5
@@ -74,13 +74,13 @@ def _empty_pools(stage: Stage, table: JobTable) -> None:
     """Makes the pools, without workers and jobs; removes those of an earlier run."""
     stage.make_namespace(DEMO_NAMESPACE)
     table.clear()
-    if look(stage.kubectl, DEMO_NAMESPACE).workers:
+    if take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers:
         with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
             options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade=foreground", "--timeout", "120s")
             stage.kubectl("delete", "jobworkerpools", *options)
             wait_until(
                 "the end of the workers of an earlier run",
-                lambda: not look(stage.kubectl, DEMO_NAMESPACE).workers,
+                lambda: not take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers,
                 poll_seconds=LOOK_EVERY_SECONDS,
                 reason=lambda: _state(stage),
             )
@@ -136,7 +136,7 @@ def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Out
 
 
 def _see(stage: Stage, course: Course) -> Snapshot:
-    snapshot = look(stage.kubectl, DEMO_NAMESPACE)
+    snapshot = take_snapshot(stage.kubectl, DEMO_NAMESPACE)
     course.most_workers = max(course.most_workers, snapshot.workers)
     if course.last is None or course.last.shown != snapshot.shown:
         print(stage.kubectl("get", "jwp", "--namespace", DEMO_NAMESPACE), flush=True)

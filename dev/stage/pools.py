@@ -41,12 +41,12 @@ class Snapshot:
         return tuple(pool.shown for pool in self.pools)
 
 
-def look(kubectl: Kubectl, namespace: str) -> Snapshot:
+def take_snapshot(kubectl: Kubectl, namespace: str) -> Snapshot:
     listed = kubectl.json("get", "jobworkerpools,pods", "--namespace", namespace)
-    return read(listed["items"])
+    return snapshot_of(listed["items"])
 
 
-def read(items: list[Mapping[str, Any]]) -> Snapshot:
+def snapshot_of(items: list[Mapping[str, Any]]) -> Snapshot:
     pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable, NewJob, Row
-from dev.stage.pools import Condition, Pool, is_ready, look
+from dev.stage.pools import Condition, Pool, is_ready, take_snapshot
 from dev.stage.stage import Stage
 from dev.stage.watch import EventLog, KubectlSource
 from jobtide_controller.render.deployment import POOL_LABEL
@@ -118,7 +118,7 @@ class Work:
         ]
 
     def pool(self, name: str) -> Pool:
-        return next(pool for pool in look(self.stage.kubectl, self.namespace).pools if pool.name == name)
+        return next(pool for pool in take_snapshot(self.stage.kubectl, self.namespace).pools if pool.name == name)
 
     def wait_condition(
         self, pool: str, condition: str, status: str, reason: str, *, within_seconds: float = 30
@@ -137,5 +137,5 @@ class Work:
 
 
 def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = 60) -> Found:
-    """Asks four times a second: most conditions run kubectl, which costs a core."""
+    """Polls four times a second: most conditions run kubectl, which costs a core."""
     return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dev.demo.outage import Outage
-from dev.stage.pools import Snapshot, read
+from dev.stage.pools import Snapshot, snapshot_of
 
 SECRET = "hunter2hunter2"
 
@@ -35,29 +35,31 @@ def pod(pool: str, *, ready: bool = True, phase: str = "Running", leaving: bool 
 def test_a_snapshot_counts_workers_of_pools_and_no_other_pods() -> None:
     stranger = {"kind": "Pod", "metadata": {"name": "corpus"}, "status": {"phase": "Running"}}
 
-    seen = read([pool("docs", desired=2), pod("docs"), pod("docs", ready=False), pod("docs", leaving=True), stranger])
+    seen = snapshot_of(
+        [pool("docs", desired=2), pod("docs"), pod("docs", ready=False), pod("docs", leaving=True), stranger]
+    )
 
     assert (seen.workers, seen.ready) == (3, 2)
     assert (seen.pools[0].desired, seen.pools[0].workers) == (2, 2)
 
 
 def test_a_pod_that_has_ended_is_no_worker() -> None:
-    assert read([pool("docs"), pod("docs", phase="Failed"), pod("docs", phase="Succeeded")]).workers == 0
+    assert snapshot_of([pool("docs"), pod("docs", phase="Failed"), pod("docs", phase="Succeeded")]).workers == 0
 
 
 def test_a_pool_without_a_status_is_shown() -> None:
-    seen = read([{"kind": "JobWorkerPool", "metadata": {"name": "new"}}])
+    seen = snapshot_of([{"kind": "JobWorkerPool", "metadata": {"name": "new"}}])
 
     assert seen.pools[0].shown[0] == "new"
     assert not seen.pools[0].is_("DatabaseReachable", "True")
 
 
 def down(desired: int, workers: int, message: str = "connection refused") -> Snapshot:
-    return read([pool("docs", desired=desired, reachable="False", message=message), *[pod("docs")] * workers])
+    return snapshot_of([pool("docs", desired=desired, reachable="False", message=message), *[pod("docs")] * workers])
 
 
 def up(desired: int, workers: int) -> Snapshot:
-    return read([pool("docs", desired=desired), *[pod("docs")] * workers])
+    return snapshot_of([pool("docs", desired=desired), *[pod("docs")] * workers])
 
 
 @pytest.mark.parametrize(
