@@ -7,10 +7,10 @@ FROM ${BASE_IMAGE} AS base
 ENV PATH=/opt/jobtide/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-# Some libraries ask who they are; the number alone is what Kubernetes checks.
+# Some libraries look up the name of their user; Kubernetes checks the number alone.
 RUN echo 'jobtide:x:65532:65532:jobtide:/app:/usr/sbin/nologin' >> /etc/passwd && mkdir -p /app
 
-# The secret `ca` is the bundle of a machine behind a proxy that inspects TLS. It never enters a layer.
+# The secret `ca` holds the certificates of a machine behind a proxy that inspects TLS. It never enters a layer.
 FROM base AS build
 ARG PIP_INDEX_URL
 COPY requirements/build.txt /build/requirements/

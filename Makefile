@@ -1,4 +1,4 @@
-# Everything a person or a CI machine runs. Each target installs what it needs and is quick when that is there.
+# All commands for people and for CI. Each target installs what it needs first; that is quick if it is installed.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ SYSTEM_PYTHON ?= python3
 DEV := $(SYSTEM_PYTHON) -m dev
 PYTHON := .venv/bin/python
 BIN := .venv/bin
-# Two at a time: the machines this runs on have two cores. Tests of one file stay together, for their shared fixtures.
+# Two at a time: CI machines have two cores. Tests of one file stay together, for their shared fixtures.
 PARALLEL := --numprocesses 2 --dist loadfile
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --constraints requirements/constraints.txt
@@ -25,32 +25,32 @@ dev: ## Make .venv from the hash-pinned requirements
 	@$(DEV) environment
 
 .PHONY: demo
-demo: dev ## The main job on a real cluster, from nothing: JOBS=3000 TENANTS=20 CONTEXT=...
+demo: dev ## Run jobs of many tenants on a real cluster and check every result: JOBS=3000 TENANTS=20 CONTEXT=...
 	@$(PYTHON) -m dev.demo
 
 .PHONY: test
-test: test-unit test-postgres test-cluster test-e2e ## All tests, from nothing, the fast ones first
+test: test-unit test-postgres test-cluster test-e2e ## All tests, the fast ones first
 
 .PHONY: test-fast
-test-fast: dev ## Pure code only, for the inner loop
+test-fast: dev ## Tests of pure code only: quick, for use while you edit
 	@$(PYTHON) -m pytest tests/unit -q --numprocesses 2 --dist worksteal -m "not slow" --ignore=tests/unit/chart
 
 .PHONY: test-unit
-test-unit: dev ## Pure code and the rendered chart
+test-unit: dev ## Tests of pure code and of the rendered chart
 	@$(DEV) tools helm helm3 > /dev/null
 	@$(PYTHON) -m pytest tests/unit $(PARALLEL)
 
 .PHONY: test-postgres
-test-postgres: dev ## Real PostgreSQL 15 and 18
+test-postgres: dev ## Tests against real PostgreSQL 15 and 18
 	@$(PYTHON) -m pytest tests/postgres $(PARALLEL)
 
 .PHONY: test-cluster
-test-cluster: dev ## A real API server
+test-cluster: dev ## Tests against a real API server
 	@$(DEV) tools etcd kube-apiserver kube-controller-manager kubectl helm helm3 > /dev/null
 	@$(PYTHON) -m pytest tests/cluster $(PARALLEL)
 
 .PHONY: test-e2e
-test-e2e: dev images ## Real pods, images and Helm: CONTEXT=... for a cluster that is there
+test-e2e: dev images ## Tests with real pods, images and Helm: CONTEXT=... for an existing cluster
 	@$(DEV) tools kubectl helm helm3 > /dev/null
 	@$(PYTHON) -m pytest tests/e2e
 
@@ -67,7 +67,7 @@ check: dev ## Format, lint, words, types, import contracts, generated files, cha
 	@for helm in $$($(DEV) tools helm helm3); do $$helm lint --strict --quiet charts/jobtide; done
 
 .PHONY: format
-format: dev ## Format the code, and fix what can be fixed
+format: dev ## Format the code, and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -89,7 +89,7 @@ bench: dev ## Measure every figure of docs/benchmarks.md: BENCH=--full, BENCH="-
 	@$(PYTHON) -m dev.bench $(BENCH)
 
 .PHONY: chaos
-chaos: dev ## Break everything at random under load and account for every job: SECONDS=600 SEED=...
+chaos: dev ## Kill, freeze and cut off every part at random under load; account for every job: SECONDS=600 SEED=...
 	@$(PYTHON) -m dev.chaos
 
 .PHONY: images
@@ -97,9 +97,9 @@ images: cluster-up ## Build both images and load them into the cluster
 	@$(DEV) images
 
 .PHONY: cluster-up
-cluster-up: ## Start a cluster, or find the one that is there; print its kubeconfig
+cluster-up: ## Start a cluster, or use the one that runs; print its kubeconfig
 	@$(DEV) cluster-up
 
 .PHONY: cluster-down
-cluster-down: ## Remove that cluster with all its traces
+cluster-down: ## Remove that cluster and all its files
 	@$(DEV) cluster-down

@@ -1,4 +1,4 @@
-"""`python3 -m dev`: the cluster and its tools, on the system's own Python."""
+"""`python3 -m dev`: the virtual environment, the cluster, its programs and images, with the system's Python alone."""
 
 from __future__ import annotations
 
@@ -10,24 +10,19 @@ from dev.cluster.choose import choose_cluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
 from dev.machine.environment import Environment
-from dev.machine.errors import DevError
-from dev.machine.progress import say
+from dev.machine.errors import exit_code
 from dev.stage.images import ensure_controller_image, ensure_worker_image
 from dev.tools.toolchain import TOOLS, ensure_tools
 
 
 def main() -> int:
     arguments = _parser().parse_args()
-    command: Callable[[argparse.Namespace], None] = arguments.run
-    try:
-        command(arguments)
-    except DevError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted: run the same command again, it goes on from here")
-        return 130
-    return 0
+
+    def run() -> bool:
+        arguments.run(arguments)
+        return True
+
+    return exit_code(run, interrupted="run the same command again, it continues from here")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,11 +34,11 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("environment", _environment, "make .venv from the pinned requirements where they changed")
-    add("cluster-up", _cluster_up, "start a cluster, or find the one that is there; print its kubeconfig")
-    add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, with all its traces")
+    add("environment", _environment, "make .venv from the pinned requirements if they changed")
+    add("cluster-up", _cluster_up, "start a cluster, or use the one that runs; print its kubeconfig")
+    add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, and all its files")
     add("images", _images, "build both images and load them into the cluster; print their references")
-    tools = add("tools", _tools, "build these programs where they are missing; print their paths")
+    tools = add("tools", _tools, "build these programs if they are missing; print their paths")
     tools.add_argument("names", nargs="+", choices=sorted(TOOLS), metavar="NAME")
     return parser
 
@@ -57,7 +52,7 @@ def _cluster_up(_: argparse.Namespace) -> None:
 
 
 def _cluster_down(_: argparse.Namespace) -> None:
-    """Whatever CONTEXT and KUBECONFIG say now: what was made is what is removed."""
+    """Removes the clusters that `cluster-up` made, regardless of CONTEXT and KUBECONFIG."""
     kind, local = KindCluster(), LocalCluster()
     if kind.kubeconfig.exists():
         kind.down()

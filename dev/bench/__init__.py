@@ -1,0 +1,1 @@
+"""Benchmarks (`make bench`): each figure of docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""`make bench`: every figure in one run, as a table and as build/bench.json."""
+"""`make bench`: measures every figure in one run; prints a table and writes build/bench.json."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "pods": lambda _bench: measure_pods(full=False),
     "pods-long": lambda _bench: measure_pods(full=True),
 }
-LONG = {"depth-5m": "depth", "pods-long": "pods"}  # instead of what
+LONG = {"depth-5m": "depth", "pods-long": "pods"}  # the short form that it replaces
 DEFAULT = tuple(name for name in PARTS if name not in LONG)
 FULL = tuple(name for name in PARTS if name not in LONG.values())
 RESULT = Path("build/bench.json")
 
 
 def machine() -> str:
-    """Where: figures without it say little."""
+    """The machine, its load and the date: figures mean little without them."""
     gibibytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     load = os.getloadavg()[0]
     return (
@@ -44,7 +44,7 @@ def machine() -> str:
 
 
 def main() -> int:
-    """0 when everything could be measured, whether or not the goals are met: the table says that."""
+    """0 if everything could be measured. Whether the goals are met is in the table."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part; may be repeated")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Claims and ends against the server's own limit, and under an old snapshot."""
+"""Claims and finishes against the server's own limit, and while an old snapshot is open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TENANTS = 20
 MARKED_ROWS = 600
 BATCH = 50
 OLD_ROWS = 300_000
-# What other workers would take meanwhile: each tenant's first rows.
+# What other workers would complete in the meantime: the first rows of each tenant.
 TAKE = """
 UPDATE job_queue SET status = 'completed', completed_at = now() WHERE id IN (
     SELECT id FROM (
@@ -36,7 +36,7 @@ def measure(table: Table) -> list[Figure]:
     return [*_against_the_ceiling(table), _old_snapshot(table)]
 
 
-class Turn:
+class ClaimAndFinish:
     """Claims a batch and finishes it, as a worker with one connection would."""
 
     def __init__(self, table: Table, batch: int) -> None:
@@ -55,7 +55,7 @@ class Turn:
 
 
 def _against_the_ceiling(table: Table) -> list[Figure]:
-    """Claim + finish one by one, in batches of 50, and the least that a write can cost, in turn on one core."""
+    """Claim + finish one by one, in batches of 50, and the cheapest possible write, alternating on one core."""
     ratios, gains, singles = [], [], []
     for _ in range(REPETITIONS):
         table.refill("bench", 100_000, table.tenants(TENANTS))
@@ -65,7 +65,7 @@ def _against_the_ceiling(table: Table) -> list[Figure]:
         singles.append(1 / single)
     ratio, ratio_spread = median_and_spread(ratios)
     gain, gain_spread = median_and_spread(gains)
-    how = f"1 connection each, {TENANTS} tenants, in turn, medians of {ROUND_SECONDS:g} s"
+    how = f"1 connection each, {TENANTS} tenants, alternating, medians of {ROUND_SECONDS:g} s"
     return [
         Figure("claim + finish one by one, of the commit ceiling", ratio, "x", 0.35, "higher",
                f"against single-row updates by primary key, which need one commit and no index write; {how}; "
@@ -77,10 +77,10 @@ def _against_the_ceiling(table: Table) -> list[Figure]:
 def _seconds_each(table: Table) -> tuple[float, float, float]:
     """Median seconds of a single-row update, of one job, of one batch."""
     ids = [row[0] for row in table.connection.execute("SELECT id FROM job_queue ORDER BY id LIMIT 20000")]
-    single, batched = Turn(table, 1), Turn(table, BATCH)
+    single, batched = ClaimAndFinish(table, 1), ClaimAndFinish(table, BATCH)
     with psycopg.connect(table.url, autocommit=True) as connection:
         calls: list[Callable[[], object]] = [lambda: _touch(connection, ids), single, batched]
-        for call in calls * 20:  # plans are made and kept
+        for call in calls * 20:  # so that plans are cached
             call()
         seconds: list[list[float]] = [[], [], []]
         started = perf_counter()
@@ -98,20 +98,20 @@ def _touch(connection: psycopg.Connection, ids: list[UUID]) -> None:
 
 
 def _old_snapshot(table: Table) -> Figure:
-    """The rate beside 300,000 taken rows that an old snapshot keeps from being vacuumed, against the rate before."""
+    """The rate beside 300,000 completed rows that an old snapshot keeps from vacuum, against the rate before."""
     ratios = []
     for _ in range(REPETITIONS - 1):
         table.refill("bench", OLD_ROWS + 250_000, table.tenants(TENANTS))
-        turn = Turn(table, BATCH)
-        before = jobs_per_second(turn)
+        claim_and_finish = ClaimAndFinish(table, BATCH)
+        before = jobs_per_second(claim_and_finish)
         with psycopg.connect(table.url) as old:
             old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM job_queue")
             table.run(TAKE, rows=OLD_ROWS // TENANTS)
-            for _ in range(TENANTS * MARKED_ROWS // BATCH):  # until the worker has its marks (low_water.py)
-                turn()
-            ratios.append(jobs_per_second(turn) / before)
-        turn.close()
+            for _ in range(TENANTS * MARKED_ROWS // BATCH):  # until the worker has its low-water marks (low_water.py)
+                claim_and_finish()
+            ratios.append(jobs_per_second(claim_and_finish) / before)
+        claim_and_finish.close()
     value, spread = median_and_spread(ratios)
     how = (
         f"batches of {BATCH}, {TENANTS} tenants, {MARKED_ROWS} jobs of each claimed: {OLD_ROWS:,} dead rows, over none"
@@ -119,8 +119,8 @@ def _old_snapshot(table: Table) -> Figure:
     return Figure("rate under an old snapshot", value, "x", 0.85, "higher", how, spread)
 
 
-def jobs_per_second(turn: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:
+def jobs_per_second(run: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:
     done, started = 0, perf_counter()
     while (elapsed := perf_counter() - started) < seconds:
-        done += turn()
+        done += run()
     return done / elapsed

@@ -1,4 +1,4 @@
-"""What the parts of a benchmark need of the machine: each thing is started when one first asks for it."""
+"""What the parts of a benchmark share: each thing is started when a part first needs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dev.bench.table import SETTINGS, Table, bench_table
 
 
 class Bench:
-    """One run. What was started lives until the run ends."""
+    """One run. What was started ends with the run."""
 
     def __init__(self, postgres_version: int) -> None:
         self.postgres_version = postgres_version
@@ -25,7 +25,7 @@ class Bench:
 
     @cached_property
     def table(self) -> Table:
-        """Says under which settings it runs: figures without these say little."""
+        """Prints the settings of the server: figures mean little without them."""
         table = self._started.enter_context(bench_table(self.postgres_version))
         row = table.connection.execute("SHOW server_version").fetchone()
         assert row is not None

@@ -1,4 +1,4 @@
-"""What the controller's one reading costs, against a count for each pool, and as the queue gets deeper."""
+"""The cost of the controller's reading, against one count for each pool, and as the queue gets deeper."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _reader(table: Table) -> Iterator[Reader]:
 
 
 def _milliseconds(reader: Reader, types: list[str]) -> float:
-    """Median of the statement's time as the reading itself reports it, once it knows how many keys there are."""
+    """Median of the statement's time that the reading reports, after a first one that finds the number of keys."""
     _read(reader, types)
     return statistics.median(_read(reader, types).query_seconds for _ in range(5)) * 1e3
 
@@ -82,14 +82,14 @@ def _count_each(table: Table, types: list[str]) -> None:
 
 
 def _milliseconds_of_seed_counts(table: Table, types: list[str]) -> float:
-    """Ten of the hundred, times ten: each reads a good part of the table."""
+    """Ten of the hundred counts, times ten: each reads a large part of the table."""
     with table.connection.transaction(force_rollback=True):
         table.run("DROP INDEX idx_job_queue_due")
         return seconds_of(lambda: _count_each(table, types[::10])) * 1e4
 
 
 def _statements(table: Table, types: list[str]) -> int:
-    """Statements that reach the server in ten ticks; the checks of a new connection come before."""
+    """Statements that reach the server in ten ticks, without the checks of a new connection."""
     table.run("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     table.run("ALTER ROLE CURRENT_USER SET pg_stat_statements.track = 'all'")
     with _reader(table) as reader:

@@ -1,4 +1,4 @@
-"""The peers' own virtual environment, in the cache: they never enter the checkout's."""
+"""A virtual environment in the cache for pgqueuer and procrastinate: they are never installed in the checkout."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PINNED = Path("requirements/bench.txt")
 
 
 def peers_python() -> Path:
-    """The Python that has pgqueuer and procrastinate, installed first where they are missing."""
+    """The Python that has pgqueuer and procrastinate; installs them first if they are missing."""
     digest = hashlib.sha256(sys.version.encode() + PINNED.read_bytes()).hexdigest()[:16]
     folder = cache_directory() / f"bench-{digest}"
     python, made = folder / "bin" / "python", folder / "made"
     with exclusive("bench-environment"):
         if not made.exists():
-            with step("Installing the queues to compare with", usual="5 to 20 s"):
+            with step("Installing pgqueuer and procrastinate", usual="5 to 20 s"):
                 run([sys.executable, "-m", "venv", "--clear", folder])
                 install: list[Argument] = [Environment().uv, "pip", "install", "--quiet", "--python", python]
                 run([*install, "--require-hashes", "-r", PINNED])

@@ -1,4 +1,4 @@
-"""The turns that tenants get, and what they cost against first in, first out; an empty look at a full table."""
+"""How evenly tenants are served, what that costs against first in, first out, and an empty poll of a full table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from dev.bench.claims import Turn
+from dev.bench.claims import ClaimAndFinish
 from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.table import Table
 from jobtide.job import End, Job
@@ -18,10 +18,10 @@ from jobtide.queue.session import Session
 
 MANY = 1_000_000
 BATCH = 50
-TURNS = 80
+ROUNDS = 80
 REPETITIONS = 3
 
-# The same lease and the same end, with the oldest first instead of the tenants in turn.
+# The same lease and the same end, but the oldest row first instead of one tenant after the other.
 FIFO_CLAIM = """
 UPDATE job_queue
 SET status = 'processing', worker_id = 'fifo', attempts = attempts + 1, next_retry_at = now() + interval '600 s'
@@ -30,7 +30,7 @@ WHERE id = ANY(ARRAY(
     ORDER BY created_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED))
 RETURNING id, tenant_id, type, payload, attempts
 """
-# All that the table's first user would write: no fence, no batch of results.
+# The simplest statement that completes jobs: no fence, no batch of results.
 BARE_FINISH = "UPDATE job_queue SET status = 'completed', result = '{}', completed_at = now() WHERE id = ANY(%s)"
 
 
@@ -39,22 +39,22 @@ def measure(table: Table) -> list[Figure]:
     table.clear()
     table.fill("bench", MANY, [first])
     table.fill("bench", len(others), others)
-    table.settle()
+    table.vacuum()
     figures = [_idle_poll(table), _fairness(table, others), *_against_fifo(table, "1 tenant")]
     table.refill("bench", MANY // 10, [first, *others])
     return [*figures, *_against_fifo(table, "1,000 tenants")]
 
 
 def _idle_poll(table: Table) -> Figure:
-    """An empty look for a rare type while a million rows of another wait, after more looks than a plan cache needs."""
+    """An empty poll for a rare type beside a million rows of another, after more polls than a plan cache needs."""
     queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
     ring = Ring(("rare",))
     for _ in range(25):
         queue.claim(ring, 4, 4)
-    looks = [seconds_of(lambda: queue.claim(ring, 4, 4)) * 1e3 for _ in range(200)]
+    polls = [seconds_of(lambda: queue.claim(ring, 4, 4)) * 1e3 for _ in range(200)]
     queue.close()
-    value, spread = median_and_spread(looks)
-    how = f"claim of an absent type beside {MANY:,} pending rows of 1,000 tenants, after 25 looks"
+    value, spread = median_and_spread(polls)
+    how = f"claim of an absent type beside {MANY:,} pending rows of 1,000 tenants, after 25 polls"
     return Figure("idle poll on a rare type", value, "ms", 1.0, "lower", how, spread)
 
 
@@ -78,7 +78,7 @@ def _against_fifo(table: Table, tenants: str) -> list[Figure]:
         fair, fifo, bare = _seconds_each(table)
         over_fifo.append(fifo / fair)
         over_bare.append(bare / fair)
-    how = f"batches of {BATCH}, {tenants} with due rows, in turn; FIFO = oldest first through the seed's index"
+    how = f"batches of {BATCH}, {tenants} with due rows, alternating; FIFO = oldest first through the seed's index"
     value, spread = median_and_spread(over_fifo)
     bare_value, bare_spread = median_and_spread(over_bare)
     return [
@@ -91,13 +91,13 @@ def _against_fifo(table: Table, tenants: str) -> list[Figure]:
 
 def _seconds_each(table: Table) -> tuple[float, float, float]:
     """Median seconds of one batch: fair, FIFO, bare."""
-    fair = Turn(table, BATCH)
+    fair = ClaimAndFinish(table, BATCH)
     queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
     with psycopg.connect(table.url, autocommit=True) as connection:
         calls: list[Callable[[], object]] = [fair, lambda: _fifo(connection, queue), lambda: _bare(connection)]
-        for call in calls * 20:  # plans are made and kept
+        for call in calls * 20:  # so that plans are cached
             call()
-        seconds = [[seconds_of(call) for call in calls] for _ in range(TURNS)]
+        seconds = [[seconds_of(call) for call in calls] for _ in range(ROUNDS)]
     queue.close()
     fair.close()
     one, two, three = map(statistics.median, zip(*seconds, strict=True))

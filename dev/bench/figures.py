@@ -1,4 +1,4 @@
-"""What a benchmark yields, and how it is shown and kept."""
+"""A measured value, and how it is shown and stored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value against its goal. A ratio compares two things run in the same minute."""
+    """One measured value and its goal. A ratio compares two things that ran in the same minute."""
 
     name: str
     value: float
     unit: str
     goal: float | None  # None: for comparison only
     better: Literal["higher", "lower"]
-    how: str  # what was compared with what, at which settings
+    how: str  # what is compared with what, with which settings
     spread: str = ""  # minimum to maximum of the repetitions
     met: bool | None = field(init=False)
 
@@ -34,7 +34,7 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """A Markdown table, losses included."""
+    """A Markdown table; missed goals are included."""
     lines = ["| what | measured | spread | goal | met | how |", "|---|---|---|---|---|---|"]
     for figure in figures:
         sign = "at least" if figure.better == "higher" else "at most"
@@ -58,4 +58,8 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def median_and_spread(values: Sequence[float]) -> tuple[float, str]:
-    return statistics.median(values), f"{min(values):.3g} to {max(values):.3g}"
+    return statistics.median(values), spread(values)
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{min(values):.3g} to {max(values):.3g}"

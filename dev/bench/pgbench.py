@@ -1,4 +1,4 @@
-"""The worker's own two statements under pgbench: what they cost without any Python."""
+"""The worker's claim and finish statements under pgbench: their cost without Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAST = UUID(int=(1 << 128) - 1)
 
 
 def jobs_per_second_of_pgbench(table: Table, batch: int, jobs: int) -> float:
-    """One client that claims `batch` jobs and finishes them, again and again, with prepared statements."""
+    """One client that claims and finishes `batch` jobs in a loop, with prepared statements."""
     table.refill("bench", jobs * 4, table.tenants(TENANTS))  # enough for all its seconds
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "claim_and_finish.sql")
@@ -39,7 +39,7 @@ def jobs_per_second_of_pgbench(table: Table, batch: int, jobs: int) -> float:
 
 
 def _script(batch: int) -> str:
-    """What `claim` returns as rows, pgbench can only keep as one row of arrays."""
+    """`claim` returns rows; pgbench can keep only one row, so this one returns arrays."""
     walk = load("jobtide.sql", "claim").rpartition("\nSELECT\n")[0]
     claim = walk + "\nSELECT array_agg(claimed.id) AS ids, count(*) AS jobs, array_agg(claimed.payload) AS payloads"
     claim += ", array_agg(claimed.attempts) AS attempts FROM claimed INNER JOIN candidate ON claimed.id = candidate.id"

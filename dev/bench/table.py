@@ -1,4 +1,4 @@
-"""A job_queue on a real server, filled to order."""
+"""A job_queue on a real server, filled with rows for a benchmark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = {
 
 @dataclass(slots=True)
 class Table:
-    """One server's table; `connection` is in autocommit."""
+    """The table of one server; `connection` is in autocommit."""
 
     server: Server
     url: str
@@ -36,13 +36,13 @@ class Table:
     def clear(self) -> None:
         self.run("TRUNCATE job_queue")
 
-    def settle(self) -> None:
-        """What autovacuum would have done by now, so that two measurements start alike."""
+    def vacuum(self) -> None:
+        """What autovacuum would do, so that all measurements start from the same state."""
         self.run("VACUUM (ANALYZE) job_queue")
         self.run("CHECKPOINT")
 
     def tenants(self, count: int) -> list[UUID]:
-        """The first `count` tenants, made where missing."""
+        """The first `count` tenants; makes those that are missing."""
         self.run(
             """INSERT INTO tenants (id)
                SELECT lpad(to_hex(n), 32, '0')::uuid FROM generate_series(1, %(count)s) AS n ON CONFLICT DO NOTHING""",
@@ -51,17 +51,17 @@ class Table:
         return [UUID(int=number) for number in range(1, count + 1)]
 
     def refill(self, type_: str, rows: int, tenants: list[UUID]) -> None:
-        """Nothing but these, vacuumed."""
+        """These rows and no others, vacuumed."""
         self.clear()
         self.fill(type_, rows, tenants)
-        self.settle()
+        self.vacuum()
 
     def fill(self, type_: str, rows: int, tenants: list[UUID]) -> None:
-        """`rows` pending jobs, dealt out to the tenants in turn."""
+        """`rows` pending jobs, distributed evenly over the tenants."""
         self.fill_types([type_], rows, tenants)
 
     def fill_types(self, types: list[str], rows: int, tenants: list[UUID]) -> None:
-        """`rows` pending jobs, dealt out to the types and to each type's tenants in turn."""
+        """`rows` pending jobs, distributed evenly over the types and over the tenants of each type."""
         self.run(
             """INSERT INTO job_queue (tenant_id, type)
                SELECT (%(tenants)s::uuid[])[1 + n / cardinality(%(types)s::text[]) %% cardinality(%(tenants)s::uuid[])],
@@ -73,7 +73,7 @@ class Table:
         )
 
     def refill_types(self, types: list[str], rows: int, tenants: list[UUID]) -> None:
-        """As refill, for many types and rows: the indexes are built afterwards, which takes a third of the time."""
+        """Like refill, for many types and rows: builds the indexes afterwards, in a third of the time."""
         self.clear()
         for name in INDEXES:
             self.run(f"DROP INDEX {name}")
@@ -81,7 +81,7 @@ class Table:
         self.fill_types(types, rows, tenants)
         for name in INDEXES:
             self.run(index_file(name, concurrently=False))
-        self.settle()
+        self.vacuum()
 
 
 @contextmanager
@@ -91,6 +91,6 @@ def bench_table(version: int) -> Iterator[Table]:
         url = server.url()
         with psycopg.connect(url, autocommit=True) as connection:
             apply(url)
-            # The rows are made to be right: checking each tenant would take a third of the filling.
+            # The rows are valid: checking the tenant of each would take a third of the time.
             connection.execute("SET session_replication_role = replica")
             yield Table(server, url, connection)

@@ -11,7 +11,7 @@ from dev.bench.table import Table
 from dev.bench.workers import Jobtide, Peer, jobs_per_second
 
 REPETITIONS = 3
-BATCH = 500  # what the worker may hold; pgbench claims as many
+BATCH = 500  # jobs that the worker may hold; pgbench claims as many
 PGQUEUER_BATCH = 500
 PROCRASTINATE_CONCURRENCY = 30
 
@@ -20,7 +20,7 @@ def measure(table: Table) -> list[Figure]:
     ours = Jobtide(table, concurrency=4, prefetch=BATCH - 4, jobs=40_000)
     pgqueuer, procrastinate = _peers(table)
     rates: dict[str, list[float]] = {}
-    for _ in range(REPETITIONS):  # in turn, so that whatever else the machine does hits all of them
+    for _ in range(REPETITIONS):  # alternating, so that other load on the machine affects all of them
         rates.setdefault("pgbench", []).append(jobs_per_second_of_pgbench(table, BATCH, jobs=ours.jobs))
         for processes in (1, 2):
             for name, contender in (("ours", ours), ("pgqueuer", pgqueuer), ("procrastinate", procrastinate)):

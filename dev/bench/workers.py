@@ -1,4 +1,4 @@
-"""Queues as their users run them: whole processes with a handler that does nothing, timed by their own rows."""
+"""Queues as their users run them: whole processes with a handler that does nothing, timed by their rows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import ClassVar, LiteralString
 
 import psycopg
 
 from dev.bench.table import Table
+from dev.machine.errors import DevError
 from dev.machine.shell import run
+from dev.machine.wait import wait_until
 
-_PATIENCE_SECONDS = 120.0
 _APP = """
 from jobtide import Tide
 tide = Tide()
@@ -31,7 +31,7 @@ def noop(payload): ...
 
 @dataclass(frozen=True, slots=True)
 class Jobtide:
-    """`jobtide worker` with all it does: fence, lease, fairness, metrics, logs at info."""
+    """`jobtide worker` with everything on: fence, lease, fairness, metrics, logs at info."""
 
     table: Table
     concurrency: int
@@ -67,13 +67,13 @@ class Jobtide:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another queue, through its script in dev/bench/peers."""
+    """Another queue, run by its script in dev/bench/peers."""
 
     python: Path
     script: str
     url: str
     jobs: int
-    setting: int  # of the script's `work`
+    setting: int  # the argument of the script's `work`
     is_busy: LiteralString
     ends: LiteralString
 
@@ -91,14 +91,17 @@ class Peer:
 
 
 def jobs_per_second(contender: Jobtide | Peer, processes: int) -> float:
-    """Fills, runs, and stops; the rate over the middle 60 % of the ends, when all processes run at full speed."""
+    """Fills, runs and stops. The rate is that of the middle 60 % of the ends: then all processes run at full speed."""
     contender.fill()
     with psycopg.connect(contender.url, autocommit=True) as watch, _running(contender, processes) as started:
-        until = monotonic() + _PATIENCE_SECONDS
-        while (row := watch.execute(contender.is_busy).fetchone()) and row[0]:
-            if monotonic() > until or any(process.poll() is not None for process in started):
-                raise RuntimeError(f"{contender.command()} did not finish {contender.jobs} jobs")
-            sleep(0.1)
+
+        def finished() -> bool:
+            if any(process.poll() is not None for process in started):
+                raise DevError(f"{contender.command()} ended before it finished {contender.jobs} jobs")
+            row = watch.execute(contender.is_busy).fetchone()
+            return row is not None and not row[0]
+
+        wait_until(f"the end of {contender.jobs} jobs of {contender.command()}", finished)
         middle = watch.execute(
             f"""SELECT extract(EPOCH FROM b - a)::float8 FROM (
                 SELECT percentile_disc(0.2) WITHIN GROUP (ORDER BY at) AS a,

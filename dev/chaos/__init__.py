@@ -1,1 +1,1 @@
-"""Chaos: everything that Jobtide stands on is killed, frozen and cut off in random order, and every job is counted."""
+"""Chaos (`make chaos`): kills, freezes and cuts off every part at random under load, and accounts for each job."""

@@ -1,4 +1,4 @@
-"""Everything that was written down in the course of a run -> its account."""
+"""Computes the account of a run from everything that was recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from dev.chaos.disturbance import Span, Wait, disturbances, recoveries, wait_of
 from dev.chaos.fleet import Fleet
 from dev.chaos.judge import Violation, judge_claims, judge_jobs, judge_waits
 from dev.chaos.judge_fleet import judge_leaders, judge_resizes, judge_returns, judge_stops
@@ -13,22 +14,21 @@ from dev.chaos.ledger import Ledger
 from dev.chaos.report import Account
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
-from dev.chaos.trouble import Span, Wait, recoveries, troubles, wait_of
 from dev.chaos.workload import MAX_WAIT_SECONDS, ChaosJob
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the run came to rest: nothing left is how it must."""
+    """What was left when the run stopped waiting: all must be 0."""
 
-    unfinished: int | None  # jobs; None: nobody could tell
+    unfinished: int | None  # jobs; None: the database did not answer
     workers: int
     not_inserted: int
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was seen, done and read."""
+    """The jobs, the faults, the cluster and the database, as recorded."""
 
     jobs: Mapping[UUID, ChaosJob]
     uncertain_inserts: int
@@ -41,7 +41,7 @@ class Record:
 def make_account(settings: Settings, record: Record) -> Account:
     lives = record.ledger.lives
     waits = [wait_of(job, lives[job.id]) for job in record.jobs.values() if job.id in lives]
-    spans = troubles(record.course.strikes, waits, MAX_WAIT_SECONDS)
+    spans = disturbances(record.course.strikes, waits, MAX_WAIT_SECONDS)
     claims_at = sorted(claim.at for life in lives.values() for claim in life.claims)
     return Account(
         settings=settings,
@@ -50,7 +50,7 @@ def make_account(settings: Settings, record: Record) -> Account:
         ledger=record.ledger,
         waits=waits,
         course=record.course,
-        troubles=spans,
+        disturbances=spans,
         recoveries=recoveries(record.course.strikes, waits, claims_at),
         fleet=record.fleet,
         violations=tuple(_violations(record, waits, spans)),
@@ -59,7 +59,7 @@ def make_account(settings: Settings, record: Record) -> Account:
 
 def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterator[Violation]:
     lives, fleet = record.ledger.lives, record.fleet
-    yield from _restless(record.ending)
+    yield from _left_over(record.ending)
     yield from judge_returns(record.course.strikes)
     yield from judge_jobs(record.jobs, record.ledger)
     yield from judge_claims(record.jobs, lives, spans)
@@ -69,11 +69,11 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
     yield from judge_leaders(fleet.holdings)
 
 
-def _restless(ending: Ending) -> Iterator[Violation]:
+def _left_over(ending: Ending) -> Iterator[Violation]:
     if ending.unfinished != 0:
-        left = "an unknown number of" if ending.unfinished is None else ending.unfinished
-        yield Violation("the queue empties", f"{left} jobs had not ended when the run gave up waiting")
+        left = "unknown" if ending.unfinished is None else ending.unfinished
+        yield Violation("the queue empties", f"jobs that had not ended when the run stopped waiting: {left}")
     if ending.workers:
-        yield Violation("the pools go back to zero", f"{ending.workers} workers were left")
+        yield Violation("the pools go back to zero", f"workers left: {ending.workers}")
     if ending.not_inserted:
-        yield Violation("the producer inserts all", f"{ending.not_inserted} jobs were never inserted")
+        yield Violation("the producer inserts all", f"jobs that were never inserted: {ending.not_inserted}")

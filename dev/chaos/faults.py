@@ -1,4 +1,4 @@
-"""Each kind of fault as a block: struck when it is entered, mended and at work again when it is left."""
+"""Each kind of fault as a context manager: it strikes on entry, and is undone and recovered from on exit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from dev.stage.node import Node
 from dev.stage.processes import cut_off, processes_of
 
 API_PORTS, POSTGRES_PORTS = (443, 6443), (5432,)
-LEADER_WITHIN_SECONDS = 90.0  # of which Kubernetes' own back-off may take most
+LEADER_WITHIN_SECONDS = 90.0  # Kubernetes' back-off may take most of it
 DELETED_WITHIN_SECONDS = 30.0
-GONE_ALREADY = (404, 409)
+ALREADY_DELETED = (404, 409)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Faults:
     api: Api
 
     def struck(self, fault: Fault) -> AbstractContextManager[Target]:
-        """Raises NoTargetError when entered in vain, DevError when what was struck did not come back."""
+        """Raises NoTargetError on entry if nothing can be struck, DevError on exit if the target did not recover."""
         match fault.kind:
             case Kind.POSTGRES_KILLED | Kind.POSTGRES_BACKEND_KILLED | Kind.POSTGRES_FROZEN:
                 return self._postgres(fault)
@@ -78,9 +78,9 @@ class Faults:
             Kind.POSTGRES_FROZEN: self.postgres.frozen,
         }
         with contextlib.ExitStack() as stack:
-            with _in_vain():
-                said = stack.enter_context(blocks[fault.kind]())
-            yield Target(said or "postgres")
+            with _skippable():
+                name = stack.enter_context(blocks[fault.kind]())
+            yield Target(name or "postgres")
 
     @contextlib.contextmanager
     def _leader(self, fault: Fault) -> Iterator[Target]:
@@ -89,7 +89,7 @@ class Faults:
             raise NoTargetError("no controller holds the lease")
         struck_at = time.time()
         with contextlib.ExitStack() as stack:
-            with _in_vain():
+            with _skippable():
                 stack.enter_context(self._pod(leader, fault.kind, "jobtide-controller"))
             yield Target(leader.name, leader.uid)
         wait_until(
@@ -105,7 +105,7 @@ class Faults:
             raise NoTargetError("no worker runs")
         worker = workers[int(fault.dice * len(workers))]
         with contextlib.ExitStack() as stack:
-            with _in_vain():
+            with _skippable():
                 stack.enter_context(self._pod(worker, fault.kind, "jobtide", "worker"))
             yield Target(worker.name, worker.uid)
 
@@ -128,7 +128,7 @@ class Faults:
 
     @contextlib.contextmanager
     def _deleted(self, pod: Pod, options: dict[str, Any]) -> Iterator[None]:
-        """Through the API server, as soon as that answers."""
+        """Deletes the pod through the API server, as soon as it answers."""
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
         only_this_one = {**options, "preconditions": {"uid": pod.uid}}
         wait_until(
@@ -142,8 +142,8 @@ class Faults:
         try:
             self.api.delete(path, options)
         except urllib.error.HTTPError as error:
-            if error.code in GONE_ALREADY:
-                raise NoTargetError(f"{path} has gone already") from error
+            if error.code in ALREADY_DELETED:
+                raise NoTargetError(f"{path} does not exist any more") from error
             return False
         except NoAnswer:
             return False
@@ -157,8 +157,8 @@ def _named(name: str, block: AbstractContextManager[None]) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def _in_vain() -> Iterator[None]:
-    """What can't be struck at this moment is skipped; only a failure to come back is a finding."""
+def _skippable() -> Iterator[None]:
+    """Turns a DevError on entry into NoTargetError: only a failure to recover is a finding."""
     try:
         yield
     except NoTargetError:

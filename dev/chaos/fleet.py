@@ -1,4 +1,4 @@
-"""What the API server showed in the course of the run: numbers of workers, pods' ends, holders of the lease."""
+"""What the API server showed during the run: numbers of workers, ends of pods, holders of the lease."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dev.demo.pools import POOL_LABEL
+from dev.stage.pools import is_ready
+from dev.stage.watch import Event
 from jobtide_controller.kube.inventory.parse import SCALE_MANAGER
+from jobtide_controller.render.deployment import POOL_LABEL
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Times are seconds since 1970, like all times here."""
+    """All times in this file are seconds since 1970."""
 
     uid: str
     name: str
     namespace: str
-    pool: str  # empty: no worker
+    pool: str  # empty: not a worker
     ready: bool
     running: bool
-    asked_to_stop_at: float | None  # to the whole second, rounded down
+    asked_to_stop_at: float | None  # rounded down to a whole second
 
     @property
-    def strikes(self) -> bool:
-        """Whether it can be struck: it runs, and nobody has ended it yet."""
+    def is_target(self) -> bool:
+        """True if a fault can strike it: it runs and is not being deleted."""
         return self.running and self.asked_to_stop_at is None
 
 
@@ -41,7 +43,7 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One holder of the lease, from taking it to the last renewal that was seen."""
+    """One holder of the lease, from its acquisition to the last renewal that was seen."""
 
     holder: str
     acquired_at: float
@@ -51,9 +53,9 @@ class Holding:
 
 @dataclass(slots=True)
 class Fleet:
-    """Fed by watches from several threads."""
+    """Receives the events of watches, from several threads."""
 
-    pods: dict[str, Pod] = field(default_factory=dict)  # by uid; those that have gone stay
+    pods: dict[str, Pod] = field(default_factory=dict)  # by uid; deleted ones stay
     gone: set[str] = field(default_factory=set)
     resizes: list[Resize] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
@@ -61,33 +63,32 @@ class Fleet:
     _replicas: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def see_pod(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        del at
-        pod = _pod(item)
+    def see_pod(self, event: Event) -> None:
+        pod = _pod(event.object)
         with self._lock:
             known = self.pods.get(pod.uid)
-            if known is not None and known.asked_to_stop_at is not None:  # asked again later, for its last second
+            if known is not None and known.asked_to_stop_at is not None:  # a later request has another grace period
                 pod = replace(pod, asked_to_stop_at=known.asked_to_stop_at)
             self.pods[pod.uid] = pod
-            if change == "DELETED":
+            if event.type == "DELETED":
                 self.gone.add(pod.uid)
             self.most_workers = max(self.most_workers, sum(bool(pod.pool) for pod in self._living()))
 
-    def see_deployment(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        if change == "DELETED":
+    def see_deployment(self, event: Event) -> None:
+        if event.type == "DELETED":
             return
+        item = event.object
         pool, replicas = item["metadata"].get("labels", {}).get(POOL_LABEL, ""), item["spec"]["replicas"]
-        at = min(at, _scaled_at(item))
+        at = min(event.at, _scaled_at(item))
         with self._lock:
             before = self._replicas.get(pool, replicas)
             self._replicas[pool] = replicas
             if before != replicas:
                 self.resizes.append(Resize(at, pool, before, replicas))
 
-    def see_lease(self, change: str, item: Mapping[str, Any], at: float) -> None:
-        del at
-        spec = item["spec"]
-        if change == "DELETED" or "renewTime" not in spec:
+    def see_lease(self, event: Event) -> None:
+        spec = event.object["spec"]
+        if event.type == "DELETED" or "renewTime" not in spec:
             return
         holder, renewed_at, acquired_at = (
             spec.get("holderIdentity") or "",
@@ -108,10 +109,10 @@ class Fleet:
 
     def workers(self) -> list[Pod]:
         with self._lock:
-            return sorted((pod for pod in self._living() if pod.pool and pod.strikes), key=lambda pod: pod.uid)
+            return sorted((pod for pod in self._living() if pod.pool and pod.is_target), key=lambda pod: pod.uid)
 
     def stopped(self) -> list[tuple[float, Pod]]:
-        """Pods that were told to stop, and when."""
+        """Pods that were asked to stop, and when."""
         with self._lock:
             return [(pod.asked_to_stop_at, pod) for pod in self.pods.values() if pod.asked_to_stop_at is not None]
 
@@ -121,13 +122,13 @@ class Fleet:
 
     def controllers(self) -> list[Pod]:
         with self._lock:
-            return sorted((pod for pod in self._living() if not pod.pool and pod.strikes), key=lambda pod: pod.uid)
+            return sorted((pod for pod in self._living() if not pod.pool and pod.is_target), key=lambda pod: pod.uid)
 
     def leader(self) -> Pod | None:
-        """The last one that was seen to hold the lease, if it is still there."""
+        """The pod that held the lease last, if it still runs."""
         with self._lock:
             holder = self.holdings[-1].holder if self.holdings else None
-            return next((pod for pod in self._living() if pod.name == holder and pod.strikes), None)
+            return next((pod for pod in self._living() if pod.name == holder and pod.is_target), None)
 
     def _living(self) -> list[Pod]:
         return [pod for uid, pod in self.pods.items() if uid not in self.gone]
@@ -142,16 +143,14 @@ def _pod(item: Mapping[str, Any]) -> Pod:
         name=metadata["name"],
         namespace=metadata["namespace"],
         pool=metadata.get("labels", {}).get(POOL_LABEL, ""),
-        ready=any(
-            condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions", [])
-        ),
+        ready=is_ready(item),
         running=status.get("phase") == "Running",
         asked_to_stop_at=None if stop_at is None else _time(stop_at) - grace_seconds,
     )
 
 
 def _scaled_at(item: Mapping[str, Any]) -> float:
-    """When the number was written: a watch that was cut off tells of it late. Whole seconds, rounded up."""
+    """When replicas was written, rounded up to a second: after a cut-off the event arrives late."""
     managers = item["metadata"].get("managedFields", [])
     return max((_time(own["time"]) for own in managers if own["manager"] == SCALE_MANAGER), default=math.inf) + 1
 

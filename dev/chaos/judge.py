@@ -1,4 +1,4 @@
-"""What must be true of every job, whatever broke."""
+"""The rules that every job must satisfy, regardless of the faults."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from dev.chaos.disturbance import Span, Wait, clock
 from dev.chaos.ledger import ENDS, Ledger, Life
-from dev.chaos.trouble import Span, Wait, clock
 from dev.chaos.workload import (
     EFFECT,
     FAILING,
@@ -19,7 +19,7 @@ from dev.chaos.workload import (
     expected_result,
 )
 
-# On two busy cores a pod needs some seconds to start, which the promise does not know at first.
+# On two busy cores a pod takes some seconds to start, which a new pool does not know.
 WAIT_SLACK_SECONDS = 8.0
 
 
@@ -30,23 +30,23 @@ class Violation:
 
 
 def judge_jobs(jobs: Mapping[UUID, ChaosJob], ledger: Ledger) -> Iterator[Violation]:
-    """Every inserted job is there once, in its right end, ended once, with no more attempts than allowed."""
+    """Every inserted job has one row, the right outcome, one end, and no more attempts than allowed."""
     for stray in ledger.lives.keys() - jobs.keys():
-        yield Violation("no job from nowhere", f"job {stray} is in the table, and nobody inserted it")
+        yield Violation("no job from nowhere", f"job {stray} is in the table, and the producer did not insert it")
     for job in jobs.values():
         life = ledger.lives.get(job.id)
         if life is None:
-            yield Violation("no job lost", f"{_name(job)} was inserted, and its row is gone")
+            yield Violation("no job lost", f"{_name(job)} was inserted, and its row is missing")
             continue
         yield from _ended(job, life)
         yield from _executed(job, life, ledger.executions.get(job.id, ()))
 
 
-def judge_waits(waits: Iterable[Wait], troubles: Sequence[Span]) -> Iterator[Violation]:
-    """A job that waited longer than promised did so while something was broken or not yet back."""
+def judge_waits(waits: Iterable[Wait], disturbances: Sequence[Span]) -> Iterator[Violation]:
+    """A job waits longer than promised only during a disturbance."""
     for wait in waits:
         allowed = MAX_WAIT_SECONDS[wait.job.pool] + WAIT_SLACK_SECONDS
-        if wait.seconds <= allowed or any(span.overlaps(wait.due_at, wait.claimed_at) for span in troubles):
+        if wait.seconds <= allowed or any(span.overlaps(wait.due_at, wait.claimed_at) for span in disturbances):
             continue
         yield Violation(
             "no wait without cause",
@@ -55,19 +55,19 @@ def judge_waits(waits: Iterable[Wait], troubles: Sequence[Span]) -> Iterator[Vio
 
 
 def judge_claims(
-    jobs: Mapping[UUID, ChaosJob], lives: Mapping[UUID, Life], troubles: Sequence[Span]
+    jobs: Mapping[UUID, ChaosJob], lives: Mapping[UUID, Life], disturbances: Sequence[Span]
 ) -> Iterator[Violation]:
-    """A claim that came to nothing was alive while something was broken; only failing jobs do so by themselves."""
+    """A claim ends without a result only during a disturbance, except for jobs that fail by design."""
     for job in jobs.values():
         life = lives.get(job.id)
         if life is None or job.type in FAILING:
             continue
         for claim in life.claims[:-1]:
-            if not any(span.overlaps(claim.at, claim.until) for span in troubles):
+            if not any(span.overlaps(claim.at, claim.until) for span in disturbances):
                 held = claim.until - claim.at
                 yield Violation(
                     "no claim lost without cause",
-                    f"{_name(job)} was given up by {claim.token} after {held:.1f} s at {clock(claim.until)}",
+                    f"{_name(job)} was requeued at {clock(claim.until)}, {held:.1f} s after {claim.token} claimed it",
                 )
 
 
@@ -91,7 +91,7 @@ def _ended(job: ChaosJob, life: Life) -> Iterator[Violation]:
 
 
 def _executed(job: ChaosJob, life: Life, tokens: Sequence[str]) -> Iterator[Violation]:
-    """The trace that each run of an effect job leaves: no claim is run twice, and no end is without a run."""
+    """Each execution of an effect job leaves a row: no claim is executed twice, and no job ends without one."""
     if job.type != EFFECT:
         return
     claimed = {claim.token for claim in life.claims}

@@ -1,4 +1,4 @@
-"""What must be true of pools, pods and leaders, whatever broke."""
+"""The rules that pools, pods and leaders must satisfy, regardless of the faults."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from uuid import UUID
 
+from dev.chaos.disturbance import Span, clock
 from dev.chaos.fleet import Holding, Pod, Resize
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
 from dev.chaos.plan import Kind, Victim
 from dev.chaos.strikes import Strike
-from dev.chaos.trouble import Span, clock
 from dev.chaos.workload import MAX_REPLICAS, ChaosJob
 
-# A decision is a reading, a write and a watch away from the moment that it is seen.
+# Between a decision and its event are a reading, a write and a watch.
 DECISION_SECONDS = 3.0
-WHOLE_SECOND = 1.0  # the API server leaves fractions out
-# The holder stops 5 s after its last confirmed renewal was sent, and its last write is answered or late 2.5 s later.
+WHOLE_SECOND = 1.0  # the API server drops fractions
+# The holder stops 5 s after it sent its last confirmed renewal; its last write ends at most 2.5 s later.
 HANDOVER_SECONDS = 7.5
-# Between a decision and the end of a pod stand these; what they do late, nobody can take back.
+# These carry out a decision to stop a pod; what they do late can't be revoked.
 EXECUTORS = (Victim.API_SERVER, Victim.ETCD, Victim.CONTROLLER_MANAGER)
 DELETIONS = (Kind.WORKER_DELETED, Kind.WORKER_DELETED_BY_FORCE)
 
@@ -27,7 +27,7 @@ DELETIONS = (Kind.WORKER_DELETED, Kind.WORKER_DELETED_BY_FORCE)
 def judge_resizes(
     resizes: Iterable[Resize], jobs: Mapping[UUID, ChaosJob], lives: Mapping[UUID, Life]
 ) -> Iterator[Violation]:
-    """Never above max, and never to zero over running or waiting jobs."""
+    """Never above the maximum, and never to zero while jobs run or wait."""
     for resize in resizes:
         most = MAX_REPLICAS.get(resize.pool, 0)
         if resize.replicas > most:
@@ -47,10 +47,10 @@ def judge_resizes(
 
 
 def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[Life]) -> Iterator[Violation]:
-    """No scale-down told a pod to stop that had been busy for a while.
+    """No scale-down stops a pod that has been busy for a while.
 
-    Unless what carries it out was away: then a pod that was chosen while it was idle has taken a job by the time it is
-    told, and its drain lets the job finish.
+    Except when an executor was down: then a pod that was chosen while it was idle may have claimed a job before it is
+    stopped. Its drain lets that job finish.
     """
     held: dict[str, list[tuple[UUID, Claim]]] = {}
     for life in lives:
@@ -62,18 +62,18 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
             continue
         died_at = [strike.struck_at for strike in strikes if _killed(strike, pod)]
         for job_id, claim in held.get(pod.uid, ()):
-            told_at = pod.asked_to_stop_at
-            if not claim.lasts_over(told_at, since_seconds=DECISION_SECONDS, and_seconds=WHOLE_SECOND):
+            stopped_at = pod.asked_to_stop_at
+            if not claim.lasts_over(stopped_at, since_seconds=DECISION_SECONDS, and_seconds=WHOLE_SECOND):
                 continue
             dead_already = any(claim.at <= at for at in died_at)
-            carried_out_late = _was_away(EXECUTORS, strikes, claim.at - DECISION_SECONDS, told_at)
+            carried_out_late = _was_down(EXECUTORS, strikes, claim.at - DECISION_SECONDS, stopped_at)
             if not (dead_already or carried_out_late):
-                words = f"was told to stop at {clock(told_at)}, {told_at - claim.at:.1f} s into job {job_id}"
+                words = f"was asked to stop at {clock(stopped_at)}, {stopped_at - claim.at:.1f} s into job {job_id}"
                 yield Violation("no busy pod stopped", f"pod {pod.name} {words}")
 
 
 def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
-    """Nobody takes the lease before its last holder has certainly stopped, unless that let go of it."""
+    """No controller takes the lease before its last holder has certainly stopped, unless that one released it."""
     for before, after in pairwise(holdings):
         gap_seconds = after.acquired_at - before.renewed_at
         if not before.released and gap_seconds < HANDOVER_SECONDS:
@@ -82,21 +82,21 @@ def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
 
 
 def judge_returns(strikes: Iterable[Strike]) -> Iterator[Violation]:
-    """Whatever was struck came back by itself."""
+    """Every target recovers by itself."""
     for strike in strikes:
         if strike.broken:
             yield Violation("everything comes back", f"{strike.fault.kind} ({strike.target.name}): {strike.broken}")
 
 
 def _at_work(job: ChaosJob, life: Life, at: float) -> str:
-    """What it has been doing for a while at that moment, if it must have kept a worker."""
+    """What the job was doing at that time, if it needed a worker; otherwise empty."""
     if any(claim.lasts_over(at, since_seconds=DECISION_SECONDS) for claim in life.claims):
         return "was running"
     due_at = life.created_at + (job.delay_seconds or 0.0)
     return "was waiting" if due_at <= at - DECISION_SECONDS and life.first_claim_at > at else ""
 
 
-def _was_away(victims: Sequence[Victim], strikes: Iterable[Strike], begins_at: float, ends_at: float) -> bool:
+def _was_down(victims: Sequence[Victim], strikes: Iterable[Strike], begins_at: float, ends_at: float) -> bool:
     own = (Span(strike.struck_at, strike.healed_at) for strike in strikes if strike.fault.victim in victims)
     return any(span.overlaps(begins_at, ends_at) for span in own)
 

@@ -1,4 +1,4 @@
-"""What the database wrote down: each job's claims and ends, by the database's own clock."""
+"""What the database recorded: the claims and ends of each job, by the database's clock."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from jobtide.sql import load
 
 SQL = "dev.chaos.sql"
 ENDS = ("completed", "failed")
-FOREVER = math.inf
+NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """From the moment it was made to the moment it was ended, given back or taken away."""
+    """From the time it was made to the time the job ended or was requeued."""
 
     token: str
     at: float
-    until: float = FOREVER
+    until: float = NEVER
     became: str = "processing"
 
     @property
@@ -32,13 +32,13 @@ class Claim:
         return self.token.split(":")[1]
 
     def lasts_over(self, at: float, *, since_seconds: float, and_seconds: float = 0.0) -> bool:
-        """Whether it was that old at that moment, and went on for longer than `and_seconds`."""
+        """True if it was at least `since_seconds` old at that time, and lasted more than `and_seconds` longer."""
         return self.at <= at - since_seconds and self.until > at + and_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One job's."""
+    """One job, from its insert to its end."""
 
     id: UUID
     status: str
@@ -50,28 +50,28 @@ class Life:
 
     @property
     def first_claim_at(self) -> float:
-        return self.claims[0].at if self.claims else FOREVER
+        return self.claims[0].at if self.claims else NEVER
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
     lives: Mapping[UUID, Life]
-    executions: Mapping[UUID, list[str]] = field(default_factory=dict)  # of effect jobs: the token of each run
+    executions: Mapping[UUID, list[str]] = field(default_factory=dict)  # of effect jobs: the token of each execution
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerReader:
-    """Of the tenants of this run."""
+    """Reads the jobs of the tenants of this run."""
 
     server: PostgresServer
     tenants: tuple[UUID, ...]
 
     def unfinished(self) -> int | None:
-        """None while the database does not answer."""
+        """How many jobs are pending or processing; None if the database does not answer."""
         return self._count("unfinished", {"tenants": list(self.tenants)}, package="dev.stage.sql")
 
     def overdue(self, seconds: float) -> int | None:
-        """Jobs that have been due for so long and are not claimed."""
+        """How many jobs have been due for so long and are not claimed; None if the database does not answer."""
         return self._count("overdue", {"tenants": list(self.tenants), "seconds": seconds})
 
     def read(self) -> Ledger:
@@ -100,7 +100,7 @@ def lives_of(rows: Iterable[tuple[Any, ...]], transitions: Iterable[tuple[Any, .
         own = claims.setdefault(job_id, [])
         if became == "processing":
             own.append(Claim(token, at))
-        elif own and own[-1].until == FOREVER:
+        elif own and own[-1].until == NEVER:
             own[-1] = Claim(own[-1].token, own[-1].at, at, became)
         if became in ENDS:
             ends[job_id] = ends.get(job_id, 0) + 1

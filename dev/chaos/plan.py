@@ -1,4 +1,4 @@
-"""What breaks, when, and for how long: the same seed makes the same plan."""
+"""Which faults strike when, and for how long: the same seed makes the same plan."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-CALM_SECONDS = 10.0  # before the first fault: the pools come up undisturbed
+CALM_SECONDS = 10.0  # before the first fault, so that the pools start undisturbed
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 12.0
-WAITING_SHARE = 0.5  # of the faults come only when everything before them has recovered
+WAITING_SHARE = 0.5  # of the faults wait until everything before them has recovered
 
 
 class Victim(StrEnum):
-    """What is struck once at a time: nobody can kill what is frozen, or free what is dead."""
+    """What a fault strikes, one fault at a time: a dead process can't be frozen, a frozen one can't recover."""
 
     POSTGRES = "postgres"
     API_SERVER = "kube-apiserver"
@@ -51,14 +51,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """Who is struck, and between how many seconds it lasts; 0: a blow after which it must get up by itself."""
+    """The victim, and the range of the duration; 0: the fault ends at once, and the victim must recover by itself."""
 
     victim: Victim
     shortest_seconds: float = 0.0
     longest_seconds: float = 0.0
 
 
-# The kubelet is never away for the 50 s after which Kubernetes gives up the only node and all its endpoints.
+# Shorter for the kubelet than the 50 s after which Kubernetes gives up the only node and all its endpoints.
 MANNERS: dict[Kind, Manner] = {
     Kind.POSTGRES_KILLED: Manner(Victim.POSTGRES, 1, 12),
     Kind.POSTGRES_BACKEND_KILLED: Manner(Victim.POSTGRES),
@@ -86,13 +86,13 @@ MANNERS: dict[Kind, Manner] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Strikes `pause_seconds` after the one before it, or after all before it have recovered."""
+    """Strikes `pause_seconds` after the previous fault, or, if it `waits`, after all previous ones have recovered."""
 
     kind: Kind
     pause_seconds: float
     lasts_seconds: float
     waits: bool
-    dice: float  # from 0 to 1: which of several it strikes
+    dice: float  # from 0 to 1: selects one of several targets
 
     @property
     def victim(self) -> Victim:
@@ -100,8 +100,8 @@ class Fault:
 
 
 def make_plan(seed: int, seconds: int) -> tuple[Fault, ...]:
-    """As many as fit if none had to wait; those that are not reached in time are not struck."""
-    dice = random.Random(f"faults {seed}")  # the faults don't depend on how the load is made
+    """As many faults as fit if none waits. Those that are not reached in time do not strike."""
+    dice = random.Random(f"faults {seed}")  # independent of the workload
     plan: list[Fault] = []
     at = CALM_SECONDS
     for kind in _kinds(dice):
@@ -110,11 +110,11 @@ def make_plan(seed: int, seconds: int) -> tuple[Fault, ...]:
         if at + fault.lasts_seconds > seconds:
             return tuple(plan)
         plan.append(fault)
-    raise AssertionError  # the kinds never run out
+    raise AssertionError  # _kinds never ends
 
 
 def _kinds(dice: random.Random) -> Iterator[Kind]:
-    """Every kind comes once before any comes twice."""
+    """Each kind once in random order, then each once again, without end."""
     while True:
         yield from dice.sample(list(Kind), k=len(Kind))
 

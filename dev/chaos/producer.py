@@ -1,4 +1,4 @@
-"""The application: inserts what is planned when it is time, and leaves nothing out, whatever is away."""
+"""The application: inserts each planned job at its time, and retries until it is in the table."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ AT_ONCE = 50  # rows in one transaction
 
 @dataclass(slots=True)
 class Producer:
-    """A thread. It ends when everything planned is in the table."""
+    """A thread that ends when all planned jobs are in the table."""
 
     server: PostgresServer
     arrivals: Sequence[Arrival]
     tenants: Sequence[UUID]
     inserted: dict[UUID, ChaosJob] = field(default_factory=dict)  # known to be in the table
-    uncertain: int = 0  # inserts whose answer was lost, found out later
+    uncertain: int = 0  # inserts whose answer was lost; checked later
     _conn: psycopg.Connection[Any] | None = field(init=False, default=None)
     _thread: threading.Thread = field(init=False)
 
@@ -38,7 +38,7 @@ class Producer:
         self._thread.start()
 
     def join(self, timeout_seconds: float) -> bool:
-        """Whether it has inserted everything."""
+        """True if it has inserted all jobs."""
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
@@ -53,7 +53,7 @@ class Producer:
         self._disconnect()
 
     def _insert_surely(self, jobs: Sequence[ChaosJob]) -> None:
-        """Again and again; a lost answer is looked up before the same rows are sent once more."""
+        """Retries until it succeeds. After a lost answer it looks for the rows before it sends them again."""
         unknown = False
         while True:
             try:
@@ -63,7 +63,7 @@ class Producer:
                 unknown = True
                 self._insert(conn, missing)
             except psycopg.errors.UniqueViolation:
-                continue  # the try whose answer was lost was still on its way when it was looked up
+                continue  # the attempt whose answer was lost was not committed yet when the rows were looked for
             except psycopg.OperationalError:
                 self._disconnect()
                 time.sleep(AGAIN_SECONDS)

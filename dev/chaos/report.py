@@ -1,4 +1,4 @@
-"""The account at the end: tables for people, one line of JSON for machines."""
+"""The report at the end: tables for people, one line of JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dev.chaos.disturbance import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.fleet import Fleet
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Ledger, Life
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
-from dev.chaos.trouble import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.workload import FAILING, POOL_OF, ChaosJob
 from dev.machine.text import percentile
 from jobtide.commands.table import aligned
@@ -24,7 +24,7 @@ SHOWN_VIOLATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All that is known at the end of a run."""
+    """Everything that is known at the end of a run."""
 
     settings: Settings
     jobs: Mapping[UUID, ChaosJob]
@@ -32,7 +32,7 @@ class Account:
     ledger: Ledger
     waits: Sequence[Wait]
     course: Course
-    troubles: Sequence[Span]
+    disturbances: Sequence[Span]
     recoveries: Sequence[Recovery]
     fleet: Fleet
     violations: Sequence[Violation]
@@ -53,7 +53,7 @@ class Account:
             "claims_lost": sum(_lost_claims(self.jobs[life.id], life) for life in lives if life.id in self.jobs),
             "waits": {pool: _spread(wait.seconds for wait in self._waits(pool)) for pool in _pools()},
             "recoveries": _spread(recovery.seconds for recovery in self.recoveries),
-            "disturbed_seconds": round(covered_seconds(self.troubles), 1),
+            "disturbed_seconds": round(covered_seconds(self.disturbances), 1),
             "most_workers": self.fleet.most_workers,
             "resizes": len(self.fleet.resizes),
             "leaders": len(self.fleet.holdings),
@@ -61,22 +61,22 @@ class Account:
         }
 
     def events(self) -> list[str]:
-        """What happened when, for whoever looks for the cause of a violation."""
+        """What happened when, to find the cause of a violation."""
         happened = [
             *((strike.struck_at, f"{strike.fault.kind}: {strike.target.name}") for strike in self.course.strikes),
             *((strike.healed_at, f"over: {strike.fault.kind}: {strike.target.name}") for strike in self.course.strikes),
             *((size.at, f"pool {size.pool}: {size.before} -> {size.replicas} workers") for size in self.fleet.resizes),
             *((one.acquired_at, f"leader {one.holder}") for one in self.fleet.holdings),
-            *((at, f"pod {pod.name} told to stop") for at, pod in self.fleet.stopped()),
+            *((at, f"pod {pod.name} asked to stop") for at, pod in self.fleet.stopped()),
         ]
         return [f"{clock(at)} {words}" for at, words in sorted(happened)]
 
     def text(self) -> str:
-        """For people."""
+        """The tables."""
         return "\n\n".join("\n".join(aligned(lines)) for lines in (self._faults(), self._pool_lines()))
 
     def _faults(self) -> list[tuple[str, ...]]:
-        headings = ("fault", "struck", "lasted", "to the next claim")
+        headings = ("fault", "times", "longest", "until the next claim")
         kinds = sorted({strike.fault.kind for strike in self.course.strikes})
         return [headings, *(self._fault_line(kind) for kind in kinds)]
 
@@ -108,7 +108,7 @@ class Account:
 
 
 def show(account: Account, write: Callable[[str], object] = print) -> None:
-    """The last line is the figures."""
+    """Writes the tables and the violations; the last line is the figures as JSON."""
     write(f"\n{account.text()}\n")
     for found in account.violations[:SHOWN_VIOLATIONS]:
         write(f"VIOLATED {found.rule}: {found.words}")
@@ -118,7 +118,7 @@ def show(account: Account, write: Callable[[str], object] = print) -> None:
 
 
 def _lost_claims(job: ChaosJob, life: Life) -> int:
-    """Those that came to nothing, though the job itself never fails."""
+    """Claims that ended without a result, of a job that does not fail by design."""
     return 0 if job.type in FAILING else len(life.claims) - 1
 
 

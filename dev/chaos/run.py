@@ -1,11 +1,11 @@
-"""The run itself: load and faults together, then quiet, then the account."""
+"""The run: jobs and faults together, then a wait for the last job and worker, then the account."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from dev.chaos.account import Ending, Record, make_account
@@ -23,6 +23,7 @@ from dev.chaos.workload import make_workload
 from dev.cluster.choose import choose_cluster
 from dev.cluster.local.layout import ENDPOINTS
 from dev.machine.progress import step
+from dev.machine.wait import first_true
 from dev.stage.api import Api
 from dev.stage.images import ROOT
 from dev.stage.node import Node, local_node, require_local
@@ -31,14 +32,14 @@ from dev.stage.watch import Watch
 
 FIGURES = ROOT / "build" / "chaos.json"
 INSERTED_WITHIN_SECONDS = 60.0
-EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after 120 and 30 s at the worst
-ZERO_WITHIN_SECONDS = 150.0  # a long job's drain, and the stabilization before it
+EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after at most 120 + 30 s
+ZERO_WITHIN_SECONDS = 150.0  # the stabilization, and the drain of a long job
 OVERDUE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 
 
 def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
-    """Whether nothing was violated."""
+    """True if no rule was violated."""
     cluster = require_local(choose_cluster())
     stage = set_stage()
     try:
@@ -64,49 +65,37 @@ def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -
         producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
         producer.start()
         course = _strike(Faults(node, server, fleet, api), reader, settings)
-        ending = _come_to_rest(producer, reader, fleet)
+        ending = _wait_until_idle(producer, reader, fleet)
     return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending)
 
 
 def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:
     plan = make_plan(settings.seed, settings.seconds)
     striker = Striker(faults, lambda: reader.overdue(OVERDUE_SECONDS) == 0, until=time.time() + settings.seconds)
-    with step(f"Striking {len(plan)} times under load", usual=f"{settings.seconds} s"):
+    with step(f"Running {len(plan)} faults under load", usual=f"{settings.seconds} s"):
         striker.run(plan)
     return striker.course
 
 
-def _come_to_rest(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
-    with step("Waiting for every job's end and the last worker's", usual="60 to 120 s"):
+def _wait_until_idle(producer: Producer, reader: LedgerReader, fleet: Fleet) -> Ending:
+    with step("Waiting for the end of every job and of the last worker", usual="60 to 120 s"):
         producer.join(INSERTED_WITHIN_SECONDS)
-        _wait(lambda: reader.unfinished() == 0, EMPTY_WITHIN_SECONDS)
-        _wait(lambda: fleet.living_workers() == 0, ZERO_WITHIN_SECONDS)
+        # After these deadlines the account shows what is left.
+        first_true(lambda: reader.unfinished() == 0, within_seconds=EMPTY_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
+        first_true(lambda: fleet.living_workers() == 0, within_seconds=ZERO_WITHIN_SECONDS, poll_seconds=LOOK_SECONDS)
     not_inserted = len(producer.arrivals) - len(producer.inserted)
     return Ending(reader.unfinished(), fleet.living_workers(), not_inserted)
-
-
-def _wait(holds: Callable[[], bool], within_seconds: float) -> None:
-    """What does not come true by then is in the account."""
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline and not holds():
-        time.sleep(LOOK_SECONDS)
 
 
 @contextlib.contextmanager
 def _watched(api: Api, fleet: Fleet) -> Iterator[None]:
     pools, system = f"namespaces/{NAMESPACE}", f"namespaces/{SYSTEM_NAMESPACE}"
-    controllers = f"labelSelector=app.kubernetes.io/instance={RELEASE}"
-    lease = f"fieldSelector=metadata.name={RELEASE}"
-    watches = (
-        Watch(api, f"/api/v1/{pools}/pods?", fleet.see_pod),
-        Watch(api, f"/api/v1/{system}/pods?{controllers}", fleet.see_pod),
-        Watch(api, f"/apis/apps/v1/{pools}/deployments?", fleet.see_deployment),
-        Watch(api, f"/apis/coordination.k8s.io/v1/{system}/leases?{lease}", fleet.see_lease),
-    )
-    for watch in watches:
-        watch.start()
-    try:
+    controllers = {"labelSelector": f"app.kubernetes.io/instance={RELEASE}"}
+    lease = {"fieldSelector": f"metadata.name={RELEASE}"}
+    with (
+        Watch(api, f"/api/v1/{pools}/pods", fleet.see_pod),
+        Watch(api, f"/api/v1/{system}/pods", fleet.see_pod, controllers),
+        Watch(api, f"/apis/apps/v1/{pools}/deployments", fleet.see_deployment),
+        Watch(api, f"/apis/coordination.k8s.io/v1/{system}/leases", fleet.see_lease, lease),
+    ):
         yield
-    finally:
-        for watch in watches:
-            watch.stop()

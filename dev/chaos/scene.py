@@ -1,4 +1,4 @@
-"""What the run plays on: two controllers, an image with the jobs, a namespace with pools, an empty table."""
+"""What the run needs: two controllers, an image with the jobs, a namespace with pools, an empty table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from uuid import UUID
 from dev.chaos.server import PostgresServer
 from dev.chaos.workload import TENANTS
 from dev.cluster.provider import Cluster
-from dev.demo.pools import look
 from dev.machine.progress import step
 from dev.machine.wait import wait_until
-from dev.stage.images import ROOT, ensure_image
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
-from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.stage.pools import take_snapshot
+from dev.stage.stage import Stage
 from jobtide.sql import load
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ IMAGE_IN_POOLS = "jobtide-chaos"
 
 @contextlib.contextmanager
 def two_controllers(stage: Stage) -> Iterator[None]:
-    """One to act, one to take over; afterwards as many as before."""
+    """One leads, one can take over; afterwards one, as before."""
     _scale(stage, 2)
     try:
         yield
@@ -35,16 +35,8 @@ def two_controllers(stage: Stage) -> Iterator[None]:
 
 
 def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[UUID, ...]:
-    """The tenants of this run; what an earlier one left is gone."""
-    image = ensure_image(
-        cluster,
-        "jobtide-chaos",
-        dockerfile=HERE / "app" / "Dockerfile",
-        context_root=HERE / "app",
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-        usual="5 s",
-    )
+    """Makes the pools and returns the tenants of this run; removes what an earlier run left."""
+    image = ensure_application_image(cluster, "jobtide-chaos", HERE / "app", stage.images.worker)
     stage.make_namespace(NAMESPACE)
     with step("Emptying the pools and the table", usual="5 s"):
         clear_pools(stage)
@@ -53,9 +45,7 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
         with server.connect() as conn:
             conn.execute(load("dev.chaos.sql", "setup"))
         tenants = tuple(table.add_tenants(f"chaos {number:02}" for number in range(1, TENANTS + 1)))
-    stage.kubectl.apply(POOLS.read_text().replace(IMAGE_IN_POOLS, image), namespace=NAMESPACE)
-    ready = ("--for", "condition=Ready", "--timeout", "60s")
-    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", NAMESPACE, *ready)
+    stage.apply_pools(POOLS.read_text().replace(IMAGE_IN_POOLS, image), NAMESPACE)
     return tenants
 
 
@@ -63,11 +53,9 @@ def clear_pools(stage: Stage) -> None:
     place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
     stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
     stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
-    wait_until("the end of the workers of an earlier run", lambda: not look(stage.kubectl, NAMESPACE).workers)
+    wait_until("the end of the workers of an earlier run", lambda: not take_snapshot(stage.kubectl, NAMESPACE).workers)
 
 
 def _scale(stage: Stage, replicas: int) -> None:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"replicas={replicas}", "--wait", "--timeout", "180s")
     with step(f"Setting the number of controllers to {replicas}", usual="3 to 15 s"):
-        stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values)
+        stage.change(f"replicas={replicas}")

@@ -1,4 +1,4 @@
-"""The chaos run's view of PostgreSQL: as an application in the cluster reaches it, and as the host may hurt it."""
+"""PostgreSQL as an application in the cluster reaches it, and faults of its processes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from dev.machine.daemons import PROC
 from dev.machine.errors import DevError
 from dev.machine.wait import wait_until
 from dev.stage.guard import frozen, send
 from dev.stage.kubectl import Kubectl
 from dev.stage.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
-from dev.stage.processes import PROC, Process, processes_of
+from dev.stage.processes import Process, processes_of
 
-# A restarted container may have to sit out Kubernetes' own back-off first.
+# Kubernetes' back-off may delay the restart of the container.
 BACK_WITHIN_SECONDS = 180.0
 PATIENCE = {"connect_timeout": "3", "tcp_user_timeout": "10000", "options": "-c statement_timeout=60000"}
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """Reached by its Service's address: a tunnel would need the API server and the kubelet."""
+    """Reached at the address of its Service: a tunnel would need the API server and the kubelet."""
 
     pod_uid: str
     address: str
@@ -43,31 +44,31 @@ class PostgresServer:
         return cls(pod["metadata"]["uid"], address, postgres.passwords[SUPERUSER])
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Once; raises psycopg.OperationalError while it is away."""
+        """Tries once; raises psycopg.OperationalError if the server is down."""
         url = f"postgresql://{SUPERUSER}:{self.password}@{self.address}:5432/{self.database}"
         return psycopg.connect(make_conninfo(url, **PATIENCE), autocommit=True, prepare_threshold=None)
 
     @contextlib.contextmanager
     def killed(self, down_seconds: float) -> Iterator[None]:
-        """SIGKILL to the server. Its container ends, the next one waits, and the block ends when it answers."""
+        """SIGKILL to the server. Its container ends and the next one waits; the block ends when the server answers."""
         postmaster = self._postmaster()
         data = PROC / str(postmaster.pid) / "root" / "data"
         down_until = data / "down-until"
         down_until.write_text(f"{int(time.time() + down_seconds) + 1}\n")
         server = (data / "main" / "postmaster.pid").stat()
-        os.chown(down_until, server.st_uid, server.st_gid)  # the demo writes it from inside, as the server's user
+        os.chown(down_until, server.st_uid, server.st_gid)  # in the demo the server's user writes this file
         send(postmaster.pid, signal.SIGKILL)
         yield
         self.wait_back()
 
     @contextlib.contextmanager
     def backend_killed(self, dice: float) -> Iterator[str]:
-        """SIGKILL to one of its processes: the server throws everybody out and recovers, in the same container."""
+        """SIGKILL to one of its processes: the server ends all connections and recovers, in the same container."""
         backends = [
             process for process in processes_of(self.pod_uid) if process.command[0].startswith("postgres: demo")
         ]
         if not backends:
-            raise DevError("nobody is connected to PostgreSQL whose server process could be killed")
+            raise DevError("PostgreSQL has no connection whose server process could be killed")
         backend = backends[int(dice * len(backends))]
         send(backend.pid, signal.SIGKILL)
         yield " ".join(backend.command).strip()
@@ -75,7 +76,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """All its processes: connections stay open, and nobody answers on them."""
+        """Stops all its processes: connections stay open without an answer."""
         self._postmaster()
         family = [process.pid for process in processes_of(self.pod_uid) if process.command[0].startswith("postgres:")]
         with frozen([self._postmaster().pid, *family]):

@@ -1,4 +1,4 @@
-"""How long, and which of all the possible courses."""
+"""Settings of the run: its duration and its seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dev.machine.errors import DevError
+from dev.machine.settings import whole_number
 
 DEFAULT_SECONDS = "600"
 SHORTEST_SECONDS, LONGEST_SECONDS = 30, 86_400
@@ -23,16 +23,10 @@ class Settings:
 def read_settings(
     environ: Mapping[str, str] = os.environ, *, new_seed: Callable[[int], int] = secrets.randbelow
 ) -> Settings:
-    """From SECONDS and SEED; a seed that nobody gave is a new one."""
+    """From SECONDS and SEED; without SEED, a new seed."""
     seed = environ.get("SEED") or str(new_seed(LARGEST_SEED))
     return Settings(
         # bash has a variable SECONDS of its own, but never exports it.
-        seconds=_whole("SECONDS", environ.get("SECONDS") or DEFAULT_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS),
-        seed=_whole("SEED", seed, 0, LARGEST_SEED),
+        seconds=whole_number("SECONDS", environ.get("SECONDS") or DEFAULT_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS),
+        seed=whole_number("SEED", seed, 0, LARGEST_SEED),
     )
-
-
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise DevError(f"{name}={text!r}: expected a whole number from {least} to {most}")
-    return int(text)

@@ -1,4 +1,4 @@
-"""Carries out a plan: one thread a fault, so that they overlap, and a record of what really happened when."""
+"""Carries out a plan: one thread for each fault, so that faults overlap, and a record of each strike."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from dev.chaos.plan import Fault, Victim
 from dev.chaos.target import NoTargetError, Target
 from dev.machine.errors import DevError
 from dev.machine.progress import say
+from dev.machine.wait import first_true
 
-RECOVERED_WITHIN_SECONDS = 30.0  # so long does a fault wait for those before it
+RECOVERED_WITHIN_SECONDS = 30.0  # the longest that a fault waits for those before it
 LOOK_SECONDS = 0.5
 
 
 class Breaking(Protocol):
-    """What can be struck: see faults.py."""
+    """See faults.py."""
 
     def struck(self, fault: Fault) -> AbstractContextManager[Target]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A fault as it happened. `healed_at` is when what was struck worked again, not when it was let go."""
+    """A fault as it happened. `healed_at` is when the target worked again, not when the fault was undone."""
 
     fault: Fault
     target: Target
     struck_at: float
     healed_at: float
-    broken: str = ""  # why it did not come back
+    broken: str = ""  # why it did not recover
 
 
 @dataclass(slots=True)
 class Course:
-    """What came of a plan."""
+    """The result of a plan."""
 
     strikes: list[Strike] = field(default_factory=list)
     skipped: list[tuple[Fault, str]] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Course:
 
 @dataclass(slots=True)
 class Striker:
-    """`recovered` says whether work flows again; `until` is when the last fault may strike, by time.time()."""
+    """`recovered` returns True if jobs are claimed in time again. No fault starts after `until` (time.time())."""
 
     faults: Breaking
     recovered: Callable[[], bool]
@@ -57,7 +58,7 @@ class Striker:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self, plan: Sequence[Fault]) -> None:
-        """Returns when the last one is over."""
+        """Returns when the last fault is over."""
         try:
             for number, fault in enumerate(plan):
                 if fault.waits:
@@ -68,7 +69,7 @@ class Striker:
                 self._start(fault)
             self._join()
         finally:
-            self._stopped.set()  # whoever interrupts us: what is frozen or cut is let go
+            self._stopped.set()  # also after an interrupt: faults are undone
             self._join()
 
     def _start(self, fault: Fault) -> None:
@@ -81,20 +82,22 @@ class Striker:
             thread.join()
 
     def _wait_recovered(self) -> None:
-        deadline = min(self.until, time.time() + RECOVERED_WITHIN_SECONDS)
-        while time.time() < deadline and not (self._all_over() and self.recovered()):
-            time.sleep(LOOK_SECONDS)
+        first_true(
+            lambda: self._all_over() and self.recovered(),
+            within_seconds=min(self.until - time.time(), RECOVERED_WITHIN_SECONDS),
+            poll_seconds=LOOK_SECONDS,
+        )
 
     def _all_over(self) -> bool:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _pause(self, seconds: float) -> bool:
-        """Whether the time is over."""
+        """Sleeps; True if the time of the run is over."""
         time.sleep(max(0.0, min(seconds, self.until - time.time())))
         return time.time() >= self.until
 
     def _strike(self, fault: Fault) -> None:
-        if fault.victim is Victim.WORKER:  # there are several: two may be struck at once
+        if fault.victim is Victim.WORKER:  # there are several: two faults may strike at once
             self._strike_now(fault)
             return
         with self._free[fault.victim]:
@@ -102,7 +105,7 @@ class Striker:
 
     def _strike_now(self, fault: Fault) -> None:
         if self._stopped.is_set() or time.time() >= self.until:
-            self.course.skipped.append((fault, "the time was over before what it strikes was free"))
+            self.course.skipped.append((fault, "the run ended before its target was free"))
             return
         started_at, target = time.time(), Target("")
         broken = ""

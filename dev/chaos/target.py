@@ -1,4 +1,4 @@
-"""What a fault strikes."""
+"""The target of a fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dev.machine.errors import DevError
 
 
 class NoTargetError(DevError):
-    """Nothing was there to be struck: the fault is skipped."""
+    """There is no target: the fault is skipped."""
 
 
 @dataclass(frozen=True, slots=True)

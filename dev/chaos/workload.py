@@ -1,4 +1,4 @@
-"""What is asked for in the meantime: waves of jobs for many tenants, planned in advance like the faults."""
+"""The jobs of the run: waves of jobs of many tenants, planned in advance like the faults."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from uuid import UUID
 SHORT, LONG, RARE, EFFECT, FLAKY, POISON = (
     f"chaos.{name}" for name in ("short", "long", "rare", "effect", "flaky", "poison")
 )
-FAILING = (FLAKY, POISON)  # by themselves, now and then or always
+FAILING = (FLAKY, POISON)  # by design: sometimes, or always
 POISON_ATTEMPTS = 3  # as in app/handlers.py
 
-# Like pools.yaml, which a test compares.
+# The same as in pools.yaml; a test compares them.
 MAX_REPLICAS = {"short": 5, "long": 10, "rare": 2}
 MAX_WAIT_SECONDS = {"short": 5.0, "long": 20.0, "rare": 5.0}
 POOL_OF = {SHORT: "short", EFFECT: "short", FLAKY: "short", POISON: "short", LONG: "long", RARE: "rare"}
@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 8
 
 TENANTS = 20
 RATE = 8.0  # jobs a second while a wave lasts
-BURST = 60  # one tenant's, all at once, at the beginning of each wave
+BURST = 60  # jobs of one tenant, all at once, at the beginning of each wave
 SHARES = {SHORT: 0.753, EFFECT: 0.14, FLAKY: 0.05, POISON: 0.02, LONG: 0.022, RARE: 0.015}
 SCHEDULED_SHARE = 0.08
 SHORTEST_LONG_SECONDS, LONGEST_LONG_SECONDS = 20.0, 60.0
@@ -31,7 +31,7 @@ SHORTEST_LONG_SECONDS, LONGEST_LONG_SECONDS = 20.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class ChaosJob:
-    """One row to insert. `tenant` is a number; `delay_seconds` is how far in the future it falls due."""
+    """One row to insert. `tenant` is an index; the job is due `delay_seconds` after its insert."""
 
     id: UUID
     tenant: int
@@ -46,25 +46,25 @@ class ChaosJob:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    at_seconds: float  # after the beginning
+    at_seconds: float  # since the start of the run
     job: ChaosJob
 
 
 def make_workload(seed: int, seconds: int) -> list[Arrival]:
-    """In the order of insertion."""
+    """All jobs in the order of insertion."""
     dice = random.Random(f"workload {seed}")
-    # A run of a minute would only wait for its longest jobs.
+    # Shorter in a short run, which would otherwise only wait for its longest jobs.
     longest_seconds = min(LONGEST_LONG_SECONDS, max(SHORTEST_LONG_SECONDS, seconds / 3))
     return [Arrival(at, _job(dice, type_, tenant, longest_seconds)) for at, type_, tenant in _arrivals(dice, seconds)]
 
 
 def expected_result(job: ChaosJob) -> Any:
-    """What a completed job must have stored, computed apart from the handlers' own code."""
+    """The result that a completed job must have, computed without code of the handlers."""
     return {"seconds": job.payload["seconds"], "sha256": hashlib.sha256(job.payload["text"].encode()).hexdigest()}
 
 
 def _arrivals(dice: random.Random, seconds: int) -> Iterator[tuple[float, str, int]]:
-    """Waves with pauses between them, long enough for a pool to go to sleep."""
+    """Waves with pauses between them, long enough for a pool to scale to zero."""
     at = 0.0
     while at < seconds:
         loud = dice.randrange(TENANTS)

@@ -1,4 +1,4 @@
-"""Real clusters for tests and for the demo."""
+"""Kubernetes clusters: a given one, kind, or host processes; and an API server alone, for tests."""
 
 from __future__ import annotations
 

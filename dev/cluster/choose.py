@@ -1,4 +1,4 @@
-"""Which cluster is meant: a given one always wins, then kind, then the one made of host processes."""
+"""Chooses the cluster: a given one first, then kind, then one of host processes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def choose_cluster(
     local: LocalCluster | None = None,
     user_id: Callable[[], int] = os.geteuid,
 ) -> Cluster:
-    """Reads CONTEXT, KUBECONFIG and REGISTRY; says in one sentence why it is not kind."""
+    """Reads CONTEXT, KUBECONFIG and REGISTRY; prints one sentence if kind can't be used."""
     local = local or LocalCluster()
     if given := _given(environ, runner, local):
         return given
-    if local.kubeconfig.exists():  # chosen before: what was found out then need not be found out again
+    if local.kubeconfig.exists():  # an earlier run chose it
         return local
     reason = why_not_kind(runner)
     if reason is None:

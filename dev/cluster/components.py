@@ -1,4 +1,4 @@
-"""The command lines of etcd, the API server and the controller manager, for a test and for a cluster."""
+"""The command lines of etcd, the API server and the controller manager, for tests and for the local cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST_SERVICE_ADDRESS = "10.96.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the control plane listens; etcd never leaves loopback."""
+    """Where the control plane listens; etcd listens on loopback only."""
 
     address: str
     apiserver_port: int
@@ -41,7 +41,7 @@ def etcd_arguments(data_directory: Path, endpoints: Endpoints) -> list[str]:
         f"--listen-peer-urls={peer_url}",
         f"--initial-advertise-peer-urls={peer_url}",
         f"--initial-cluster=default={peer_url}",
-        "--unsafe-no-fsync",  # a test cluster's data need not survive a power cut
+        "--unsafe-no-fsync",  # a test cluster's data may be lost in a power cut
         "--log-level=warn",
     ]
 
@@ -73,7 +73,7 @@ def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials,
         f"--root-ca-file={credentials.authority}",
         f"--service-account-private-key-file={credentials.signing_key}",
         f"--cluster-cidr={POD_RANGE}",
-        f"--flex-volume-plugin-dir={kubeconfig.parent / 'volume-plugins'}",  # made at start, wherever it is
+        f"--flex-volume-plugin-dir={kubeconfig.parent / 'volume-plugins'}",  # created at start
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--profiling=false",
     ]

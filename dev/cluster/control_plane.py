@@ -1,11 +1,9 @@
-"""An API server for tests: etcd and kube-apiserver on free loopback ports, gone with the process."""
+"""An API server for tests: etcd and kube-apiserver on free loopback ports; they end with this process."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,22 +19,21 @@ from dev.cluster.components import (
 )
 from dev.cluster.pki import Credentials, ensure_credentials
 from dev.machine.errors import DevError
+from dev.machine.ports import free_ports
 from dev.machine.shell import last_lines
 from dev.machine.wait import answers, wait_until
 from dev.tools.toolchain import ensure_tools
 
 STOP_WITHIN_SECONDS = 10.0
-# Below Linux's range of source ports, so that no outgoing connection takes a port while its server is down.
-PORTS = range(20_000, 32_000)
 
-# "Parent" in PR_SET_PDEATHSIG means the thread that started the child: this one lives as long as we do,
-# whatever thread a test calls from.
+# "Parent" in PR_SET_PDEATHSIG means the thread that started the child. This thread lives as long as the process; the
+# thread of a test may not.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-plane")
 
 
 @dataclass(slots=True)
 class ControlPlane:
-    """A running API server; `stop_apiserver` and `start_apiserver` make an outage on the same address."""
+    """A running API server. `stop_apiserver` and `start_apiserver` make an outage at the same address."""
 
     directory: Path
     endpoints: Endpoints
@@ -66,7 +63,7 @@ class ControlPlane:
         return self.binaries["kubectl"]
 
     def start_apiserver(self) -> None:
-        """Returns when it answers and the namespace `default` is there."""
+        """Returns when it answers and the namespace `default` exists."""
         admission = [] if self.controllers else ["--disable-admission-plugins=ServiceAccount"]
         arguments = [
             *apiserver_arguments(self.endpoints, self.credentials),
@@ -79,7 +76,7 @@ class ControlPlane:
         self._await("kube-apiserver", f"{self.url}/api/v1/namespaces/default")
 
     def stop_apiserver(self) -> None:
-        """At once, as in a crash: a graceful end would wait for the watches that a test wants to see cut."""
+        """SIGKILL, as in a crash: a graceful end would wait for the watches to end."""
         process = self._running.pop("kube-apiserver", None)
         if process is not None:
             process.kill()
@@ -123,30 +120,30 @@ class ControlPlane:
     def _await(self, name: str, url: str) -> None:
         def ready() -> bool:
             if self._running[name].poll() is not None:
-                raise DevError(f"{name} ended instead of starting: {self._last_words(name)}")
+                raise DevError(f"{name} ended instead of starting: {self._end_of_log(name)}")
             return answers(url, token=self.token, authority=self.authority)
 
-        wait_until(f"{name} answering at {url}", ready, reason=lambda: self._last_words(name))
+        wait_until(f"{name} answering at {url}", ready, reason=lambda: self._end_of_log(name))
 
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _end_of_log(self, name: str) -> str:
         return last_lines(self._log(name).read_text(errors="replace"))
 
 
 @contextlib.contextmanager
 def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
-    """A control plane in `directory`, alone on its ports, beside any other and beside a whole cluster.
+    """A control plane in `directory` on ports of its own, so that several can run at once.
 
     With `controllers`, kube-controller-manager runs too: garbage collection, Deployments, namespaces.
-    Without them pods are accepted although nobody makes the service account `default`.
+    Without, pods are accepted although no controller makes the service account `default`.
     """
     names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controllers else [])]
     directory.mkdir(parents=True, exist_ok=True)
     plane = ControlPlane(
         directory=directory,
-        endpoints=_free_endpoints(),
+        endpoints=Endpoints("127.0.0.1", *free_ports(4)),
         credentials=ensure_credentials(
             directory / "pki",
             names=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"],
@@ -159,22 +156,3 @@ def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[Con
         yield plane
     finally:
         plane.stop()
-
-
-def _free_endpoints() -> Endpoints:
-    ports = _free_ports(4)
-    return Endpoints("127.0.0.1", *ports)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Distinct ports of loopback that nobody listens on; each is held until all are found."""
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        for port in random.sample(PORTS, len(PORTS)):
-            if len(found) == count:
-                return found
-            probe = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-    raise DevError(f"no {count} free ports between {PORTS.start} and {PORTS.stop} on loopback")

@@ -1,4 +1,4 @@
-"""A cluster that is there already: Jobtide is installed into it, and nothing else of it is touched."""
+"""An existing cluster: Jobtide is installed into it, and nothing else in it is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GivenCluster:
     """Named by CONTEXT, or by the current context of KUBECONFIG."""
 
     context: str | None
-    registry: str | None  # REGISTRY: where images can be pushed, and the cluster pulls from
+    registry: str | None  # REGISTRY: this machine pushes images to it, the cluster pulls from it
     runner: Runner = run
     program: Path | None = None
 
@@ -34,7 +34,7 @@ class GivenCluster:
         return self._require_registry()
 
     def ensure(self) -> Path:
-        """A copy with this one context, so that no later change of the current context can redirect us."""
+        """A copy of the kubeconfig with this context alone: a later change of the current context has no effect."""
         text = self._kubectl("config", "view", "--minify", "--flatten", "--raw")
         kubeconfig = cache_directory() / "given.kubeconfig"
         kubeconfig.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ class GivenCluster:
         return kubeconfig
 
     def has_image(self, reference: str) -> bool:
-        """Unknown, so a push is tried: a registry takes only the layers it lacks."""
+        """Always False: a push sends only the layers that the registry lacks."""
         del reference
         return False
 
@@ -53,7 +53,7 @@ class GivenCluster:
         engine.push(reference)
 
     def down(self) -> None:
-        """It was there before; it stays."""
+        """Does nothing: the cluster existed before."""
 
     def _require_registry(self) -> str:
         if not self.registry:

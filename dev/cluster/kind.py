@@ -1,4 +1,4 @@
-"""A kind cluster, where a Docker engine answers and lets a privileged container run."""
+"""A kind cluster, where a Docker engine answers and can run a privileged container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLUSTER_NAME = "jobtide"
 
 @dataclass(frozen=True, slots=True)
 class KindCluster:
-    """`program` is given by tests; otherwise kind is built from its pinned module when first needed."""
+    """Tests pass `program`; otherwise kind is built from its pinned module when it is first needed."""
 
     name: str = CLUSTER_NAME
     runner: Runner = run
@@ -59,7 +59,7 @@ class KindCluster:
         try:
             self._kind("create", "cluster", "--name", self.name, *options)
         except BaseException:
-            # kind keeps half a cluster under its name when it is interrupted; the next run would take it.
+            # When it is interrupted, kind leaves half a cluster under its name, and the next run would use it.
             with contextlib.suppress(CommandError):
                 self.down()
             raise
@@ -70,9 +70,9 @@ class KindCluster:
 
 
 def why_not_kind(runner: Runner = run) -> str | None:
-    """None where kind can run; otherwise the reason, for the person who has Docker and wonders.
+    """None if kind can run, otherwise the reason.
 
-    A privileged container is really started, because an engine that runs plain ones may refuse it.
+    It starts a privileged container, because an engine that runs plain ones may refuse it.
     """
     try:
         runner(["docker", "version", "--format", "{{.Server.Version}}"])

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, made with openssl: server certificates, client keys, one token."""
+"""A certificate authority, made with openssl: server certificates, client keys, one token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SELF_SIGNED = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-day
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Files and the one token with which every component and the administrator speak to the API server."""
+    """The files, and the one token that every component and the administrator use with the API server."""
 
     directory: Path
 
@@ -54,7 +54,7 @@ class Credentials:
 
 
 def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner = run) -> Credentials:
-    """`names` are openssl's alternative names (IP:127.0.0.1, DNS:kubernetes); made once per folder."""
+    """Made once per folder. `names` are openssl's alternative names (IP:127.0.0.1, DNS:kubernetes)."""
     credentials = Credentials(directory)
     if credentials.tokens.exists():
         return credentials
@@ -71,7 +71,7 @@ def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner 
     files = ["-keyout", credentials.kubelet_client_key, "-out", credentials.kubelet_client_certificate]
     runner([*issued, "-subj", "/O=system:masters/CN=kube-apiserver", *files])
     runner(["openssl", "genrsa", "-out", credentials.signing_key, "2048"])
-    # Written last: its presence says that all the others are whole.
+    # Written last: if it exists, all other files are complete.
     unfinished = directory / "tokens.unfinished"
     unfinished.write_text(f"{secrets.token_hex(24)},admin,admin,system:masters\n")
     unfinished.rename(credentials.tokens)

@@ -1,4 +1,4 @@
-"""What any cluster offers to tests and to the demo, wherever it comes from."""
+"""What any cluster offers to tests and to the demo, regardless of how it is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dev.images.engines import Engine
 
 
 class Cluster(Protocol):
-    """A Kubernetes that is there, or that can be made."""
+    """A Kubernetes cluster that exists or that `ensure` can make."""
 
     @property
     def name(self) -> str: ...
@@ -23,12 +23,12 @@ class Cluster(Protocol):
         """The part of an image's reference before its name: a registry, or localhost where there is none."""
 
     def ensure(self) -> Path:
-        """A kubeconfig whose current context is this cluster, ready; at once when it is up already."""
+        """A kubeconfig whose current context is this cluster; returns when it is ready, at once if it runs already."""
 
     def has_image(self, reference: str) -> bool:
-        """Whether its nodes can start the image without anything more being done."""
+        """True if its nodes can start the image without `load_image`."""
 
     def load_image(self, reference: str, engine: Engine) -> None: ...
 
     def down(self) -> None:
-        """Removes what `ensure` made, and nothing that was there before."""
+        """Removes what `ensure` made, and nothing that existed before."""

@@ -1,1 +1,1 @@
-"""The demo: the whole product at work on a real cluster, and an account of what it did."""
+"""The demo (`make demo`): thousands of jobs on a real cluster, each result checked."""

@@ -1,4 +1,4 @@
-"""`python -m dev.demo`: exit code 0 only if everything held that the demo claims."""
+"""`python -m dev.demo`: exit code 0 only if every claim of the demo was true."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ import sys
 
 from dev.demo.run import run_demo
 from dev.demo.settings import read_settings
-from dev.machine.errors import DevError
-
-
-def main() -> int:
-    try:
-        return 0 if run_demo(read_settings()) else 1
-    except DevError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; running it again takes up from here", file=sys.stderr)
-        return 130
-
+from dev.machine.errors import exit_code
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: run_demo(read_settings()), interrupted="run it again, it continues from here"))

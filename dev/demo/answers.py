@@ -1,4 +1,4 @@
-"""What each result must be, computed here, apart from the workers and from the handlers' own code."""
+"""The result that each job must have, computed here without code of the workers or of the handlers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE_END = re.compile(rb"\n")
 
 
 class Answers:
-    """Computes each different question once."""
+    """Computes the result of each different payload once."""
 
     def __init__(self, corpus: Mapping[str, bytes]) -> None:
         self._corpus = corpus
@@ -49,7 +49,7 @@ def _index(name: str, corpus: Mapping[str, bytes]) -> Any:
 
 def _archive(names: list[str], corpus: Mapping[str, bytes]) -> Any:
     unpacked = b"".join(_member(name, corpus[name]) for name in sorted(set(names)))
-    # The end of an archive is two empty blocks, filled up to a whole record.
+    # An archive ends with two empty blocks, and is filled up to a whole record.
     unpacked = _padded(unpacked + bytes(2 * tarfile.BLOCKSIZE), tarfile.RECORDSIZE)
     packed = bz2.compress(unpacked)
     return {

@@ -1,4 +1,4 @@
-"""The very files that the workers read, taken out of the application's image, so that answers can be computed here."""
+"""The files that the workers read, copied out of the application's image, so that results can be computed here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dev.stage.kubectl import Kubectl
 
 POD = "corpus"
 
-# Runs in the image: every source of its standard library, as a tar on standard output.
+# Runs in the image: packs every source file of its standard library into a tar on standard output.
 _PACK = """
 import pathlib, sys, sysconfig, tarfile
 library = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
@@ -26,10 +26,10 @@ with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as tar:
 
 
 def read_corpus(kubectl: Kubectl, image: str, namespace: str) -> dict[str, bytes]:
-    """File names below the library, and contents; fetched once for each image."""
+    """File name (relative to the library) -> content. Fetched once for each image."""
     kept = cache_directory() / "demo" / f"corpus-{image.rpartition(':')[2]}.tar.gz"
     if not kept.exists():
-        with step("Fetching the files that workers will read out of their image", usual="5 s"):
+        with step("Copying the files that the workers read out of their image", usual="5 s"):
             _fetch(kubectl, image, namespace, kept)
     with tarfile.open(kept) as tar:
         members = [member for member in tar if member.isreg()]
@@ -44,7 +44,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _fetch(kubectl: Kubectl, image: str, namespace: str, kept: Path) -> None:
     delete = ("delete", "pod", POD, "--namespace", namespace, "--ignore-not-found", "--now")
-    kubectl(*delete)  # what an interrupted run left
+    kubectl(*delete)  # from an interrupted run
     kubectl.apply(json.dumps(_pod(image)), namespace=namespace)
     try:
         kubectl("wait", f"pod/{POD}", "--namespace", namespace, "--for", "condition=Ready", "--timeout", "60s")

@@ -1,4 +1,4 @@
-"""The account at the end: a table per type and per tenant, and one line for machines."""
+"""The report at the end: a table by type, a table by tenant, and one line for programs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HEADINGS = ("jobs", "completed", "failed", "wait p50", "wait p99")
 
 
 def account(jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], names: Mapping[UUID, str]) -> str:
-    """Two tables; a wait is from the insert to the first claim."""
+    """Two tables. A wait is the time from the insert to the first claim."""
     by_type = _lines(jobs, rows, lambda job: job.type)
     by_tenant = _lines(jobs, rows, lambda job: names[job.tenant_id])
     return "\n".join([*aligned((("type", *HEADINGS), *by_type)), "", *aligned((("tenant", *HEADINGS), *by_tenant))])
 
 
 def findings(verdict: Verdict) -> list[str]:
-    """What is wrong, the first few of each in words."""
+    """One line for each of the first findings, and the number of the others."""
     lines = [f"job {found.job.id} ({found.job.type}): {found.why}" for found in verdict.findings[:SHOWN_FINDINGS]]
     more = len(verdict.findings) - SHOWN_FINDINGS
     return [*lines, f"and {more} more"] if more > 0 else lines

@@ -1,4 +1,4 @@
-"""The demo itself: from empty pools over many workers to none, and what is true at the end."""
+"""The demo: pools scale from zero to many workers and back to zero, and every job is checked at the end."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dev.demo import report
 from dev.demo.answers import Answers
 from dev.demo.corpus import read_corpus
 from dev.demo.outage import Outage
-from dev.demo.pools import Snapshot, look
 from dev.demo.settings import Settings
 from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
 from dev.machine.errors import DevError
 from dev.machine.progress import say, step
+from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable
+from dev.stage.pools import Snapshot, take_snapshot
 from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
 
 LOOK_EVERY_SECONDS = 0.5
@@ -27,7 +28,7 @@ ZERO_WITHIN_SECONDS = 300.0
 
 @dataclass(slots=True)
 class Course:
-    """What was seen between the insert and the last worker's end."""
+    """What was observed between the insert and the end of the last worker."""
 
     most_workers: int = 0
     zero_after_seconds: float = 0.0
@@ -35,7 +36,7 @@ class Course:
 
 
 def run_demo(settings: Settings) -> bool:
-    """Whether all that the demo claims did hold."""
+    """True if every claim of the demo was true."""
     stage = set_stage()
     try:
         return _act(stage, settings)
@@ -61,7 +62,7 @@ def _act(stage: Stage, settings: Settings) -> bool:
     print(f"\n{report.account(jobs, rows, names)}\n")
     if outage:
         for pool, words in outage.words.items():
-            print(f"While PostgreSQL was away, pool {pool} said: {words}")
+            print(f"While PostgreSQL was down, pool {pool} showed: {words}")
     faults = [*report.findings(verdict), *(outage.verdict() if outage else [])]
     for fault in faults:
         print(f"WRONG: {fault}")
@@ -70,23 +71,26 @@ def _act(stage: Stage, settings: Settings) -> bool:
 
 
 def _empty_pools(stage: Stage, table: JobTable) -> None:
-    """Pools without workers and without jobs, whatever an earlier run left."""
+    """Makes the pools, without workers and jobs; removes those of an earlier run."""
     stage.make_namespace(DEMO_NAMESPACE)
     table.clear()
-    if look(stage.kubectl, DEMO_NAMESPACE).workers:
+    if take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers:
         with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
             options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade=foreground", "--timeout", "120s")
             stage.kubectl("delete", "jobworkerpools", *options)
-            _wait_for_no_workers(stage, within_seconds=120)
-    stage.kubectl.apply(stage.example_pools(), namespace=DEMO_NAMESPACE)
-    ready = ("--for", "condition=Ready", "--timeout", "60s")
-    stage.kubectl("wait", "jobworkerpools", "--all", "--namespace", DEMO_NAMESPACE, *ready)
+            wait_until(
+                "the end of the workers of an earlier run",
+                lambda: not take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers,
+                poll_seconds=LOOK_EVERY_SECONDS,
+                reason=lambda: _state(stage),
+            )
+    stage.apply_pools(stage.example_pools(), DEMO_NAMESPACE)
 
 
 def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
-    """Now, because the workers will want both cores."""
+    """Computed before the insert, because the workers will use both cores."""
     answers = Answers(corpus)
-    with step("Computing what every result must be", usual="5 s"):
+    with step("Computing the result that each job must have", usual="5 s"):
         for job in jobs:
             if job.malformed is None:
                 answers.of(job)
@@ -106,7 +110,7 @@ def _outage(stage: Stage, settings: Settings) -> Outage | None:
 
 
 def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
-    """Shows the pools whenever they change, until every job has ended and the last worker has gone."""
+    """Prints the pools when they change, until every job and the last worker have ended."""
     course = Course()
     left, moved_at = None, time.monotonic()
     while left != 0 or (outage and not outage.over):
@@ -120,29 +124,24 @@ def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Out
             raise DevError(_stalled(stage, left))
         time.sleep(LOOK_EVERY_SECONDS)
     ended_at = time.monotonic()
-    while _see(stage, course).workers:
-        if time.monotonic() - ended_at > ZERO_WITHIN_SECONDS:
-            raise DevError(f"workers are left {ZERO_WITHIN_SECONDS:.0f} s after the last job\n{_state(stage)}")
-        time.sleep(LOOK_EVERY_SECONDS)
+    wait_until(
+        "the end of the last worker after the last job",
+        lambda: not _see(stage, course).workers,
+        within_seconds=ZERO_WITHIN_SECONDS,
+        poll_seconds=LOOK_EVERY_SECONDS,
+        reason=lambda: _state(stage),
+    )
     course.zero_after_seconds = time.monotonic() - ended_at
     return course
 
 
 def _see(stage: Stage, course: Course) -> Snapshot:
-    snapshot = look(stage.kubectl, DEMO_NAMESPACE)
+    snapshot = take_snapshot(stage.kubectl, DEMO_NAMESPACE)
     course.most_workers = max(course.most_workers, snapshot.workers)
     if course.last is None or course.last.shown != snapshot.shown:
         print(stage.kubectl("get", "jwp", "--namespace", DEMO_NAMESPACE), flush=True)
     course.last = snapshot
     return snapshot
-
-
-def _wait_for_no_workers(stage: Stage, *, within_seconds: float) -> None:
-    deadline = time.monotonic() + within_seconds
-    while look(stage.kubectl, DEMO_NAMESPACE).workers:
-        if time.monotonic() > deadline:
-            raise DevError(f"workers of an earlier run are there after {within_seconds:.0f} s\n{_state(stage)}")
-        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _stalled(stage: Stage, left: int | None) -> str:
@@ -151,7 +150,7 @@ def _stalled(stage: Stage, left: int | None) -> str:
 
 
 def _state(stage: Stage) -> str:
-    """What a person would look at next."""
+    """For the error: the objects and the last events."""
     place = ("--namespace", DEMO_NAMESPACE)
     return "\n".join(
         (

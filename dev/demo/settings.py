@@ -1,4 +1,4 @@
-"""What a person may say about the demo: how many jobs, how many tenants, which cluster, and what breaks."""
+"""Settings of the demo: how many jobs and tenants, and how long PostgreSQL is down."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dev.machine.errors import DevError
+from dev.machine.settings import whole_number
 
-FEWEST_JOBS = 50  # below, the malformed ones would be most of them
-MOST_JOBS = 1_000_000  # every one is compared with its own answer, in this process's memory
+FEWEST_JOBS = 50  # with fewer, most would be malformed
+MOST_JOBS = 1_000_000  # this process keeps all of them in memory
 MOST_TENANTS = 10_000
 
 
@@ -18,11 +18,11 @@ MOST_TENANTS = 10_000
 class Settings:
     jobs: int = 3_000
     tenants: int = 20
-    postgres_down_seconds: int = 0  # 0: nothing is broken on purpose
+    postgres_down_seconds: int = 0  # 0: it is not killed
 
 
 def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """From flags and from JOBS and TENANTS; the cluster's own variables are read where it is chosen."""
+    """From flags, or from JOBS and TENANTS. dev/cluster/choose.py reads the variables of the cluster."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("--jobs", help="default: JOBS, or 3000", default=environ.get("JOBS") or "3000")
     parser.add_argument("--tenants", help="default: TENANTS, or 20", default=environ.get("TENANTS") or "20")
@@ -32,17 +32,11 @@ def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, 
         nargs="?",
         const="30",
         default="0",
-        help="kill PostgreSQL in the middle and keep it down so long (30)",
+        help="kill PostgreSQL while jobs run, and keep it down for so many seconds (30)",
     )
     parsed = parser.parse_args(arguments)
     return Settings(
-        jobs=_whole("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
-        tenants=_whole("TENANTS", parsed.tenants, 1, MOST_TENANTS),
-        postgres_down_seconds=_whole("--chaos-postgres", parsed.chaos_postgres, 0, 600),
+        jobs=whole_number("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
+        tenants=whole_number("TENANTS", parsed.tenants, 1, MOST_TENANTS),
+        postgres_down_seconds=whole_number("--chaos-postgres", parsed.chaos_postgres, 0, 600),
     )
-
-
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise DevError(f"{name}={text!r}: expected a whole number from {least} to {most}")
-    return int(text)

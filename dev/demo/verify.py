@@ -1,4 +1,4 @@
-"""Compares what stands in the table at the end with what was asked for."""
+"""Compares the rows at the end with what each job must have become."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dev.stage.job_table import Row
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A job that is not as it must be."""
+    """A job that did not end as it must."""
 
     job: DemoJob
     why: str
@@ -62,9 +62,9 @@ def _findings(jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], answers: Answer
 
 def _fault(job: DemoJob, row: Row | None, answers: Answers) -> str | None:
     if row is None:
-        return "its row is gone"
+        return "its row is missing"
     if row.accepted_ends != 1 and row.status in ("completed", "failed"):
-        return f"it was ended {row.accepted_ends} times"
+        return f"it ended {row.accepted_ends} times"
     match row.status:
         case "completed":
             return _completed(job, row, answers)
@@ -83,9 +83,9 @@ def _completed(job: DemoJob, row: Row, answers: Answers) -> str | None:
 
 def _failed(job: DemoJob, row: Row) -> str | None:
     if job.malformed is None:
-        return f"it failed with {row.result!r}, but its payload is sound"
+        return f"it failed with {row.result!r}, but its payload is valid"
     error = row.result.get("error") if isinstance(row.result, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     if not isinstance(message, str) or job.malformed not in message:
-        return f"it failed with {row.result!r}, which does not say {job.malformed!r}"
-    return None if row.attempts == 1 else f"it was tried {row.attempts} times, and no retry can mend its payload"
+        return f"it failed with {row.result!r}, which does not contain {job.malformed!r}"
+    return None if row.attempts == 1 else f"it was tried {row.attempts} times, although no retry can repair its payload"

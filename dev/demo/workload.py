@@ -1,4 +1,4 @@
-"""What the demo asks for: real work for many tenants, one of whom sends most of it, and a few jobs that are wrong."""
+"""The demo's jobs: real work for many tenants, most of it from one tenant, and a few malformed payloads."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dev.stage.job_table import NewJob
+
 INDEX, ARCHIVE = "doc.index", "archive.compress"
 
-LOUD_SHARE = 0.9  # of all jobs are the first tenant's
+LOUD_SHARE = 0.9  # of all jobs, from the first tenant
 ARCHIVE_SHARE = 0.01
-ARCHIVE_BYTES = 8_000_000  # before compression, of 11 in the library: a second or two of CPU
+ARCHIVE_BYTES = 8_000_000  # before compression, of 11 MB in the library: one to two seconds of CPU
 DIFFERENT_ARCHIVES = 4  # the demo computes each of them itself
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A payload that nobody can work on, and what the failed row must say."""
+    """A payload that no handler accepts, and the text that the failed row must contain."""
 
     type: str
     payload: Any
-    says: str
+    error: str
 
 
 MALFORMED = (
@@ -37,24 +39,20 @@ MALFORMED = (
 
 
 @dataclass(frozen=True, slots=True)
-class DemoJob:
-    """One row to insert. `malformed` is what it must fail with; None: it must complete."""
+class DemoJob(NewJob):
+    """One row to insert. `malformed` is the text that its error must contain; None: it must complete."""
 
-    id: UUID
-    tenant_id: UUID
-    type: str
-    payload: Any
     malformed: str | None = None
 
 
 def make_jobs(jobs: int, tenants: Sequence[UUID], files: Mapping[str, int], dice: random.Random) -> list[DemoJob]:
-    """Exactly `jobs` of them in the order of insertion, the loud tenant's first: what the others then wait shows.
+    """Exactly `jobs` jobs in the order of insertion; the loud tenant's are first, so that fairness shows.
 
-    `files` are names and sizes in bytes of what the workers can read.
+    `files` are the files that the workers can read: name -> size in bytes.
     """
     names = sorted(files)
     archives = [_some_files(files, dice) for _ in range(DIFFERENT_ARCHIVES)]
-    payloads: list[tuple[str, Any, str | None]] = [(bad.type, bad.payload, bad.says) for bad in MALFORMED]
+    payloads: list[tuple[str, Any, str | None]] = [(bad.type, bad.payload, bad.error) for bad in MALFORMED]
     heavy = max(DIFFERENT_ARCHIVES, round(jobs * ARCHIVE_SHARE))
     payloads += [(ARCHIVE, {"files": archives[number % DIFFERENT_ARCHIVES]}, None) for number in range(heavy)]
     short = jobs - len(payloads)
@@ -62,13 +60,13 @@ def make_jobs(jobs: int, tenants: Sequence[UUID], files: Mapping[str, int], dice
     dice.shuffle(payloads)
     senders = _senders(jobs, tenants)
     return [
-        DemoJob(UUID(int=dice.getrandbits(128), version=4), sender, type_, payload, says)
-        for sender, (type_, payload, says) in zip(senders, payloads, strict=True)
+        DemoJob(UUID(int=dice.getrandbits(128), version=4), sender, type_, payload, error)
+        for sender, (type_, payload, error) in zip(senders, payloads, strict=True)
     ]
 
 
 def _senders(jobs: int, tenants: Sequence[UUID]) -> list[UUID]:
-    """Worked: 3,000 jobs, 20 tenants -> 2,700 of the first, then 300 round the other 19."""
+    """For example 3,000 jobs of 20 tenants: 2,700 of the first, then 300 of the other 19 in turn."""
     loud, *others = tenants
     if not others:
         return [loud] * jobs

@@ -1,0 +1,1 @@
+"""Programs that build images, and the base image where no registry can be reached."""

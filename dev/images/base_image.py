@@ -1,4 +1,4 @@
-"""Debian with Python as a base image, made from packages where no image registry can be reached."""
+"""A base image of Debian with Python, made from packages where no image registry can be reached."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dev.machine.shell import Argument, CommandError, Runner, run, succeeds
 from dev.machine.system import ensure_packages, require_disk, require_root
 
 RELEASE = "bookworm"
-BASE_IMAGE = f"localhost/jobtide-base:{RELEASE}-1"  # the number grows when the lists below change
+BASE_IMAGE = f"localhost/jobtide-base:{RELEASE}-1"  # increase the number when the lists below change
 INCLUDED = ("ca-certificates", "python3", "python3-venv")
-NEEDED_BY_NOBODY = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
+UNNEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
 
 
 def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
-    """`buildah` is the command with its storage options; the image is made once and kept there."""
+    """The reference of the image; made once. `buildah` is the command with its storage options."""
     if succeeds(runner, [*buildah, "inspect", "--type", "image", BASE_IMAGE]):
         return BASE_IMAGE
     require_root()
@@ -31,14 +31,14 @@ def ensure_base_image(buildah: Sequence[Argument], runner: Runner = run) -> str:
     ):
         root = scratch / "root"
         _unpack_debian(root, runner)
-        for directory in NEEDED_BY_NOBODY:
+        for directory in UNNEEDED:
             shutil.rmtree(root / directory, ignore_errors=True)
         _commit(root, buildah, runner)
     return BASE_IMAGE
 
 
 def debian_mirror(runner: Runner = run) -> str | None:
-    """The mirror that this machine's own apt uses, where it is a Debian of this release; None: debootstrap's own."""
+    """The mirror that apt uses, if this machine is a Debian of this release; None: debootstrap's default."""
     query = ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages"]
     targets = runner(query).splitlines() if succeeds(runner, query) else []
     sites = [target.split()[0] for target in targets if target.split()[1:] == [RELEASE]]
@@ -51,7 +51,7 @@ def _unpack_debian(root: Path, runner: Runner) -> None:
     try:
         runner(["debootstrap", "--variant=minbase", packages, RELEASE, root, *((mirror,) if mirror else ())])
     except CommandError as error:
-        where = mirror or "debootstrap's own mirror"
+        where = mirror or "debootstrap's default mirror"
         raise DevError(f"Debian {RELEASE} could not be fetched from {where}; is it reachable? {error}") from error
 
 

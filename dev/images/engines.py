@@ -1,4 +1,4 @@
-"""The two programs that build images: Docker where it answers, buildah where there is only root."""
+"""The two programs that build images: Docker where its engine answers, otherwise buildah, which needs root alone."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dev.machine.cache import cache_directory, scratch_directory
 from dev.machine.shell import Argument, Runner, run, succeeds
 from dev.machine.system import ensure_packages
 
-# Where Debian keeps the authorities a machine trusts, those of a proxy that inspects TLS among them.
+# The certificates that a Debian machine trusts, also those of a proxy that inspects TLS.
 CERTIFICATE_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
-KEPT_VERSIONS = 3  # someone else may be about to build on the one before
+KEPT_VERSIONS = 3  # another run may still use the previous one
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an image is built from; `context` holds the Dockerfile's inputs and nothing else."""
+    """What an image is built from. `context` holds only the Dockerfile's inputs."""
 
     reference: str
     dockerfile: Path
@@ -41,7 +41,7 @@ class Recipe:
 
 
 class Engine(Protocol):
-    """Builds an image and hands it on."""
+    """Builds images, keeps them, and passes them on as an archive or to a registry."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Docker:
     name: str = "docker"
 
     def prepare(self) -> None:
-        """Docker is there or another engine was chosen."""
+        """Nothing to do: this engine is chosen only where Docker answers."""
 
     def has(self, reference: str) -> bool:
         return succeeds(self.runner, ["docker", "image", "inspect", reference])
@@ -89,7 +89,7 @@ class Docker:
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
-    """Builds without any engine; its storage is in the cache, its base image made by debootstrap."""
+    """Builds without an engine. Its storage is in the cache; debootstrap makes its base image."""
 
     runner: Runner = run
     name: str = "buildah"
@@ -101,11 +101,11 @@ class Buildah:
         return succeeds(self.runner, self._buildah("inspect", "--type", "image", reference))
 
     def base_args(self) -> dict[str, str]:
-        """The Dockerfiles' default base is in a registry, which a machine without Docker may not reach."""
+        """A base image of our own: a machine without Docker may not reach the registry of the Dockerfile's default."""
         return {"BASE_IMAGE": ensure_base_image(self._buildah(), self.runner)}
 
     def build(self, recipe: Recipe) -> None:
-        self.runner(self._buildah("rm", "--all"))  # what an interrupted build left mounted
+        self.runner(self._buildah("rm", "--all"))  # containers that an interrupted build left mounted
         isolation: list[Argument] = ["--isolation", "chroot", "--network", "host", "--pull-never", "--layers"]
         self.runner(self._buildah("build", *isolation, *recipe.options(), recipe.context))
 
@@ -123,13 +123,13 @@ class Buildah:
     def _buildah(self, *arguments: Argument) -> list[Argument]:
         storage = cache_directory() / "images"
         places: list[Argument] = ["--root", storage / "storage", "--runroot", storage / "run"]
-        # Without the second option each call leaves a bind mount on the storage behind.
+        # Without skip_mount_home each call leaves a bind mount on the storage.
         driver = ["--storage-driver", "overlay", "--storage-opt", "overlay.skip_mount_home=true"]
         return ["buildah", *places, *driver, *arguments]
 
 
 def older(listed: Sequence[str], reference: str) -> list[str]:
-    """The versions of one image (newest first, as engines list them) that are not worth their disk."""
+    """The versions of one image to delete: all but the newest few. `listed` is newest first, as engines list them."""
     name = reference.rpartition(":")[0]
     versions = [entry for entry in listed if entry.rpartition(":")[0] == name and entry != reference]
     return versions[KEPT_VERSIONS - 1 :]
@@ -145,7 +145,7 @@ def docker_answers(runner: Runner = run) -> bool:
 
 @contextlib.contextmanager
 def saved(engine: Engine, reference: str) -> Iterator[Path]:
-    """The image as an archive on disk, for as long as a cluster reads it."""
+    """The image as an archive on disk, removed at the end of the block."""
     with scratch_directory(cache_directory() / "images") as scratch:
         archive = scratch / "image.tar"
         engine.save(reference, archive)

@@ -1,4 +1,4 @@
-"""Where things that are costly to make are kept between runs: outside the checkout, safe to delete."""
+"""Where results that take long to make are kept between runs: outside the checkout, safe to delete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """JOBTIDE_CACHE, else jobtide under XDG_CACHE_HOME, else under ~/.cache."""
+    """$JOBTIDE_CACHE, else $XDG_CACHE_HOME/jobtide, else ~/.cache/jobtide."""
     if chosen := environ.get("JOBTIDE_CACHE"):
         return Path(chosen)
     if base := environ.get("XDG_CACHE_HOME"):
@@ -29,7 +29,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """Holds a lock that ends with the process, so that two runs never do the same work or trip each other."""
+    """Holds a lock of this machine, so that two runs never do the same work; it ends with the process."""
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / f"{name}.lock").open("w") as lock:

@@ -1,8 +1,7 @@
-"""Processes that outlive the command that started them, found again by a mark in their environment.
+"""Starts processes that outlive the command, and finds them again by a mark in their environment.
 
-A pid file can be lost between a start and its writing, and its number can be taken by a stranger later.
-The mark can't: the kernel keeps it with the process, children inherit it, and a pidfd holds the very
-process that was looked at until the signal is sent.
+A pid file can be lost before it is written, and its number can later belong to another process. The kernel keeps the
+mark with the process, children inherit it, and a pidfd refers to the process that was checked until the signal is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Daemons:
-    """All processes of one group; the group is the folder that holds their state."""
+    """All processes of one group. The group is the folder that holds their state."""
 
     directory: Path
 
@@ -47,9 +46,9 @@ class Daemons:
                 env={**os.environ, **marks},
                 start_new_session=True,
             )
-        # The kernel reports a started program a moment before it shows the environment.
+        # The kernel shows a started program a moment before its environment.
         wait_until(f"the start of {name}", lambda: process.poll() is not None or self._owns(process.pid, name))
-        # It may end before we do, and an unreaped process would keep its id.
+        # It may end before this process, and its id would stay in use until it is reaped.
         threading.Thread(target=process.wait, daemon=True).start()
 
     def running(self, name: str | None = None) -> set[int]:
@@ -57,7 +56,7 @@ class Daemons:
         return {pid for pid in process_ids() if self._owns(pid, name)}
 
     def kill(self, name: str | None = None) -> None:
-        """Returns when none is left: what they kept is about to be deleted, so nothing is asked politely."""
+        """SIGKILL; returns when none is left. Their files are deleted next, so they need no time to shut down."""
 
         def none_left() -> bool:
             living = self.running(name)
@@ -75,19 +74,19 @@ class Daemons:
     def _owns(self, pid: int, name: str | None) -> bool:
         try:
             marks = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-        except OSError:  # it ended while we looked
+        except OSError:  # it has just ended
             return False
         group = f"{GROUP_VARIABLE}={self.directory}".encode()
         return group in marks and (name is None or f"{NAME_VARIABLE}={name}".encode() in marks)
 
 
-def process_ids() -> list[int]:
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+def process_ids(proc: Path = PROC) -> list[int]:
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
 
 
 @contextlib.contextmanager
 def open_process(pid: int) -> Iterator[int | None]:
-    """A handle on the process that has this id now, or None when there is none."""
+    """A handle on the process that has this id now; None if there is none."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -12,7 +12,7 @@ from dev.machine.cache import exclusive
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import Argument, CommandError, Runner, run
-from dev.machine.system import ensure_packages, network_trouble
+from dev.machine.system import ensure_packages, is_network_error
 
 ROOT = Path(__file__).parents[2]
 INPUTS = ("pyproject.toml", "requirements/uv.txt", "requirements/dev.txt")
@@ -21,7 +21,7 @@ OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`.venv` in the checkout; its stamp says what it was made from."""
+    """`.venv` in the checkout. A stamp in it holds a digest of its inputs."""
 
     root: Path = ROOT
     runner: Runner = run
@@ -43,7 +43,7 @@ class Environment:
         return self.directory / "made-from"
 
     def ensure(self) -> Path:
-        """Its Python; at once when nothing it is made from has changed."""
+        """The path of its Python; makes the environment first if its inputs changed."""
         if not self._current():
             _require_python()
             with exclusive("environment"):
@@ -72,7 +72,7 @@ class Environment:
                 self.runner([*install, "--require-hashes", "-r", requirements / "dev.txt"])
                 self.runner([*install, "--no-deps", "--no-build-isolation", "--editable", self.root])
             except CommandError as error:
-                if network_trouble(str(error)):
+                if is_network_error(str(error)):
                     raise DevError(
                         "the Python package index can't be reached: connect this machine, or name a mirror "
                         f"with PIP_INDEX_URL and UV_INDEX_URL. {error}"

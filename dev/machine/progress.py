@@ -1,4 +1,4 @@
-"""One line for each long step: what it does, how long that usually takes, how far it is."""
+"""One line for each long step: its name, how long it usually takes, how far it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_INTERVAL_SECONDS = 20.0
 
 @dataclass(slots=True)
 class Step:
-    """How far a step is; whoever does the work moves it on."""
+    """The progress of a step; the code that does the work calls `advance`."""
 
     title: str
     usual: str
@@ -40,7 +40,7 @@ class Step:
 def step(
     title: str, *, usual: str, unit: str = "steps", total: int | None = None, out: TextIO | None = None
 ) -> Iterator[Step]:
-    """Announces a long step at once, shows it while it runs, and says at the end how long it took."""
+    """Shows a long step at its start, while it runs, and at its end with its duration."""
     stream = out if out is not None else sys.stderr
     current = Step(title=title, usual=usual, unit=unit, total=total)
     ended = threading.Event()
@@ -58,12 +58,12 @@ def step(
 
 
 def say(text: str) -> None:
-    """A line that is worth reading although nothing takes long."""
+    """A line for the user, on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 12 s, 3 min 05 s."""
+    """For example 0.4 s, 12 s, 3 min 05 s."""
     if seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth is worth showing
         return f"{seconds:.1f} s"
     if seconds < 60:  # noqa: PLR2004 - a minute
@@ -79,6 +79,6 @@ def _show_until(ended: threading.Event, current: Step, stream: TextIO) -> None:
 
 
 def _write(stream: TextIO, text: str, *, last: bool) -> None:
-    # A carriage return only makes sense where the line is drawn over; a log keeps whole lines.
+    # A terminal draws over the line; a log keeps whole lines.
     start = "\r\x1b[K" if stream.isatty() else ""
     print(f"{start}{text}", end="\n" if last else "", file=stream, flush=True)

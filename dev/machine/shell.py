@@ -1,4 +1,4 @@
-"""Runs other programs; a failure becomes one error that shows the command and its last words."""
+"""Runs other programs; a failure becomes one error with the command and the end of its output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Argument = str | Path
 
 
 class Runner(Protocol):
-    """How a part of this package runs a program; tests pass one that writes the commands down."""
+    """How dev runs a program; tests pass one that records the commands."""
 
     def __call__(
         self,
@@ -36,7 +36,7 @@ def run(
     input_text: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> str:
-    """The program's standard output; raises CommandError when it fails."""
+    """The program's standard output; raises CommandError if it fails or is not installed."""
     command = [str(argument) for argument in arguments]
     try:
         completed = subprocess.run(
@@ -52,13 +52,13 @@ def run(
     except FileNotFoundError:
         raise CommandError(f"`{command[0]}` is not installed, and `{shlex.join(command)}` needs it") from None
     if completed.returncode != 0:
-        words = last_lines(completed.stderr or completed.stdout)
-        raise CommandError(f"`{shlex.join(command)}` ended with exit code {completed.returncode}: {words}")
+        reason = last_lines(completed.stderr or completed.stdout)
+        raise CommandError(f"`{shlex.join(command)}` ended with exit code {completed.returncode}: {reason}")
     return completed.stdout
 
 
 def succeeds(runner: Runner, arguments: Sequence[Argument]) -> bool:
-    """Whether the program runs and ends well, for questions whose answer may be no."""
+    """True if the program ends with exit code 0."""
     try:
         runner(arguments)
     except CommandError:
@@ -67,5 +67,5 @@ def succeeds(runner: Runner, arguments: Sequence[Argument]) -> bool:
 
 
 def last_lines(text: str, count: int = 8) -> str:
-    """The end of a program's output: its reason is nearly always there."""
-    return "\n".join(text.strip().splitlines()[-count:]) or "(it said nothing)"
+    """The last `count` lines of a program's output: the reason of a failure is nearly always there."""
+    return "\n".join(text.strip().splitlines()[-count:]) or "(no output)"

@@ -1,9 +1,10 @@
-"""What the machine must offer, and one clear sentence where it does not."""
+"""Checks what the machine must have; each error is one sentence with a remedy."""
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import socket
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from dev.machine.progress import step
 from dev.machine.shell import CommandError, Runner, run, succeeds
 
 DISK_NEEDED_BYTES = 6 * 1024**3
-NETWORK_TROUBLE = re.compile(
+NETWORK_ERROR = re.compile(
     r"dial tcp|no such host|connection refused|timed? ?out|tls handshake|server misbehaving|proxyconnect|"
     r"name or service not known|temporary failure|could not resolve|failed to fetch|max retries|newconnectionerror|"
     r"dns error|error sending request|client error \(connect\)|couldn't download",
@@ -30,7 +31,7 @@ def require_program(name: str, remedy: str) -> Path:
 
 
 def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
-    """Checked before long work, because half-written images and build caches are what fills a disk."""
+    """Called before long work: half-written images and build caches are what fills a disk."""
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
@@ -40,17 +41,23 @@ def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None
         )
 
 
-def network_trouble(words: str) -> bool:
-    """Whether a program's last words say that it could not reach something."""
-    return NETWORK_TROUBLE.search(words) is not None
+def is_network_error(output: str) -> bool:
+    """True if the output of a program says that it could not reach a server."""
+    return NETWORK_ERROR.search(output) is not None
 
 
 def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
     if user_id() != 0:
         raise DevError(
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
-            "or name a cluster that is there with CONTEXT=..."
+            "or name an existing cluster with CONTEXT=..."
         )
+
+
+def raise_file_limit() -> None:
+    """Started processes inherit it: a Kubernetes node has more open files than a shell's usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def require_free_port(address: str, port: int, purpose: str, runner: Runner = run) -> None:
@@ -66,7 +73,7 @@ def require_free_port(address: str, port: int, purpose: str, runner: Runner = ru
 
 
 def ensure_packages(programs: dict[str, str], runner: Runner = run, user_id: Callable[[], int] = os.geteuid) -> None:
-    """Installs the Debian packages whose programs (package -> a file or command it brings) are missing."""
+    """Installs the Debian packages whose programs are missing. `programs`: package -> a command or file of it."""
     missing = sorted(package for package, program in programs.items() if not _present(program))
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode in front of a Server: what most hosted Postgres puts before its database.
+"""A real PgBouncer in transaction mode in front of a Server, as most hosted PostgreSQL has one.
 
 with PgBouncer(server) as pooler:
     psycopg.connect(pooler.url("main"))
@@ -11,14 +11,15 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dev.machine.ports import free_port
 from dev.machine.system import ensure_packages
+from dev.machine.wait import wait_until
 from dev.postgres.programs import ServerError, account, popen_as_owner
 from dev.postgres.server import Server
 
@@ -27,7 +28,7 @@ _START_SECONDS = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class PgBouncer:
-    """Few server connections for many clients, so that clients do meet each other's."""
+    """Few server connections for many clients, so that clients do get connections that others used."""
 
     server: Server
     pool_size: int = 3
@@ -39,7 +40,7 @@ class PgBouncer:
         ensure_packages({"pgbouncer": "/usr/sbin/pgbouncer"})
         self._directory = Path(tempfile.mkdtemp(prefix="jobtide-pgbouncer-"))
         self._directory.chmod(0o755)
-        self.port = _free_port()
+        self.port = free_port()
         self._configure()
         self.start()
         return self
@@ -49,15 +50,18 @@ class PgBouncer:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def start(self) -> None:
-        self._process = popen_as_owner(["/usr/sbin/pgbouncer", "-q", str(self._directory / "pgbouncer.ini")])
-        until = time.monotonic() + _START_SECONDS
-        while not _answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise ServerError(f"pgbouncer did not answer on port {self.port} within {_START_SECONDS:g} s")
-            time.sleep(0.02)
+        process = popen_as_owner(["/usr/sbin/pgbouncer", "-q", str(self._directory / "pgbouncer.ini")])
+        self._process = process
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise ServerError(f"pgbouncer ended with exit code {process.returncode} instead of starting")
+            return _answers(self.port)
+
+        wait_until(f"pgbouncer on port {self.port}", answers, within_seconds=_START_SECONDS, poll_seconds=0.02)
 
     def stop(self) -> None:
-        """Drops every client at once, as a crash or a restart does."""
+        """Ends all client connections at once, as a crash or a restart does."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -96,10 +100,3 @@ class PgBouncer:
 def _answers(port: int) -> bool:
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found

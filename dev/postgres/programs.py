@@ -20,11 +20,11 @@ VERSIONS = (15, 18)
 
 
 class ServerError(DevError):
-    """A PostgreSQL program failed; the message holds its own words."""
+    """A PostgreSQL program failed; the message holds its output."""
 
 
 def binaries(version: int) -> Path:
-    """The folder of initdb, pg_ctl and psql, installed first where it is missing."""
+    """The folder of initdb, pg_ctl and psql; installs them first if they are missing."""
     match version:
         case 15:
             return _debian_binaries()
@@ -44,7 +44,7 @@ def _debian_binaries() -> Path:
 
 @contextlib.contextmanager
 def _no_main_cluster() -> Iterator[None]:
-    """Debian's package starts a server of its own on 5432 unless it is told not to."""
+    """Keeps Debian's package from starting a server of its own on port 5432."""
     conf = Path("/etc/postgresql-common/createcluster.d/jobtide.conf")
     conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_text("create_main_cluster = false\n")
@@ -71,7 +71,7 @@ def _reachable_by_owner(program: Path) -> bool:
 
 
 def _public_copy(install: Path) -> Path:
-    """A checkout below /root can't be entered by the account that runs the server."""
+    """A copy that the account of the server can read: it can't enter a checkout below /root."""
     target = Path("/var/tmp") / f"jobtide-postgres-{int(install.stat().st_mtime)}"
     if not target.exists():
         staging = Path(tempfile.mkdtemp(prefix=".jobtide-postgres-", dir=target.parent))
@@ -84,11 +84,11 @@ def _public_copy(install: Path) -> Path:
 
 
 def account() -> pwd.struct_passwd:
-    """PostgreSQL refuses to run as root."""
+    """The account that runs the server: PostgreSQL refuses to run as root."""
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise ServerError("PostgreSQL can't run as root and there is neither a user postgres nor nobody: add one")
+    raise ServerError("PostgreSQL can't run as root and there is no user `postgres`: add one")
 
 
 def _credentials() -> dict[str, object]:
@@ -99,7 +99,7 @@ def _credentials() -> dict[str, object]:
 
 
 def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
-    # A file, not a pipe: the server that pg_ctl leaves behind would hold a pipe open for ever.
+    # A file, not a pipe: the server that pg_ctl starts would keep the pipe open as long as it runs.
     with tempfile.TemporaryFile() as output:
         result = subprocess.run(
             [str(part) for part in command],
@@ -112,11 +112,11 @@ def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
             **_credentials(),  # type: ignore[call-overload]
         )
         output.seek(0)
-        words = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace")
     if result.returncode != 0:
         tail = log.read_text(errors="replace")[-2000:] if log is not None and log.exists() else ""
         line = shlex.join(str(part) for part in command)
-        raise ServerError(f"{line} exited with {result.returncode}: {words}{tail}".strip())
+        raise ServerError(f"{line} exited with {result.returncode}: {text}{tail}".strip())
 
 
 def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -127,14 +127,14 @@ def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         cwd="/",
         env=_environment(),
-        start_new_session=True,  # Ctrl-C is for the owner, which then closes in order
+        start_new_session=True,  # Ctrl-C is for the owner, which then closes it in order
         **_credentials(),  # type: ignore[call-overload]
     )
     return guard
 
 
 def _environment() -> dict[str, str]:
-    """Without PG* variables and locales of whoever runs the tests."""
+    """Without the PG* variables and the locale of the user."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C.UTF-8",

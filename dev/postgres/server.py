@@ -3,37 +3,38 @@
     with Server(version=18) as server:
         psycopg.connect(server.url("postgres"))
 
-A server lives in a temporary directory and ends with the process that started it, however that ends.
+A server lives in a temporary directory and ends with the process that started it, also if that is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
+from dev.machine.ports import free_port
+from dev.machine.wait import first_true, wait_until
 from dev.postgres.programs import VERSIONS, ServerError, account, binaries, popen_as_owner, run
 
 __all__ = ["VERSIONS", "Server", "ServerError"]
 
 SUPERUSER = "postgres"
 
+_POLL_SECONDS = 0.01
+
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30
 
-# Losing a test's data in a power cut is fine; waiting for a disk in every test is not.
+# A test's data may be lost in a power cut; without fsync no test waits for a disk.
 VOLATILE = {"fsync": "off", "full_page_writes": "off"}
 DEFAULTS = {
     "max_connections": "200",
@@ -42,15 +43,15 @@ DEFAULTS = {
     "log_min_messages": "warning",
 }
 
-# Closing its standard input, also by dying, is how the owner of a server lets go of it.
+# Ends the server when its standard input is closed, which also happens when the owner is killed.
 GUARD = 'cat >/dev/null; "$1" -D "$2/data" -m immediate stop >/dev/null 2>&1; rm -rf "$2"'
 
 
 @dataclass(slots=True, kw_only=True)
 class Server:
-    """One PostgreSQL server on loopback TCP and a socket; `trust` unless a password is given.
+    """One PostgreSQL server on loopback TCP and a socket; authentication is `trust` unless a password is given.
 
-    Its files are lost in a power cut, and in memory where there is room, unless it is `durable`.
+    Unless it is `durable`, it runs without fsync, and its files are in memory where there is room.
     """
 
     version: int = 18
@@ -75,10 +76,10 @@ class Server:
         self.destroy()
 
     def create(self) -> None:
-        """initdb; `start()` follows."""
-        pg_ctl = self.bin / "pg_ctl"  # first: it may have to be installed, or be nowhere
+        """Runs initdb; call `start()` next."""
+        pg_ctl = self.bin / "pg_ctl"  # first: it may have to be installed
         self.directory = Path(tempfile.mkdtemp(prefix=f"jobtide-pg{self.version}-", dir=self._parent()))
-        self.port = self.port or _free_port(self.host)
+        self.port = self.port or free_port(self.host)
         if os.geteuid() == 0:
             owner = account()
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
@@ -87,11 +88,11 @@ class Server:
         self._configure()
 
     def start(self) -> None:
-        """Start and wait until connections are accepted."""
+        """Starts the server and waits until it accepts connections."""
         run([self.bin / "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start"], log=self.log)
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop and wait; `immediate` is a crash that the next start recovers from."""
+        """Stops the server and waits; `immediate` is a crash, and the next start recovers from it."""
         run([self.bin / "pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop"])
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
@@ -99,28 +100,33 @@ class Server:
         self.start()
 
     def kill(self) -> None:
-        """SIGKILL the postmaster and all its backends, as the kernel's out-of-memory killer would."""
+        """SIGKILL to the postmaster and all its backends, as by the kernel's out-of-memory killer."""
         postmaster = self.pid
         family = [postmaster, *_children(postmaster)]
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _wait_until(lambda: not any(map(_alive, family)), seconds=30, what=f"processes {family} to end")
-        if not _wait_until(lambda: not _exists(postmaster), seconds=2):
-            # Nobody reaps it here, and the next postmaster would take the zombie for a running server.
+        wait_until(
+            f"the end of processes {family}",
+            lambda: not any(map(_alive, family)),
+            within_seconds=30,
+            poll_seconds=_POLL_SECONDS,
+        )
+        if not first_true(lambda: not _exists(postmaster), within_seconds=2, poll_seconds=_POLL_SECONDS):
+            # No process here reaps it, and the next postmaster would take the zombie for a running server.
             (self.data / "postmaster.pid").unlink()
 
     def promote(self) -> None:
         run([self.bin / "pg_ctl", "-D", self.data, "-w", "promote"])
 
     def become_standby(self) -> None:
-        """Restart in recovery without a primary: reads work, writes are refused, until `promote()`."""
+        """Restarts in recovery without a primary: reads work, writes are refused, until `promote()`."""
         self.stop()
         run(["touch", self.data / "standby.signal"])
         self.start()
 
     def destroy(self) -> None:
-        """Stop the server if it runs and remove its directory."""
+        """Stops the server if it runs and removes its directory."""
         if self._guard is not None:
             self._guard.communicate()
             self._guard = None
@@ -137,7 +143,7 @@ class Server:
 
     @property
     def bin(self) -> Path:
-        """Where psql, pgbench and pg_dump of this version are."""
+        """The folder of psql, pgbench and pg_dump of this version."""
         return binaries(self.version)
 
     @property
@@ -150,11 +156,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The postmaster's; FileNotFoundError when it does not run."""
+        """The postmaster's process id; raises FileNotFoundError if it does not run."""
         return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def _parent(self) -> Path | None:
-        """Memory where there is plenty: a database is cloned there in 15 ms, on a busy disk in 300 ms."""
+        """A folder in memory where there is room: a database is cloned there in 15 ms, on a busy disk in 300 ms."""
         roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
         return MEMORY if roomy and not self.durable else None
 
@@ -198,17 +204,8 @@ class Server:
             conf.writelines(lines)
 
 
-def _free_port(host: str) -> int:
-    """Below the ephemeral range, so that no client takes it while the server restarts."""
-    for port in random.SystemRandom().sample(range(20000, 30000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return port
-    raise ServerError(f"none of 100 ports tried between 20000 and 30000 is free on {host}")
-
-
 def _children(parent: int) -> list[int]:
-    """Backends lead process groups of their own, so only the parent's pid finds them."""
+    """The backends, found by their parent: each leads a process group of its own."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -216,18 +213,6 @@ def _children(parent: int) -> list[int]:
             if int(fields[1]) == parent:
                 found.append(int(stat.parent.name))
     return found
-
-
-def _wait_until(condition: Callable[[], bool], *, seconds: float, what: str | None = None) -> bool:
-    """Whether it came true in time; a ServerError instead of False where `what` is named."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            if what is None:
-                return False
-            raise ServerError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.01)
-    return True
 
 
 def _exists(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the API server without any client's comfort: it must say at once when there is no answer."""
+"""Reads the API server with urllib: it retries nothing, so a caller knows at once when there is no answer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from dev.cluster.pki import Credentials
 
 ANSWER_SECONDS = 5.0
-SILENCE_SECONDS = 15.0  # of a watch, before it counts as cut off
+SILENCE_SECONDS = 15.0  # a watch that is silent for so long counts as cut off
 
 NoAnswer = (OSError, http.client.HTTPException, ValueError)
-"""What any call may raise: refused, late, cut off in mid-sentence, or half of a JSON document."""
+"""What each call may raise: refused, late, cut off, or half of a JSON document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,13 @@ class Api:
             return json.load(answer)
 
     def lines(self, path: str) -> Iterator[Any]:
-        """What a watch says, until it ends."""
+        """The events of a watch until it ends."""
         with self._opener.open(self._request(path), timeout=SILENCE_SECONDS) as answer:
             for line in answer:
                 yield json.loads(line)
+
+    def close(self) -> None:
+        """Does nothing: `lines` ends with its next event or after SILENCE_SECONDS."""
 
     def delete(self, path: str, options: dict[str, Any]) -> None:
         request = self._request(path, method="DELETE", body=json.dumps(options).encode())

@@ -1,4 +1,4 @@
-"""Undoes what was done to a process or a network, also when this process dies first."""
+"""Undoes what was done to a process or a network, also if this process is killed first."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dev.machine.shell import Argument
 
-# Closing its standard input, also by dying, is how this process lets go.
+# Runs the command when its standard input is closed, which also happens when this process is killed.
 _GUARDED = 'cat >/dev/null; exec "$@"'
 
 
 @contextlib.contextmanager
 def undone_at_the_end(undo: Sequence[Argument]) -> Iterator[None]:
-    """Runs `undo` when the block is left. That it fails is no fault: what it would mend may have ended meanwhile."""
+    """Runs the command `undo` at the end of the block. It may fail: what it would restore may have ended."""
     command = ["sh", "-c", _GUARDED, "guard", *map(str, undo)]
     guard = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us, who let go then
+        start_new_session=True,  # Ctrl-C is for this process, which then runs `undo`
     )
     assert guard.stdin is not None
     try:
@@ -35,7 +35,7 @@ def undone_at_the_end(undo: Sequence[Argument]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(pids: Iterable[int]) -> Iterator[None]:
-    """They stand still inside the block; a stopped process keeps its number, so that the right ones go on."""
+    """Stops these processes inside the block. A stopped process keeps its id, so SIGCONT reaches the right ones."""
     pids = list(pids)
     with undone_at_the_end(["kill", "-CONT", *map(str, pids)]):
         for pid in pids:
@@ -44,6 +44,6 @@ def frozen(pids: Iterable[int]) -> Iterator[None]:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """A process that has ended by itself needs no signal."""
+    """Sends a signal, unless the process has ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

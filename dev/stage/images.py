@@ -1,4 +1,4 @@
-"""Images for the cluster at hand, tagged by what they are made of: an unchanged tree builds nothing."""
+"""Images for the chosen cluster, tagged by a digest of their inputs: an unchanged tree builds nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from dev.machine.progress import step
 
 ROOT = Path(__file__).parents[2]
 WHEEL_INPUTS = ("pyproject.toml", "README.md", "LICENSE", "worker", "controller")
-PASSED_ON = ("PIP_INDEX_URL",)  # where this machine gets Python packages from, if it says so
+APPLICATION_DOCKERFILE = Path(__file__).parent / "application.Dockerfile"
+PASSED_ON = ("PIP_INDEX_URL",)  # the mirror of Python packages, if one is set
 
 
 def ensure_controller_image(cluster: Cluster) -> str:
@@ -23,7 +24,7 @@ def ensure_controller_image(cluster: Cluster) -> str:
 
 
 def ensure_worker_image(cluster: Cluster) -> str:
-    """Also the base of an application's image: FROM it, copy the module into /app."""
+    """Also the base of an application's image, which copies its module into /app."""
     return _ensure_jobtide_image(cluster, "worker")
 
 
@@ -38,10 +39,10 @@ def ensure_image(
     build_args: Mapping[str, str] | None = None,
     usual: str = "20 to 60 s",
 ) -> str:
-    """The reference of this image, built and loaded into the cluster where it was not yet.
+    """The reference of this image; builds it and loads it into the cluster if that was not done before.
 
     `context_paths` are files and folders under `context_root`; the Dockerfile sees them under the same
-    names. It gets BASE_IMAGE where the engine can't pull the Dockerfile's default.
+    names. It gets BASE_IMAGE if the engine can't pull the Dockerfile's default.
     """
     engine = cluster.engine
     with exclusive("images"):
@@ -61,6 +62,21 @@ def ensure_image(
     return reference
 
 
+def ensure_application_image(
+    cluster: Cluster, name: str, folder: Path, worker_image: str, *, dockerfile: Path = APPLICATION_DOCKERFILE
+) -> str:
+    """The worker image with `handlers.py` of this folder."""
+    return ensure_image(
+        cluster,
+        name,
+        dockerfile=dockerfile,
+        context_root=folder,
+        context_paths=["handlers.py"],
+        build_args={"WORKER_IMAGE": worker_image},
+        usual="5 s",
+    )
+
+
 def content_digest(
     dockerfile: Path,
     context_root: Path,
@@ -68,7 +84,7 @@ def content_digest(
     target: str | None,
     build_args: Mapping[str, str],
 ) -> str:
-    """Twelve hexadecimal digits over everything that decides what the image contains."""
+    """Twelve hexadecimal digits over all inputs of the image."""
     digest = hashlib.sha256(dockerfile.read_bytes())
     digest.update(repr((target, sorted(build_args.items()))).encode())
     for file in sorted(context_files(context_root, context_paths)):

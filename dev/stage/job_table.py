@@ -1,4 +1,4 @@
-"""The demo's side of the table: it inserts as an application would, and reads what became of it."""
+"""One database's job_queue in the cluster: inserts jobs as an application would, and reads how they ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 
-from dev.demo.workload import DemoJob
 from dev.machine.errors import DevError
 from dev.stage.postgres import ClusterPostgres
 from jobtide.sql import load
@@ -20,14 +19,24 @@ TENANT_PREFIX = "demo tenant "
 
 
 @dataclass(frozen=True, slots=True)
+class NewJob:
+    """One row to insert."""
+
+    id: UUID
+    tenant_id: UUID
+    type: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
 class JobTable:
-    """One database's job_queue, for the demo's own tenants."""
+    """The job_queue of `database`, for tenants whose names begin with TENANT_PREFIX."""
 
     postgres: ClusterPostgres
     database: str = "main"
 
     def clear(self) -> None:
-        """As if no demo had run here."""
+        """Removes all tenants and jobs of earlier runs."""
         with self.postgres.connect(self.database) as conn:
             conn.execute(load(SQL, "ledger"))
             conn.execute(load(SQL, "clear"), {"name": f"{TENANT_PREFIX}%"})
@@ -38,8 +47,8 @@ class JobTable:
             statement = "INSERT INTO tenants (name) VALUES (%s) RETURNING id"
             return {conn.execute(statement, [TENANT_PREFIX + name]).fetchall()[0][0]: name for name in names}
 
-    def insert(self, jobs: Sequence[DemoJob]) -> None:
-        """Plain rows, a few hundred a transaction: created_at is when the transaction began."""
+    def insert(self, jobs: Sequence[NewJob]) -> None:
+        """Plain rows, 500 in a transaction: created_at is the time at which the transaction began."""
         copy = "COPY job_queue (id, tenant_id, type, payload) FROM STDIN"
         with self.postgres.connect(self.database) as conn:
             for start in range(0, len(jobs), 500):
@@ -48,7 +57,7 @@ class JobTable:
                         rows.write_row((job.id, job.tenant_id, job.type, json.dumps(job.payload)))
 
     def unfinished(self, tenants: Iterable[UUID]) -> int | None:
-        """Jobs that have not come to an end; None while the database does not answer."""
+        """How many jobs are pending or processing; None if the database does not answer."""
         try:
             with self.postgres.connect(self.database, within_seconds=0) as conn:
                 return int(conn.execute(load(SQL, "unfinished"), {"tenants": list(tenants)}).fetchall()[0][0])
@@ -63,11 +72,11 @@ class JobTable:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job at the end, with what the ledger saw of it on its way."""
+    """One job, with what the ledger recorded of it (sql/ledger.sql)."""
 
     id: UUID
     status: str
     result: Any
     attempts: int
-    accepted_ends: int  # how often it became completed or failed
-    wait_seconds: float | None  # from the insert to its first claim, by the database's clock
+    accepted_ends: int  # how often its status became completed or failed
+    wait_seconds: float | None  # from the insert to its first claim, by the database's clock; None: never claimed

@@ -1,4 +1,4 @@
-"""kubectl and helm against one kubeconfig, as the person at the keyboard would call them."""
+"""kubectl and helm against one kubeconfig."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kubectl:
         return json.loads(self(*arguments, "-o", "json"))
 
     def apply(self, *documents: str, namespace: str = "default") -> str:
-        """Server-side, so that no annotation repeats what a Secret holds."""
+        """Server-side, so that no annotation repeats the content of a Secret."""
         options: list[Argument] = ["--server-side", "--force-conflicts", "--field-manager", FIELD_MANAGER]
         return self("apply", "--namespace", namespace, *options, "-f", "-", input_text="\n---\n".join(documents))
 
@@ -47,12 +47,12 @@ class Kubectl:
         self.apply(json.dumps(namespace))
 
     def output_bytes(self, *arguments: Argument) -> bytes:
-        """For output that is no text."""
+        """For output that is not text."""
         command = [str(argument) for argument in self.command(*arguments)]
         completed = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
         if completed.returncode != 0:
-            words = last_lines(completed.stderr.decode(errors="replace"))
-            raise CommandError(f"`kubectl {' '.join(command[3:6])} ...` ended with {completed.returncode}: {words}")
+            reason = last_lines(completed.stderr.decode(errors="replace"))
+            raise CommandError(f"`kubectl {' '.join(command[3:6])} ...` ended with {completed.returncode}: {reason}")
         return completed.stdout
 
 
@@ -65,14 +65,14 @@ class Helm:
         return run([self.program, "--kubeconfig", self.kubeconfig, *arguments], input_text=input_text)
 
     def install(self, release: str, chart: Path, *, namespace: str, values: Mapping[str, Any]) -> None:
-        """Installs or upgrades, and waits until it is ready."""
+        """Installs or upgrades the release, and waits until it is ready."""
         self._clear_interrupted(release, namespace)
         place: list[Argument] = ["--namespace", namespace, "--create-namespace"]
         options: list[Argument] = ["--values", "-", "--wait", "--timeout", "180s"]
         self("upgrade", "--install", release, chart, *place, *options, input_text=json.dumps(values))
 
     def _clear_interrupted(self, release: str, namespace: str) -> None:
-        """Helm refuses to touch a release whose last installation was interrupted. The CRD, and pools, are kept."""
+        """Uninstalls a release whose last installation was interrupted: Helm refuses to upgrade it. The CRD stays."""
         place: list[Argument] = ["--namespace", namespace]
         listed = self("list", *place, "--filter", f"^{release}$", "--pending", "--uninstalling", "--short")
         if listed.strip():

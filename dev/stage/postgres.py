@@ -1,4 +1,4 @@
-"""PostgreSQL in the cluster: two databases with the schema, a login for each part, and a way to kill it."""
+"""PostgreSQL in the cluster: two databases with the schema, a login for each part, and a way to kill the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import json
 import secrets
 import sys
-import time
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from dev.machine.errors import DevError
 from dev.machine.shell import CommandError, run
+from dev.machine.wait import wait_until
 from dev.stage.kubectl import Kubectl
 from dev.stage.tunnel import Tunnel
 
@@ -43,7 +42,7 @@ class ClusterPostgres:
         self._tunnel = Tunnel(self.kubectl, "service/pg", 5432, NAMESPACE)
 
     def ensure(self, image: str) -> None:
-        """Running, with both databases, the schema and the logins; what is there already is kept."""
+        """Starts the server and makes the databases, the schema and the logins; what exists is kept."""
         self.passwords = self._ensure_passwords()
         manifest = (HERE / "postgres.yaml").read_text()
         self.kubectl.apply(manifest.replace(IMAGE_IN_MANIFEST, image), namespace=NAMESPACE)
@@ -58,16 +57,16 @@ class ClusterPostgres:
         self._ensure_logins()
 
     def service_url(self, database: str, user: str) -> str:
-        """As pods reach it."""
+        """The URL for pods."""
         return f"postgresql://{user}:{self.passwords[user]}@pg.{NAMESPACE}.svc:5432/{database}"
 
     def url(self, database: str, user: str = SUPERUSER) -> str:
-        """As this process reaches it; the port changes whenever the tunnel had to be made anew."""
+        """The URL for this process. The port changes when the tunnel has to be opened again."""
         return f"postgresql://{user}:{self.passwords[user]}@127.0.0.1:{self._tunnel.port()}/{database}"
 
     @contextlib.contextmanager
     def connect(self, database: str, *, within_seconds: float = 60.0) -> Iterator[psycopg.Connection[Any]]:
-        """Autocommit, as superuser. Waits for a server that is just starting."""
+        """A connection in autocommit, as superuser; waits for a server that is starting."""
         conn = self._connect(database, within_seconds)
         try:
             yield conn
@@ -75,7 +74,7 @@ class ClusterPostgres:
             conn.close()
 
     def kill(self, *, down_seconds: int) -> None:
-        """SIGKILL to the server; its container starts again, and the server in it after `down_seconds`."""
+        """SIGKILL to the server; its container restarts, and starts the server after `down_seconds`."""
         script = _KILL.format(seconds=down_seconds)
         self.kubectl("exec", "--namespace", NAMESPACE, "deployment/pg", "--", "sh", "-c", script)
 
@@ -83,22 +82,27 @@ class ClusterPostgres:
         self._tunnel.close()
 
     def _connect(self, database: str, within_seconds: float) -> psycopg.Connection[Any]:
-        deadline = time.monotonic() + within_seconds
-        while True:
+        problems: list[Exception] = []
+
+        def connected() -> psycopg.Connection[Any] | None:
             try:
                 url = self.url(database)
                 return psycopg.connect(url, autocommit=True, connect_timeout=5, prepare_threshold=None)
             except (psycopg.OperationalError, CommandError) as error:
                 self._tunnel.close()
-                if time.monotonic() > deadline:
-                    raise DevError(
-                        f"PostgreSQL in the cluster gave no connection to database {database} within "
-                        f"{within_seconds:.0f} s ({error}); see `kubectl logs deployment/pg`"
-                    ) from error
-                time.sleep(0.2)
+                problems.append(error)
+                return None
+
+        return wait_until(
+            f"a connection to database {database} of the cluster's PostgreSQL",
+            connected,
+            within_seconds=within_seconds,
+            poll_seconds=0.2,
+            reason=lambda: f"{problems[-1]}; see `kubectl logs deployment/pg`",
+        )
 
     def _ensure_passwords(self) -> dict[str, str]:
-        """Those of an earlier run where there was one: its data knows no others."""
+        """The passwords of an earlier run, if there was one: its data has them."""
         found = self.kubectl("get", "secret", "pg", "--namespace", NAMESPACE, "--ignore-not-found", "-o", "json")
         if found.strip():
             known = json.loads(found)["data"]
@@ -112,7 +116,7 @@ class ClusterPostgres:
         run(command, environ={"JOBTIDE_DATABASE_URL": self.url(database)})
 
     def _ensure_logins(self) -> None:
-        """The least that each part needs, as in production: never the superuser."""
+        """One login for each part, with the least rights that it needs, as in production."""
         with self.connect("postgres") as conn:
             for login, group in GROUPS.items():
                 names = {"login": sql.Identifier(login), "group": sql.Identifier(group)}

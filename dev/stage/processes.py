@@ -1,4 +1,4 @@
-"""A pod's processes as the host sees them, and the pod's own network: what breaks here breaks with no API server."""
+"""The processes of a pod as the host sees them, and its network: faults here need no API server."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev.machine.daemons import PROC, process_ids
 from dev.machine.errors import DevError
 from dev.machine.shell import Argument, run
 from dev.stage.guard import undone_at_the_end
 
-PROC = Path("/proc")
 TABLE = "jobtide_chaos"
 _CUT = """
 table inet {table} {{
@@ -27,23 +27,25 @@ class Process:
     command: tuple[str, ...]
 
     def runs(self, *words: str) -> bool:
-        """Whether its command has these words in a row; a program counts by its name."""
+        """True if its command has these words in a row; a program counts by its name, without the folder."""
         names = [self.command[0].rpartition("/")[2], *self.command[1:]] if self.command else []
         names = [name.rpartition("/")[2] for name in names[:2]] + names[2:]
         return any(names[start : start + len(words)] == list(words) for start in range(len(names)))
 
 
 def processes_of(pod_uid: str, *words: str, proc: Path = PROC) -> list[Process]:
-    """Those of this pod that run this command; the oldest first. None where the pod isn't on this machine."""
+    """The processes of this pod that run this command, the oldest first; none if the pod is on another machine."""
     found = [
-        Process(pid, _command(proc, pid)) for pid in sorted(_ids(proc)) if f"/pod{pod_uid}/" in _cgroups(proc, pid)
+        Process(pid, _command(proc, pid))
+        for pid in sorted(process_ids(proc))
+        if f"/pod{pod_uid}/" in _cgroups(proc, pid)
     ]
     return [process for process in found if not words or process.runs(*words)]
 
 
 @contextlib.contextmanager
 def cut_off(pod_uid: str, ports: tuple[int, ...]) -> Iterator[None]:
-    """No packet leaves the pod for these ports, or comes from them: a partition, not a refusal."""
+    """Drops all packets between the pod and these ports: a partition, not a refusal."""
     living = processes_of(pod_uid)
     if not living:
         raise DevError(f"pod {pod_uid} has no process on this machine, so its network can't be cut")
@@ -57,19 +59,15 @@ def cut_off(pod_uid: str, ports: tuple[int, ...]) -> Iterator[None]:
 
 
 def _enter_network(pid: int) -> list[Argument]:
-    """Only ever a pod's network: this machine's own must not be cut."""
+    """Raises DevError for a process in the machine's own network, which must not be cut."""
     network = PROC / str(pid) / "ns" / "net"
     if network.readlink() == (PROC / "self" / "ns" / "net").readlink():
-        raise DevError(f"process {pid} lives in the machine's own network; that is not ours to cut")
+        raise DevError(f"process {pid} is in the machine's own network, which must not be cut")
     return ["nsenter", f"--net={network}"]
 
 
-def _ids(proc: Path) -> list[int]:
-    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
-
-
 def _cgroups(proc: Path, pid: int) -> str:
-    with contextlib.suppress(OSError):  # it ended while we looked
+    with contextlib.suppress(OSError):  # it has just ended
         return (proc / str(pid) / "cgroup").read_text()
     return ""
 

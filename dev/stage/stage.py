@@ -1,4 +1,4 @@
-"""Everything the demo and the end-to-end tests stand on: cluster, images, PostgreSQL, the chart, a namespace."""
+"""A cluster with everything that the demo and the end-to-end tests need: images, PostgreSQL, the chart, namespaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from dev.cluster.provider import Cluster
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import CommandError
-from dev.stage.images import ROOT, ensure_controller_image, ensure_image, ensure_worker_image
+from dev.stage.images import (
+    ROOT,
+    ensure_application_image,
+    ensure_controller_image,
+    ensure_image,
+    ensure_worker_image,
+)
 from dev.stage.kubectl import Helm, Kubectl
 from dev.stage.postgres import CONTROLLER, DATABASES, WORKER, ClusterPostgres
 from dev.tools.toolchain import ensure_tools
@@ -20,6 +26,7 @@ RELEASE = "jobtide"
 SYSTEM_NAMESPACE = "jobtide-system"
 DEMO_NAMESPACE = "demo"
 WORKER_SECRET = "jobtide-worker-db"
+CHART = ROOT / "charts" / "jobtide"
 EXAMPLE = ROOT / "examples" / "01-first-pool"
 IMAGE_IN_EXAMPLE = "jobtide-example/first-pool"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -41,13 +48,13 @@ class Stage:
     images: Images
 
     def make_namespace(self, name: str, *, database: str = "main") -> None:
-        """With the strictest Pod Security standard enforced, and the workers' Secret."""
+        """A namespace that enforces the strictest Pod Security standard, with the workers' Secret."""
         self.kubectl.apply_namespace(name, RESTRICTED)
         url = self.postgres.service_url(database, WORKER)
         self.kubectl.apply_secret(name, WORKER_SECRET, {"url": url})
 
     def install(self, more_databases: Mapping[str, str] | None = None) -> None:
-        """The chart, told of the two databases, and of more by name and URL."""
+        """Installs the chart with the two databases, and with more of them by name and URL."""
         self.kubectl.apply_namespace(SYSTEM_NAMESPACE, RESTRICTED)
         urls = {database: self.postgres.service_url(database, CONTROLLER) for database in DATABASES}
         urls |= more_databases or {}
@@ -59,23 +66,35 @@ class Stage:
             "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in urls},
         }
         try:
-            self.helm.install(RELEASE, ROOT / "charts" / "jobtide", namespace=SYSTEM_NAMESPACE, values=values)
+            self.helm.install(RELEASE, CHART, namespace=SYSTEM_NAMESPACE, values=values)
         except CommandError as error:
             raise DevError(f"Jobtide's chart did not come up: {error}\n{self._controllers_state()}") from error
 
+    def apply_pools(self, manifest: str, namespace: str) -> None:
+        """Applies pools and waits until all pools of the namespace are Ready."""
+        self.kubectl.apply(manifest, namespace=namespace)
+        ready = ("--for", "condition=Ready", "--timeout", "60s")
+        self.kubectl("wait", "jobworkerpools", "--all", "--namespace", namespace, *ready)
+
+    def change(self, *settings: str) -> None:
+        """Changes values of the chart, such as "replicas=2", and waits until the release is ready."""
+        values = [argument for setting in settings for argument in ("--set", setting)]
+        place = ("--namespace", SYSTEM_NAMESPACE)
+        self.helm("upgrade", RELEASE, CHART, *place, "--reuse-values", *values, "--wait", "--timeout", "180s")
+
     def _controllers_state(self) -> str:
-        """What a person would look at next."""
+        """For the error: pods and the end of their logs."""
         place = ("--namespace", SYSTEM_NAMESPACE)
         pods = self.kubectl("get", "pods", *place, "--output", "wide")
         return pods + self.kubectl("logs", *place, f"--selector=app.kubernetes.io/instance={RELEASE}", "--tail", "10")
 
     def example_pools(self) -> str:
-        """The example's manifest with the image that was built of it."""
+        """The manifest of the example, with the image that was built from it."""
         return (EXAMPLE / "pools.yaml").read_text().replace(IMAGE_IN_EXAMPLE, self.images.application)
 
 
 def set_stage() -> Stage:
-    """From any state to a running controller; what is there already takes a moment to be seen."""
+    """From any state of the machine to a running controller. Each part that exists already is only checked."""
     cluster = choose_cluster()
     kubeconfig = cluster.ensure()
     tools = ensure_tools("kubectl", "helm")
@@ -94,19 +113,13 @@ def _ensure_images(cluster: Cluster) -> Images:
     return Images(
         controller=ensure_controller_image(cluster),
         worker=worker,
-        application=ensure_image(
-            cluster,
-            "jobtide-first-pool",
-            dockerfile=EXAMPLE / "Dockerfile",
-            context_root=EXAMPLE,
-            context_paths=["handlers.py"],
-            build_args={"WORKER_IMAGE": worker},
-            usual="5 s",
+        application=ensure_application_image(
+            cluster, "jobtide-first-pool", EXAMPLE, worker, dockerfile=EXAMPLE / "Dockerfile"
         ),
         postgres=ensure_image(
             cluster,
             "jobtide-demo-postgres",
             dockerfile=Path(__file__).parent / "postgres.Dockerfile",
-            context_paths=["dev/stage/postgres-requirements.txt", "dev/demo/postgres-entrypoint.sh"],
+            context_paths=["dev/stage/postgres-requirements.txt", "dev/stage/postgres-entrypoint.sh"],
         ),
     )

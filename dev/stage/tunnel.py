@@ -1,4 +1,4 @@
-"""A way from this process to a Service in the cluster, wherever that runs: `kubectl port-forward`, kept alive."""
+"""A connection from this process to a Service in any cluster: `kubectl port-forward`, restarted when it ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dev.stage.kubectl import Kubectl
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _OPENS_WITHIN_SECONDS = 20.0
 
-# Closing its standard input, also by dying, is how this process lets go of the program.
+# Ends the program when its standard input is closed, which also happens when this process is killed.
 _GUARDED = 'exec 3<&0; "$@" </dev/null & child=$!; (cat <&3; kill "$child") >/dev/null 2>&1 & wait "$child"'
 
 
 @dataclass(slots=True)
 class Tunnel:
-    """Ends with the process of kubectl; `port()` starts another one where that happened. For any number of threads."""
+    """If its kubectl has ended, `port()` starts another. Safe for several threads."""
 
     kubectl: Kubectl
     target: str  # service/pg
@@ -32,7 +32,7 @@ class Tunnel:
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock, repr=False)
 
     def port(self) -> int:
-        """A port on loopback that leads to the target; raises CommandError while nothing is there to lead to."""
+        """A port on loopback that leads to the target; raises CommandError if the target is not reachable."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self.close()
@@ -56,22 +56,24 @@ class Tunnel:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert self._process.stdout is not None
-        said: list[str] = []
-        found = _first_match(self._process.stdout, said)
+        lines: list[str] = []
+        found = _first_match(self._process.stdout, lines)
         if found is None:
             self.close()
-            raise CommandError(f"no way to {self.target} in namespace {self.namespace}: {last_lines(''.join(said))}")
+            raise CommandError(
+                f"no tunnel to {self.target} in namespace {self.namespace}: {last_lines(''.join(lines))}"
+            )
         self._port = int(found)
 
 
-def _first_match(output: IO[str], said: list[str]) -> str | None:
-    """The port that kubectl names. The rest of what it says is read too, or it would stop at a full pipe."""
+def _first_match(output: IO[str], lines: list[str]) -> str | None:
+    """The port that kubectl prints. The rest of its output is read too, or it would block at a full pipe."""
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def read() -> None:
         with output:
             for line in output:
-                said.append(line)
+                lines.append(line)
                 if match := _FORWARDING.search(line):
                     answers.put(match[1])
         answers.put(None)

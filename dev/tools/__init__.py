@@ -1,0 +1,1 @@
+"""Go programs, built from modules that are pinned here."""

@@ -1,4 +1,4 @@
-"""One `go build`, shown while it runs, its results put into place only when they are whole."""
+"""One `go build`: shows its progress, and puts its programs into place only when they are complete."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dev.machine.cache import scratch_directory
 from dev.machine.errors import DevError
 from dev.machine.progress import Step, step
 from dev.machine.shell import last_lines
-from dev.machine.system import network_trouble, require_program
+from dev.machine.system import is_network_error, require_program
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What is built from one Go module, and where to."""
+    """What to build from one Go module, and where to put it."""
 
     title: str
     usual: str
@@ -28,7 +28,7 @@ class Build:
 
 
 def build(request: Build) -> None:
-    """Interruptible anywhere: Go keeps what it compiled, and a program appears only when it is whole."""
+    """May be interrupted at any time: Go keeps what it compiled, and a program appears only when it is complete."""
     require_program("go", "install Go 1.26 or newer from https://go.dev/dl/ and put it on the PATH")
     with (
         step(request.title, usual=request.usual, unit="packages") as current,
@@ -42,7 +42,7 @@ def build(request: Build) -> None:
 
 
 def _count_stale_packages(request: Build, current: Step) -> int:
-    """Also fetches the modules; what is stale is what the build will compile and name."""
+    """Fetches the modules too. The build compiles the stale packages and prints a line for each."""
     current.unit = "modules fetched"
     template = "{{if .Stale}}{{.ImportPath}}{{end}}"
     arguments = ["go", "list", "-deps", "-trimpath", "-ldflags", request.ldflags, "-f", template]
@@ -52,10 +52,10 @@ def _count_stale_packages(request: Build, current: Step) -> int:
 
 
 def _run_go(arguments: list[str], request: Build, current: Step) -> str:
-    """Standard output; every line on standard error is one module fetched or one package compiled."""
+    """The standard output. Each line on standard error is one module fetched or one package compiled."""
     environ = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    # A file, not a second pipe: a list of all of Kubernetes' packages is more than a pipe holds, and while one stream
-    # is read nobody would empty the other.
+    # A file, not a second pipe: the list of Kubernetes' packages is more than a pipe holds, and go would block on it
+    # while the other stream is read.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as answer:
         with subprocess.Popen(
             arguments,
@@ -66,19 +66,19 @@ def _run_go(arguments: list[str], request: Build, current: Step) -> str:
             stdout=answer,
             stderr=subprocess.PIPE,
         ) as process:
-            words = []
+            lines = []
             for line in process.stderr or ():
-                words.append(line)
+                lines.append(line)
                 current.advance()
         if process.returncode != 0:
-            raise DevError(_failure(request, words))
+            raise DevError(_failure(request, lines))
         answer.seek(0)
         return answer.read()
 
 
-def _failure(request: Build, words: list[str]) -> str:
-    said = last_lines("".join(words))
-    if network_trouble(said):
+def _failure(request: Build, lines: list[str]) -> str:
+    output = last_lines("".join(lines))
+    if is_network_error(output):
         proxy = os.environ.get("GOPROXY", "the Go module proxy")
-        return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {said}"
-    return f"{request.title} failed in {request.module_directory}: {said}"
+        return f"{request.title} needs {proxy}, which can't be reached: connect this machine or set GOPROXY. {output}"
+    return f"{request.title} failed in {request.module_directory}: {output}"

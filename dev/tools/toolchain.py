@@ -1,4 +1,4 @@
-"""The programs a cluster is made of: which version of each, and how it is built from its Go module."""
+"""The programs of a cluster: the version of each, and how it is built from its Go module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES_DIRECTORY = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One Go module of dev/tools: its go.mod pins what is built, this says how."""
+    """One Go module of dev/tools. Its go.mod pins the version; this says how to build it."""
 
     folder: str
     path: str
@@ -26,7 +26,7 @@ class Module:
 
 
 def _kubernetes(version: str) -> Module:
-    # Without gitVersion the server calls itself v0.0.0-master+$Format:%H$, which Helm can't parse.
+    # Without gitVersion the server reports v0.0.0-master+$Format:%H$, which Helm can't parse.
     _, minor, _ = version.split(".")
     stamped = " ".join(
         f"-X {package}.gitVersion={version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
@@ -41,7 +41,7 @@ COREDNS = Module("coredns", "github.com/coredns/coredns", "v1.15.0", "", "70 s")
 HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", "-X helm.sh/helm/v4/internal/version.version=v4.3.1", "80 s")
 HELM3 = Module("helm3", "helm.sh/helm/v3", "v3.22.0", "-X helm.sh/helm/v3/internal/version.version=v3.22.0", "80 s")
 KIND = Module("kind", "sigs.k8s.io/kind", "v0.33.0", "", "30 s")
-# The default of this kind version, with its digest: a privileged container of it is tried before kind is.
+# The default of this kind version, with its digest. Before kind is chosen, a privileged container of it is tried.
 KIND_NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 MODULES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3, KIND)
 
@@ -81,12 +81,12 @@ TOOLS = {tool.name: tool for tool in _tools()}
 
 
 def ensure_tools(*names: str) -> dict[str, Path]:
-    """The paths of these programs; builds the ones that are missing, and only those."""
-    wanted = [TOOLS[name] for name in names]
-    if any(not tool.path.exists() for tool in wanted):
+    """The paths of these programs; builds those that are missing."""
+    tools = [TOOLS[name] for name in names]
+    if any(not tool.path.exists() for tool in tools):
         with exclusive("tools"):
-            _build_missing([tool for tool in wanted if not tool.path.exists()])
-    return {tool.name: tool.path for tool in wanted}
+            _build_missing([tool for tool in tools if not tool.path.exists()])
+    return {tool.name: tool.path for tool in tools}
 
 
 def _build_missing(missing: list[Tool]) -> None:
@@ -118,6 +118,6 @@ def _build_module(module: Module, tools: list[Tool]) -> None:
 
 
 def go_binary_name(package: str) -> str:
-    """The file name `go build -o DIR/` gives a package: its last element, a major version left out."""
+    """The file name that `go build -o DIR/` gives a package: its last element, without a major version."""
     *_, parent, last = package.split("/")
     return parent if last[:1] == "v" and last[1:].isdigit() else last

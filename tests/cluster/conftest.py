@@ -42,7 +42,7 @@ class Kubectl:
         return subprocess.run(command, input=stdin, text=True, capture_output=True, check=False)
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """Its output; fails the test where kubectl fails."""
+        """The output; the test fails if kubectl fails."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
@@ -72,7 +72,7 @@ def anywhere(plane: ControlPlane) -> Kubectl:
 
 @pytest.fixture
 def kubectl(anywhere: Kubectl) -> Kubectl:
-    """In a namespace of this test's own."""
+    """In a namespace of this test alone."""
     name = f"test-{next(_numbers)}"
     anywhere("create", "namespace", name)
     return replace(anywhere, namespace=name)
@@ -80,7 +80,7 @@ def kubectl(anywhere: Kubectl) -> Kubectl:
 
 @pytest.fixture
 def pool() -> Callable[..., dict[str, Any]]:
-    """The least that a pool needs, with some fields of its spec replaced."""
+    """A minimal pool, with some fields of its spec replaced."""
 
     def make(name: str = "thumbs", **spec: Any) -> dict[str, Any]:
         template = {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}]}}
@@ -135,7 +135,7 @@ def jobs(server: Server) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def insert(jobs: psycopg.Connection[Any]) -> Callable[..., None]:
-    row = jobs.execute("INSERT INTO tenants (name) VALUES ('somebody') RETURNING id").fetchone()
+    row = jobs.execute("INSERT INTO tenants (name) VALUES ('a tenant') RETURNING id").fetchone()
     assert row is not None
     tenant_id = row[0]
 
@@ -161,7 +161,7 @@ def folder(tmp_path: Path, server: Server) -> Path:
 def controller(
     plane: ControlPlane, kubectl: Kubectl, folder: Path, tmp_path: Path
 ) -> Iterator[Callable[..., Controller]]:
-    """Starts one more; all are gone with the test."""
+    """Starts one more controller; all end with the test."""
     made: list[Controller] = []
 
     def start(name: str = "jobtide-0", **settings: str) -> Controller:
@@ -191,6 +191,6 @@ def replicas(kubectl: Kubectl) -> Callable[[], int | None]:
 
 @pytest.fixture
 def proxy(plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[[str], FaultProxy]]:
-    """A way of its own to the API server for each controller, which faults can stand in."""
+    """A proxy to the API server for each controller, which can inject faults."""
     with ExitStack() as running:
         yield lambda name: running.enter_context(FaultProxy(name, plane, tmp_path))

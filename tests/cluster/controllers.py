@@ -1,4 +1,4 @@
-"""The controller as a process, and what a test asks about it."""
+"""The controller as a process, and what a test reads of its work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
+from dev.machine.wait import wait_until
 
 
 @dataclass
 class Controller:
-    """One process; `words` is its log so far."""
+    """One process; `words` is its log up to now."""
 
     name: str
     env: dict[str, str]
@@ -59,13 +58,8 @@ class Controller:
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true value; fails at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain")
-        time.sleep(0.2)  # most conditions ask kubectl, which costs a core
-    return found
+    """The first true value of `condition()`; the test fails at the deadline. Most conditions run kubectl: a core."""
+    return wait_until("what the test expects", condition, within_seconds=seconds, poll_seconds=0.2)
 
 
 def condition(kubectl: Any, type_: str, pool: str = "thumbs") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A proxy between one controller and the real API server that fails on demand and keeps what got through."""
+"""A proxy between one controller and the real API server that injects faults and records what passed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOP_BY_HOP = {"host", "connection", "transfer-encoding", "content-length", "keep
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as the API server would see it."""
+    """One request, as the API server receives it."""
 
     method: str
     path: str
@@ -53,7 +53,7 @@ class Call:
 
     @property
     def replicas(self) -> int | None:
-        """The number of workers that this request wants, if it is one for that."""
+        """The replicas that this request sets; None if it sets none."""
         return (self.body or {}).get("spec", {}).get("replicas") if "/deployments" in self.path else None
 
     @property
@@ -67,25 +67,25 @@ def everything(_: Call) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What becomes of the calls that it is `on`."""
+    """What happens to the calls that it is `on`."""
 
     on: Callable[[Call], bool] = everything
-    code: int | None = None  # refused with it
+    code: int | None = None  # the proxy refuses with this code
     retry_after_seconds: int | None = None
-    answers_after_seconds: float = 0.0  # done at once, told late
-    holds: bool = False  # taken, and neither passed on nor answered until the fault is lifted
-    lands_late: bool = False  # even if the one who sent it has given up
+    answers_after_seconds: float = 0.0  # passed on at once, answered late
+    holds: bool = False  # accepted, but neither passed on nor answered until the fault is lifted
+    lands_late: bool = False  # passed on even if the sender has given up
 
 
 class FaultProxy:
-    """Its calls are in `passed` if the API server got them, in `spoilt` if not."""
+    """Calls are in `passed` if the API server received them, in `spoilt` if not."""
 
     def __init__(self, name: str, plane: ControlPlane, folder: Path) -> None:
         self.kubeconfig = folder / f"{name}.kubeconfig"
         self.passed: list[Call] = []
         self.answered: list[tuple[Call, int]] = []  # with the API server's own code
         self.spoilt: list[Call] = []
-        self.met = 0  # calls that the present fault, or the last one, was on
+        self.met = 0  # calls that the current or last fault was on
         self._plane = plane
         self._fault: Fault | None = None
         self._lifted = asyncio.Event()
@@ -123,16 +123,16 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._lifted.set)
 
     def cut(self) -> None:
-        """Reset every connection, streams and all."""
+        """Resets every connection, also those of watches."""
         self._loop.call_soon_threadsafe(lambda: [transport.abort() for transport in list(self._connections)])
 
     def end_watches(self, code: int) -> None:
-        """With an error within the stream; 410 says that the API server has forgotten what was since."""
+        """Ends all watches with an error in their stream; 410: the API server no longer has the requested version."""
         asyncio.run_coroutine_threadsafe(self._end_watches(code), self._loop).result(10)
 
     @property
     def scaled(self) -> list[tuple[str, int]]:
-        """Every number of workers that the API server took, by Deployment."""
+        """Every number of replicas that the API server accepted, with the name of its Deployment."""
         return [
             (call.name, call.replicas) for call, code in list(self.answered) if call.replicas is not None and code < 300
         ]
@@ -170,7 +170,7 @@ class FaultProxy:
         self._runs.set()
 
     async def _stop(self) -> None:
-        await self._connector.close(abort_ssl=True)  # watches would be closed politely, and late
+        await self._connector.close(abort_ssl=True)  # without it, watches would end late
         await self._session.close()
         await self._runner.cleanup()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -212,7 +212,7 @@ class FaultProxy:
                 if answers_after_seconds:
                     await asyncio.sleep(answers_after_seconds)
                 return await self._answer(request, call, answer)
-        except aiohttp.ClientConnectionError:  # the API server itself is away
+        except aiohttp.ClientConnectionError:  # the API server itself is down
             self.passed.remove(call)
             self.spoilt.append(call)
             if request.transport is not None:
@@ -229,7 +229,7 @@ class FaultProxy:
             async for chunk in self._chunks(call, answer):
                 await stream.write(chunk)
         except (ConnectionError, aiohttp.ClientError):
-            pass  # one of the two sides has gone
+            pass  # one of the two sides has closed the connection
         finally:
             self._watches.discard(stream)
         return stream

@@ -1,7 +1,7 @@
-"""Real pods on a real cluster: CONTEXT or KUBECONFIG names one, otherwise the developers' own is started.
+"""Real pods on a real cluster: CONTEXT or KUBECONFIG names it, otherwise one is started.
 
-stage   everything that `make demo` stands on
-work    a namespace that enforces `restricted`, a tenant, and what tests do there
+stage   everything that `make demo` needs
+work    a namespace that enforces `restricted`, a tenant, and what a test does there
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from dev.cluster.choose import choose_cluster
-from dev.stage.images import ensure_image
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
 from dev.stage.postgres import CONTROLLER
 from dev.stage.stage import Stage, set_stage
@@ -30,20 +30,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
-                # Not the fixtures: the first one of a run builds images, on a new machine all of Kubernetes.
+                # Without the fixtures: the first one of a run builds images, on a new machine all of Kubernetes.
                 item.add_marker(pytest.mark.timeout(120, func_only=True))
 
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     stage = set_stage()
-    clear_away(stage)
+    remove_leftovers(stage)
     yield stage
     stage.postgres.close()
 
 
-def clear_away(stage: Stage) -> None:
-    """What a run that was killed left: its pools would take this one's jobs."""
+def remove_leftovers(stage: Stage) -> None:
+    """Removes what a killed run left: its pools would claim jobs of this run."""
     names = stage.kubectl("get", "namespaces", "--output", "name").split()
     if left := [name for name in names if name.startswith(f"namespace/{NAMESPACE_PREFIX}")]:
         stage.kubectl("delete", *left, "--wait=false")
@@ -52,20 +52,13 @@ def clear_away(stage: Stage) -> None:
 
 @pytest.fixture(scope="session")
 def image(stage: Stage) -> str:
-    """Workers whose jobs last as long as a test wants."""
-    return ensure_image(
-        choose_cluster(),
-        "jobtide-e2e",
-        dockerfile=HERE / "app" / "Dockerfile",
-        context_root=HERE / "app",
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-    )
+    """Workers whose jobs last as long as a test needs."""
+    return ensure_application_image(choose_cluster(), "jobtide-e2e", HERE / "app", stage.images.worker)
 
 
 @pytest.fixture(scope="session")
 def blind_user(stage: Stage) -> str:
-    """A login with all grants but no policy, and the controller's password: it sees an empty table, and no error."""
+    """A login with all grants but no policy: it sees an empty table and no error. It has the controller's password."""
     user = "demo_blind"
     names = {"user": sql.Identifier(user), "password": sql.Literal(stage.postgres.passwords[CONTROLLER])}
     with stage.postgres.connect("main") as conn:

@@ -1,4 +1,4 @@
-"""A budget of connections, as the server itself counts them."""
+"""A connection budget, with the connections that the server counts."""
 
 from __future__ import annotations
 
@@ -7,33 +7,30 @@ from uuid import uuid4
 
 import pytest
 
-from dev.demo.workload import DemoJob
-from dev.stage.images import ROOT
+from dev.stage.job_table import NewJob
 from dev.stage.postgres import WORKER
-from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
+from dev.stage.stage import Stage
 from tests.e2e.work import Work, wait_for
 
-CONNECTIONS = 8  # of two a worker: four workers
+CONNECTIONS = 8  # two for each worker: four workers
 LONGER_THAN_THE_TEST = 100
 
 
 @pytest.fixture(autouse=True)
 def budget(stage: Stage) -> Iterator[None]:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"databases.main.connectionBudget={CONNECTIONS}")
-    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")
+    stage.change(f"databases.main.connectionBudget={CONNECTIONS}")
     yield
     stage.install()
 
 
-def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -> None:
+def test_pools_share_a_budget_and_one_gets_what_the_other_releases(work: Work) -> None:
     for name in ("budget-a", "budget-b"):
         work.apply_pool(name, [f"{name}.hold"], jobsPerWorker=1, maxReplicas=10)
         work.kubectl("wait", "--for=condition=Ready", f"jobworkerpool/{name}", "--timeout=30s")
     hold_seconds = {"budget-a": [10] * 4, "budget-b": [LONGER_THAN_THE_TEST] * 10}
     work.table.insert(
         [
-            DemoJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})
+            NewJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})
             for name, each in hold_seconds.items()
             for seconds in each
         ]
@@ -49,7 +46,7 @@ def test_pools_share_a_budget_and_one_gets_what_the_other_gives_up(work: Work) -
         return ready(work) == (0, 4)
 
     wait_for("the second pool having all four", is_taken_over)
-    # At least one each: a worker connects for its ends when there is one.
+    # At least one for each worker: it opens the second one when a job ends.
     assert CONNECTIONS / 2 <= max(seen) <= CONNECTIONS
 
 

@@ -1,4 +1,4 @@
-"""What a pool says of itself when something about it is wrong, and after an edit."""
+"""The conditions of a pool when something about it is wrong, and after an edit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRONG_PASSWORD = "wrong-password-0123456789"
 WRONG = (
     ("not-configured", "nowhere", "DatabaseReachable", "DatabaseNotConfigured", "nowhere"),
     ("wrong-password", "wrong-password", "DatabaseReachable", "AuthFailed", "password authentication failed"),
-    ("nobody-there", "nobody-there", "DatabaseReachable", "Unreachable", "refused"),
+    ("no-listener", "no-listener", "DatabaseReachable", "Unreachable", "refused"),
     ("blind", "blind", "DatabaseReachable", "RLSHidesRows", "job_queue"),
     ("no-table", "no-table", "SchemaReady", "TableMissing", "job_queue"),
 )
@@ -22,7 +22,7 @@ WRONG = (
 
 @pytest.fixture
 def wrong_databases(stage: Stage, blind_user: str) -> None:
-    """The chart is told of databases that are wrong, each in its own way."""
+    """Installs the chart with databases that are wrong, each in a different way."""
     password = stage.postgres.passwords[CONTROLLER]
     main = stage.postgres.service_url("main", CONTROLLER)
     stage.install(
@@ -30,34 +30,34 @@ def wrong_databases(stage: Stage, blind_user: str) -> None:
             "wrong-password": main.replace(password, WRONG_PASSWORD),
             "no-table": stage.postgres.service_url("postgres", CONTROLLER),
             "blind": main.replace(f"//{CONTROLLER}:", f"//{blind_user}:"),
-            "nobody-there": main.replace(":5432/", ":1/"),
+            "no-listener": main.replace(":5432/", ":1/"),
         }
     )
 
 
 @pytest.mark.usefixtures("wrong_databases")
-def test_each_wrong_database_is_named_in_its_own_words_and_starts_no_worker(work: Work) -> None:
+def test_each_wrong_database_has_its_own_reason_and_starts_no_worker(work: Work) -> None:
     for name, database, *_ in WRONG:
         work.apply_pool(name, ["faults.hold"], database=database)
 
     for name, _, condition, reason, words in WRONG:
-        said = work.wait_condition(name, condition, "False", reason)
-        assert words in said.message
+        shown = work.wait_condition(name, condition, "False", reason)
+        assert words in shown.message
         assert work.pool(name).is_("Ready", "False")
-    shown = work.kubectl("get", "jwp", "-o", "yaml") + work.kubectl("get", "events", "-o", "yaml")
-    assert WRONG_PASSWORD not in shown
-    assert work.stage.postgres.passwords[CONTROLLER] not in shown
+    output = work.kubectl("get", "jwp", "-o", "yaml") + work.kubectl("get", "events", "-o", "yaml")
+    assert WRONG_PASSWORD not in output
+    assert work.stage.postgres.passwords[CONTROLLER] not in output
     assert work.pods() == []
 
 
-def test_two_pools_for_one_type_say_so_both(work: Work) -> None:
+def test_two_pools_for_one_type_both_show_it(work: Work) -> None:
     work.apply_pool("one", ["shared.hold"])
     work.apply_pool("other", ["shared.hold"])
 
     for name, peer in [("one", "other"), ("other", "one")]:
-        said = work.wait_condition(name, "ScalingActive", "False", "TypesOverlap")
-        assert "shared.hold" in said.message
-        assert peer in said.message
+        shown = work.wait_condition(name, "ScalingActive", "False", "TypesOverlap")
+        assert "shared.hold" in shown.message
+        assert peer in shown.message
 
 
 def test_waiting_for_ready_after_an_edit_waits_for_the_edit(work: Work) -> None:

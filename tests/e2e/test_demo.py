@@ -1,4 +1,4 @@
-"""`make demo`, small: the same command, the same account."""
+"""`make demo` with few jobs: the same command, the same report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_run_that_was_killed_can_simply_be_run_again() -> None:
+def test_after_a_killed_run_the_next_one_works() -> None:
     command = [sys.executable, "-m", "dev.demo", "--jobs", "400"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as killed:
         assert killed.stderr is not None

@@ -1,4 +1,4 @@
-"""A rollout, a node drain and a deletion all end in the worker's own drain: the running job is finished, once."""
+"""A rollout, a node drain and a deletion all end in the worker's own drain: the running job finishes, once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from dev.demo.pools import POOL_LABEL
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Change, Work, wait_for
 
 RUNS_SECONDS = 6.0
@@ -32,7 +32,7 @@ def test_a_rollout_a_node_drain_and_a_deletion_let_the_running_job_finish(work: 
 
 
 def begin(work: Work, name: str) -> list[UUID]:
-    """One job that runs, and some that wait behind it."""
+    """One job that runs, and three that wait behind it."""
     apply(work, name)
     (first,) = work.insert(f"{name}.hold", {"seconds": RUNS_SECONDS})
     wait_for("the first job being run", lambda: work.row(first).status == "processing")
@@ -49,7 +49,7 @@ def statuses(history: list[Change]) -> list[str]:
 
 @contextmanager
 def drained_node(work: Work, pool: str) -> Iterator[None]:
-    """As `kubectl drain` does it, by evictions, but of this pool's pods only: all else lives there too."""
+    """Like `kubectl drain`, by evictions, but of this pool's pods only: the node runs everything else too."""
     pods = f"{POOL_LABEL}={pool}"
     (node,) = work.kubectl("get", "pods", "--selector", pods, "-o", "jsonpath={.items[*].spec.nodeName}").split()
     try:

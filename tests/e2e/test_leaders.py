@@ -1,4 +1,4 @@
-"""Two controllers while jobs run and wait: whatever becomes of the one that acts, the other goes on where it was."""
+"""Two controllers while jobs run and wait: when the leader fails in any way, the other one continues its work."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from uuid import UUID
 import pytest
 
 from dev.stage.guard import send
-from dev.stage.images import ROOT
 from dev.stage.processes import Process, cut_off, processes_of
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
-from tests.e2e.watching import Said, Watch
+from dev.stage.watch import Event, EventLog, KubectlSource
 from tests.e2e.work import Work, wait_for
 
 API_SERVER_PORTS = (443, 6443)
 TAKEOVER_SECONDS = 10
 HAND_OVER_SECONDS = 2
-RUNS_SECONDS = 15  # longer than any takeover: these jobs see one from beginning to end
+RUNS_SECONDS = 15  # longer than any takeover
 
 
 @pytest.fixture(scope="module", autouse=True)
 def two_controllers(stage: Stage) -> Iterator[None]:
-    set_controllers(stage, 2)
+    stage.change("replicas=2")
     yield
-    set_controllers(stage, 1)
+    stage.change("replicas=1")
 
 
 @pytest.fixture
-def lease(stage: Stage) -> Iterator[Watch]:
-    with Watch(stage.kubectl, SYSTEM_NAMESPACE, f"lease/{RELEASE}") as lease:
+def lease(stage: Stage) -> Iterator[EventLog]:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases"
+    with EventLog(KubectlSource(stage.kubectl), path, fieldSelector=f"metadata.name={RELEASE}") as lease:
         yield lease
 
 
 @pytest.fixture
-def deployment(work: Work) -> Iterator[Watch]:
-    with Watch(work.stage.kubectl, work.namespace, "deployments") as deployment:
+def deployment(work: Work) -> Iterator[EventLog]:
+    with work.watch("deployments") as deployment:
         yield deployment
 
 
-def test_a_leader_that_is_killed_as_often_as_it_starts_is_followed_by_the_other(
-    work: Work, lease: Watch, deployment: Watch
+def test_a_leader_that_is_killed_at_each_start_is_replaced_by_the_other(
+    work: Work, lease: EventLog, deployment: EventLog
 ) -> None:
     jobs = begin(work, deployment, "killed")
     leader, uid = leader_of(work, lease)
@@ -62,7 +62,7 @@ def test_a_leader_that_is_killed_as_often_as_it_starts_is_followed_by_the_other(
     assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
 
 
-def test_a_leader_whose_pod_is_deleted_hands_over_at_once(work: Work, lease: Watch, deployment: Watch) -> None:
+def test_a_leader_whose_pod_is_deleted_hands_over_at_once(work: Work, lease: EventLog, deployment: EventLog) -> None:
     jobs = begin(work, deployment, "handover")
     leader, _ = leader_of(work, lease)
 
@@ -75,7 +75,7 @@ def test_a_leader_whose_pod_is_deleted_hands_over_at_once(work: Work, lease: Wat
 
 
 def test_a_leader_cut_off_from_the_api_server_stops_before_the_other_starts(
-    work: Work, lease: Watch, deployment: Watch
+    work: Work, lease: EventLog, deployment: EventLog
 ) -> None:
     jobs = begin(work, deployment, "isolated")
     leader, uid = leader_of(work, lease)
@@ -87,14 +87,14 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_the_other_starts(
         scaled_at = wait_scaled(deployment, 4)
 
     assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
-    assert cut_at < wait_for("it saying that it stopped", lambda: stopped_at(work, leader)) < taken_at
+    assert cut_at < wait_for("its log of the end of its leadership", lambda: stopped_at(work, leader)) < taken_at
     assert taken_at - cut_at < TAKEOVER_SECONDS
     assert scaled_at - cut_at < TAKEOVER_SECONDS
     assert leader_of(work, lease)[0] != leader
 
 
-def begin(work: Work, deployment: Watch, pool: str) -> list[UUID]:
-    """Two workers, each with a job. From here on the number of workers can only be that of the jobs."""
+def begin(work: Work, deployment: EventLog, pool: str) -> list[UUID]:
+    """Two workers, each with a job. From then on there is one worker for each job."""
     type_ = f"{pool}.hold"
     work.apply_pool(pool, [type_], jobsPerWorker=1, maxReplicas=8, scaleDown={"stabilizationSeconds": 120})
     jobs = work.insert(type_, {"seconds": RUNS_SECONDS}, count=2)
@@ -103,26 +103,22 @@ def begin(work: Work, deployment: Watch, pool: str) -> list[UUID]:
     return jobs
 
 
-def assert_nothing_lost_nor_scaled_twice(work: Work, jobs: list[UUID], deployment: Watch) -> None:
+def assert_nothing_lost_nor_scaled_twice(work: Work, jobs: list[UUID], deployment: EventLog) -> None:
     rows = work.wait_completed(*jobs)
     assert [row.attempts for row in rows] == [1] * len(jobs)
-    numbers = [said.object["spec"]["replicas"] for said in deployment.said]
+    numbers = [event.object["spec"]["replicas"] for event in deployment.events]
     changes = [after for before, after in pairwise([0, *numbers]) if after != before]
     assert changes == [2, 4]
 
 
-def wait_scaled(deployment: Watch, replicas: int) -> float:
-    """When it was."""
-
-    def scaled(said: list[Said]) -> float | None:
-        return next((each.at for each in said if each.object["spec"]["replicas"] == replicas), None)
-
-    return deployment.wait(f"{replicas} workers being asked for", scaled)
+def wait_scaled(deployment: EventLog, replicas: int) -> float:
+    """The time of the event that shows so many replicas."""
+    return deployment.first(f"{replicas} replicas", lambda event: event.object["spec"]["replicas"] == replicas).at
 
 
-def leader_of(work: Work, lease: Watch) -> tuple[str, str]:
-    """The name and the UID of its pod."""
-    name = lease.wait("a leader", lambda said: holder(said[-1]) if said else None)
+def leader_of(work: Work, lease: EventLog) -> tuple[str, str]:
+    """The name and the UID of the leader's pod."""
+    name = lease.wait("a leader", lambda events: holder(events[-1]) if events else None)
     place = ("--namespace", SYSTEM_NAMESPACE)
     return name, work.stage.kubectl("get", "pod", name, *place, "--output", "jsonpath={.metadata.uid}")
 
@@ -131,11 +127,11 @@ def controllers_of(pod_uid: str) -> list[Process]:
     return processes_of(pod_uid, "jobtide-controller")
 
 
-def wait_taken(lease: Watch, before: str) -> float:
-    """When another controller took the lease, by that one's own clock."""
+def wait_taken(lease: EventLog, before: str) -> float:
+    """When another controller took the lease, by the clock of that controller."""
 
-    def taken(said: list[Said]) -> float | None:
-        latest = said[-1].object["spec"]
+    def taken(events: list[Event]) -> float | None:
+        latest = events[-1].object["spec"]
         if latest["holderIdentity"] in {"", before}:
             return None
         return datetime.fromisoformat(latest["acquireTime"]).timestamp()
@@ -143,7 +139,7 @@ def wait_taken(lease: Watch, before: str) -> float:
     return lease.wait(f"another leader than {before}", taken)
 
 
-def holder(lease: Said) -> str:
+def holder(lease: Event) -> str:
     return str(lease.object["spec"]["holderIdentity"])
 
 
@@ -151,9 +147,3 @@ def stopped_at(work: Work, leader: str) -> float | None:
     lines = work.stage.kubectl("logs", leader, "--namespace", SYSTEM_NAMESPACE).splitlines()
     changes = [line for line in map(json.loads, lines) if "leading" in line]
     return None if changes[-1]["leading"] else datetime.fromisoformat(changes[-1]["time"]).timestamp()
-
-
-def set_controllers(stage: Stage, replicas: int) -> None:
-    place = ("--namespace", SYSTEM_NAMESPACE)
-    values = ("--reuse-values", "--set", f"replicas={replicas}")
-    stage.helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, *values, "--wait", "--timeout", "60s")

@@ -1,21 +1,18 @@
-"""What the chart says after an installation, run word for word."""
+"""The notes of the chart, run as a script."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 
-from dev.stage.images import ROOT
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE
 from tests.e2e.work import Work
 
 
 def test_the_notes_are_a_script_that_works(work: Work) -> None:
     helm, kubectl = work.stage.helm, work.stage.kubectl
-    chosen = {"notes.image": work.image, "notes.type": "notes.hold", "notes.app": "handlers:tide"}
-    values = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     place = ("--namespace", SYSTEM_NAMESPACE)
-    helm("upgrade", RELEASE, ROOT / "charts" / "jobtide", *place, "--reuse-values", *values, "--wait")
+    work.stage.change(f"notes.image={work.image}", "notes.type=notes.hold", "notes.app=handlers:tide")
     notes = helm("get", "notes", RELEASE, *place).removeprefix("NOTES:\n")
     path = f"{kubectl.program.parent}:{os.environ['PATH']}"
     environ = {**os.environ, "PATH": path, "KUBECONFIG": str(kubectl.kubeconfig)}

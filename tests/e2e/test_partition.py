@@ -1,4 +1,4 @@
-"""Pods that live on without their database: their jobs are done by others, and what they say late does not count."""
+"""Pods that live on without their database: other workers do their jobs, and their late results are refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from dev.cluster.choose import choose_cluster
-from dev.demo.pools import POOL_LABEL
 from dev.machine.shell import run
 from dev.stage.node import local_node
 from dev.stage.processes import cut_off, processes_of
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Work, wait_for
 
 POSTGRES_PORTS = (5432,)
@@ -25,7 +25,7 @@ SHORT_LEASE = {"name": "JOBTIDE_LEASE_SECONDS", "value": "6"}
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A job, the pod that it runs in, and the one that stands by."""
+    """A job, its pod, and the idle pod of the same pool."""
 
     job: UUID
     pod: str
@@ -33,17 +33,19 @@ class Running:
     idle_uid: str
 
 
-def test_what_a_partitioned_pod_that_lives_on_says_late_is_refused_by_the_fence(work: Work) -> None:
+def test_the_late_result_of_a_partitioned_pod_is_refused_by_the_fence(work: Work) -> None:
     make_workers(work, "lease", env=[SHORT_LEASE])
     make_workers(work, "forced", env=[])
     expiring, forced = begin(work, "lease"), begin(work, "forced")
 
     with cut_off(expiring.pod_uid, POSTGRES_PORTS):
-        # The node's agent would end the process with the pod. Without it there is no way to the database from here.
+        # The kubelet would end the process with the pod. While it is frozen, there is no tunnel to the database.
         with local_node(choose_cluster()).frozen("kubelet"):
             with cut_off(forced.pod_uid, POSTGRES_PORTS):
                 work.kubectl("delete", "pod", forced.pod, "--force", "--grace-period=0")
-                wait_for("the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, seconds=RUNS_SECONDS)
+                wait_for(
+                    "the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, within_seconds=RUNS_SECONDS
+                )
             wait_for("the late result being refused", lambda: metric(forced.pod_uid, LOST) == 1)
         work.wait_completed(forced.job)
         (expired_row,) = work.wait_completed(expiring.job)
@@ -76,12 +78,12 @@ def pool_of(pod: Mapping[str, Any]) -> str:
 
 
 def holders(work: Work, job: UUID) -> list[str]:
-    """The pods that claimed it, one after the other."""
+    """The pods that claimed it, in order."""
     return [change.pod_uid for change in work.history([job])[job] if change.became == "processing"]
 
 
 def metric(pod_uid: str, name: str) -> int:
-    """As the pod itself counts: Kubernetes may not know it any more."""
+    """The pod's own counter: Kubernetes may not know the pod any more."""
     network = f"--net=/proc/{processes_of(pod_uid)[0].pid}/ns/net"
     text = run(["nsenter", network, sys.executable, "-c", READ, "http://127.0.0.1:8080/metrics"])
     return sum(map(int, re.findall(rf"^{name}\S* (\d+)$", text, re.MULTILINE)))

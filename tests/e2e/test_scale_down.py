@@ -1,7 +1,7 @@
-"""Fifty scale-downs at random while jobs run: idle pods go first, and no job is interrupted or lost.
+"""Fifty random scale-downs while jobs run: idle pods are stopped first, and no job is interrupted or lost.
 
-JOBTIDE_TEST_LONGEST_JOB_SECONDS=120 is the whole range of jobs; the default leaves out those that only take longer.
-JOBTIDE_TEST_SEED repeats what another run chose.
+JOBTIDE_TEST_LONGEST_JOB_SECONDS=120 is the whole range of jobs; the default leaves out the longest.
+JOBTIDE_TEST_SEED repeats the choices of another run.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from uuid import UUID
 
 import pytest
 
-from dev.demo.pools import POOL_LABEL
-from tests.e2e.pod_life import lives, wrongly_told
-from tests.e2e.watching import Watch
+from dev.stage.watch import EventLog
+from jobtide_controller.render.deployment import POOL_LABEL
+from tests.e2e.pod_life import lives, wrongly_stopped
 from tests.e2e.work import Work
 
 LONGEST_SECONDS = float(os.environ.get("JOBTIDE_TEST_LONGEST_JOB_SECONDS", "20"))
 SEED = int(os.environ.get("JOBTIDE_TEST_SEED") or random.SystemRandom().randrange(10**6))
-POOLS, SCALE_DOWNS = 5, 10  # at once, and of each
+POOLS, SCALE_DOWNS = 5, 10  # pools at once; scale-downs of each
 MOST_WORKERS = 4
-SHORTEST_SECONDS, USUAL_SECONDS = 0.1, 6.0  # few jobs take longer than usual
-LONG_JOBS = 3  # of each pool: fewer than its workers, so that some are idle
+SHORTEST_SECONDS, USUAL_SECONDS = 0.1, 6.0  # few jobs take longer than USUAL_SECONDS
+LONG_JOBS = 3  # of each pool; fewer than its workers, so that some are idle
 
 
 @dataclass(slots=True)
 class Driver:
-    """Gives one pool work, sees it grow and makes it shrink, again and again."""
+    """Makes one pool grow and shrink, SCALE_DOWNS times."""
 
     work: Work
-    deployments: Watch
-    pods: Watch
+    deployments: EventLog
+    pods: EventLog
     number: int
     dice: random.Random
     jobs: list[UUID] = field(default_factory=list)
@@ -53,8 +53,8 @@ class Driver:
 
     def run(self) -> None:
         sizing = {"maxWaitSeconds": 2} if self.by_promise else {"jobsPerWorker": 1}
-        # A promise keeps workers warm for half a minute after the last job: too long to wait for here.
-        ways = ["pin", "limit"] if self.by_promise else ["pin", "limit", "rest"]
+        # With a promise, workers stay warm for 30 s after the last job: too long for this test.
+        ways = ["pin", "limit"] if self.by_promise else ["pin", "limit", "idle"]
         self.work.apply_pool(
             self.pool,
             [f"{self.pool}.hold"],
@@ -75,7 +75,7 @@ class Driver:
         self.wait("two workers at least", lambda numbers: numbers[-1:] >= [2])
 
     def some_seconds(self) -> list[float]:
-        """Most jobs are short, two are not, and sometimes one is long."""
+        """Most jobs are short, two are of the usual length, and sometimes one is long."""
         ratio = USUAL_SECONDS / SHORTEST_SECONDS
         seconds = [SHORTEST_SECONDS * ratio ** self.dice.random() for _ in range(self.dice.randint(2, 6))]
         seconds += [self.dice.uniform(USUAL_SECONDS / 2, USUAL_SECONDS) for _ in range(2)]
@@ -89,7 +89,7 @@ class Driver:
         self.jobs += self.work.insert_each(f"{self.pool}.hold", [{"seconds": seconds} for seconds in durations])
 
     def shrink(self, way: str) -> None:
-        """Until fewer are asked for than at some moment since it began."""
+        """Returns when replicas has decreased since the call."""
         before = self.numbers()
         began_at, most = time.time(), before[-1] - 1
         if way == "pin" and most > 0:
@@ -109,37 +109,36 @@ class Driver:
 
     def wait(self, what: str, look_for: Callable[[list[int]], object]) -> None:
         seconds = 2 * LONGEST_SECONDS + 60
-        self.deployments.wait(f"{self.pool}: {what}", lambda _: look_for(self.numbers()), seconds=seconds)
+        self.deployments.wait(f"{self.pool}: {what}", lambda _: look_for(self.numbers()), within_seconds=seconds)
 
     def numbers(self) -> list[int]:
-        """Workers that were asked for, one number after the other."""
+        """The replicas of the Deployment, one number for each event."""
         deployment = f"{self.pool}-worker"
-        return [said.object["spec"]["replicas"] for said in self.deployments.said if said.name == deployment]
+        return [event.object["spec"]["replicas"] for event in self.deployments.events if event.name == deployment]
 
     def staying(self) -> int:
-        """Pods that have not been told to stop."""
-        latest = {said.object["metadata"]["uid"]: said for said in self.pods.said}
-        own = [said for said in latest.values() if said.object["metadata"]["labels"][POOL_LABEL] == self.pool]
-        return sum(said.what != "DELETED" and "deletionTimestamp" not in said.object["metadata"] for said in own)
+        """The number of pods that have not been stopped."""
+        latest = {event.uid: event for event in self.pods.events}
+        own = [event for event in latest.values() if event.object["metadata"]["labels"][POOL_LABEL] == self.pool]
+        return sum(event.type != "DELETED" and "deletionTimestamp" not in event.object["metadata"] for event in own)
 
 
 @pytest.mark.timeout(LONGEST_SECONDS * 3 + 300, func_only=True)
 def test_fifty_scale_downs_interrupt_no_job_and_take_no_busy_pod_where_an_idle_one_could_go(work: Work) -> None:
     note(f"JOBTIDE_TEST_SEED={SEED} JOBTIDE_TEST_LONGEST_JOB_SECONDS={LONGEST_SECONDS:g}")
-    kubectl, place = work.stage.kubectl, work.namespace
-    with Watch(kubectl, place, "deployments") as deployments, Watch(kubectl, place, "pods") as pods:
+    with work.watch("deployments") as deployments, work.watch("pods") as pods:
         drivers = [Driver(work, deployments, pods, number, random.Random(SEED + number)) for number in range(POOLS)]
         with ThreadPoolExecutor(POOLS) as threads:
             list(threads.map(Driver.run, drivers))
         jobs = [job for driver in drivers for job in driver.jobs]
-        work.wait_completed(*jobs, seconds=LONGEST_SECONDS + 60)
-        said = pods.said
+        work.wait_completed(*jobs, within_seconds=LONGEST_SECONDS + 60)
+        events = pods.events
 
     histories = work.history(jobs)
     changes = {job: [change.became for change in history] for job, history in histories.items()}
-    assert changes == {job: ["processing", "completed"] for job in jobs}, "jobs were given back or rescued"
+    assert changes == {job: ["processing", "completed"] for job in jobs}, "jobs were requeued or rescued"
     assert sum(falls(driver.numbers()) for driver in drivers) >= POOLS * SCALE_DOWNS
-    assert wrongly_told(lives(said, histories)) == []
+    assert wrongly_stopped(lives(events, histories)) == []
 
 
 def falls(numbers: list[int]) -> int:

@@ -1,4 +1,4 @@
-"""Jobs that fall due later find a worker that was started in time, at a pool that was at zero."""
+"""A pool at zero starts a worker in time for jobs that are due later."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 import time
 from uuid import UUID
 
-from dev.demo.pools import POOL_LABEL
 from dev.stage.images import ROOT
-from tests.e2e.watching import Watch
+from dev.stage.watch import EventLog
+from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Work, wait_for
 
 APP = ROOT / "tests" / "e2e" / "app"
 DUE_IN_SECONDS = 20
-EARLY_SECONDS = 15  # how long a pool's pods take is not known before the first: the controller reckons with ten
-LATE_SECONDS = 2.5  # an idle worker looks once a second
+EARLY_SECONDS = 15  # before the first pod of a pool, the controller assumes that a start takes 10 s
+LATE_SECONDS = 2.5  # an idle worker polls once a second
 SCHEDULE = """
 INSERT INTO job_queue (tenant_id, type, payload, next_retry_at)
 VALUES (%s, %s, '{"seconds": 0}', now() + make_interval(secs => %s)) RETURNING id
@@ -29,7 +29,7 @@ WHERE tenant_id = %s AND type = %s AND status = 'pending' ORDER BY next_retry_at
 
 def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) -> None:
     wait_for("a minute that lasts long enough to see the pool at zero", lambda: time.time() % 60 < 60 - EARLY_SECONDS)
-    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
+    with work.watch("pods") as pods:
         env = [{"name": "CRON_TENANT", "value": str(work.tenant)}]
         work.apply_pool("cron", ["cron.hold"], container={"env": env})
         work.apply_pool("scheduled", ["scheduled.hold"])
@@ -40,7 +40,7 @@ def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) 
         jobs = {pool: waiting(work, f"{pool}.hold")[0] for pool in ("scheduled", "cron")}
 
         for pool, (job, due_at) in jobs.items():
-            work.wait_completed(job, seconds=90)
+            work.wait_completed(job, within_seconds=90)
             started_at = first_pod_at(pods, pool)
             assert 0 < due_at - started_at < EARLY_SECONDS
             claimed_at = work.history([job])[job][0].at
@@ -51,17 +51,17 @@ def test_a_cron_slot_and_a_scheduled_job_wake_pools_at_zero_in_time(work: Work) 
 
 
 def add_cron_slots(work: Work) -> None:
-    """As a person does before any worker ever ran."""
+    """As a user does before the first worker runs."""
     environ = {"CRON_TENANT": str(work.tenant), "JOBTIDE_DATABASE_URL": work.stage.postgres.url("main")}
     command = [sys.executable, "-m", "jobtide", "cron", "handlers:tide"]
     subprocess.run(command, env={**os.environ, **environ}, cwd=APP, check=True)
 
 
 def waiting(work: Work, type_: str) -> list[tuple[UUID, float]]:
-    """Each job that waits, and when it falls due."""
+    """Each pending job, and when it is due."""
     with work.stage.postgres.connect("main") as conn:
         return conn.execute(DUE, [work.tenant, type_]).fetchall()
 
 
-def first_pod_at(pods: Watch, pool: str) -> float:
-    return next(said.at for said in pods.said if said.object["metadata"]["labels"][POOL_LABEL] == pool)
+def first_pod_at(pods: EventLog, pool: str) -> float:
+    return next(event.at for event in pods.events if event.object["metadata"]["labels"][POOL_LABEL] == pool)

@@ -1,4 +1,4 @@
-"""Workers that die, are deleted or lose their pool in mid-job: every job ends exactly once."""
+"""Workers that are killed, are deleted or lose their pool in mid-job: every job ends exactly once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import replace
 from dev.stage.job_table import JobTable
 from dev.stage.postgres import CONTROLLER, WORKER
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
-from tests.e2e.watching import Watch
 from tests.e2e.work import Work, wait_for
 
-BACK_SECONDS = 5  # from the moment that a pod is confirmed gone
+BACK_SECONDS = 5  # from the deletion of the pod to the requeue of its jobs
 
 # The first process of a container can't be killed from inside, so these pods share one process namespace.
 CAN_BE_KILLED = {"shareProcessNamespace": True}
@@ -26,7 +25,7 @@ def with_pod(work: Work, **pod: object) -> dict[str, object]:
     return {"template": {"spec": {"containers": [{"name": "worker", "image": work.image}], **pod}}}
 
 
-def test_a_worker_killed_in_mid_job_is_followed_by_another_attempt(work: Work) -> None:
+def test_a_worker_killed_in_mid_job_leads_to_another_attempt(work: Work) -> None:
     work.apply_pool("crash", ["crash.hold"], **with_pod(work, **CAN_BE_KILLED))
     (job,) = work.insert("crash.hold", {"first_seconds": 600, "seconds": 1})
     pod = work.wait_processing(job)
@@ -34,26 +33,25 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_attempt(work: Work) -
     work.kubectl("exec", pod, "--", "python3", "-c", KILL_WORKER)
 
     (row,) = work.wait_completed(job)
-    assert row.attempts == 2  # a crash counts, or a job that kills its worker would do so for ever
+    assert row.attempts == 2  # a crash counts, or a job that kills its worker would do so without end
     assert row.result == {"held_seconds": 1}
 
 
-def test_jobs_of_a_pod_that_vanished_are_back_within_seconds_of_that(work: Work) -> None:
+def test_jobs_of_a_deleted_pod_are_requeued_within_seconds(work: Work) -> None:
     work.apply_pool("evict", ["evict.hold"])
     (job,) = work.insert("evict.hold", {"first_seconds": 600, "seconds": 600})
     pod = work.wait_processing(job)
-    with Watch(work.stage.kubectl, work.namespace, "pods") as pods:
-        pods.wait("the pod", lambda said: said)
+    with work.watch("pods") as pods:
         work.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
 
-        gone_at = pods.wait("the pod being gone", lambda said: next((s.at for s in said if s.what == "DELETED"), None))
-        back = wait_for("the job leaving the pod that is gone", lambda: work.history([job])[job][1:], seconds=20)
+        deleted_at = pods.first("the deletion of the pod", lambda event: event.type == "DELETED").at
+        back = wait_for("the requeue of its job", lambda: work.history([job])[job][1:], within_seconds=20)
     assert back[0].became == "pending"
-    assert back[0].at - gone_at < BACK_SECONDS
+    assert back[0].at - deleted_at < BACK_SECONDS
 
 
 def test_a_pool_needs_no_python_code_of_its_own(work: Work) -> None:
-    """Only the plain worker's image and programs; each gets the payload on stdin."""
+    """Only the worker's image and programs, which get the payload on stdin."""
     commands = {"exec.echo": "cat", "exec.refuse": "sh -c 'echo no such customer >&2; exit 65'"}
     args = [argument for type_, command in commands.items() for argument in ("--exec", f"{type_}={command}")]
     work.apply_pool("exec", list(commands), container={"image": work.stage.images.worker, "args": args})
@@ -66,7 +64,7 @@ def test_a_pool_needs_no_python_code_of_its_own(work: Work) -> None:
     assert work.row(refuse).result["error"]["message"].endswith("no such customer")
 
 
-def test_deleting_a_pool_takes_its_workers_and_loses_no_job(work: Work) -> None:
+def test_deleting_a_pool_ends_its_workers_and_loses_no_job(work: Work) -> None:
     work.apply_pool("pool", ["pool.hold"])
     (job,) = work.insert("pool.hold", {"seconds": 8})
     work.wait_processing(job)
@@ -91,7 +89,7 @@ def test_a_pool_of_another_database_works_there(work: Work) -> None:
     there.wait_completed(*there.insert("second.hold", {"seconds": 0}, count=3))
 
 
-def test_a_worker_that_row_level_security_blinds_ends_and_says_so(work: Work, blind_user: str) -> None:
+def test_a_worker_that_row_level_security_blinds_ends_with_the_reason(work: Work, blind_user: str) -> None:
     postgres = work.stage.postgres
     url = postgres.service_url("main", CONTROLLER).replace(f"//{CONTROLLER}:", f"//{blind_user}:")
     work.stage.kubectl.apply_secret(work.namespace, WORKER_SECRET, {"url": url})
@@ -100,12 +98,12 @@ def test_a_worker_that_row_level_security_blinds_ends_and_says_so(work: Work, bl
 
     work.wait_condition("blind", "Stalled", "True", "CrashLoop")
     (pod,) = (pod["metadata"]["name"] for pod in work.pods())
-    said = wait_for("the worker's words", lambda: work.kubectl("logs", pod))
-    assert f"row level security stops role {blind_user}" in said
-    assert postgres.passwords[CONTROLLER] not in said
+    log = wait_for("the worker's log", lambda: work.kubectl("logs", pod))
+    assert f"row level security stops role {blind_user}" in log
+    assert postgres.passwords[CONTROLLER] not in log
 
 
-def test_a_namespace_goes_in_under_a_minute_with_no_controller_there(work: Work) -> None:
+def test_a_namespace_is_deleted_within_a_minute_without_a_controller(work: Work) -> None:
     work.apply_pool("namespace", ["namespace.hold"])
     (job,) = work.insert("namespace.hold", {"seconds": 2}, count=1)
     work.wait_processing(job)

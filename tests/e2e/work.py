@@ -1,19 +1,20 @@
-"""What a test of the whole does: makes pools, inserts jobs, breaks something, and waits for what must follow."""
+"""What an end-to-end test does: makes pools, inserts jobs, and waits for what must follow."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from dev.demo.pools import POOL_LABEL, Condition, Pool, is_ready, look
-from dev.demo.workload import DemoJob
-from dev.stage.job_table import JobTable, Row
+from dev.machine.wait import wait_until
+from dev.stage.job_table import JobTable, NewJob, Row
+from dev.stage.pools import Condition, Pool, is_ready, take_snapshot
 from dev.stage.stage import Stage
+from dev.stage.watch import EventLog, KubectlSource
+from jobtide_controller.render.deployment import POOL_LABEL
 
 Found = TypeVar("Found")
 HISTORY = """
@@ -44,7 +45,7 @@ class Work:
     def apply_pool(
         self, name: str, types: Sequence[str], *, container: Mapping[str, Any] | None = None, **spec: Any
     ) -> None:
-        """A pool of one worker for one job at a time, unless `spec` and `container` say otherwise."""
+        """A pool of one worker for one job at a time; `spec` and `container` replace fields."""
         resources = {"requests": {"cpu": "10m"}}
         container = {"name": "worker", "image": self.image, "resources": resources, **(container or {})}
         pool = {
@@ -68,7 +69,7 @@ class Work:
         return self.insert_each(type_, [payload] * count)
 
     def insert_each(self, type_: str, payloads: Iterable[Any]) -> list[UUID]:
-        jobs = [DemoJob(uuid4(), self.tenant, type_, payload) for payload in payloads]
+        jobs = [NewJob(uuid4(), self.tenant, type_, payload) for payload in payloads]
         self.table.insert(jobs)
         return [job.id for job in jobs]
 
@@ -76,7 +77,7 @@ class Work:
         return self.table.rows([self.tenant])[job]
 
     def history(self, jobs: Iterable[UUID]) -> dict[UUID, list[Change]]:
-        """Every change of their status, in order."""
+        """Every change of the status of these jobs, in order."""
         changes: defaultdict[UUID, list[Change]] = defaultdict(list)
         with self.table.postgres.connect(self.table.database) as conn:
             for job, *change in conn.execute(HISTORY, [list(jobs)]):
@@ -88,14 +89,19 @@ class Work:
         wait_for("the job being run", lambda: self.row(job).status == "processing")
         return wait_for("a ready worker", lambda: next(iter(self.ready_pods()), None))
 
-    def wait_completed(self, *jobs: UUID, seconds: float = 60) -> list[Row]:
-        """Their rows. Each ended once, or the test fails here."""
+    def watch(self, resource: str) -> EventLog:
+        """All changes of this namespace's `pods` or `deployments`."""
+        group = {"pods": "/api/v1", "deployments": "/apis/apps/v1"}[resource]
+        return EventLog(KubectlSource(self.stage.kubectl), f"{group}/namespaces/{self.namespace}/{resource}")
+
+    def wait_completed(self, *jobs: UUID, within_seconds: float = 60) -> list[Row]:
+        """The rows of these jobs; the test fails if one did not end exactly once."""
 
         def ended() -> list[Row] | None:
             rows = self.table.rows([self.tenant])
             return [rows[job] for job in jobs] if all(rows[job].status == "completed" for job in jobs) else None
 
-        rows = wait_for("the jobs being completed", ended, seconds=seconds)
+        rows = wait_for("the jobs being completed", ended, within_seconds=within_seconds)
         assert [row.accepted_ends for row in rows] == [1] * len(rows)
         return rows
 
@@ -112,14 +118,16 @@ class Work:
         ]
 
     def pool(self, name: str) -> Pool:
-        return next(pool for pool in look(self.stage.kubectl, self.namespace).pools if pool.name == name)
+        return next(pool for pool in take_snapshot(self.stage.kubectl, self.namespace).pools if pool.name == name)
 
-    def wait_condition(self, pool: str, condition: str, status: str, reason: str, *, seconds: float = 30) -> Condition:
+    def wait_condition(
+        self, pool: str, condition: str, status: str, reason: str, *, within_seconds: float = 30
+    ) -> Condition:
         def found() -> Condition | None:
             seen = self.pool(pool).conditions.get(condition)
             return seen if seen is not None and (seen.status, seen.reason) == (status, reason) else None
 
-        return wait_for(f"{pool} saying {condition}={status} for {reason}", found, seconds=seconds)
+        return wait_for(f"{condition}={status} of {pool} with reason {reason}", found, within_seconds=within_seconds)
 
     def kubectl(self, *arguments: str) -> str:
         return self.stage.kubectl("--namespace", self.namespace, *arguments)
@@ -128,10 +136,6 @@ class Work:
         return json.loads(self.kubectl(*arguments, "--output", "json"))
 
 
-def wait_for(what: str, look_for: Callable[[], Found | None], *, seconds: float = 60) -> Found:
-    """The first true value; fails the test at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := look_for()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(0.25)
-    return found
+def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = 60) -> Found:
+    """Polls four times a second: most conditions run kubectl, which costs a core."""
+    return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25)

@@ -13,7 +13,7 @@ from dev.postgres.server import Server, ServerError
 
 OWNER = """
 import sys
-from dev.postgres import Server
+from dev.postgres.server import Server
 server = Server(version=int(sys.argv[1]))
 server.create(); server.start()
 print(server.pid, server.directory, flush=True)

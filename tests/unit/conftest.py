@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-# Derandomized: a red run is red for everybody. Few examples, for the whole level takes seconds.
+# Derandomized: a failure is the same on every machine. Few examples: the whole level takes seconds.
 settings.register_profile(
     "unit",
     max_examples=30,

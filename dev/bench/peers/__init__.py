@@ -1,0 +1,1 @@
+"""pgqueuer and procrastinate, which the worker is compared with."""

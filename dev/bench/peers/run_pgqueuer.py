@@ -1,4 +1,4 @@
-"""pgqueuer as a bare no-op: `run_pgqueuer.py URL enqueue N` or `run_pgqueuer.py URL work BATCH`."""
+"""pgqueuer with a handler that does nothing: `run_pgqueuer.py URL enqueue N` or `run_pgqueuer.py URL work BATCH`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""procrastinate as a bare no-op: `run_procrastinate.py URL enqueue N` or `... work CONCURRENCY`."""
+"""procrastinate with a handler that does nothing: `run_procrastinate.py URL enqueue N` or `... work CONCURRENCY`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Figures that only real pods can give, beside KEDA's: how soon work is noticed, and what a scale-down costs."""
+"""Benchmarks with real pods: how soon new work starts workers, and what a scale-down costs."""

@@ -1,4 +1,4 @@
-"""Two thousand jobs at zero workers: until twenty workers are at work, against `kubectl scale --replicas=20`."""
+"""2,000 jobs at zero workers: the time until 20 workers have claimed, against `kubectl scale --replicas=20`."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dev.bench.figures import Figure
-from dev.bench.pods.site import Claim, Site, Workers, wait_for
+from dev.bench.figures import Figure, spread
+from dev.bench.pods.site import Claim, Site, Workers, where_to_look
+from dev.machine.wait import wait_until
 
 REPETITIONS = 3
 WORKERS = 20
 JOBS = 2_000
 JOB_SECONDS = 5.0
-LESSON = 3  # jobs, after which a pool knows how long they last
+FIRST_JOBS = 3  # jobs after which a pool knows how long they last
 GOAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Seconds from when the work was there, or the scale was asked for."""
+    """Seconds from the commit of the jobs, or from the write of the scale."""
 
-    wanted_seconds: float
+    scaled_seconds: float
     all_claimed_seconds: float
 
 
-def taught(site: Site) -> list[Workers]:
-    """A pool for each repetition that has been at work: it goes back to zero by itself while others are measured."""
+def used_pools(site: Site) -> list[Workers]:
+    """A pool for each repetition that has already run jobs. They scale to zero while other figures are measured."""
     pools = [site.pool(maxReplicas=WORKERS, scaleDown={"stabilizationSeconds": 0}) for _ in range(REPETITIONS)]
     for workers in pools:
-        site.insert(workers, [JOB_SECONDS] * LESSON)
+        site.insert(workers, [JOB_SECONDS] * FIRST_JOBS)
     return pools
 
 
 def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
-    """In turn, so that the machine's moods meet all three."""
+    """All three alternate, so that other load on the machine affects all of them."""
     for workers in pools:
-        wait_for(f"{workers.owner} being at rest", partial(site.is_at_rest, workers))
+        wait_until(f"{workers.owner} without jobs and workers", partial(site.is_idle, workers), reason=where_to_look)
     known, unknown, plain = [], [], []
     for workers in pools:
         known.append(_pool(site, workers))
@@ -52,14 +53,14 @@ def figures(known: Sequence[Burst], unknown: Sequence[Burst], plain: Sequence[Bu
     return [
         _more(f"0 -> {WORKERS} workers, over `kubectl scale`", known, plain, f"{jobs}; pool that has worked before"),
         _more(f"0 -> {WORKERS} workers, jobs never seen before, over `kubectl scale`", unknown, plain,
-              f"{jobs}; fresh pool, which starts with {max(4, WORKERS // 4)}"),
+              f"{jobs}; new pool, which starts with {max(4, WORKERS // 4)}"),
         Figure(f"0 -> {WORKERS} workers", statistics.median(reached), "s", None, "lower",
-               f"{jobs}; KEDA: 64 s at its default poll, 55 s at 5 s", _spread(reached)),
+               f"{jobs}; KEDA: 64 s at its default poll, 55 s at 5 s", spread(reached)),
     ]  # fmt: skip
 
 
 def all_claimed_at(claims: Sequence[Claim], workers: int) -> float:
-    """When the last of so many different pods made its first claim."""
+    """When the last of `workers` different pods made its first claim."""
     first: dict[str, float] = {}
     for claim in claims:
         first[claim.pod_uid] = min(claim.claimed_at, first.get(claim.pod_uid, claim.claimed_at))
@@ -68,17 +69,13 @@ def all_claimed_at(claims: Sequence[Claim], workers: int) -> float:
 
 def _more(name: str, pools: Sequence[Burst], plain: Sequence[Burst], how: str) -> Figure:
     more = [pool.all_claimed_seconds - other.all_claimed_seconds for pool, other in zip(pools, plain, strict=True)]
-    wanted = statistics.median(burst.wanted_seconds for burst in pools)
-    scaled = statistics.median(burst.all_claimed_seconds for burst in plain)
+    decided = statistics.median(burst.scaled_seconds for burst in pools)
+    plain_seconds = statistics.median(burst.all_claimed_seconds for burst in plain)
     words = (
-        f"{how}, from the commit ({WORKERS} wanted after {wanted:.2f} s); plain Deployment of the same pods from when "
-        f"its scale was written ({scaled:.2f} s); in turn, median of {len(more)}"
+        f"{how}, from the commit ({WORKERS} replicas after {decided:.2f} s); plain Deployment of the same pods from "
+        f"when its scale was written ({plain_seconds:.2f} s); alternating, median of {len(more)}"
     )
-    return Figure(name, statistics.median(more), "s more", GOAL_SECONDS, "lower", words, _spread(more))
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"
+    return Figure(name, statistics.median(more), "s more", GOAL_SECONDS, "lower", words, spread(more))
 
 
 def _pool(site: Site, workers: Workers) -> Burst:
@@ -94,10 +91,12 @@ def _plain(site: Site) -> Burst:
 
 
 def _filled(site: Site, workers: Workers, started_at: float | None = None) -> Burst:
-    """From `started_at`, or from when all workers were asked for."""
-    wait_for(f"{WORKERS} workers of {workers.owner}", lambda: site.claiming_pods(workers) >= WORKERS)
+    """Measured from `started_at`, or from the write of the scale."""
+    wait_until(
+        f"{WORKERS} workers of {workers.owner}", lambda: site.claiming_pods(workers) >= WORKERS, reason=where_to_look
+    )
     claims = site.claims(workers)
-    wanted = site.deployments.first(f"{WORKERS} replicas", lambda seen: workers.is_scaled(seen, WORKERS))
-    start = wanted.at if started_at is None else started_at
+    scaled = site.deployments.first(f"{WORKERS} replicas", lambda seen: workers.is_scaled(seen, WORKERS))
+    start = scaled.at if started_at is None else started_at
     site.end(workers)
-    return Burst(wanted.at - start, all_claimed_at(claims, WORKERS) - start)
+    return Burst(scaled.at - start, all_claimed_at(claims, WORKERS) - start)

@@ -1,4 +1,4 @@
-"""One time line for what happens in the database, in the cluster and here."""
+"""Puts the times of the database on this machine's clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ASKS = 9
 
 
 def database_offset_seconds(connection: psycopg.Connection[Any]) -> float:
-    """What must be added to the database's time to get ours: from the quickest of some answers."""
+    """Seconds to add to the database's time to get ours, from the quickest of nine answers."""
     return min(_ask(connection) for _ in range(_ASKS))[1]
 
 
 def _ask(connection: psycopg.Connection[Any]) -> tuple[float, float]:
-    """How long the answer took, and the offset if it was given halfway."""
+    """The duration of one query, and the offset if the server answered halfway."""
     asked_at = time.time()
     ((there,),) = connection.execute("SELECT extract(EPOCH FROM clock_timestamp())::float8").fetchall()
     answered_at = time.time()

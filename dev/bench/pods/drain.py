@@ -1,4 +1,4 @@
-"""Ten workers whose backlog ends: who is told to stop in mid-job, and what is left over."""
+"""Ten workers whose backlog ends: which are stopped in mid-job, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from dev.bench.figures import Figure
-from dev.bench.pods.site import Claim, Site, Workers, wait_for
-from dev.bench.pods.watching import Arrival
+from dev.bench.pods.site import Claim, Site, Workers, where_to_look
+from dev.machine.wait import wait_until
+from dev.stage.watch import Event
 
 REPETITIONS = 3
 WORKERS = 10
 JOBS = 20
 JOB_SECONDS = (30.0, 90.0)
-SHORTER = 0.2  # of these lengths, unless all is asked for
+SHORTER = 0.2  # factor of these lengths without --full
 HELD_AFTER_SECONDS = 40.0
 SEED = 20
 
@@ -26,15 +27,15 @@ SEED = 20
 class Drain:
     """One run, counted."""
 
-    workers: int  # that claimed anything
-    stopped: int  # pods told to stop, up to that moment
+    workers: int  # pods that claimed a job
+    stopped: int  # pods that were stopped until then
     stopped_in_mid_job: int
-    processing: int  # rows, after the last end
-    replicas: int  # asked for, so long after the last end
+    processing: int  # rows, HELD_AFTER_SECONDS after the last end
+    replicas: int  # HELD_AFTER_SECONDS after the last end
 
 
 def measure(site: Site, *, full: bool) -> list[Figure]:
-    """All repetitions at once: the pods only wait, and each pool has its own."""
+    """All repetitions at once: each pool has its own pods, which only wait."""
     scale = 1.0 if full else SHORTER
     dice = random.Random(SEED)
     lengths = [scale * dice.uniform(*JOB_SECONDS) for _ in range(JOBS)]
@@ -43,7 +44,9 @@ def measure(site: Site, *, full: bool) -> list[Figure]:
         site.insert(workers, lengths)
     patience_seconds = 60 + sum(lengths)
     for workers in pools:
-        wait_for("the last job", partial(_ended, site, workers), within_seconds=patience_seconds)
+        wait_until(
+            "the last job", partial(_ended, site, workers), within_seconds=patience_seconds, reason=where_to_look
+        )
     last = max(claim.ended_at or 0.0 for workers in pools for claim in site.claims(workers))
     time.sleep(max(0.0, last + HELD_AFTER_SECONDS - time.time()))
     runs = [_counted(site, workers) for workers in pools]
@@ -67,22 +70,22 @@ def figures(runs: Sequence[Drain], lengths: Sequence[float]) -> list[Figure]:
                "KEDA: 3 to 4 of 20 a run where the worker dies on SIGTERM"),
         Figure("replicas held after the last job", sum(run.replicas for run in runs), "replicas", 0, "lower",
                f"{how}: {HELD_AFTER_SECONDS:.0f} s after it; one stays warm for 30 s; "
-               "KEDA: 3 to 4 a run for ever, one for each row left"),
+               "KEDA: 3 to 4 a run without end, one for each row left"),
     ]  # fmt: skip
 
 
-def stopped_at(arrivals: Sequence[Arrival], workers: Workers) -> Mapping[str, float]:
-    """When each pod that was told to stop heard of it, by UID."""
+def stopped_at(events: Sequence[Event], workers: Workers) -> Mapping[str, float]:
+    """UID of each pod that was stopped -> time of the first event that shows it."""
     moments: dict[str, float] = {}
-    for arrival in arrivals:
-        metadata = arrival.object["metadata"]
-        if workers.is_pod(arrival) and "deletionTimestamp" in metadata:
-            moments.setdefault(metadata["uid"], arrival.at)
+    for event in events:
+        metadata = event.object["metadata"]
+        if workers.is_pod(event) and "deletionTimestamp" in metadata:
+            moments.setdefault(metadata["uid"], event.at)
     return moments
 
 
 def in_mid_job(stopped: Mapping[str, float], claims: Sequence[Claim]) -> set[str]:
-    """Pods that had a job when they were told to stop."""
+    """UIDs of pods that ran a job when they were stopped."""
     return {
         claim.pod_uid
         for claim in claims
@@ -97,7 +100,7 @@ def _ended(site: Site, workers: Workers) -> bool:
 
 
 def _counted(site: Site, workers: Workers) -> Drain:
-    claims, stopped = site.claims(workers), stopped_at(site.pods.arrivals(), workers)
+    claims, stopped = site.claims(workers), stopped_at(site.pods.events, workers)
     return Drain(
         workers=len({claim.pod_uid for claim in claims}),
         stopped=len(stopped),

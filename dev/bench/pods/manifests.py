@@ -1,4 +1,4 @@
-"""The two things that are compared: a pool, and a plain Deployment of the very same pods, which Jobtide never sees."""
+"""The two things that are compared: a pool, and a plain Deployment of the same pods, which Jobtide does not manage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def pool(namespace: str, name: str, image: str, type_: str, **spec: Any) -> Json:
-    """One job at a time in each worker."""
+    """A pool whose workers run one job at a time."""
     container = {"name": "worker", "image": image, "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}}}
     return {
         "apiVersion": API_VERSION,
@@ -27,7 +27,7 @@ def worker_deployment(pool: Json) -> str:
 
 
 def plain_deployment(pool: Json) -> Json:
-    """The pool's Deployment at no replicas, under the pool's own name and without any mark of Jobtide's."""
+    """The pool's Deployment with no replicas, under the pool's name, without any label of Jobtide."""
     manifest = deployment_template_apply(JobWorkerPool.model_validate(pool))
     name, labels = pool["metadata"]["name"], {"app": pool["metadata"]["name"]}
     spec: Json = manifest["spec"]

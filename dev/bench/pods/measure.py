@@ -1,4 +1,4 @@
-"""All figures on real pods, in one visit to the cluster."""
+"""All figures with real pods, in one run on the cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from dev.bench.pods.site import open_site
 def measure(*, full: bool) -> list[Figure]:
     with open_site() as site:
         woken = wake.measure(site)
-        pools = burst.taught(site)
+        pools = burst.used_pools(site)
         drained = drain.measure(site, full=full)
         return [*woken, *drained, *burst.measure(site, pools)]

@@ -1,10 +1,10 @@
-"""Where the pods run: the demo's stage, a namespace, a tenant, and eyes on both the cluster and the table."""
+"""Where the pods run: the stage, a namespace, a tenant, and views of the cluster and of the table."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,24 +17,23 @@ import psycopg
 
 from dev.bench.pods.clock import database_offset_seconds
 from dev.bench.pods.manifests import Json, plain_deployment, pool, worker_deployment
-from dev.bench.pods.watching import Arrival, Watching
 from dev.cluster.choose import choose_cluster
-from dev.machine.errors import DevError
-from dev.stage.images import ensure_image
+from dev.machine.wait import wait_until
+from dev.stage.images import ensure_application_image
 from dev.stage.job_table import JobTable
 from dev.stage.kubectl import Kubectl
 from dev.stage.stage import Stage, set_stage
+from dev.stage.watch import Event, EventLog, KubectlSource
 from jobtide.sql import load
 
 SQL = "dev.bench.pods.sql"
 APP = Path(__file__).parent / "app"
 NAMESPACE = "bench-pods"
-LOOK_EVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One job taken by one pod; times are time.time() here."""
+    """One job claimed by one pod. Times are by this machine's clock."""
 
     inserted_at: float
     claimed_at: float
@@ -44,17 +43,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """A Deployment of workers for one type of jobs, and what there is to delete when it is done with."""
+    """A Deployment of workers for one type of jobs, and the object to delete at the end."""
 
     type: str
     deployment: str
     owner: str  # as `kubectl delete` names it
 
-    def is_scaled(self, arrival: Arrival, replicas: int) -> bool:
-        return arrival.name == self.deployment and arrival.object["spec"]["replicas"] >= replicas
+    def is_scaled(self, event: Event, replicas: int) -> bool:
+        return event.name == self.deployment and event.object["spec"]["replicas"] >= replicas
 
-    def is_pod(self, arrival: Arrival) -> bool:
-        return arrival.name.startswith(f"{self.deployment}-")
+    def is_pod(self, event: Event) -> bool:
+        return event.name.startswith(f"{self.deployment}-")
 
 
 @dataclass(slots=True)
@@ -63,13 +62,13 @@ class Site:
     connection: psycopg.Connection[Any]
     tenant: UUID
     image: str
-    deployments: Watching
-    pods: Watching
+    deployments: EventLog
+    pods: EventLog
     offset_seconds: float
     _numbers: Iterator[int] = field(default_factory=count)
 
     def pool(self, **spec: Any) -> Workers:
-        """A fresh pool that says it is ready, with no worker."""
+        """A new pool that is Ready, with no worker."""
         type_, manifest = self._manifest("pool", spec)
         workers = Workers(type_, worker_deployment(manifest), f"jobworkerpool/{manifest['metadata']['name']}")
         self._apply(manifest)
@@ -90,7 +89,7 @@ class Site:
         self.kubectl("scale", workers.owner, "--namespace", NAMESPACE, "--replicas", str(replicas))
 
     def insert(self, workers: Workers, seconds: Sequence[float]) -> float:
-        """One job of each length, in one transaction; the moment at which it was committed."""
+        """Inserts one job of each length in one transaction; returns the time of the commit."""
         self._execute("add", workers, seconds=list(seconds))
         return time.time()
 
@@ -108,30 +107,30 @@ class Site:
         return int(self._execute("count", workers, status=status)[0][0])
 
     def forget(self, workers: Workers) -> None:
-        """All jobs but those that run."""
+        """Deletes all jobs but those that run."""
         self._execute("forget", workers)
 
     def replicas(self, workers: Workers) -> int:
-        """As last heard of."""
-        heard = [seen for seen in self.deployments.arrivals() if seen.name == workers.deployment]
-        return int(heard[-1].object["spec"]["replicas"])
+        """As in the last event of its Deployment."""
+        events = [event for event in self.deployments.events if event.name == workers.deployment]
+        return int(events[-1].object["spec"]["replicas"])
 
-    def is_at_rest(self, workers: Workers) -> bool:
-        """Nothing to do, nobody to do it."""
+    def is_idle(self, workers: Workers) -> bool:
+        """No job, no worker."""
         busy = self.jobs(workers, "pending") + self.jobs(workers, "processing")
         return not busy and self.replicas(workers) == 0 and self._is_gone(workers)
 
     def end(self, *done_with: Workers) -> None:
-        """Their pods drain and go, what nobody has begun is taken back; returns when nothing is left."""
+        """Deletes them and their pending jobs; returns when their pods have drained and ended."""
         for workers in done_with:
             self.forget(workers)
             self.kubectl("delete", workers.owner, "--namespace", NAMESPACE, "--wait=false")
         for workers in done_with:
-            wait_for(f"the pods of {workers.owner} going", partial(self._is_gone, workers))
+            wait_until(f"the end of the pods of {workers.owner}", partial(self._is_gone, workers), reason=where_to_look)
 
     def _is_gone(self, workers: Workers) -> bool:
-        """Whether each of its pods was last heard of as deleted."""
-        last = {arrival.name: arrival.type for arrival in self.pods.arrivals() if workers.is_pod(arrival)}
+        """True if the last event of each of its pods is DELETED."""
+        last = {event.name: event.type for event in self.pods.events if workers.is_pod(event)}
         return all(type_ == "DELETED" for type_ in last.values())
 
     def _manifest(self, kind: str, spec: Json) -> tuple[str, Json]:
@@ -152,30 +151,16 @@ class Site:
         return database_time + self.offset_seconds
 
 
-def wait_for(what: str, is_so: Callable[[], bool], *, within_seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + within_seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise DevError(
-                f"waited {within_seconds:.0f} s in vain for {what}; see `kubectl get jwp,deployments,pods "
-                f"--namespace {NAMESPACE}`"
-            )
-        time.sleep(LOOK_EVERY_SECONDS)
+def where_to_look() -> str:
+    """The reason that an error of a wait gives."""
+    return f"see `kubectl get jwp,deployments,pods --namespace {NAMESPACE}`"
 
 
 @contextmanager
 def open_site() -> Iterator[Site]:
-    """From any state of the machine to an empty namespace under a running controller; nothing stays behind."""
+    """An empty namespace under a running controller, from any state of the machine; removed at the end."""
     stage = set_stage()
-    image = ensure_image(
-        choose_cluster(),
-        "jobtide-bench-pods",
-        dockerfile=APP / "Dockerfile",
-        context_root=APP,
-        context_paths=["handlers.py"],
-        build_args={"WORKER_IMAGE": stage.images.worker},
-        usual="5 s",
-    )
+    image = ensure_application_image(choose_cluster(), "jobtide-bench-pods", APP, stage.images.worker)
     table = JobTable(stage.postgres)
     table.clear()
     _delete_namespace(stage)
@@ -185,8 +170,8 @@ def open_site() -> Iterator[Site]:
     try:
         with (
             stage.postgres.connect("main") as connection,
-            Watching(stage.kubectl, f"/apis/apps/v1/{path}/deployments") as deployments,
-            Watching(stage.kubectl, f"/api/v1/{path}/pods") as pods,
+            EventLog(KubectlSource(stage.kubectl), f"/apis/apps/v1/{path}/deployments") as deployments,
+            EventLog(KubectlSource(stage.kubectl), f"/api/v1/{path}/pods") as pods,
         ):
             offset_seconds = database_offset_seconds(connection)
             yield Site(stage.kubectl, connection, tenant, image, deployments, pods, offset_seconds)

@@ -1,4 +1,4 @@
-"""One job at zero workers: how soon it is noticed, and how soon a worker has it."""
+"""One job at zero workers: the time until the controller notices it, and until a worker has it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dev.bench.figures import Figure
-from dev.bench.pods.site import Site, Workers, wait_for
+from dev.bench.figures import Figure, spread
+from dev.bench.pods.site import Site, Workers, where_to_look
 from dev.machine.text import percentile
+from dev.machine.wait import wait_until
 
 REPETITIONS = 20
 TWINS = 10
@@ -19,16 +20,16 @@ GOAL_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Moments of one job's way to its worker; the cluster's are when a watch told of them."""
+    """Times of one job until its claim. Those of the cluster are when an event of the watch arrived."""
 
     inserted_at: float
-    wanted_at: float  # one replica asked for
+    scaled_at: float  # replicas is 1
     pod_at: float  # its pod exists
     claimed_at: float
 
     @property
     def decision_seconds(self) -> float:
-        return self.wanted_at - self.inserted_at
+        return self.scaled_at - self.inserted_at
 
     @property
     def pod_seconds(self) -> float:
@@ -40,12 +41,12 @@ class Wake:
 
     @property
     def start_seconds(self) -> float:
-        """The pod's own, whoever asked for it."""
+        """What the pod itself takes, the same for a pool and for a plain Deployment."""
         return self.claimed_at - self.pod_at
 
 
 def measure(site: Site) -> list[Figure]:
-    """Pools and plain Deployments in turn, so that the machine's moods meet both."""
+    """Pools and plain Deployments alternate, so that other load on the machine affects both."""
     _plain(site)  # the first pod of an image is slower
     pools, plain = [], []
     for _ in range(TWINS):
@@ -55,7 +56,7 @@ def measure(site: Site) -> list[Figure]:
 
 
 def figures(pools: Sequence[Wake], plain: Sequence[Wake]) -> list[Figure]:
-    runs = f"{len(pools)} fresh pools with no worker, one job each at a random moment"
+    runs = f"{len(pools)} new pools with no worker, one job each at a random moment"
     keda = "KEDA, median: 20.4 s at its default poll of 30 s, 3.3 s at 5 s, 0.61 s at 1 s"
     start = statistics.median(wake.start_seconds for wake in plain)
     claim = statistics.median(wake.claim_seconds for wake in pools)
@@ -66,11 +67,11 @@ def figures(pools: Sequence[Wake], plain: Sequence[Wake]) -> list[Figure]:
               f"{runs}: until the pod exists; {keda}"),
         Figure("insert at zero workers to the claim, median", claim, "s", None, "lower",
                f"{runs}; KEDA: 21.2 s at its default, 4.0 s at 5 s, 1.3 s at 1 s",
-               _spread([wake.claim_seconds for wake in pools])),
+               spread([wake.claim_seconds for wake in pools])),
         Figure("a pool's pod from being there to its first claim, of a plain Deployment's",
                statistics.median(wake.start_seconds for wake in pools) / start, "x", None, "lower",
                f"medians of {len(pools)} and {len(plain)}, the same pod with a job waiting; plain: {start:.2f} s",
-               _spread([wake.start_seconds / start for wake in pools])),
+               spread([wake.start_seconds / start for wake in pools])),
     ]  # fmt: skip
 
 
@@ -78,11 +79,7 @@ def _high(name: str, seconds: Sequence[float], how: str) -> Figure:
     value = percentile(seconds, 95)
     assert value is not None
     median = statistics.median(seconds)
-    return Figure(name, value, "s", GOAL_SECONDS, "lower", f"{how}; median {median:.3f} s", _spread(seconds))
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"
+    return Figure(name, value, "s", GOAL_SECONDS, "lower", f"{how}; median {median:.3f} s", spread(seconds))
 
 
 def _pool(site: Site) -> Wake:
@@ -100,9 +97,9 @@ def _plain(site: Site) -> Wake:
 
 
 def _woken(site: Site, workers: Workers) -> Wake:
-    wait_for(f"the job of {workers.owner}", lambda: site.jobs(workers, "completed") == 1)
+    wait_until(f"the job of {workers.owner}", lambda: site.jobs(workers, "completed") == 1, reason=where_to_look)
     (claim,) = site.claims(workers)
-    wanted = site.deployments.first("one replica", lambda seen: workers.is_scaled(seen, 1))
+    scaled = site.deployments.first("one replica", lambda seen: workers.is_scaled(seen, 1))
     pod = site.pods.first("its pod", workers.is_pod)
     site.end(workers)
-    return Wake(claim.inserted_at, wanted.at, pod.at, claim.claimed_at)
+    return Wake(claim.inserted_at, scaled.at, pod.at, claim.claimed_at)

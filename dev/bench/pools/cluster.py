@@ -1,27 +1,25 @@
-"""A real API server, and pools on it as a user would make them."""
+"""A real API server, and pools on it as a user makes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from dev.bench.pools.etcd import Etcd
 from dev.cluster.control_plane import ControlPlane, control_plane
-from dev.machine.errors import DevError
 from dev.machine.shell import run
+from dev.machine.wait import wait_until
 
 CRD = Path("crds/jobworkerpools.yaml")
 NAMESPACES = 20
-AWAIT_SECONDS = 120.0
 
 
 def pool_name(number: int) -> str:
-    """All names have the same length: see copies.py."""
+    """All names have one length: see copies.py."""
     return f"pool-{number:05d}"
 
 
@@ -34,12 +32,12 @@ def namespace_of(number: int) -> str:
 
 
 def job_type(number: int) -> str:
-    """Every pool has a type of its own: the reading asks for as many as there are pools."""
+    """Every pool has its own type, so a reading asks for 10,000 types."""
     return f"jobs.{number:05d}"
 
 
 def manifest(number: int) -> dict[str, Any]:
-    """A pool with what most pools set."""
+    """A pool with the fields that most pools set."""
     container = {
         "name": "worker",
         "image": "acme/jobs:1",
@@ -77,32 +75,25 @@ class Cluster:
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(made))
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        """An empty object where there is none."""
+        """The object; {} if it does not exist."""
         text = self.kubectl("get", kind, name, f"--namespace={namespace}", "-o", "json", "--ignore-not-found")
         found: dict[str, Any] = json.loads(text or "{}")
         return found
 
     def await_fleet(self, number: int) -> None:
-        """Until this pool's status speaks of its Deployment."""
-        self._await(
+        """Waits until this pool's status shows its Deployment."""
+        wait_until(
+            f"the status of {pool_name(number)}",
             lambda: "replicas" in self.get("jobworkerpool", namespace_of(number), pool_name(number)).get("status", {}),
-            f"{pool_name(number)} to have a status",
         )
 
     def await_pools(self, count: int) -> None:
-        """Until the API server lists so many: it follows etcd a moment later."""
+        """Waits until the API server lists so many: it follows etcd a moment later."""
         command = ("get", "jobworkerpools", "--all-namespaces", "--no-headers", "-o", "name")
-        self._await(lambda: self.kubectl(*command).count("\n") == count, f"{count:,} pools to be listed")
+        wait_until(f"{count:,} pools in the list", lambda: self.kubectl(*command).count("\n") == count)
 
     def delete_first_pod(self) -> None:
         self.kubectl("delete", "pod", pod_name(0), f"--namespace={namespace_of(0)}", "--grace-period=0", "--force")
-
-    def _await(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = monotonic() + AWAIT_SECONDS
-        while not condition():
-            if monotonic() > deadline:
-                raise DevError(f"waited {AWAIT_SECONDS:g} s for {what}, in vain")
-            sleep(0.1)
 
 
 @contextmanager

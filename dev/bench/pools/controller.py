@@ -1,4 +1,4 @@
-"""The controller as the process that it is, and what it costs by the kernel's account."""
+"""The controller as a process, and its memory and CPU time by the kernel's count."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -41,13 +42,20 @@ class Controller:
         return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
 
     def seconds_until(self, condition: Callable[[], object], *, what: str, within_seconds: float = 120.0) -> float:
-        """Since it was started."""
-        while not condition():
+        """Seconds from its start until `condition` is true."""
+
+        def holds() -> object:
             if self.process.poll() is not None:
                 raise DevError(f"the controller ended instead of {what}: {self.words[-2000:]}")
-            if monotonic() - self.started_at > within_seconds:
-                raise DevError(f"the controller was not seen {what} within {within_seconds:g} s: {self.words[-2000:]}")
-            sleep(0.02)
+            return condition()
+
+        wait_until(
+            f"the controller {what}",
+            holds,
+            within_seconds=within_seconds,
+            poll_seconds=0.02,
+            reason=lambda: self.words[-2000:],
+        )
         return monotonic() - self.started_at
 
     def _status(self, name: str) -> float:

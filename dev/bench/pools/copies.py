@@ -1,8 +1,8 @@
-"""Thousands of pools in seconds: copies of one, in the form in which the API server stores it.
+"""Thousands of pools in seconds: copies of one pool, in the form in which the API server stores it.
 
-One by one they would take the API server and the controller, at the pace that it keeps, a quarter of an hour. What
-differs between two pools (name, namespace, type, UIDs, the hash of the template) has one length in all of them, so
-that bytes can be exchanged in what is stored, JSON and protobuf alike.
+Made one by one, they would take the API server and the controller, which limits its rate, a quarter of an hour. What
+differs between two pools (name, namespace, type, UIDs, the hash of the template) has the same length in all of them, so
+bytes can be replaced in what is stored, in JSON and in protobuf.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Exchange = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A pool that the controller has settled."""
+    """A pool whose Deployment and status the controller has written."""
 
     number: int
     pool: dict[str, Any]
@@ -45,7 +45,7 @@ class Original:
 
 
 def copy_pool(cluster: Cluster, original: int, numbers: Iterable[int]) -> None:
-    """Each with its Deployment and its status."""
+    """Copies a pool with its Deployment and its status."""
     namespace, name = namespace_of(original), pool_name(original)
     source = Original(
         original,
@@ -75,14 +75,14 @@ def _exchange(source: Original, number: int) -> Exchange:
 
 
 def _template_hash(pool: dict[str, Any], names: Exchange) -> str:
-    """Of the copy's own manifest, or the controller would apply it again."""
+    """The hash of the copy's manifest: with another, the controller would apply it again."""
     text = JobWorkerPool.model_validate(pool).model_dump_json(by_alias=True, exclude_unset=True)
     copied = JobWorkerPool.model_validate_json(exchanged(text.encode(), names))
     return fingerprint(deployment_template_apply(copied))
 
 
 def first_pod(cluster: Cluster) -> str:
-    """Makes a worker pod of the first pool, as a ReplicaSet would; its UID."""
+    """Makes a worker pod of the first pool, as a ReplicaSet would; returns its UID."""
     labels = {**MANAGED_BY, NAME_LABEL: WORKER_NAME, POOL_LABEL: pool_name(0)}
     container = {"name": "worker", "image": "acme/jobs:1"}
     cluster.add(
@@ -97,7 +97,7 @@ def first_pod(cluster: Cluster) -> str:
 
 
 def copy_pods(cluster: Cluster, numbers: Iterable[int]) -> Callable[[], None]:
-    """Copies of the first pod; what is returned writes all of them again, which is one event for each."""
+    """Copies the first pod. The returned function writes all copies again, which makes one event for each."""
     namespace = namespace_of(0)
     stored = cluster.etcd.get(_POD_KEY.format(namespace=namespace, name=pod_name(0)))
     uid = uid_of(cluster.get("pod", namespace, pod_name(0)))
@@ -115,6 +115,6 @@ def copy_pods(cluster: Cluster, numbers: Iterable[int]) -> Callable[[], None]:
 def exchanged(stored: bytes, exchange: Exchange) -> bytes:
     for old, new in exchange.items():
         if len(old) != len(new):
-            raise ValueError(f"{old} and {new} differ in length: what is stored counts its bytes")
+            raise ValueError(f"{old} and {new} differ in length: stored objects contain lengths in bytes")
         stored = stored.replace(old.encode(), new.encode())
     return stored

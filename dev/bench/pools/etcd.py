@@ -1,4 +1,4 @@
-"""etcd by its JSON gateway: what the API server stored, read and written in bulk."""
+"""Reads and writes in bulk what the API server stored, through etcd's JSON gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Etcd:
         return base64.b64decode(found["value"])
 
     def put(self, values: Iterable[tuple[str, bytes]]) -> None:
-        """In the order given. The API server hears of it as of its own writes."""
+        """In the order given. The API server notices it like its own writes."""
         for some in _batches(values):
             puts = [{"requestPut": {"key": _encoded(key.encode()), "value": _encoded(value)}} for key, value in some]
             self._call("txn", {"success": puts})

@@ -1,4 +1,4 @@
-"""Ten thousand pools: what they cost the controller, the API server and the database while nothing happens."""
+"""10,000 pools: their cost for the controller, the API server and the database while no job arrives."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from dev.bench.pools.cluster import Cluster, cluster, job_type, manifest
 from dev.bench.pools.controller import Controller, controller
 from dev.bench.pools.copies import copy_pods, copy_pool, first_pod
 from dev.machine.errors import DevError
+from dev.machine.wait import wait_until
 from dev.postgres.server import Server
 from jobtide.schema import apply
 
 POOLS = 10_000
 JOBS = 100
 IDLE_SECONDS = 60.0
-QUIET_CORES = 0.15  # the work of the start is done when less is used
+QUIET_CORES = 0.15  # below, the work after the start is done
 SAMPLE_SECONDS = 5.0
 CALM_SAMPLES = 5  # longer than the pause before the first resync
 PODS = 500
@@ -51,7 +52,7 @@ class Site:
             yield running
 
     def statements(self, seconds: float) -> Statements:
-        """What the controller sends meanwhile. Its looks at the schema twice a minute are left out by the rounding."""
+        """What the controller sends in `seconds`. Rounding leaves out its checks of the schema, two a minute."""
         self.jobs.execute("SELECT pg_stat_statements_reset()")
         started = monotonic()
         sleep(seconds)
@@ -111,7 +112,7 @@ def measure(postgres_version: int) -> list[Figure]:
                f"pg_stat_statements, idle; {many.per_reading} against {alone.per_reading}, BEGIN and COMMIT included; "
                f"{many.per_second:.1f} against {alone.per_second:.1f} a second"),
         Figure("10,000 pools: start to first decision", first, "s", None, "lower",
-               f"from exec to the scale-up of the pool that has {JOBS} jobs; all else is settled after {quiet:.0f} s"),
+               f"from exec to the scale-up of the pool that has {JOBS} jobs; idle after {quiet:.0f} s"),
         Figure("watch events", events, "events/s", None, "higher",
                f"{EVENTS:,} updates of {PODS} worker pods at once, beside {POOLS:,} pools, until the jobs of a pod "
                "deleted after them are back in the queue"),
@@ -138,7 +139,7 @@ def site(postgres_version: int) -> Iterator[Site]:
 
 
 def _one_pool(here: Site) -> tuple[Statements, float]:
-    """Statements and MB of a controller with one pool; leaves it settled, to be copied."""
+    """Statements and MB of a controller with one pool, which is complete and can be copied afterwards."""
     here.cluster.add(manifest(0))
     with here.controller() as running:
         here.cluster.await_fleet(0)
@@ -147,7 +148,7 @@ def _one_pool(here: Site) -> tuple[Statements, float]:
 
 
 def _await_quiet(running: Controller, within_seconds: float = 300.0) -> float:
-    """Seconds since its start until the work of it is done. It is not over where others merely take the processor."""
+    """Seconds from the start of the controller until it is idle, by its own CPU time."""
     calm = 0
     while calm < CALM_SAMPLES:
         before = running.cpu_seconds
@@ -160,7 +161,7 @@ def _await_quiet(running: Controller, within_seconds: float = 300.0) -> float:
 
 
 def _events_per_second(here: Site) -> float:
-    """Events of one kind come in order: when the last one has its effect, all have been looked at."""
+    """Events of one kind arrive in order: when the last one has its effect, all were processed."""
     uid = first_pod(here.cluster)
     update = copy_pods(here.cluster, range(1, PODS))
     here.insert(job_type(0), 1, claimed_by=f"jobtide:{uid}:1")
@@ -168,8 +169,10 @@ def _events_per_second(here: Site) -> float:
     for _ in range(EVENTS // PODS):
         update()
     here.cluster.delete_first_pod()
-    while here.count("processing"):
-        if monotonic() - started > EVENTS_WITHIN_SECONDS:
-            raise DevError(f"{EVENTS:,} events were not looked at within {EVENTS_WITHIN_SECONDS:g} s")
-        sleep(0.05)
+    wait_until(
+        f"the effect of the last of {EVENTS:,} events",
+        lambda: not here.count("processing"),
+        within_seconds=EVENTS_WITHIN_SECONDS,
+        poll_seconds=0.05,
+    )
     return EVENTS / (monotonic() - started)

@@ -1,4 +1,4 @@
-"""The chaos run's jobs: they last as long as they are told, fail as they are told, and leave a trace that counts."""
+"""The jobs of the chaos run: they last and fail as their payload says, and leave a trace of each execution."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jobtide import Context, Snooze, Tide
 
 RETRY_SECONDS = 0.5
 
-# Without these an application waits a quarter of an hour for a server that was cut off.
+# Without these a connection waits a quarter of an hour for a server that was cut off.
 IMPATIENT = {"connect_timeout": 3, "tcp_user_timeout": 5_000}
 
 tide = Tide()
 
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """The ordinary job: takes its time and answers."""
+    """A plain job: waits, then returns a result."""
     if ctx.wait_cancelled(payload["seconds"]):
         raise Snooze(0)
     return {"sha256": hashlib.sha256(payload["text"].encode()).hexdigest(), "seconds": payload["seconds"]}
@@ -34,7 +34,7 @@ for name in ("short", "long", "rare"):
 
 @tide.job("chaos.effect")
 def effect(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Writes down that it ran, under the claim it ran for; waits for a database that is away."""
+    """Records its execution with the token of its claim; waits while the database is down."""
     execution = uuid4()
     while not _written(execution, ctx):
         if ctx.wait_cancelled(RETRY_SECONDS):
@@ -44,7 +44,7 @@ def effect(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
 
 @tide.job("chaos.flaky")
 def flaky(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Fails until its last attempt but some; then it is an ordinary job."""
+    """Fails until attempt `succeeds_at`; then it is a plain job."""
     if ctx.attempt < payload["succeeds_at"]:
         raise ConnectionResetError(f"attempt {ctx.attempt} of {payload['succeeds_at']}")
     return hold(payload, ctx)

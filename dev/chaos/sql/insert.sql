@@ -1,4 +1,4 @@
--- One plain row, as any application would insert it.
+-- One plain row, as an application inserts it.
 --
 -- Parameters: id uuid, tenant_id uuid, type text, payload jsonb, delay_seconds float8 (NULL: due now)
 INSERT INTO job_queue (id, tenant_id, type, payload, next_retry_at)

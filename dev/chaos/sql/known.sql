@@ -1,4 +1,4 @@
--- Which of these rows are there: asked after an insert whose answer was lost.
+-- Which of these rows exist: run after an insert whose answer was lost.
 --
 -- Parameters: ids uuid[]
 -- Index:      job_queue_pkey

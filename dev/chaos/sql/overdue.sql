@@ -1,4 +1,4 @@
--- Jobs that have been due for a while and that nobody has claimed.
+-- How many jobs have been due for a while and are not claimed.
 --
 -- Parameters: tenants uuid[], seconds float8
 -- Index:      idx_job_queue_status_created_at over the pending rows

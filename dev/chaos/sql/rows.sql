@@ -1,4 +1,4 @@
--- Every job of these tenants at the end.
+-- Every job of these tenants.
 --
 -- Parameters: tenants uuid[]
 -- Index:      idx_job_queue_tenant_id

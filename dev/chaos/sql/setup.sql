@@ -1,6 +1,6 @@
--- Where the jobs of the chaos run write down that they ran. For the demo's databases only.
+-- The table in which the jobs of the chaos run record their executions. Only for databases of the demo.
 --
--- Locks: none that anybody else waits for
+-- Locks: none that another session waits for
 CREATE SCHEMA IF NOT EXISTS jobtide_chaos;
 
 CREATE TABLE IF NOT EXISTS jobtide_chaos.effects (

@@ -1,4 +1,4 @@
-"""A whole Kubernetes node out of host processes, for machines where no Docker engine answers."""
+"""A Kubernetes node of host processes, for machines where no Docker engine answers."""
 
 from __future__ import annotations
 

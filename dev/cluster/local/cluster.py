@@ -1,8 +1,7 @@
-"""The local cluster as one thing: up from any state it was left in, and down to nothing."""
+"""The local cluster: started from any state that an earlier run left, and removed completely."""
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dev.machine.daemons import Daemons
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import Argument, last_lines, run, succeeds
-from dev.machine.system import ensure_packages, require_disk, require_free_port, require_root
+from dev.machine.system import ensure_packages, raise_file_limit, require_disk, require_free_port, require_root
 from dev.machine.wait import wait_until
 from dev.tools.toolchain import ensure_tools
 
@@ -72,7 +71,7 @@ class LocalCluster:
         return Daemons(self.layout.state)
 
     def ensure(self) -> Path:
-        """The administrator's kubeconfig of a cluster whose node is ready; at once when it is already."""
+        """The administrator's kubeconfig; returns when the node is ready, at once if it is already."""
         require_root()
         with exclusive("local-cluster"):
             if not self._works():
@@ -94,11 +93,11 @@ class LocalCluster:
         return reference in names
 
     def exists(self) -> bool:
-        """Whether there is anything to take down, be it half of a cluster."""
+        """True if `down` has something to remove, even if it is half a cluster."""
         return self.layout.state.exists() or self.layout.runtime.exists()
 
     def down(self) -> None:
-        """Leaves nothing but the cache."""
+        """Removes everything but the cache."""
         require_root()
         with exclusive("local-cluster"):
             teardown.remove_everything(self.layout, self.daemons)
@@ -117,7 +116,7 @@ class LocalCluster:
         tools = ensure_tools(*NODE_TOOLS)
         ensure_busybox()
         if self.layout.state.exists() and not self.daemons.running():
-            # After a restart of the machine: containers and mounts are gone, what etcd says of them is not.
+            # After a reboot containers and mounts are gone, but etcd still has their objects.
             teardown.remove_everything(self.layout, self.daemons)
         return tools
 
@@ -126,7 +125,7 @@ class LocalCluster:
         for directory in (layout.state, layout.runtime):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         machine.remember(layout.machine_before)
-        _raise_file_limit()
+        raise_file_limit()
         network.ensure_network(layout)
         credentials = ensure_credentials(layout.pki, names=CERTIFICATE_NAMES)
         self._write_kubeconfig(kubeconfig_text(name=CONTEXT, url=ENDPOINTS.url, credentials=credentials))
@@ -140,7 +139,7 @@ class LocalCluster:
         wait_until(
             f"node {NODE_NAME} being ready",
             lambda: self._node_ready(tools["kubectl"]),
-            reason=lambda: self._last_words("kubelet"),
+            reason=lambda: self._end_of_log("kubelet"),
         )
 
     def _ensure_running(self, component: Component) -> None:
@@ -151,10 +150,10 @@ class LocalCluster:
 
         def healthy() -> bool:
             if not self.daemons.running(component.name):
-                raise DevError(f"{component.name} ended instead of starting: {self._last_words(component.name)}")
+                raise DevError(f"{component.name} ended instead of starting: {self._end_of_log(component.name)}")
             return component.healthy()
 
-        wait_until(f"{component.name} being healthy", healthy, reason=lambda: self._last_words(component.name))
+        wait_until(f"{component.name} being healthy", healthy, reason=lambda: self._end_of_log(component.name))
 
     def _load_pause_image(self) -> None:
         if self.has_image(PAUSE_IMAGE):
@@ -179,13 +178,7 @@ class LocalCluster:
         query: list[Argument] = [kubectl, "--kubeconfig", self.kubeconfig, "get", "node", NODE_NAME, "-o", ready]
         return succeeds(run, query) and run(query).strip() == "True"
 
-    def _last_words(self, name: str) -> str:
+    def _end_of_log(self, name: str) -> str:
         log = self.daemons.log(name)
-        words = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
-        return f"{words} (all of it: {log})"
-
-
-def _raise_file_limit() -> None:
-    """Daemons inherit it; a node has more open files than a shell's usual 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        end = last_lines(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+        return f"{end} (whole log: {log})"

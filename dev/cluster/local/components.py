@@ -1,4 +1,4 @@
-"""What runs on the local node: each part's command, ports, and how it says that it works."""
+"""The processes of the local node: command, ports and health check of each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def control_plane(layout: Layout, credentials: Credentials, tools: dict[str, Pat
                 *apiserver_arguments(ENDPOINTS, credentials),
                 f"--bind-address={local.NODE_ADDRESS}",
                 f"--advertise-address={local.NODE_ADDRESS}",
-                "--kubelet-preferred-address-types=InternalIP",  # the node's name is in no DNS
+                "--kubelet-preferred-address-types=InternalIP",  # the node's name is not in any DNS
                 f"--kubelet-client-certificate={credentials.kubelet_client_certificate}",
                 f"--kubelet-client-key={credentials.kubelet_client_key}",
             ),
@@ -80,7 +80,7 @@ def control_plane(layout: Layout, credentials: Credentials, tools: dict[str, Pat
                 f"--secure-port={local.SCHEDULER_PORT}",
             ],
             [local.SCHEDULER_PORT],
-            lambda: True,  # whether it works shows in the first pod; its certificate is its own
+            lambda: True,  # its own certificate can't be verified; the first pod shows whether it works
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The configuration files of the node's parts: containerd, kubelet, kube-proxy, CoreDNS."""
+"""The configuration files of containerd, kubelet, kube-proxy and CoreDNS on the local node."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ def kubelet_configuration(layout: Layout) -> dict[str, object]:
         "failCgroupV1": False,
         "failSwapOn": False,
         "enforceNodeAllocatable": [],
-        "makeIPTablesUtilChains": False,  # kube-proxy speaks nftables: these chains would only be left behind
+        "makeIPTablesUtilChains": False,  # kube-proxy uses nftables: nothing would remove these chains
         "volumePluginDir": str(layout.kubelet / "volume-plugins"),
         "podLogsDir": str(layout.pod_logs),
         "serializeImagePulls": False,
         "maxPods": 500,
-        # No registry can give a deleted image back, so a filling disk must not cost us ours.
+        # Images come from no registry: the kubelet must not delete them when the disk fills.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {
@@ -137,7 +137,7 @@ def proxy_configuration(layout: Layout) -> dict[str, object]:
         "clusterCIDR": POD_RANGE,
         "hostnameOverride": local.NODE_NAME,
         "clientConnection": {"kubeconfig": str(layout.kubeconfig)},
-        # Zero leaves the machine's own settings alone.
+        # Zero leaves the settings of the machine unchanged.
         "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "metricsBindAddress": f"127.0.0.1:{local.PROXY_METRICS_PORT}",
         "healthzBindAddress": f"127.0.0.1:{local.PROXY_HEALTH_PORT}",

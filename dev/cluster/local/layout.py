@@ -1,4 +1,4 @@
-"""Every path, name, address and port of the local cluster, so that taking it down can be complete."""
+"""Every path, name, address and port of the local cluster, so that `down` can remove everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLUSTER_DOMAIN = "cluster.local"
 PAUSE_IMAGE = "localhost/jobtide-pause:1"
 CONTEXT = "jobtide-local"
 
-# Away from the usual 2379 and 6443, so that another etcd or cluster on loopback is no obstacle.
+# Not the usual 2379 and 6443: another etcd or cluster may use them on loopback.
 ENDPOINTS = Endpoints(
     address=NODE_ADDRESS,
     apiserver_port=6443,
@@ -35,7 +35,7 @@ DNS_PORT = 53
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders of one local cluster; both are gone after `down`."""
+    """The folders of one local cluster; `down` removes both."""
 
     state: Path = Path(os.environ.get("JOBTIDE_CLUSTER_DIRECTORY", "/var/lib/jobtide-cluster"))
     runtime: Path = Path("/run/jobtide-cluster")  # on a tmpfs: sockets, and mounts that end with the machine

@@ -1,4 +1,4 @@
-"""What Kubernetes changes on the host outside our own folders: remembered before, put back after."""
+"""Saves what Kubernetes changes on the host outside its own folders, and restores it afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-# Fixed in the sources of the kubelet, containerd, the CNI library and buildah; no flag moves them.
+# Fixed in the sources of the kubelet, containerd, the CNI library and buildah; no flag changes them.
 SHARED_DIRECTORIES = (
     "/var/lib/kubelet",  # device-plugins
     "/var/lib/cni",  # results
@@ -19,7 +19,7 @@ SHARED_DIRECTORIES = (
     "/var/lib/containers",  # a cache of layer digests
     "/usr/libexec/kubernetes",
 )
-# The kubelet and the CNI plugins set these without asking.
+# The kubelet and the CNI plugins set these; no flag prevents it.
 KERNEL_SETTINGS = (
     "net/ipv4/ip_forward",
     "vm/overcommit_memory",
@@ -34,7 +34,7 @@ KERNEL_SETTINGS = (
 
 
 def remember(record: Path, *, root: Path = Path("/")) -> None:
-    """Written once, before the first change; a second run must not take our own traces for the machine's."""
+    """Writes the record once, before the first change: a second run would record our own changes."""
     if record.exists():
         return
     settings = {name: _setting(root, name).read_text().strip() for name in _known_settings(root)}
@@ -45,7 +45,7 @@ def remember(record: Path, *, root: Path = Path("/")) -> None:
 
 
 def restore(record: Path, *, root: Path = Path("/")) -> None:
-    """Puts back settings that differ and removes shared folders that were not there."""
+    """Restores settings that differ, and removes shared folders that did not exist before."""
     if not record.exists():
         return
     before = json.loads(record.read_text())

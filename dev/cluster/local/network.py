@@ -1,4 +1,4 @@
-"""The node's address and the ranges of pods and services, on links that never leave this machine."""
+"""The node's address and the ranges of pods and services, on links that stay on this machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ OUR_RANGES = (POD_RANGE, SERVICE_RANGE, f"{NODE_ADDRESS}/32")
 
 
 def ensure_network(layout: Layout, runner: Runner = run) -> None:
-    """A bridge carries the node's address, because not every kernel has the link type `dummy`.
+    """A bridge has the node's address, because not every kernel has the link type `dummy`.
 
-    The routes for pods and services point at it: without kube-proxy's rule such a packet must end here,
-    not on the machine's real network.
+    The routes of pods and services lead to it: without kube-proxy's rule such a packet must not reach the real network.
     """
     require_free_ranges(runner)
     if not succeeds(runner, ["ip", "link", "show", BRIDGE]):
@@ -32,7 +31,7 @@ def ensure_network(layout: Layout, runner: Runner = run) -> None:
 
 
 def require_free_ranges(runner: Runner = run) -> None:
-    """Another network in our ranges would be cut off, so it is named and left alone."""
+    """Raises DevError if another network uses our ranges: our routes would cut it off."""
     ours = [ipaddress.IPv4Network(text) for text in OUR_RANGES]
     for route in json.loads(runner(["ip", "-4", "-json", "route", "show"])):
         if route["dst"] == "default" or route.get("dev") == BRIDGE or _is_pod_link(route):
@@ -47,8 +46,8 @@ def require_free_ranges(runner: Runner = run) -> None:
 def write_pod_network(layout: Layout) -> None:
     """One veth pair and one host route a pod (CNI's `ptp`).
 
-    On a shared bridge the answer of a Service would go straight from pod to pod and miss the translation,
-    unless the kernel filters bridges; a route per pod needs no such setting.
+    On a shared bridge the answer of a Service would go directly from pod to pod and skip the address translation,
+    unless the kernel filters bridges. A route for each pod needs no such setting.
     """
     directory = layout.configuration / "cni"
     directory.mkdir(parents=True, exist_ok=True)
@@ -71,7 +70,7 @@ def write_pod_network(layout: Layout) -> None:
 
 def remove_network(runner: Runner = run) -> None:
     for flow in (f"--orig-{side}={text}" for side in ("src", "dst") for text in OUR_RANGES):
-        succeeds(runner, ["conntrack", "--delete", flow])  # fails where there is none to delete
+        succeeds(runner, ["conntrack", "--delete", flow])  # fails if there is none
     for family, table in NFT_TABLES:
         if succeeds(runner, ["nft", "list", "table", family, table]):
             runner(["nft", "delete", "table", family, table])
@@ -80,7 +79,7 @@ def remove_network(runner: Runner = run) -> None:
 
 
 def pod_links_remain(runner: Runner = run) -> bool:
-    """The kernel removes a dead pod's link a moment after its namespace."""
+    """True while links of pods exist: the kernel removes a link a moment after the pod's namespace."""
     pods = ipaddress.IPv4Network(POD_RANGE)
     routes = json.loads(runner(["ip", "-4", "-json", "route", "show"]))
     return any(

@@ -1,4 +1,4 @@
-"""The image that holds a pod's namespaces, made from Debian's static busybox without any registry."""
+"""The image that holds a pod's namespaces, made from Debian's static busybox without a registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOWNLOAD = f'cd "$1" && apt-get update -qq && apt-get download -qq {PACKAGE} && 
 
 
 def ensure_busybox(runner: Runner = run) -> Path:
-    """Unpacked into the cache, not installed: the package would replace a machine's own busybox."""
+    """Unpacked into the cache, not installed: the package would replace the machine's busybox."""
     busybox = cache_directory() / "tools" / PACKAGE / "busybox"
     if busybox.exists():
         return busybox
@@ -28,7 +28,7 @@ def ensure_busybox(runner: Runner = run) -> Path:
         step(f"Fetching {PACKAGE}", usual="5 to 20 s"),
         scratch_directory(busybox.parent) as scratch,
     ):
-        scratch.chmod(0o755)  # apt fetches as a user of its own
+        scratch.chmod(0o755)  # apt downloads as its own user
         try:
             runner(["sh", "-c", DOWNLOAD, "sh", scratch])
         except CommandError as error:
@@ -38,7 +38,7 @@ def ensure_busybox(runner: Runner = run) -> Path:
 
 
 def write_pause_image(archive: Path, name: str, busybox: Path) -> None:
-    """An archive as `docker save` writes it: one layer with one program that sleeps for ever."""
+    """An archive as `docker save` writes it: one layer with one program, which sleeps until it is killed."""
     layer = _tar({"bin/busybox": busybox.read_bytes()})
     configuration = {
         "architecture": ARCHITECTURES[platform.machine()],

@@ -1,4 +1,4 @@
-"""Takes the local cluster away: processes first, then what they mounted, linked, routed and wrote."""
+"""Removes the local cluster: processes first, then their mounts, links, routes and files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 def remove_everything(layout: Layout, daemons: Daemons) -> None:
-    """Every part works on what it finds, so an interrupted run is finished by the next one."""
+    """Each part removes what it finds, so the next run completes an interrupted one."""
     if not layout.state.exists() and not layout.runtime.exists() and not daemons.running():
         return
     with step("Taking the local cluster down", usual="3 to 60 s, by the number of images"):
-        daemons.kill("kubelet")  # or it would start again what is killed next
+        daemons.kill("kubelet")  # it would restart what is killed next
         daemons.kill()
         kill_containers()
         unmount_under(layout.state, layout.runtime)
@@ -37,12 +37,12 @@ def remove_everything(layout: Layout, daemons: Daemons) -> None:
         remove_container_log_links(layout)
         machine.restore(layout.machine_before)
         shutil.rmtree(layout.runtime, ignore_errors=True)
-        # Last, because it holds the record of how the machine was.
+        # Last, because it holds the record of the machine's settings.
         wait_until(f"the removal of {layout.state}", lambda: _removed(layout.state), within_seconds=30)
 
 
 def kill_containers() -> None:
-    """Pods' processes carry no mark of ours, but they live in cgroups that only our kubelet makes."""
+    """Processes of pods carry no mark, but they are in cgroups that only our kubelet makes."""
 
     def none_left() -> bool:
         living = {pid for cgroup in pod_cgroups() for pid in _members(cgroup)}
@@ -56,7 +56,7 @@ def kill_containers() -> None:
 
 
 def pod_cgroups() -> list[Path]:
-    """Deepest first; one tree on cgroup v2, one for each controller on v1."""
+    """Deepest first. There is one tree on cgroup v2, one for each controller on v1."""
     roots = [path for path in (*CGROUPS.glob(f"*/{POD_CGROUP}"), CGROUPS / POD_CGROUP) if path.is_dir()]
     found = [path for root in roots for path in (root, *root.rglob("*")) if path.is_dir()]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
@@ -73,20 +73,20 @@ def remove_cgroups() -> None:
 
 
 def unmount_under(*directories: Path) -> None:
-    """Lazily, so that a mount somebody still looks into disappears from everyone else's view at once."""
+    """Lazily: a mount disappears at once, even if a process still has a file open in it."""
     for mount_point in mounts_under(*directories):
         run(["umount", "--lazy", mount_point])
 
 
 def mounts_under(*directories: Path, table: Path = Path("/proc/self/mounts")) -> list[Path]:
-    """Innermost first, each as often as it is mounted."""
+    """Innermost first; a point that is mounted twice is listed twice."""
     points = [Path(_unescape(line.split()[1])) for line in table.read_text().splitlines()]
     ours = [point for point in points if any(point.is_relative_to(directory) for directory in directories)]
     return ours[::-1]
 
 
 def remove_dead_sockets(directory: Path = SHIM_SOCKETS) -> None:
-    """A killed shim leaves its socket in a folder that any containerd of this machine shares."""
+    """A killed shim leaves its socket in a folder that every containerd of this machine shares."""
     for path in directory.glob("*"):
         if path.is_socket() and not _answered(path):
             path.unlink(missing_ok=True)
@@ -101,7 +101,7 @@ def remove_container_log_links(layout: Layout, directory: Path = Path("/var/log/
 def _members(cgroup: Path) -> list[int]:
     try:
         return [int(text) for text in (cgroup / "cgroup.procs").read_text().split()]
-    except OSError:  # it was removed while we looked
+    except OSError:  # it has just been removed
         return []
 
 

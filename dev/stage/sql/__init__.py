@@ -1,0 +1,1 @@
+"""SQL that the demo, the end-to-end tests and chaos run."""

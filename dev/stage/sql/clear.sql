@@ -1,4 +1,4 @@
--- Removes what an earlier demo left: its tenants, and their jobs with them.
+-- Removes the tenants of earlier runs, and their jobs with them.
 --
--- Parameters: name text, a pattern of the tenants' names
+-- Parameters: name text, a LIKE pattern
 DELETE FROM tenants WHERE name LIKE %(name)s

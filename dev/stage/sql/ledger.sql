@@ -1,5 +1,5 @@
--- Writes down every change of a job's status, by the database's own clock: what the rows alone can't show at the
--- end, such as a second accepted end, or how long the first claim took. For the demo's databases only.
+-- Records every change of a job's status, by the database's clock. The rows alone can't show at the end how often a
+-- job ended, or when it was claimed first. Only for databases of the demo and of tests.
 --
 -- Locks: SHARE ROW EXCLUSIVE on job_queue for the moment of CREATE TRIGGER
 CREATE SCHEMA IF NOT EXISTS jobtide_demo;

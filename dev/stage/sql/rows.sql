@@ -1,4 +1,4 @@
--- Every job of the demo's tenants at the end, with what the ledger saw of it.
+-- Every job of these tenants, with what the ledger recorded of it.
 --
 -- Parameters: tenants uuid[]
 -- Index:      idx_job_queue_tenant_id, transitions_job_id

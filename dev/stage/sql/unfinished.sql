@@ -1,4 +1,4 @@
--- How many jobs of these tenants have not come to an end.
+-- How many jobs of these tenants have not ended.
 --
 -- Parameters: tenants uuid[]
 -- Index:      idx_job_queue_status_created_at

@@ -1,4 +1,4 @@
-"""Jobs that last exactly as long as a test needs. Each test has types of its own, so that pools never share any."""
+"""Jobs that last exactly as long as a test needs. Each test has its own types, so that pools never share one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ tide = Tide()
 
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Runs for `seconds`, the first attempt for `first_seconds` where that is given."""
+    """Runs for `seconds`; the first attempt for `first_seconds` if that is given."""
     seconds = payload["seconds"]
     if ctx.attempt == 1:
         seconds = payload.get("first_seconds", seconds)

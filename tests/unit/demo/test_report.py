@@ -20,7 +20,7 @@ ROWS = {
 }
 
 
-def test_the_account_has_a_table_by_type_and_one_by_tenant() -> None:
+def test_the_report_has_a_table_by_type_and_one_by_tenant() -> None:
     assert report.account(JOBS, ROWS, {LOUD: "01", QUIET: "02"}).splitlines() == [
         "type              jobs  completed  failed  wait p50  wait p99",
         "doc.index            3          3       0    1.00 s    2.00 s",
@@ -36,7 +36,7 @@ def test_jobs_without_a_row_or_a_claim_have_no_wait() -> None:
     assert report.account(JOBS[:1], {}, {LOUD: "01"}).splitlines()[1].split() == ["doc.index", "1", "0", "0", "-", "-"]
 
 
-def test_the_last_line_is_for_machines() -> None:
+def test_the_last_line_is_for_programs() -> None:
     verdict = Verdict(jobs=4, completed=3, failed=1, malformed=1, lost=0, duplicates=0, findings=())
 
     assert report.last_line(verdict, max_workers=5, zero_after_seconds=11.26) == (
@@ -44,7 +44,7 @@ def test_the_last_line_is_for_machines() -> None:
     )
 
 
-def test_many_findings_are_counted_and_the_first_are_told() -> None:
+def test_many_findings_are_counted_and_the_first_are_shown() -> None:
     found = tuple(Finding(JOBS[0], f"reason {number}") for number in range(25))
 
     lines = report.findings(Verdict(25, 0, 0, 0, 25, 0, found))

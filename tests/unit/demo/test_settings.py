@@ -27,7 +27,7 @@ def test_settings_come_from_flags_and_make(arguments: list[str], environ: dict[s
         pytest.param({"JOBS": "many"}, "JOBS='many': expected a whole number from 50", id="no number"),
         pytest.param({"JOBS": "3"}, "JOBS='3': expected a whole number from 50", id="too few"),
         pytest.param({"JOBS": "-400"}, "JOBS='-400'", id="negative"),
-        pytest.param({"TENANTS": "0"}, "TENANTS='0': expected a whole number from 1", id="nobody"),
+        pytest.param({"TENANTS": "0"}, "TENANTS='0': expected a whole number from 1", id="no tenant"),
     ],
 )
 def test_a_wrong_number_is_named_with_what_is_expected(environ: dict[str, str], message: str) -> None:

@@ -13,14 +13,14 @@ FILES = {f"package/module{number}.py": 20_000 + number for number in range(600)}
 
 @pytest.mark.parametrize("tenants", [1, 2, 20], ids=lambda count: f"{count} tenants")
 @pytest.mark.parametrize("jobs", [50, 400, 3_000], ids=lambda count: f"{count} jobs")
-def test_there_are_exactly_as_many_jobs_as_asked_for(jobs: int, tenants: int) -> None:
+def test_the_number_of_jobs_is_exact(jobs: int, tenants: int) -> None:
     made = make_jobs(jobs, [uuid4() for _ in range(tenants)], FILES, random.Random(1))
 
     assert len(made) == jobs
     assert len({job.id for job in made}) == jobs
 
 
-def test_the_first_tenant_sends_nine_tenths_and_the_others_share_the_rest() -> None:
+def test_the_first_tenant_sends_nine_tenths_and_the_others_share_the_remaining_jobs() -> None:
     tenants = [uuid4() for _ in range(20)]
 
     by_tenant = Counter(job.tenant_id for job in make_jobs(3_000, tenants, FILES, random.Random(1)))
@@ -37,11 +37,11 @@ def test_the_loud_tenant_is_inserted_first_so_that_fairness_shows() -> None:
     assert {job.tenant_id for job in made[:2_700]} == {tenants[0]}
 
 
-def test_every_kind_of_malformed_payload_is_there_once() -> None:
+def test_every_kind_of_malformed_payload_is_inserted_once() -> None:
     made = make_jobs(400, [uuid4()], FILES, random.Random(1))
 
     wrong = [(job.type, job.malformed) for job in made if job.malformed is not None]
-    assert Counter(wrong) == Counter((bad.type, bad.says) for bad in MALFORMED)
+    assert Counter(wrong) == Counter((bad.type, bad.error) for bad in MALFORMED)
 
 
 def test_archives_are_long_work_and_differ() -> None:

@@ -1,7 +1,12 @@
-"""A runner that writes down what would be run, and a cache of each test's own."""
+"""A cache of each test's own, and two stand-ins for programs.
+
+recorder       a runner that only records the commands
+fake_program   a script on the PATH that keeps its state in a folder, and can be made to fail
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +18,7 @@ from dev.machine.shell import Argument, CommandError
 
 @dataclass(slots=True)
 class Recorder:
-    """Answers by the longest known beginning of a command; unknown commands end well and say nothing."""
+    """Answers by the longest known beginning of a command; unknown commands succeed with no output."""
 
     outputs: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -50,3 +55,30 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "cache"
     monkeypatch.setenv("JOBTIDE_CACHE", str(directory))
     return directory
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Where fake programs keep their state; a file `broken-VERB` makes them fail with its text at that verb."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def fake_program(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a script on the PATH that runs in the folder `state`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, script: str) -> Path:
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nset -e\ncd "{state}"\n{FAILS}\n{script}')
+        program.chmod(0o755)
+        return program
+
+    return make
+
+
+FAILS = 'fails() { if [ -e "broken-$1" ]; then cat "broken-$1" >&2; exit 1; fi; }'

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +10,7 @@ from dev.bench.pods.burst import Burst
 from dev.bench.pods.drain import Drain
 from dev.bench.pods.site import Claim, Workers
 from dev.bench.pods.wake import Wake
-from dev.bench.pods.watching import Arrival, Watching
-from dev.machine.errors import DevError
-from dev.stage.kubectl import Kubectl
+from dev.stage.watch import Event
 from jobtide_controller.render.deployment import MANAGED_BY, POOL_LABEL, WORKER_NAME, deployment_template_apply
 
 WORKERS = Workers("bench.00", "pool-00-worker", "jobworkerpool/pool-00")
@@ -53,15 +50,15 @@ def test_a_pod_is_stopped_in_mid_job_only_while_one_of_its_jobs_runs(claims: lis
     assert drain.in_mid_job({"a": 10.0}, claims) == expected
 
 
-def test_a_pod_counts_as_told_to_stop_from_the_first_word_of_it():
-    arrivals = [
-        Arrival(1.0, "ADDED", pod("pool-00-worker-x", "a")),
-        Arrival(2.0, "MODIFIED", pod("pool-00-worker-x", "a", leaving=True)),
-        Arrival(3.0, "DELETED", pod("pool-00-worker-x", "a", leaving=True)),
-        Arrival(4.0, "MODIFIED", pod("pool-01-worker-y", "b", leaving=True)),
+def test_a_pod_counts_as_stopped_from_the_first_event_that_shows_it():
+    events = [
+        Event(1.0, "ADDED", pod("pool-00-worker-x", "a")),
+        Event(2.0, "MODIFIED", pod("pool-00-worker-x", "a", leaving=True)),
+        Event(3.0, "DELETED", pod("pool-00-worker-x", "a", leaving=True)),
+        Event(4.0, "MODIFIED", pod("pool-01-worker-y", "b", leaving=True)),
     ]
 
-    assert drain.stopped_at(arrivals, WORKERS) == {"a": 2.0}
+    assert drain.stopped_at(events, WORKERS) == {"a": 2.0}
 
 
 def test_all_have_claimed_when_the_last_pod_makes_its_first_claim():
@@ -70,7 +67,7 @@ def test_all_have_claimed_when_the_last_pod_makes_its_first_claim():
     assert (burst.all_claimed_at(claims, 2), burst.all_claimed_at(claims, 3)) == (5, 9)
 
 
-def test_a_wake_is_judged_by_its_slowest_but_one_of_twenty():
+def test_a_wake_is_judged_by_the_second_slowest_of_twenty():
     wakes = [Wake(0.0, 0.1 + number / 100, 0.2 + number / 100, 1.2) for number in range(20)]
 
     decision, noticed, *_ = wake.figures(wakes, wakes)
@@ -79,7 +76,7 @@ def test_a_wake_is_judged_by_its_slowest_but_one_of_twenty():
     assert (noticed.value, noticed.met) == (pytest.approx(0.38), False)
 
 
-def test_a_burst_is_judged_against_the_scale_of_the_same_minute():
+def test_a_burst_is_judged_against_the_plain_deployment_of_the_same_minute():
     known = [Burst(0.2, seconds) for seconds in (8.0, 9.0, 12.0)]
     unknown = [Burst(2.0, seconds) for seconds in (9.5, 9.75, 12.0)]
     plain = [Burst(0.0, seconds) for seconds in (7.5, 8.5, 10.0)]
@@ -99,7 +96,7 @@ def test_one_worker_stopped_in_mid_job_in_one_run_misses_the_goal():
     assert [(figure.value, figure.met) for figure in figures] == [(1, False), (0, True), (2, False)]
 
 
-def test_the_plain_deployment_has_the_pools_own_pods_and_no_mark_of_jobtide():
+def test_the_plain_deployment_has_the_pods_of_the_pool_and_no_label_of_jobtide():
     pool = manifests.pool("bench", "twin", "worker:1", "bench.00", maxReplicas=20)
     plain = manifests.plain_deployment(pool)
 
@@ -110,29 +107,3 @@ def test_the_plain_deployment_has_the_pools_own_pods_and_no_mark_of_jobtide():
     assert template["metadata"]["labels"] == plain["spec"]["selector"]["matchLabels"]
     marks = {POOL_LABEL, WORKER_NAME, *MANAGED_BY}
     assert not any(mark in json.dumps([plain["metadata"], template["metadata"]]) for mark in marks)
-
-
-def test_a_watch_gives_each_event_its_moment_and_says_when_it_ended(tmp_path: Path):
-    added = json.dumps({"type": "ADDED", "object": pod("pool-00-worker-x", "a")})
-    with Watching(saying(tmp_path, f"echo '{added}'"), "/api/v1/pods") as watching:
-        arrival = watching.first("the pod", WORKERS.is_pod)
-        with pytest.raises(DevError, match="waited for another at /api/v1/pods in vain: the watch has ended"):
-            watching.first("another", lambda seen: seen.type == "DELETED")
-
-    assert (arrival.name, watching.arrivals()) == ("pool-00-worker-x", (arrival,))
-
-
-def test_a_watch_names_what_did_not_come_in_time(tmp_path: Path):
-    with (
-        Watching(saying(tmp_path, "exec sleep 600"), "/api/v1/pods") as watching,
-        pytest.raises(DevError, match="waited for a pod at /api/v1/pods in vain: it did not come within 0 s, 0 other"),
-    ):
-        watching.first("a pod", lambda _seen: True, within_seconds=0.01)
-
-
-def saying(folder: Path, script: str) -> Kubectl:
-    """A kubectl that does this, whatever it is asked."""
-    program = folder / "kubectl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    return Kubectl(program, folder / "kubeconfig")

@@ -1,4 +1,4 @@
-"""Copies of what the API server stored: only strings of one length may be exchanged in it."""
+"""Copies of stored objects: only strings of the same length may be replaced in them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dev.bench.pools.copies import exchanged
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 
-def test_all_names_are_exchanged_in_what_is_stored():
+def test_all_names_are_replaced_in_a_stored_object():
     stored = b"\x0a\x0apool-00000\x12\x07team-00 pool-00000-worker"
     assert exchanged(stored, {"pool-00000": "pool-00042", "team-00": "team-02"}) == (
         b"\x0a\x0apool-00042\x12\x07team-02 pool-00042-worker"
@@ -26,5 +26,5 @@ def test_the_names_of_ten_thousand_pools_have_one_length(name):
     assert {len(name(number)) for number in (0, 9, 10, 99, 100, 999, 1_000, 9_999)} == {len(name(0))}
 
 
-def test_the_pools_are_such_as_the_controller_accepts():
+def test_the_controller_accepts_the_pools():
     assert JobWorkerPool.model_validate(manifest(7)).spec.types == ("jobs.00007",)

@@ -1,4 +1,4 @@
-"""The account: each rule finds what breaks it, and leaves alone what does not."""
+"""The account: each rule finds what violates it, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def a_claim(at: float, until: float, became: str = "completed", pod: str = POD) 
     return Claim(f"jobtide:{pod}:{uuid4().hex[:8]}", BEGAN_AT + at, BEGAN_AT + until, became)
 
 
-def a_life(job: ChaosJob, *claims: Claim, **differently: Any) -> Life:
-    """Inserted at 0, claimed at 1, completed at 2 as it must be, unless said otherwise."""
+def a_life(job: ChaosJob, *claims: Claim, **changed: Any) -> Life:
+    """Inserted at 0, claimed at 1, completed at 2 with the right result, with these fields replaced."""
     life = Life(
         id=job.id,
         status="completed",
@@ -43,7 +43,7 @@ def a_life(job: ChaosJob, *claims: Claim, **differently: Any) -> Life:
         claims=claims or (a_claim(1, 2),),
         accepted_ends=1,
     )
-    return replace(life, **differently)
+    return replace(life, **changed)
 
 
 def a_strike(kind: Kind, at: float, healed: float, uid: str = "", broken: str = "") -> Strike:
@@ -63,7 +63,7 @@ def rules(
     executions: dict[UUID, list[str]] | None = None,
     ending: Ending = CALM,
 ) -> list[str]:
-    """Which rules this course of things breaks."""
+    """The rules that this run violates."""
     record = Record(
         jobs={job.id: job for job, _ in lives},
         uncertain_inserts=0,
@@ -75,18 +75,18 @@ def rules(
     return [found.rule for found in make_account(Settings(60, 1), record).violations]
 
 
-def test_a_job_that_ends_as_it_must_breaks_no_rule() -> None:
+def test_a_job_that_ends_as_it_must_violates_no_rule() -> None:
     job = a_job()
 
     assert rules((job, a_life(job))) == []
 
 
 @pytest.mark.parametrize(
-    ("differently", "rule"),
+    ("changed", "rule"),
     [
         pytest.param({"status": "processing"}, "every job ends", id="unfinished"),
         pytest.param({"accepted_ends": 2}, "every job ends once", id="ended-twice"),
-        pytest.param({"accepted_ends": 0}, "every job ends once", id="ended-unseen"),
+        pytest.param({"accepted_ends": 0}, "every job ends once", id="no-recorded-end"),
         pytest.param({"status": "failed"}, "right end", id="failed"),
         pytest.param({"result": {"seconds": 0.5}}, "right result", id="wrong-result"),
         pytest.param({"attempts": 9}, "bounded attempts", id="too-many-attempts"),
@@ -94,19 +94,19 @@ def test_a_job_that_ends_as_it_must_breaks_no_rule() -> None:
         pytest.param({"attempts": 0}, "bounded attempts", id="no-attempt"),
     ],
 )
-def test_a_wrong_end_is_found(differently: dict[str, Any], rule: str) -> None:
+def test_a_wrong_end_is_found(changed: dict[str, Any], rule: str) -> None:
     job = a_job()
 
-    assert rules((job, a_life(job, **differently))) == [rule]
+    assert rules((job, a_life(job, **changed))) == [rule]
 
 
-def test_a_row_that_is_gone_and_one_from_nowhere_are_found() -> None:
+def test_a_missing_row_and_one_that_was_not_inserted_are_found() -> None:
     inserted, stray = a_job(), a_job()
 
     assert rules((inserted, a_life(stray))) == ["no job from nowhere", "no job lost"]
 
 
-def test_poison_must_fail_with_its_own_words_and_within_its_attempts() -> None:
+def test_poison_must_fail_with_its_own_error_and_within_its_attempts() -> None:
     job = a_job(POISON)
     claims = tuple(a_claim(at, at + 0.5, "pending") for at in (1, 2, 3))
     failed = a_life(job, *claims, status="failed", attempts=3, result={"error": {"message": "poison abc"}})
@@ -126,7 +126,7 @@ def test_a_long_wait_needs_a_fault_or_its_recovery() -> None:
     assert rules(late, strikes=(a_strike(Kind.POSTGRES_KILLED, 40, 45),)) == ["no wait without cause"]
 
 
-def test_a_fault_is_no_excuse_for_ever() -> None:
+def test_a_fault_explains_no_wait_long_after_its_end() -> None:
     early, late = a_job(), a_job()
     stuck = a_life(early, a_claim(90, 91))
     much_later = a_life(late, a_claim(120, 121), created_at=BEGAN_AT + 80)
@@ -135,13 +135,13 @@ def test_a_fault_is_no_excuse_for_ever() -> None:
     assert rules((early, stuck), (late, much_later), strikes=(strike,)) == ["no wait without cause"]
 
 
-def test_a_scheduled_job_waits_from_the_moment_it_is_due() -> None:
+def test_a_scheduled_job_waits_from_the_time_at_which_it_is_due() -> None:
     job = a_job(RARE, delay_seconds=30)
 
     assert rules((job, a_life(job, a_claim(31, 32)))) == []
 
 
-def test_a_claim_that_came_to_nothing_needs_a_fault_while_it_lived() -> None:
+def test_a_claim_without_a_result_needs_a_fault_while_it_lasted() -> None:
     job = a_job(LONG)
     twice = a_life(job, a_claim(1, 20, "pending"), a_claim(21, 50), attempts=1)
 
@@ -151,7 +151,7 @@ def test_a_claim_that_came_to_nothing_needs_a_fault_while_it_lived() -> None:
     assert rules((flaky, a_life(flaky, *twice.claims, attempts=2))) == []
 
 
-def test_each_run_of_an_effect_job_has_its_own_claim_and_each_end_has_a_run() -> None:
+def test_each_execution_of_an_effect_job_has_its_own_claim_and_each_end_has_an_execution() -> None:
     job = a_job(EFFECT)
     life = a_life(job)
     (claim,) = life.claims
@@ -187,17 +187,17 @@ def test_the_number_of_workers_stays_within_its_bounds(resize: Resize, broken: l
         pytest.param(2, (), [], id="a-moment-after-the-claim"),
         pytest.param(21, (), [], id="after-the-job"),
         pytest.param(19.5, (), [], id="in-the-second-of-its-end"),
-        pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, POD),), [], id="by-us"),
+        pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, POD),), [], id="by-a-fault"),
         pytest.param(10, (a_strike(Kind.WORKER_KILLED, 8, 8, POD),), [], id="its-process-was-dead"),
         pytest.param(10, (a_strike(Kind.WORKER_DELETED, 10, 10, "other"),), ["no busy pod stopped"], id="another-was"),
         pytest.param(10, (a_strike(Kind.CONTROLLER_MANAGER_KILLED, 0, 9),), [], id="long-since-decided"),
         pytest.param(
             10, (a_strike(Kind.API_SERVER_KILLED, -9, -3),), ["no busy pod stopped"], id="api-was-back-before"
         ),
-        pytest.param(10, (a_strike(Kind.POSTGRES_KILLED, 0, 9),), ["no busy pod stopped"], id="only-postgres-away"),
+        pytest.param(10, (a_strike(Kind.POSTGRES_KILLED, 0, 9),), ["no busy pod stopped"], id="only-postgres-down"),
     ],
 )
-def test_a_busy_pod_is_never_told_to_stop(asked_at: float, strikes: tuple[Strike, ...], broken: list[str]) -> None:
+def test_a_busy_pod_is_never_asked_to_stop(asked_at: float, strikes: tuple[Strike, ...], broken: list[str]) -> None:
     job = a_job()
     pods = {POD: a_pod(asked_to_stop_at=asked_at)}
 
@@ -212,14 +212,14 @@ def test_a_busy_pod_is_never_told_to_stop(asked_at: float, strikes: tuple[Strike
         pytest.param(True, 11, [], id="released"),
     ],
 )
-def test_the_lease_is_taken_only_from_one_who_has_stopped(released: bool, taken_at: float, broken: list[str]) -> None:
+def test_the_lease_is_taken_only_after_its_holder_stopped(released: bool, taken_at: float, broken: list[str]) -> None:
     holdings = [Holding("a", 0, 10, released=released), Holding("b", taken_at, 30)]
 
     assert rules(fleet=Fleet(holdings=holdings)) == broken
 
 
-def test_what_does_not_come_back_or_come_to_rest_is_found() -> None:
-    strike = a_strike(Kind.KUBELET_KILLED, 1, 2, broken="kubelet did not come true")
+def test_what_does_not_recover_or_is_left_over_is_found() -> None:
+    strike = a_strike(Kind.KUBELET_KILLED, 1, 2, broken="waited for kubelet")
 
     assert rules(strikes=(strike,), ending=Ending(3, 2, 1)) == [
         "the queue empties",
@@ -248,7 +248,7 @@ def test_the_last_line_is_the_figures_as_json() -> None:
     assert "etcd killed" in lines[0]
 
 
-def test_a_life_is_told_by_its_transitions() -> None:
+def test_a_life_is_built_from_its_transitions() -> None:
     job = uuid4()
     transitions = [
         (job, "processing", "jobtide:a:1", 1.0),

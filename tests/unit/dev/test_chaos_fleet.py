@@ -1,10 +1,11 @@
-"""What is read out of the objects that a watch shows."""
+"""What the fleet records of the events of watches."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dev.chaos.fleet import Fleet, Holding, Resize
+from dev.stage.watch import Event
 
 NOON = 1_795_608_000.0  # 2026-11-25T12:00:00Z
 
@@ -21,33 +22,35 @@ def a_lease(holder: str, renewed: str, acquired: str = "2026-11-25T12:00:00.0000
     return {"spec": {"holderIdentity": holder, "renewTime": renewed, "acquireTime": acquired}}
 
 
-def test_workers_and_controllers_are_told_apart_and_the_gone_are_gone() -> None:
+def test_workers_and_controllers_are_distinguished_and_deleted_pods_are_left_out() -> None:
     fleet = Fleet()
     for pod in (a_pod("1"), a_pod("2"), a_pod("3", pool=None)):
-        fleet.see_pod("ADDED", pod, NOON)
-    fleet.see_pod("DELETED", a_pod("2"), NOON)
+        fleet.see_pod(Event(NOON, "ADDED", pod))
+    fleet.see_pod(Event(NOON, "DELETED", a_pod("2")))
 
     assert [pod.uid for pod in fleet.workers()] == ["1"]
     assert [pod.uid for pod in fleet.controllers()] == ["3"]
     assert (fleet.living_workers(), fleet.most_workers) == (1, 2)
 
 
-def test_a_pod_was_asked_to_stop_its_grace_before_it_is_deleted_whatever_is_asked_later() -> None:
+def test_a_pod_was_asked_to_stop_its_grace_period_before_its_first_deletion_time() -> None:
     fleet = Fleet()
     asked = a_pod("1", deletionTimestamp="2026-11-25T12:01:40Z", deletionGracePeriodSeconds=40)
     at_last = a_pod("1", deletionTimestamp="2026-11-25T12:01:30Z", deletionGracePeriodSeconds=0)
-    fleet.see_pod("MODIFIED", asked, NOON)
-    fleet.see_pod("DELETED", at_last, NOON)
+    fleet.see_pod(Event(NOON, "MODIFIED", asked))
+    fleet.see_pod(Event(NOON, "DELETED", at_last))
 
     assert fleet.pods["1"].asked_to_stop_at == NOON + 60
     assert fleet.workers() == []
 
 
-def test_a_resize_is_a_change_and_not_the_first_sight() -> None:
+def test_the_first_event_of_a_deployment_is_no_resize() -> None:
     fleet = Fleet()
     for at, replicas in enumerate((0, 3, 3, 0)):
         labels = {"jobtide.dev/pool": "short"}
-        fleet.see_deployment("MODIFIED", {"metadata": {"labels": labels}, "spec": {"replicas": replicas}}, NOON + at)
+        fleet.see_deployment(
+            Event(NOON + at, "MODIFIED", {"metadata": {"labels": labels}, "spec": {"replicas": replicas}})
+        )
 
     assert fleet.resizes == [Resize(NOON + 1, "short", 0, 3), Resize(NOON + 3, "short", 3, 0)]
 
@@ -57,18 +60,18 @@ def test_a_resize_that_is_seen_late_happened_when_it_was_written() -> None:
     for replicas, written in ((1, "2026-11-25T12:00:00Z"), (0, "2026-11-25T12:00:04Z")):
         scale = {"manager": "jobtide-scale", "time": written}
         metadata = {"labels": {"jobtide.dev/pool": "short"}, "managedFields": [scale]}
-        fleet.see_deployment("MODIFIED", {"metadata": metadata, "spec": {"replicas": replicas}}, NOON + 20)
+        fleet.see_deployment(Event(NOON + 20, "MODIFIED", {"metadata": metadata, "spec": {"replicas": replicas}}))
 
     assert fleet.resizes == [Resize(NOON + 5, "short", 1, 0)]
 
 
 def test_holders_of_the_lease_follow_each_other_by_their_last_renewal() -> None:
     fleet = Fleet()
-    fleet.see_lease("ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z"), NOON)
-    fleet.see_lease("MODIFIED", a_lease("pod-1", "2026-11-25T12:00:02.500000Z"), NOON)
-    fleet.see_lease("MODIFIED", a_lease("", "2026-11-25T12:00:02.500000Z"), NOON)
+    fleet.see_lease(Event(NOON, "ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z")))
+    fleet.see_lease(Event(NOON, "MODIFIED", a_lease("pod-1", "2026-11-25T12:00:02.500000Z")))
+    fleet.see_lease(Event(NOON, "MODIFIED", a_lease("", "2026-11-25T12:00:02.500000Z")))
     taken = a_lease("pod-2", "2026-11-25T12:00:04.000000Z", "2026-11-25T12:00:04.000000Z")
-    fleet.see_lease("MODIFIED", taken, NOON)
+    fleet.see_lease(Event(NOON, "MODIFIED", taken))
 
     assert fleet.holdings == [
         Holding("pod-1", NOON, NOON + 2.5, released=True),
@@ -76,12 +79,12 @@ def test_holders_of_the_lease_follow_each_other_by_their_last_renewal() -> None:
     ]
 
 
-def test_the_leader_is_the_holder_only_while_its_pod_is_there() -> None:
+def test_the_leader_is_the_holder_only_while_its_pod_exists() -> None:
     fleet = Fleet()
-    fleet.see_pod("ADDED", a_pod("1", pool=None), NOON)
-    fleet.see_lease("ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z"), NOON)
+    fleet.see_pod(Event(NOON, "ADDED", a_pod("1", pool=None)))
+    fleet.see_lease(Event(NOON, "ADDED", a_lease("pod-1", "2026-11-25T12:00:00.000000Z")))
     assert fleet.leader() is not None
 
-    fleet.see_pod("DELETED", a_pod("1", pool=None), NOON)
+    fleet.see_pod(Event(NOON, "DELETED", a_pod("1", pool=None)))
 
     assert fleet.leader() is None

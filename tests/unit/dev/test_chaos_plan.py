@@ -1,4 +1,4 @@
-"""The plan and the workload: all chance is in the seed."""
+"""The plan and the workload depend on the seed alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_longer_run_begins_like_a_shorter_one() -> None:
     assert make_plan(7, 600)[: len(shorter)] == shorter
 
 
-def test_ten_minutes_break_everything_and_nothing_twice_before_all_else_once() -> None:
+def test_ten_minutes_have_every_fault_once_before_any_comes_twice() -> None:
     kinds = [fault.kind for fault in make_plan(7, 600)]
 
     assert set(kinds[: len(Kind)]) == set(Kind)
@@ -84,7 +84,7 @@ def test_jobs_last_as_long_as_their_type_says_and_some_are_scheduled() -> None:
     assert {job.type for job in jobs if job.delay_seconds is not None} == {SHORT, RARE}
 
 
-def test_the_pools_are_what_the_account_measures_them_by() -> None:
+def test_the_pools_have_the_limits_that_the_account_uses() -> None:
     pools = {pool["metadata"]["name"]: pool["spec"] for pool in yaml.safe_load_all(POOLS.read_text())}
 
     assert {name: pool["maxReplicas"] for name, pool in pools.items()} == MAX_REPLICAS
@@ -94,7 +94,7 @@ def test_the_pools_are_what_the_account_measures_them_by() -> None:
     assert POISON in POOL_OF
 
 
-def test_a_seed_that_nobody_gave_is_a_new_one() -> None:
+def test_without_a_seed_a_new_one_is_made() -> None:
     settings = read_settings({}, new_seed=lambda below: below - 1)
 
     assert (settings.seconds, settings.seed) == (600, 2**32 - 2)
@@ -108,6 +108,6 @@ def test_a_seed_that_nobody_gave_is_a_new_one() -> None:
         pytest.param({"SEED": "-1"}, "SEED='-1': expected a whole number from 0", id="negative-seed"),
     ],
 )
-def test_a_setting_that_can_not_be_is_named(environ: dict[str, str], words: str) -> None:
+def test_an_invalid_setting_is_named(environ: dict[str, str], words: str) -> None:
     with pytest.raises(DevError, match=words):
         read_settings(environ)

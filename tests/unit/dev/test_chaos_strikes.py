@@ -1,4 +1,4 @@
-"""Faults overlap, come one after the other where they must, and are undone whatever happens."""
+"""Faults overlap, follow each other where they must, and are always undone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POD = "0c5e8f7e-1111-2222-3333-444455556666"
 
 @dataclass(slots=True)
 class Scripted:
-    """Strikes nothing and remembers everything."""
+    """Records faults instead of striking."""
 
     absent: set[Kind] = field(default_factory=set)
     stays_broken: set[Kind] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Scripted:
     @contextlib.contextmanager
     def struck(self, fault: Fault) -> Iterator[Target]:
         if fault.kind in self.absent:
-            raise NoTargetError("nobody there")
+            raise NoTargetError("no target")
         with self.lock:
             self.now.add(fault.kind)
             self.together.add(frozenset(self.now))
@@ -48,7 +48,7 @@ class Scripted:
             with self.lock:
                 self.now.discard(fault.kind)
         if fault.kind in self.stays_broken:
-            raise DevError("it did not come back")
+            raise DevError("it did not recover")
 
 
 def a_fault(kind: Kind, *, lasts_seconds: float = 0.2, waits: bool = False) -> Fault:
@@ -76,32 +76,32 @@ def test_faults_overlap_unless_they_wait_or_strike_the_same() -> None:
     assert all(strike.healed_at - strike.struck_at >= 0.2 for strike in course.strikes)
 
 
-def test_what_is_not_there_is_skipped_and_what_stays_broken_is_said() -> None:
+def test_a_missing_target_is_skipped_and_one_that_stays_broken_is_reported() -> None:
     absent, broken = a_fault(Kind.WORKER_KILLED), a_fault(Kind.ETCD_KILLED)
 
     course = struck(absent, broken, scripted=Scripted({absent.kind}, {broken.kind})).course
 
-    assert course.skipped == [(absent, "nobody there")]
-    assert [(strike.fault, strike.broken) for strike in course.strikes] == [(broken, "it did not come back")]
+    assert course.skipped == [(absent, "no target")]
+    assert [(strike.fault, strike.broken) for strike in course.strikes] == [(broken, "it did not recover")]
 
 
-def test_nothing_strikes_after_the_time_is_over() -> None:
+def test_no_fault_strikes_after_the_end() -> None:
     course = struck(a_fault(Kind.ETCD_KILLED), scripted=Scripted(), seconds=-1).course
 
     assert (course.strikes, course.not_reached) == ([], 1)
 
 
-def test_a_frozen_process_goes_on_after_the_block() -> None:
+def test_a_frozen_process_continues_after_the_block() -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
         try:
             with frozen([process.pid]):
                 wait_until("it being stopped", lambda: state_of(process.pid) == "T", within_seconds=10)
-            wait_until("it going on", lambda: state_of(process.pid) == "S", within_seconds=10)
+            wait_until("it running", lambda: state_of(process.pid) == "S", within_seconds=10)
         finally:
             process.kill()
 
 
-def test_what_was_done_is_undone_even_if_we_are_killed(tmp_path: Path) -> None:
+def test_a_fault_is_undone_even_if_its_process_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys; from dev.stage.guard import undone_at_the_end\n"
         "with undone_at_the_end(['touch', sys.argv[1]]): print('done', flush=True); sys.stdin.read()"
@@ -116,7 +116,7 @@ def test_what_was_done_is_undone_even_if_we_are_killed(tmp_path: Path) -> None:
         wait_until("the undoing", undone.exists, within_seconds=10)
 
 
-def test_that_undoing_is_not_possible_any_more_is_no_fault() -> None:
+def test_an_undo_that_fails_is_no_error() -> None:
     with undone_at_the_end(["false"]):
         pass
 
@@ -133,7 +133,7 @@ def test_that_undoing_is_not_possible_any_more_is_no_fault() -> None:
         pytest.param(("",), ("jobtide",), False, id="a-kernel-thread"),
     ],
 )
-def test_a_command_is_known_by_its_name(command: tuple[str, ...], words: tuple[str, ...], runs: bool) -> None:
+def test_a_command_is_recognised_by_its_name(command: tuple[str, ...], words: tuple[str, ...], runs: bool) -> None:
     assert Process(1, command).runs(*words) == runs
 
 

@@ -14,7 +14,7 @@ def root() -> int:
     return 0
 
 
-def somebody() -> int:
+def a_user() -> int:
     return 1000
 
 
@@ -31,8 +31,8 @@ def local(tmp_path):
         pytest.param({"CONTEXT": "prod", "KUBECONFIG": "/home/me/.kube/config"}, "prod", id="both"),
     ],
 )
-def test_a_given_cluster_wins_and_docker_is_not_even_asked(environ, context, recorder, local):
-    chosen = choose_cluster(environ, runner=recorder, local=local, user_id=somebody)
+def test_a_given_cluster_wins_and_docker_is_not_asked(environ, context, recorder, local):
+    chosen = choose_cluster(environ, runner=recorder, local=local, user_id=a_user)
 
     assert isinstance(chosen, GivenCluster)
     assert chosen.context == context
@@ -47,7 +47,7 @@ def test_a_given_cluster_wins_over_a_local_one_that_runs(recorder, local):
 
 
 @pytest.mark.parametrize("by", ["context", "kubeconfig"])
-def test_our_own_clusters_are_recognised_when_they_are_given(by, recorder, local):
+def test_our_own_clusters_are_recognised_if_they_are_given(by, recorder, local):
     environ = {"CONTEXT": "jobtide-local"} if by == "context" else {"KUBECONFIG": str(local.kubeconfig)}
 
     assert choose_cluster(environ, runner=recorder, local=local) is local
@@ -60,8 +60,8 @@ def test_empty_variables_are_not_given(recorder, local):
     assert isinstance(chosen, KindCluster)
 
 
-def test_docker_means_kind(recorder, local):
-    assert isinstance(choose_cluster({}, runner=recorder, local=local, user_id=somebody), KindCluster)
+def test_with_docker_kind_is_chosen(recorder, local):
+    assert isinstance(choose_cluster({}, runner=recorder, local=local, user_id=a_user), KindCluster)
 
 
 def test_a_local_cluster_that_was_chosen_before_is_chosen_again(recorder, local):
@@ -72,18 +72,18 @@ def test_a_local_cluster_that_was_chosen_before_is_chosen_again(recorder, local)
     assert recorder.commands == []
 
 
-def test_without_docker_the_local_cluster_stands_in_and_says_why(recorder, local, capsys):
+def test_without_docker_the_local_cluster_is_chosen_and_the_reason_is_printed(recorder, local, capsys):
     recorder.failures["docker version"] = "Cannot connect"
 
     assert choose_cluster({}, runner=recorder, local=local, user_id=root) is local
     assert capsys.readouterr().err == "Using the local cluster, because no Docker engine answers.\n"
 
 
-def test_without_root_and_without_docker_one_sentence_names_the_three_ways_out(recorder, local):
+def test_without_root_and_without_docker_the_error_names_the_three_remedies(recorder, local):
     recorder.failures["docker version"] = "Cannot connect"
 
-    with pytest.raises(DevError, match=r"needs root.*run this as root, start Docker, or name a cluster.*CONTEXT="):
-        choose_cluster({}, runner=recorder, local=local, user_id=somebody)
+    with pytest.raises(DevError, match=r"needs root.*run this as root, start Docker, or name an existing cluster"):
+        choose_cluster({}, runner=recorder, local=local, user_id=a_user)
 
 
 def test_a_given_cluster_needs_a_registry_for_images():

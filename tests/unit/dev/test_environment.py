@@ -41,7 +41,7 @@ def test_nothing_is_run_while_nothing_has_changed(checkout, recorder):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_changed_input_makes_it_anew(name, checkout, recorder):
+def test_a_changed_input_makes_it_again(name, checkout, recorder):
     Environment(checkout, recorder).ensure()
     recorder.commands.clear()
     (checkout / name).write_text("changed")
@@ -51,7 +51,7 @@ def test_a_changed_input_makes_it_anew(name, checkout, recorder):
     assert len(recorder.commands) == 4
 
 
-def test_an_interrupted_installation_is_not_taken_for_whole(checkout, recorder, new_recorder):
+def test_an_interrupted_installation_counts_as_incomplete(checkout, recorder, new_recorder):
     Environment(checkout, recorder).ensure()
     (checkout / "requirements/dev.txt").write_text("changed")
     failing = new_recorder(failures={f"{checkout}/.venv/bin/uv": "hash mismatch"})
@@ -65,7 +65,7 @@ def test_an_interrupted_installation_is_not_taken_for_whole(checkout, recorder, 
     assert len(recorder.commands) == 4
 
 
-def test_an_unreachable_index_is_one_sentence(checkout, new_recorder):
+def test_an_unreachable_index_is_named_with_a_remedy(checkout, new_recorder):
     failing = new_recorder(failures={f"{checkout}/.venv/bin/python": "Temporary failure in name resolution"})
 
     with pytest.raises(DevError, match="the Python package index can't be reached: connect this machine, or name"):

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from dev.images.base_image import BASE_IMAGE, debian_mirror, ensure_base_image
-from dev.images.engines import Buildah, Docker, Recipe, choose_engine, older
+from dev.images.base_image import BASE_IMAGE, _commit, debian_mirror, ensure_base_image
+from dev.images.engines import Buildah, Docker, Engine, Recipe, choose_engine, older
+from dev.machine.shell import CommandError, run
 from dev.stage.images import ROOT, content_digest, ensure_image
+from dev.stage.stage import _ensure_images
+
+COPY = re.compile(r"^COPY (\S+) ", re.MULTILINE)
 
 
 @dataclass(slots=True)
 class ScriptedEngine:
-    """Remembers what it built, and what was in the context then."""
+    """Records what it built, and the files in the context."""
 
     name: str = "scripted"
     built: list[Recipe] = field(default_factory=list)
@@ -154,34 +158,87 @@ def test_old_versions_of_an_image_are_forgotten_and_others_are_not():
     assert older(listed, "l/app:5") == ["l/app:2", "l/app:1"]
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    return Recipe("localhost/app:1", Path("/src/Dockerfile"), Path("/ctx"), "worker", {"BASE_IMAGE": "b"})
+# An engine keeps each image as a file of the files in its context. Options stand before the verb of buildah.
+ENGINE = """
+while [ "${1#--}" != "$1" ]; do shift 2; done
+verb=$1
+fails "$verb"
+last() { shift $(($# - 1)); echo "$1"; }
+case "$verb $2" in
+"image inspect" | "inspect --type") [ -e "images/$(last "$@" | tr / _)" ] ;;
+"image ls" | "images --format") ;;
+"build --tag" | "build --isolation")
+    [ ! -e containers ] || { echo "a container of an interrupted build is mounted" >&2; exit 1; }
+    context=$(last "$@")
+    while [ "$1" != --tag ]; do shift; done
+    mkdir -p images
+    (cd "$context" && find . -type f) > "images/$(echo "$2" | tr / _)" ;;
+"rm --all") rm -rf containers ;;
+"from scratch") mkdir -p containers/new; echo new ;;
+"add --quiet" | "config --env" | "commit --quiet") ;;
+"rm new") rmdir containers/new ;;
+*) echo "unknown command: $*" >&2; exit 2 ;;
+esac
+"""
 
 
-def test_docker_builds_with_these_words(recipe, recorder):
-    Docker(recorder).build(recipe)
+@dataclass(slots=True)
+class LoadedCluster(ScriptedCluster):
+    """Its engine runs programs."""
 
-    (command,) = recorder.commands
-    assert command.startswith(
-        "docker build --tag localhost/app:1 --file /src/Dockerfile --target worker --build-arg BASE_IMAGE=b"
-    )
-    assert command.endswith(" /ctx")
+    engine: Engine = field(default_factory=Docker)
 
 
-def test_buildah_builds_from_its_own_storage_and_clears_an_interrupted_build_first(recipe, recorder, cache):
-    Buildah(recorder).build(recipe)
+@pytest.fixture(params=[Docker, Buildah], ids=["docker", "buildah"])
+def engine(request, fake_program):
+    for name in ("docker", "buildah"):
+        fake_program(name, ENGINE)
+    return request.param()
 
-    storage = (
-        f"buildah --root {cache}/images/storage --runroot {cache}/images/run "
-        "--storage-driver overlay --storage-opt overlay.skip_mount_home=true"
-    )
-    clear, command = recorder.commands
-    assert clear == f"{storage} rm --all"
-    assert command.startswith(
-        f"{storage} build --isolation chroot --network host --pull-never --layers --tag localhost/app:1 "
-        "--file /src/Dockerfile --target worker --build-arg BASE_IMAGE=b"
-    )
+
+def plain(tree):
+    """A Dockerfile that needs no base image."""
+    (tree / "Dockerfile").write_text("FROM scratch\n")
+    return tree
+
+
+def test_a_real_engine_builds_an_unchanged_tree_once(engine, tree, state):
+    cluster = LoadedCluster(engine)
+
+    reference = ensure(cluster, plain(tree))
+    (state / "broken-build").write_text("it is built already")
+
+    assert ensure(cluster, tree) == reference
+    assert (state / "images" / reference.replace("/", "_")).read_text() == "./app/jobs.py\n"
+    assert cluster.loaded == [reference]
+
+
+def test_a_failed_build_shows_its_last_lines_and_leaves_nothing_behind(engine, tree, state, cache):
+    cluster = LoadedCluster(engine)
+    (state / "broken-build").write_text("COPY failed: no source files")
+
+    with pytest.raises(CommandError, match="exit code 1: COPY failed: no source files"):
+        ensure(cluster, plain(tree))
+
+    assert cluster.loaded == []
+    assert list((cache / "builds").iterdir()) == []
+
+
+def test_what_an_interrupted_build_left_does_not_stop_the_next_one(fake_program, tree, state):
+    fake_program("buildah", ENGINE)
+    (state / "containers").mkdir()
+
+    assert ensure(LoadedCluster(Buildah()), plain(tree))
+
+
+def test_a_base_image_that_can_not_be_written_leaves_no_container(fake_program, tmp_path, state):
+    fake_program("buildah", ENGINE)
+    (state / "broken-commit").write_text("no space left on device")
+
+    with pytest.raises(CommandError, match="no space left on device"):
+        _commit(tmp_path, ["buildah"], run)
+
+    assert list((state / "containers").iterdir()) == []
 
 
 def test_docker_is_preferred_where_it_answers(recorder, new_recorder):
@@ -203,6 +260,16 @@ def test_the_base_comes_from_the_mirror_that_apt_uses(new_recorder):
 @pytest.mark.parametrize("listed", ["", "http://archive.example/ubuntu noble\n"], ids=["none", "another-release"])
 def test_a_machine_of_another_kind_leaves_the_mirror_to_debootstrap(listed, new_recorder):
     assert debian_mirror(new_recorder(outputs={"apt-get indextargets": listed})) is None
+
+
+def test_the_images_of_the_stage_find_the_files_that_their_dockerfiles_copy():
+    cluster = ScriptedCluster()
+
+    _ensure_images(cluster)
+
+    for recipe, files in zip(cluster.engine.built, cluster.engine.contexts, strict=True):
+        if recipe.target is None:  # with a target, other stages of the Dockerfile copy other files
+            assert set(COPY.findall(recipe.dockerfile.read_text())) <= files
 
 
 @pytest.mark.parametrize("target", ["controller", "worker"])

@@ -1,102 +1,136 @@
-"""No Docker engine can be had where these tests run, so they hold the commands to the word."""
+"""kind without Docker: the real code runs a kind and a docker that are scripts and keep clusters as files."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from dev.cluster.kind import KindCluster, why_not_kind
-from dev.machine.shell import CommandError
+from dev.machine.shell import CommandError, run
 from dev.tools.toolchain import KIND_NODE_IMAGE
 
-KIND = Path("/tools/kind")
-VERSION = "docker version --format {{.Server.Version}}"
-PRIVILEGED = f"docker run --rm --privileged --entrypoint true {KIND_NODE_IMAGE}"
+# A creation that fails leaves half a cluster, as kind does when it is interrupted.
+KIND = """
+case "$1 $2" in
+"get clusters") ls clusters 2>/dev/null || true ;;
+"create cluster") mkdir -p clusters; mkdir "clusters/$4"; fails create; echo whole > "clusters/$4/nodes" ;;
+"delete cluster") fails delete; rm -rf "clusters/$4" ;;
+"export kubeconfig") cat "clusters/$4/nodes" > "$6" ;;
+"load image-archive") fails load; cat "$3" >> loaded ;;
+*) echo "unknown command: $*" >&2; exit 2 ;;
+esac
+"""
+DOCKER = """
+case "$1" in
+version) fails version ;;
+run) [ "$3" = --privileged ]; fails run ;;
+save) echo "$4" > "$3" ;;
+exec) cat loaded ;;
+*) echo "unknown command: $*" >&2; exit 2 ;;
+esac
+"""
 
 
 @pytest.fixture
-def kind(recorder, tmp_path):
-    return KindCluster(runner=recorder, program=KIND, directory=tmp_path)
+def kind(fake_program, tmp_path):
+    fake_program("docker", DOCKER)
+    return KindCluster(program=fake_program("kind", KIND), directory=tmp_path / "kubeconfigs")
 
 
-def test_a_missing_cluster_is_created_from_the_pinned_image_and_awaited(kind, recorder, tmp_path):
-    kubeconfig = tmp_path / "kind-jobtide.kubeconfig"
-
-    assert kind.ensure() == kubeconfig
-    assert recorder.commands == [
-        "/tools/kind get clusters",
-        f"/tools/kind create cluster --name jobtide --image {KIND_NODE_IMAGE} --wait 120s --kubeconfig {kubeconfig}",
-        f"/tools/kind export kubeconfig --name jobtide --kubeconfig {kubeconfig}",
-    ]
+def clusters(state):
+    return [path.name for path in (state / "clusters").glob("*")]
 
 
-def test_a_cluster_that_is_there_is_only_asked_for_its_kubeconfig(kind, recorder, tmp_path):
-    recorder.outputs["/tools/kind get clusters"] = "other\njobtide\n"
+def test_a_missing_cluster_is_created_once(kind, state):
+    first = kind.ensure()
+    (state / "broken-create").write_text("it is there already")
 
-    kind.ensure()
-
-    assert recorder.commands == [
-        "/tools/kind get clusters",
-        f"/tools/kind export kubeconfig --name jobtide --kubeconfig {tmp_path / 'kind-jobtide.kubeconfig'}",
-    ]
+    assert kind.ensure() == first
+    assert first.read_text() == "whole\n"
+    assert clusters(state) == ["jobtide"]
 
 
-def test_half_a_cluster_is_deleted_so_that_the_next_run_starts_anew(kind, recorder, tmp_path):
-    recorder.failures["/tools/kind create"] = "no space left on device"
+def test_a_failed_creation_leaves_no_half_cluster_for_the_next_run(kind, state):
+    broken = state / "broken-create"
+    broken.write_text("no space left on device")
 
-    with pytest.raises(CommandError, match="no space left"):
+    with pytest.raises(CommandError, match=r"create cluster .* exit code 1: no space left on device"):
+        kind.ensure()
+    assert clusters(state) == []
+
+    broken.unlink()
+    assert kind.ensure().read_text() == "whole\n"
+
+
+def test_an_interrupted_creation_leaves_no_half_cluster(kind, state, tmp_path):
+    def interrupted(arguments, **options):
+        output = run(arguments, **options)
+        if "create" in arguments:
+            raise KeyboardInterrupt
+        return output
+
+    with pytest.raises(KeyboardInterrupt):
+        KindCluster(runner=interrupted, program=kind.program, directory=tmp_path).ensure()
+
+    assert clusters(state) == []
+
+
+def test_a_failed_clean_up_does_not_hide_why_the_creation_failed(kind, state):
+    (state / "broken-create").write_text("no space left on device")
+    (state / "broken-delete").write_text("no answer from docker")
+
+    with pytest.raises(CommandError, match="no space left on device"):
         kind.ensure()
 
-    delete = f"/tools/kind delete cluster --name jobtide --kubeconfig {tmp_path / 'kind-jobtide.kubeconfig'}"
-    assert recorder.commands[-1] == delete
 
-
-def test_an_image_goes_in_as_an_archive(kind, recorder, cache):
+def test_an_image_is_loaded_from_an_archive_that_is_removed(kind, cache):
     kind.load_image("localhost/worker:1", kind.engine)
-
-    save, load = recorder.commands
-    assert save.startswith(f"docker save --output {cache}/images/.unfinished-")
-    assert save.endswith("/image.tar localhost/worker:1")
-    archive = save.split()[3]
-    assert load == f"/tools/kind load image-archive {archive} --name jobtide"
-    assert not Path(archive).parent.exists()
-
-
-def test_an_image_in_the_node_is_not_loaded_again(kind, recorder):
-    recorder.outputs["docker exec jobtide-control-plane ctr -n k8s.io images list -q"] = "localhost/worker:1\n"
 
     assert kind.has_image("localhost/worker:1")
     assert not kind.has_image("localhost/worker:2")
+    assert list((cache / "images").iterdir()) == []
 
 
-def test_down_deletes_the_cluster_and_its_kubeconfig(kind, recorder, tmp_path):
-    kubeconfig = tmp_path / "kind-jobtide.kubeconfig"
-    kubeconfig.touch()
+def test_an_image_that_can_not_be_loaded_leaves_no_archive_behind(kind, state, cache):
+    (state / "broken-load").write_text("no space left on device")
+
+    with pytest.raises(CommandError, match="no space left on device"):
+        kind.load_image("localhost/worker:1", kind.engine)
+
+    assert list((cache / "images").iterdir()) == []
+
+
+def test_down_removes_the_cluster_and_its_kubeconfig_and_may_be_repeated(kind, state):
+    kubeconfig = kind.ensure()
 
     kind.down()
+    kind.down()
 
-    assert recorder.commands == [f"/tools/kind delete cluster --name jobtide --kubeconfig {kubeconfig}"]
+    assert clusters(state) == []
     assert not kubeconfig.exists()
 
 
-def test_kind_is_possible_once_a_privileged_container_was_seen_to_run(recorder):
-    assert why_not_kind(recorder) is None
-    assert recorder.commands == [VERSION, PRIVILEGED]
+@pytest.mark.usefixtures("kind")
+def test_kind_is_possible_where_a_privileged_container_runs():
+    assert why_not_kind() is None
 
 
-def test_no_answer_from_docker_is_a_reason_and_nothing_more_is_tried(recorder):
-    recorder.failures["docker version"] = "Cannot connect to the Docker daemon"
+@pytest.mark.parametrize(
+    ("broken", "words", "reason"),
+    [
+        pytest.param("version", "Cannot connect", "no Docker engine answers", id="no-engine"),
+        pytest.param(
+            "run", "operation not permitted", f"run a privileged container of {KIND_NODE_IMAGE}", id="refused"
+        ),
+    ],
+)
+@pytest.mark.usefixtures("kind")
+def test_what_stands_in_the_way_of_kind_is_named(broken, words, reason, state):
+    (state / f"broken-{broken}").write_text(words)
 
-    assert why_not_kind(recorder) == "no Docker engine answers"
-    assert recorder.commands == [VERSION]
+    assert reason in why_not_kind()
 
 
-def test_a_refused_privileged_container_is_a_reason_with_dockers_words(recorder):
-    recorder.failures["docker run"] = "unable to apply caps: operation not permitted"
+def test_a_missing_docker_is_a_reason_too(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
 
-    reason = why_not_kind(recorder)
-
-    assert reason is not None
-    assert "can't run a privileged container" in reason
-    assert "unable to apply caps" in reason
+    assert why_not_kind() == "no Docker engine answers"

@@ -1,4 +1,4 @@
-"""The parts of the local cluster that can be tried without starting one."""
+"""The parts of the local cluster that can be tested without starting one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import tarfile
 import pytest
 
 from dev.cluster.components import controller_manager_arguments
-from dev.cluster.control_plane import PORTS, _free_ports
 from dev.cluster.local import configuration, machine, network, teardown
 from dev.cluster.local.layout import ENDPOINTS, PAUSE_IMAGE, Layout
 from dev.cluster.local.pause import write_pause_image
@@ -34,7 +33,7 @@ def fake_root(tmp_path):
     return root
 
 
-def test_the_machine_is_put_back_as_it_was_before_the_first_run(fake_root, tmp_path):
+def test_the_machine_is_restored_to_its_state_before_the_first_run(fake_root, tmp_path):
     record = tmp_path / "before.json"
     forward = fake_root / "proc/sys/net/ipv4/ip_forward"
     machine.remember(record, root=fake_root)
@@ -47,7 +46,7 @@ def test_the_machine_is_put_back_as_it_was_before_the_first_run(fake_root, tmp_p
 
     assert forward.read_text().strip() == "0"
     assert not (fake_root / "run/containerd").exists()
-    assert (fake_root / "var/lib/kubelet").exists(), "it was there before"
+    assert (fake_root / "var/lib/kubelet").exists(), "it existed before"
 
 
 def test_without_a_record_nothing_is_changed(fake_root, tmp_path):
@@ -64,7 +63,7 @@ def test_without_a_record_nothing_is_changed(fake_root, tmp_path):
         pytest.param("10.96.0.10", id="a-single-service"),
     ],
 )
-def test_another_network_in_our_ranges_is_named_and_left_alone(destination, new_recorder):
+def test_another_network_in_our_ranges_is_named_and_not_changed(destination, new_recorder):
     routes = [{"dst": "default", "dev": "eth0"}, {"dst": destination, "dev": "vpn0"}]
     recorder = new_recorder(outputs={"ip -4 -json route show": json.dumps(routes)})
 
@@ -73,7 +72,7 @@ def test_another_network_in_our_ranges_is_named_and_left_alone(destination, new_
     assert recorder.commands == ["ip -4 -json route show"]
 
 
-def test_our_own_routes_and_those_of_pods_are_no_obstacle(new_recorder):
+def test_our_own_routes_and_those_of_pods_are_allowed(new_recorder):
     routes = [
         {"dst": "10.244.0.0/16", "dev": "jobtide0"},
         {"dst": "10.244.0.7", "dev": "veth1a2b3c"},
@@ -115,7 +114,7 @@ def test_the_controller_manager_keeps_its_folder_inside_ours(layout):
     assert f"--flex-volume-plugin-dir={layout.state}/volume-plugins" in arguments
 
 
-def test_kernel_settings_of_connection_tracking_are_left_alone(layout):
+def test_kernel_settings_of_connection_tracking_are_not_changed(layout):
     conntrack = configuration.proxy_configuration(layout)["conntrack"]
 
     assert conntrack == {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
@@ -136,7 +135,7 @@ def test_the_pause_image_is_an_archive_that_describes_its_own_layer(tmp_path):
         assert layer.getmember("bin/busybox").mode & 0o111
 
 
-def test_mounts_are_undone_from_the_inside_out(tmp_path):
+def test_inner_mounts_are_unmounted_first(tmp_path):
     table = tmp_path / "mounts"
     table.write_text(
         "proc /proc proc rw 0 0\n"
@@ -150,7 +149,7 @@ def test_mounts_are_undone_from_the_inside_out(tmp_path):
     assert [str(path) for path in found] == ["/var/lib/c/pods/1/with space", "/var/lib/c/pods/1"]
 
 
-def test_only_sockets_that_nobody_answers_are_removed(tmp_path):
+def test_only_sockets_without_a_listener_are_removed(tmp_path):
     with socket.socket(socket.AF_UNIX) as living, socket.socket(socket.AF_UNIX) as dead:
         living.bind(str(tmp_path / "living"))
         living.listen()
@@ -161,10 +160,3 @@ def test_only_sockets_that_nobody_answers_are_removed(tmp_path):
 
     assert (tmp_path / "living").exists()
     assert not (tmp_path / "dead").exists()
-
-
-def test_a_control_planes_ports_are_distinct_free_and_below_the_source_ports():
-    ports = _free_ports(4)
-
-    assert len(set(ports)) == 4
-    assert all(port in PORTS for port in ports)

@@ -34,7 +34,7 @@ def test_a_terminal_is_drawn_over():
     assert out.getvalue().endswith(" s\n")
 
 
-def test_a_failed_step_does_not_claim_to_be_done():
+def test_a_failed_step_is_not_shown_as_done():
     out = io.StringIO()
 
     with pytest.raises(ValueError, match="broken"), step("Building etcd", usual="40 s", out=out):
@@ -53,10 +53,10 @@ def test_a_failed_step_does_not_claim_to_be_done():
         pytest.param(50, 40, "Building: 50 of 50 packages, 15 s (usually 40 s)", id="more-than-expected"),
     ],
 )
-def test_a_line_says_how_far_it_is(done, total, expected):
+def test_a_line_shows_the_progress(done, total, expected):
     assert Step("Building", "40 s", "packages", total, done, started=100.0).line(now=115.0) == expected
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.42, "0.4 s"), (12.6, "13 s"), (185.0, "3 min 05 s")])
-def test_durations_are_said_as_people_say_them(seconds, text):
+def test_durations_are_readable(seconds, text):
     assert duration(seconds) == text

@@ -1,4 +1,4 @@
-"""What a machine may lack, said in one sentence each."""
+"""What a machine may lack; each error is one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from dev.machine.errors import DevError
 from dev.machine.system import (
     ensure_packages,
-    network_trouble,
+    is_network_error,
     require_disk,
     require_free_port,
     require_program,
@@ -20,18 +20,18 @@ from dev.machine.system import (
 from dev.tools.gobuild import Build, build
 
 
-def test_too_little_disk_says_how_much_is_free_and_how_much_is_needed(tmp_path):
+def test_too_little_disk_shows_how_much_is_free_and_how_much_is_needed(tmp_path):
     with pytest.raises(
         DevError, match=r"has \d+\.\d GB free and this needs about 1000000 GB: free some, or set JOBTIDE_CACHE"
     ):
         require_disk(tmp_path / "not" / "yet" / "there", needed_bytes=1_000_000 * 1024**3)
 
 
-def test_enough_disk_says_nothing(tmp_path):
+def test_enough_disk_is_accepted(tmp_path):
     require_disk(tmp_path, needed_bytes=1)
 
 
-def test_no_root_names_the_ways_out():
+def test_without_root_the_remedies_are_named():
     with pytest.raises(DevError, match="needs root, and no Docker engine answers"):
         require_root(lambda: 1000)
 
@@ -45,7 +45,7 @@ def test_a_port_in_use_is_named_with_the_program_that_listens():
             require_free_port("127.0.0.1", port, "etcd")
 
 
-def test_a_port_in_use_is_named_even_where_nobody_knows_by_whom(recorder):
+def test_a_port_in_use_is_named_even_if_its_program_is_unknown(recorder):
     recorder.failures["ss "] = "not installed"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -53,7 +53,7 @@ def test_a_port_in_use_is_named_even_where_nobody_knows_by_whom(recorder):
             require_free_port("127.0.0.1", port, "etcd", recorder)
 
 
-def test_a_free_port_says_nothing():
+def test_a_free_port_is_accepted():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     require_free_port("127.0.0.1", port, "etcd")
@@ -84,7 +84,7 @@ def test_missing_packages_without_root_are_named(recorder):
         ensure_packages({"zeta": "no-zeta"}, recorder, lambda: 1000)
 
 
-def test_an_unreachable_package_mirror_is_named_as_the_question(recorder):
+def test_an_unreachable_package_mirror_is_suggested_as_the_reason(recorder):
     recorder.failures["apt-get update"] = "Temporary failure resolving 'mirror.example'"
 
     with pytest.raises(DevError, match="could not install zeta; is the package mirror reachable"):
@@ -101,16 +101,16 @@ def test_an_unreachable_package_mirror_is_named_as_the_question(recorder):
         pytest.param("E: Couldn't download packages: adduser apt", id="debootstrap"),
     ],
 )
-def test_words_of_an_unreachable_network_are_understood(words):
-    assert network_trouble(words)
+def test_errors_of_an_unreachable_network_are_recognised(words):
+    assert is_network_error(words)
 
 
 @pytest.mark.parametrize("words", ["main.go:3:1: syntax error", "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"])
-def test_other_words_are_not_blamed_on_the_network(words):
-    assert not network_trouble(words)
+def test_other_errors_are_not_blamed_on_the_network(words):
+    assert not is_network_error(words)
 
 
-def test_an_unreachable_module_proxy_is_one_sentence(tmp_path, monkeypatch):
+def test_an_unreachable_module_proxy_is_named_with_a_remedy(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("GOPROXY", f"http://127.0.0.1:{port}")

@@ -65,13 +65,13 @@ def test_the_server_is_stamped_with_its_version():
     assert f"-X k8s.io/component-base/version.gitVersion={KUBERNETES.version}" in KUBERNETES.ldflags
 
 
-def test_a_program_lies_in_a_folder_of_its_version_under_its_own_name(cache):
+def test_a_program_is_in_a_folder_of_its_version_under_its_own_name(cache):
     assert TOOLS["kubectl"].path == cache / "tools" / f"kubernetes-{KUBERNETES.version}" / "kubectl"
     assert len({tool.path for tool in TOOLS.values()}) == len(TOOLS)
     assert TOOLS["helm"].path.name == TOOLS["helm3"].path.name == "helm"
 
 
-def test_programs_that_are_there_are_not_built(cache):
+def test_programs_that_exist_are_not_built(cache):
     path = TOOLS["kubectl"].path
     path.parent.mkdir(parents=True)
     path.touch()
@@ -79,7 +79,7 @@ def test_programs_that_are_there_are_not_built(cache):
     assert ensure_tools("kubectl") == {"kubectl": path}
 
 
-def test_a_missing_go_is_said_with_where_to_get_it(cache, monkeypatch):
+def test_a_missing_go_is_named_with_where_to_get_it(cache, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
 
     with pytest.raises(DevError, match=r"`go` was not found on the PATH: install Go .* from https://go.dev/dl/"):
@@ -110,7 +110,7 @@ def test_the_cache_is_outside_the_checkout(environ, expected):
     assert cache_directory(environ) == Path(expected)
 
 
-def test_unfinished_work_is_beside_its_destination_and_gone_afterwards(tmp_path):
+def test_unfinished_work_is_beside_its_destination_and_removed_afterwards(tmp_path):
     with scratch_directory(tmp_path / "tools") as scratch:
         assert scratch.parent == tmp_path / "tools"
         (scratch / "half").touch()

@@ -1,4 +1,4 @@
-"""Jobs that last as long as their payload says, under as many types as a benchmark has pools."""
+"""Jobs that last as long as their payload says, with one type for each pool of a benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- Some jobs at once, as an application would insert them.
+-- Inserts jobs in one statement, as an application would.
 --
 -- Parameters: tenant uuid, type text, seconds float8[]: how long each job lasts
 INSERT INTO job_queue (tenant_id, type, payload)

@@ -1,4 +1,4 @@
--- Every claim of the jobs of one type, the first ones first, as the demo's ledger saw them.
+-- Every claim of the jobs of one type, in order, from the ledger (dev/stage/sql/ledger.sql).
 --
 -- Parameters: tenant uuid, type text
 -- Index:      idx_job_queue_tenant_id, transitions_job_id

@@ -1,4 +1,4 @@
--- Takes away the jobs of one type that nobody is at work on.
+-- Deletes the jobs of one type that no worker runs.
 --
 -- Parameters: tenant uuid, type text
 -- Index:      idx_job_queue_tenant_id

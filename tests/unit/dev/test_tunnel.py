@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dev.machine.shell import CommandError
+from dev.machine.wait import wait_until
 from dev.stage.kubectl import Kubectl
 from dev.stage.tunnel import Tunnel
 
+SOON = {"within_seconds": 10, "poll_seconds": 0.01}
 FORWARDS = """#!/bin/sh
 echo $$ >> "$2"
 echo "Forwarding from 127.0.0.1:$((40000 + $(wc -l < "$2"))) -> 5432"
@@ -45,20 +46,17 @@ def pids(tmp_path: Path) -> list[int]:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.01)
+    wait_until(f"the end of process {pid}", lambda: not Path(f"/proc/{pid}").exists(), **SOON)
 
 
-def test_one_program_serves_as_long_as_it_lives(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+def test_one_program_serves_until_it_ends(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
     tunnel = tunnel_of(FORWARDS)
 
     assert (tunnel.port(), tunnel.port()) == (40001, 40001)
     assert len(pids(tmp_path)) == 1
 
 
-def test_a_program_that_ended_is_followed_by_another(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
+def test_a_program_that_ended_is_replaced_by_another(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
     tunnel = tunnel_of(FORWARDS)
     tunnel.port()
     (pid,) = pids(tmp_path)
@@ -66,10 +64,8 @@ def test_a_program_that_ended_is_followed_by_another(tunnel_of: Callable[[str], 
     os.kill(pid, signal.SIGKILL)
     wait_until_gone(pid)
 
-    deadline = time.monotonic() + 10
-    while tunnel.port() == 40001:  # the guard takes a moment to follow it
-        assert time.monotonic() < deadline
-    assert tunnel.port() == 40002
+    # The guard ends a moment after it.
+    assert wait_until("another port", lambda: tunnel.port() != 40001 and tunnel.port(), **SOON) == 40002
 
 
 def test_closing_ends_the_program(tunnel_of: Callable[[str], Tunnel], tmp_path: Path) -> None:
@@ -81,6 +77,6 @@ def test_closing_ends_the_program(tunnel_of: Callable[[str], Tunnel], tmp_path: 
     wait_until_gone(pids(tmp_path)[0])
 
 
-def test_a_refusal_is_told_in_the_programs_own_words(tunnel_of: Callable[[str], Tunnel]) -> None:
-    with pytest.raises(CommandError, match=r"no way to service/pg in namespace default.*pod is not running"):
+def test_a_refusal_shows_the_programs_own_words(tunnel_of: Callable[[str], Tunnel]) -> None:
+    with pytest.raises(CommandError, match=r"no tunnel to service/pg in namespace default.*pod is not running"):
         tunnel_of(REFUSES).port()

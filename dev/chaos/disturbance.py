@@ -1,4 +1,4 @@
-"""When the run was disturbed, computed afterwards: what happens then has a cause."""
+"""When the run was disturbed by faults, computed afterwards: delays in that time have a cause."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dev.chaos.ledger import Life
 from dev.chaos.strikes import Strike
 from dev.chaos.workload import ChaosJob
 
-RECOVERY_SECONDS = 60.0  # longer than this after its mending, a fault is no excuse
+RECOVERY_SECONDS = 60.0  # longer after the end of a fault, it explains no delay
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Begins and ends by seconds since 1970."""
+    """A period, in seconds since 1970."""
 
     begins_at: float
     ends_at: float
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """From falling due to the first claim."""
+    """From the time at which a job is due to its first claim."""
 
     job: ChaosJob
     due_at: float
@@ -39,14 +39,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """From a fault's mending to the next claim, where work was waiting."""
+    """From the end of a fault to the next claim, if jobs were waiting."""
 
     strike: Strike
     seconds: float
 
 
 def clock(at: float) -> str:
-    """As the faults are announced, so that one can be found beside the other: 14:05:09."""
+    """For example 14:05:09, in the format of the log of faults."""
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
@@ -54,8 +54,8 @@ def wait_of(job: ChaosJob, life: Life) -> Wait:
     return Wait(job, life.created_at + (job.delay_seconds or 0.0), life.first_claim_at)
 
 
-def troubles(strikes: Iterable[Strike], waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> list[Span]:
-    """Each fault, and after it the time until nothing is overdue any more, but never more than RECOVERY_SECONDS."""
+def disturbances(strikes: Iterable[Strike], waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> list[Span]:
+    """Each fault with the time after it until no job is overdue, at most RECOVERY_SECONDS."""
     return [Span(strike.struck_at, _recovered_at(strike, waits, promise_seconds)) for strike in strikes]
 
 
@@ -71,7 +71,7 @@ def recoveries(strikes: Iterable[Strike], waits: Sequence[Wait], claims_at: Sequ
 
 
 def covered_seconds(spans: Iterable[Span]) -> float:
-    """How long at least one of them lasted."""
+    """The length of the union of these periods."""
     total, reached = 0.0, float("-inf")
     for span in sorted(spans, key=lambda span: span.begins_at):
         total += max(0.0, span.ends_at - max(span.begins_at, reached))
@@ -80,7 +80,7 @@ def covered_seconds(spans: Iterable[Span]) -> float:
 
 
 def _recovered_at(strike: Strike, waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> float:
-    """When the backlog at the mending was claimed, and whatever was overdue from then on without a break."""
+    """When the backlog at the end of the fault was claimed, and all jobs that were overdue without a gap after it."""
     backlog = [wait.claimed_at for wait in waits if wait.due_at <= strike.healed_at < wait.claimed_at]
     recovered_at = max([strike.healed_at, *backlog])
     overdue = ((wait.due_at + promise_seconds[wait.job.pool], wait.claimed_at) for wait in waits)

@@ -1,4 +1,4 @@
-"""What kubectl shows of the pools and their workers at one moment."""
+"""The pools of a namespace and their workers at one moment, as kubectl shows them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev.stage.kubectl import Kubectl
-
-POOL_LABEL = "jobtide.dev/pool"
+from jobtide_controller.render.deployment import POOL_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +21,9 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Pool:
     name: str
-    shown: tuple[str, ...]  # the columns of `kubectl get`, but for the age
+    shown: tuple[str, ...]  # the columns of `kubectl get`, without the age
     desired: int
-    workers: int  # pods that are not on their way out
+    workers: int  # pods without those that are being deleted
     conditions: Mapping[str, Condition]
 
     def is_(self, condition: str, status: str) -> bool:
@@ -34,7 +33,7 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     pools: tuple[Pool, ...]
-    workers: int  # pods that exist, those on their way out included
+    workers: int  # pods, including those that are being deleted
     ready: int
 
     @property
@@ -42,12 +41,12 @@ class Snapshot:
         return tuple(pool.shown for pool in self.pools)
 
 
-def look(kubectl: Kubectl, namespace: str) -> Snapshot:
+def take_snapshot(kubectl: Kubectl, namespace: str) -> Snapshot:
     listed = kubectl.json("get", "jobworkerpools,pods", "--namespace", namespace)
-    return read(listed["items"])
+    return snapshot_of(listed["items"])
 
 
-def read(items: list[Mapping[str, Any]]) -> Snapshot:
+def snapshot_of(items: list[Mapping[str, Any]]) -> Snapshot:
     pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]
