@@ -15,11 +15,10 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
 from jobtide_controller.kube.api.lease import Elector, Timing
 from jobtide_controller.kube.inventory import watch
-from jobtide_controller.kube.inventory.parse import GonePod
-from jobtide_controller.kube.inventory.pods import Presence
 from jobtide_controller.kube.inventory.relist import Relister
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.watch import Watch
+from jobtide_controller.loop.ports import GoneWorker, Presence
 from jobtide_controller.render import deployment
 from jobtide_controller.telemetry.events import Relisted
 
@@ -95,7 +94,7 @@ class TestWatch:
             (pod,) = await until(lambda: inventory.pods.of(thumbs))
             assert inventory.pods.presence_of(pod.uid) is Presence.ALIVE
             kubectl("delete", "pod", "a", "--grace-period=0", "--force")
-            await until(lambda: inventory.pods.presence_of(pod.uid) == GonePod(gives_back=True))
+            await until(lambda: inventory.pods.presence_of(pod.uid) == GoneWorker(gives_back=True))
             kubectl("delete", "jobworkerpool", "thumbs")
             await until(lambda: inventory.pools.get(entry.uid) is None)
 
@@ -186,7 +185,7 @@ class TestLists:
         events.clear()
         assert await relister.run_once()
         assert len(inventory.pools) == 0
-        assert inventory.pods.presence_of(pod.uid) == GonePod(gives_back=True)
+        assert inventory.pods.presence_of(pod.uid) == GoneWorker(gives_back=True)
         repaired = {event.kind: event.repaired for event in events if isinstance(event, Relisted)}
         assert repaired == {"jobworkerpools": 1, "deployments": 0, "pods": 1}
 
