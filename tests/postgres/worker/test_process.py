@@ -151,7 +151,7 @@ def test_a_database_that_goes_away_loses_nothing(worker, own_server, own_databas
     process = worker(JOBTIDE_DATABASE_URL=own_database, JOBTIDE_CONCURRENCY="8")
     wait_until(lambda: (tmp_path / "notes").exists() and len(notes(tmp_path)) > 300, seconds=30)
     own_server.stop(mode)
-    wait_until(lambda: process.said("database away"), seconds=30)
+    wait_until(lambda: process.said("database unreachable"), seconds=30)
     own_server.start()
     with connect(own_database) as connection:
         count = "SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FROM job_queue"
@@ -181,7 +181,7 @@ def test_a_worker_without_its_database_is_alive_but_not_ready(worker, wait_until
     port = str(free_port())
     nobody = f"postgresql://postgres:secret@127.0.0.1:{free_port()}/main"
     process = worker(JOBTIDE_HTTP_PORT=port, JOBTIDE_DATABASE_URL=nobody)
-    wait_until(lambda: process.said("database away"), seconds=30)
+    wait_until(lambda: process.said("database unreachable"), seconds=30)
     assert fetch(port, "/livez") == 200
     assert fetch(port, "/readyz") == 503
     assert not process.said("secret")

@@ -192,8 +192,8 @@ def test_a_worker_that_exits_takes_its_programs_along(tmp_path):
 import threading, sys, time
 from uuid import UUID
 from jobtide import Tide
-from jobtide.exec_handler import Program, add_programs
-from jobtide.flights import Context
+from jobtide.programs.handler import Program, add_programs
+from jobtide.context import Context
 from jobtide.job import Job
 tide = Tide()
 add_programs(tide, [Program("t", ("sh", "-c", "echo $$ > {tmp_path}/pid; sleep 60"))], max_output_bytes=100)

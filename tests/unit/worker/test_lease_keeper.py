@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from jobtide.queue.session import DatabaseAway
-from jobtide.telemetry.events import DatabaseLost, LeasesKept
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, LeasesKept
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse
 
 LEASE_SECONDS = 60
@@ -83,13 +83,23 @@ def test_a_pulse_that_comes_back_ends_it(scene):
     assert scene.events == [LeasesKept(1, 21.0)]
 
 
-def test_a_database_that_is_away_is_said_once_and_asked_again(scene):
+def test_an_outage_is_reported_once_and_its_end_too(scene):
     scene.pulse.beat(100.0)
     scene.leases.away = True
     scene.looks(101, 125, cpu_share=1.0)
     scene.leases.away = False
     scene.looks(126, 140, cpu_share=1.0)
-    assert [type(event) for event in scene.events] == [DatabaseLost, LeasesKept]
+    assert [type(event) for event in scene.events] == [DatabaseLost, DatabaseBack, LeasesKept]
+
+
+def test_a_pulse_that_comes_back_during_an_outage_ends_it_without_an_event(scene):
+    scene.pulse.beat(100.0)
+    scene.leases.away = True
+    scene.looks(101, 125, cpu_share=1.0)
+    scene.pulse.beat(126.0)
+    scene.looks(127, 130, cpu_share=1.0)
+    scene.looks(131, 150, cpu_share=1.0)
+    assert [type(event) for event in scene.events] == [DatabaseLost, DatabaseLost]
 
 
 def test_nothing_is_said_where_nothing_was_held(scene):

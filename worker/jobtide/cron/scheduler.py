@@ -10,17 +10,17 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 
 import psycopg
 
-from jobtide.backoff import Backoff
 from jobtide.cron.schedule import Schedule
 from jobtide.producer.enqueue import NewJob, enqueue_many
 from jobtide.producer.job_ids import Key
+from jobtide.queue.outage import Outage
 from jobtide.queue.session import DatabaseAway, Session, one_line
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Emit, SlotRefused
+from jobtide.telemetry.events import Emit, SlotRefused
 
-_DOING = "enqueue the next cron slots"
 _LONGEST_REST_SECONDS = 60.0  # a clock that was set, or a laptop that slept, is noticed within
 _SPREAD_SECONDS = 1.0  # of a fleet that wakes at the same slot; the first one does the work
 
@@ -39,7 +39,7 @@ class Scheduler:
         self._session = session
         self._emit = emit
         self._clock = clock
-        self._backoff = Backoff()
+        self._outage = Outage("enqueue the next cron slots", emit)
         self._stored: dict[Key, datetime] = {}  # the slots that are known to be in the table
 
     def start(self) -> None:
@@ -58,11 +58,11 @@ class Scheduler:
             try:
                 self._add([schedule.job(slots[schedule.key]) for schedule in missing])
             except (psycopg.Error, DatabaseAway) as away:
-                return self._failed(away)
+                return self._outage.failed(away, monotonic())
             finally:
                 self._session.close()
             self._stored = slots
-            self._answered()
+            self._outage.succeeded()
         until_next = (min(slots.values()) - now).total_seconds()
         return min(until_next + random.random() * _SPREAD_SECONDS, _LONGEST_REST_SECONDS)  # noqa: S311 - jitter
 
@@ -75,14 +75,3 @@ class Scheduler:
                     self._add([job])
                 return
             self._emit(SlotRefused(jobs[0].type, str(jobs[0].tenant_id), one_line(refused)))
-
-    def _failed(self, away: Exception) -> float:
-        if self._backoff.failures == 0:
-            self._emit(DatabaseLost(_DOING, one_line(away)))
-        self._backoff.failed(0)
-        return self._backoff.not_before
-
-    def _answered(self) -> None:
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack(_DOING))

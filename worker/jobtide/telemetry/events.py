@@ -97,12 +97,24 @@ class SlotRefused:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLost:
+    """The first failure of an outage."""
+
+    doing: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStillLost:
+    """The same outage, now with another cause."""
+
     doing: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseBack:
+    """The first success after an outage."""
+
     doing: str
 
 
@@ -120,7 +132,8 @@ class Drained:
 
 Event = (
     Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
-    | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseBack | Draining | Drained
+    | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
+    | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

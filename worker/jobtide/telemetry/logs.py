@@ -88,9 +88,11 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
                 "error", "a cron slot was refused: is its tenant still there?", type=type_, tenant=tenant, error=message
             )
         case events.DatabaseLost(doing, message):
-            _say("error", f"database away while trying to {doing}; running handlers go on", error=message)
+            _say("error", f"database unreachable, can't {doing}; running handlers go on", error=message)
+        case events.DatabaseStillLost(doing, message):
+            _say("error", f"database still unreachable, can't {doing}; the cause is another now", error=message)
         case events.DatabaseBack(doing):
-            _say("info", f"database back: can {doing} again")
+            _say("info", f"database reachable again, can {doing}")
         case events.Draining(running, seconds):
             _say("info", f"stopping: {running} running jobs have {seconds:g} s to finish")
         case events.Drained(returned, unwritten) if unwritten:

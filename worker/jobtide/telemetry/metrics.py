@@ -14,7 +14,7 @@ from jobtide.telemetry import events
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
 
-# name -> (kind, meaning): docs/metrics.md is checked against this.
+# name -> (kind, meaning): docs/worker.md is checked against this.
 METRICS: dict[str, tuple[str, str]] = {
     "jobtide_worker_info": ("gauge", "1, with the version"),
     "jobtide_worker_running": ("gauge", "Jobs in this process's hands"),
@@ -82,6 +82,7 @@ class Metrics:
                     events.Started()
                     | events.TableSlow()
                     | events.ListenIgnored()
+                    | events.DatabaseStillLost()
                     | events.DatabaseBack()
                     | events.Draining()
                     | events.Drained()

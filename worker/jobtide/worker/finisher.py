@@ -14,20 +14,11 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from uuid import UUID
 
-from jobtide.backoff import Backoff
 from jobtide.job import End
 from jobtide.queue.job_queue import JobQueue
+from jobtide.queue.outage import Outage, jittered
 from jobtide.queue.session import BadData, DatabaseAway
-from jobtide.telemetry.events import (
-    DatabaseBack,
-    DatabaseLost,
-    Emit,
-    EndRefused,
-    Finished,
-    LeaseLost,
-    Overdue,
-    RescuedJobs,
-)
+from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Overdue, RescuedJobs
 from jobtide.worker import outcome
 from jobtide.worker.in_flight import Flight, Flights
 
@@ -58,7 +49,7 @@ class Finisher:
         self._unwritten: list[End] = []
         self._uncertain: set[tuple[UUID, str]] = set()  # sent once without an answer: they may have committed
         self._rescue_at = monotonic() + _RESCUE_EVERY_SECONDS
-        self._backoff = Backoff()
+        self._outage = Outage("finish", emit)
         self._stopping = False
         self._thread = threading.Thread(target=self.run, name="jobtide-finisher", daemon=True)
 
@@ -87,25 +78,21 @@ class Finisher:
             try:
                 self.run_once(monotonic())
             except DatabaseAway as away:
-                if self._backoff.failures == 0:
-                    self._emit(DatabaseLost("finish", str(away)))
-                self._backoff.failed(monotonic())
+                self._outage.failed(away, monotonic())
         self._queue.close()
 
     def run_once(self, now: float) -> None:
         """One pass: write what has ended, extend what needs it, rescue now and then. Raises DatabaseAway."""
         self._report_overdue(now)
-        if now < self._backoff.not_before:
+        if self._outage.wait_seconds(now) > 0:
             return
         if self._unwritten:
             self._write(self._unwritten[: self._batch])
         self._extend(self._flights.to_extend(now), now)
         if now >= self._rescue_at and not self._stopping:
-            self._rescue_at = now + self._backoff.jitter(_RESCUE_EVERY_SECONDS)
+            self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)
             self._rescued(len(self._queue.rescue_expired(_RESCUE_AT_MOST)))
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack("finish"))
+        self._outage.succeeded()
 
     def _collect(self, wait_seconds: float) -> None:
         """Waits for the first end, then takes all that have arrived."""
@@ -119,8 +106,8 @@ class Finisher:
             return
 
     def _wait_seconds(self, now: float) -> float:
-        if self._unwritten or self._backoff.failures:
-            return max(0.0, self._backoff.not_before - now)
+        if self._unwritten or self._outage:
+            return self._outage.wait_seconds(now)
         extend_at = self._flights.next_extension_at()
         until = min(_LOOK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
         return max(0.0, until)

@@ -22,11 +22,10 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-from jobtide.backoff import Backoff
+from jobtide.queue.outage import Outage
 from jobtide.queue.session import DatabaseAway
-from jobtide.telemetry.events import DatabaseLost, Emit, LeasesKept
+from jobtide.telemetry.events import Emit, LeasesKept
 
-_DOING = "extend leases of a worker whose interpreter is held"
 _LOOK_SECONDS = 1.0
 _BUSY_SHARE = 0.05  # of one processor; threads that only wait for the interpreter use up to a fifth of that
 _SECONDS = struct.Struct("d")
@@ -78,17 +77,18 @@ class LeaseKeeper:
         self._emit = emit
         self._seen = (0.0, 0.0)  # the last look, and the processor time used until then
         self._extend_at = 0.0
-        self._backoff = Backoff()
+        self._outage = Outage("extend leases of a worker whose interpreter is held", emit)
 
     def run_once(self, now: float) -> bool:
         """Extends what is due; whether the worker is busy without a pulse, so that somebody must speak for it."""
         (seen_at, used), self._seen = self._seen, (now, self._cpu_seconds())
         if not 0 < self._pulse.last < now - self._third_seconds:
             self._extend_at = 0.0
+            self._outage.abandon()
             self._queue.close()
             return False
         busy = self._seen[1] - used >= _BUSY_SHARE * (now - seen_at)
-        if busy and now >= max(self._extend_at, self._backoff.not_before):
+        if busy and now >= self._extend_at and not self._outage.wait_seconds(now):
             self._extend(now)
         return busy
 
@@ -96,11 +96,9 @@ class LeaseKeeper:
         try:
             kept = self._queue.extend_own_pod()
         except DatabaseAway as away:
-            if self._backoff.failures == 0:
-                self._emit(DatabaseLost(_DOING, str(away)))
-            self._backoff.failed(now)
+            self._outage.failed(away, now)
             return
-        self._backoff.succeeded()
+        self._outage.succeeded()
         self._extend_at = now + self._third_seconds
         if kept:
             self._emit(LeasesKept(len(kept), now - self._pulse.last))

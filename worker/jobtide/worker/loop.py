@@ -9,13 +9,13 @@ from time import monotonic
 from types import FrameType
 from typing import Literal
 
-from jobtide.backoff import Backoff
 from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import Job
 from jobtide.queue.job_queue import JobQueue
+from jobtide.queue.outage import Outage, jittered
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseAway
-from jobtide.telemetry.events import Claimed, DatabaseBack, DatabaseLost, Drained, Draining, Emit, RescuedJobs
+from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJobs
 from jobtide.telemetry.status_server import Health
 from jobtide.worker import outcome
 from jobtide.worker.finisher import Finisher
@@ -63,7 +63,7 @@ class Worker:
         self._emit = emit
         self._polls_at_each_end = polls_at_each_end  # under tenant caps an end here makes room for the next
         self._idle_seconds = _FIRST_IDLE_SECONDS
-        self._backoff = Backoff()
+        self._outage = Outage("claim", emit)
         self._own_pod_rescued = False
         self._ever_polled = False
         self.stops = 0  # how many signals have come
@@ -95,25 +95,23 @@ class Worker:
         free = self._slots - self._runner.active
         if free <= 0:
             return math.inf
-        if now < self._backoff.not_before:
-            return self._backoff.not_before - now
+        if (wait_seconds := self._outage.wait_seconds(now)) > 0:
+            return wait_seconds
         try:
             return self._claim(free, now)
         except (DatabaseAway, TableUnusable) as away:
             if isinstance(away, TableUnusable) and not self._ever_polled:
                 raise
-            if self._backoff.failures == 0:
-                self._emit(DatabaseLost("claim", str(away)))
             self.health.polled = False
-            self._backoff.failed(now)
-            return self._backoff.not_before - now
+            return self._outage.failed(away, now)
 
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:
             self._rescue_own_pod()
         claim = self._queue.claim(self._ring, free, min(free, self._per_key))
         took_seconds = monotonic() - now
-        self._answered()
+        self.health.polled = self._ever_polled = True
+        self._outage.succeeded()
         self._ring, self._per_key = claim.ring, claim.rows_per_key
         if claim.jobs:
             self._emit(Claimed(claim.jobs, took_seconds))
@@ -129,7 +127,7 @@ class Worker:
             return 0.0
         rest = max(self._idle_seconds, min(_REST_PER_LOOK * took_seconds, _LONGEST_REST_SECONDS))
         self._idle_seconds = min(self._poll_seconds, 2 * self._idle_seconds)
-        return Backoff.jitter(rest)
+        return jittered(rest)
 
     def _begin(self, job: Job, claimed_at: float) -> None:
         limit = self._runner.policy_of(job.type).max_attempts
@@ -143,12 +141,6 @@ class Worker:
         self._own_pod_rescued = True
         if rescued:
             self._emit(RescuedJobs(len(rescued), "own_pod"))
-
-    def _answered(self) -> None:
-        self.health.polled = self._ever_polled = True
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack("claim"))
 
     def _rest(self, seconds: float) -> None:
         """Waits for `seconds`, a signal, a hint, or, where an end can make work startable, the first end."""

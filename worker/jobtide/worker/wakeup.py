@@ -8,11 +8,9 @@ from time import monotonic
 
 import psycopg
 
-from jobtide.backoff import Backoff
-from jobtide.queue.session import DatabaseAway, Session, one_line
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Emit, ListenIgnored
-
-_DOING = "listen for notifications"
+from jobtide.queue.outage import Outage
+from jobtide.queue.session import DatabaseAway, Session
+from jobtide.telemetry.events import Emit, ListenIgnored
 
 
 class Listener:
@@ -23,7 +21,7 @@ class Listener:
         self._types = frozenset(types)
         self._wake = wake
         self._emit = emit
-        self._backoff = Backoff()
+        self._outage = Outage("listen for notifications", emit)
 
     def start(self) -> None:
         threading.Thread(target=self.run, name="jobtide-listen", daemon=True).start()
@@ -35,8 +33,8 @@ class Listener:
             try:
                 self._listen()
             except (psycopg.Error, DatabaseAway) as away:
-                self._lost(away)
-                rest.wait(max(0.0, self._backoff.not_before - monotonic()))
+                self._session.close()
+                rest.wait(self._outage.failed(away, monotonic()))
             else:
                 return
 
@@ -48,19 +46,8 @@ class Listener:
             self._emit(ListenIgnored())
             return
         connection.execute("LISTEN jobtide")
-        self._back()
+        self._outage.succeeded()
         self._wake()  # for what came while nobody listened
         for notice in connection.notifies():
             if not notice.payload or notice.payload in self._types:
                 self._wake()
-
-    def _lost(self, away: Exception) -> None:
-        self._session.close()
-        if self._backoff.failures == 0:
-            self._emit(DatabaseLost(_DOING, one_line(away)))
-        self._backoff.failed(monotonic())
-
-    def _back(self) -> None:
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack(_DOING))
