@@ -6,14 +6,12 @@ import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from jobtide.cron.schedule import Schedule, schedule_of
 from jobtide.errors import Fail
 from jobtide.job import Json
 from jobtide.payload import Malformed, Validator, validator_for
-
-if TYPE_CHECKING:
-    from jobtide.cron.schedule import Schedule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -102,8 +100,6 @@ class Tide:
         Schedules can be stacked on one function; those of the same type and tenant need a `name` each.
         Raises ValueError where it is registered, not at the first slot.
         """
-        from jobtide.cron.schedule import schedule_of
-
         schedule = schedule_of(expression, type_, tenant_id=tenant_id, timezone=timezone, payload=payload, name=name)
         if schedule.key in {other.key for other in self._schedules}:
             raise ValueError(

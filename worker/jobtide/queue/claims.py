@@ -82,10 +82,7 @@ class Claims:
             keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
             if not keys:
                 return []
-            chosen = {
-                f"key_{name}s": [key[name] for key in keys]
-                for name in ("type", "tenant", "position", "since", "since_id")
-            }
+            chosen = {f"key_{name}s": [key[name] for key in keys] for name in _KEY_FIELDS}
             chosen["types"] = list({range_.type for range_ in lap})
             return execute(load("jobtide.sql", "claim_capped"), chosen | self._caps.parameters | how)
 
