@@ -236,7 +236,7 @@ def test_a_tenant_that_gave_its_share_is_not_looked_at_again_from_its_beginning(
     one, ring, sent = queue(), RING, []
     for _ in range(14):
         ring = one.claim(ring, 100, 50).ring
-    one._claims._low_water._full_lap_at = float("inf")  # no whole lap just now
+    one._low_water._full_lap_at = float("inf")  # no whole lap just now
     plain = one._session.execute
     monkeypatch.setattr(one._session, "execute", lambda *asked: sent.append(asked) or plain(*asked))
     assert len(one.claim(ring, 100, 1).jobs) == 2
@@ -245,7 +245,7 @@ def test_a_tenant_that_gave_its_share_is_not_looked_at_again_from_its_beginning(
 
 def pages_of_a_claim(queue):
     """Shared buffers that the claim's own statement touches, as EXPLAIN counts them."""
-    queue._claims._low_water._full_lap_at = float("inf")  # no whole lap just now
+    queue._low_water._full_lap_at = float("inf")  # no whole lap just now
     session, seen = queue._session, []
     plain = session.execute
 

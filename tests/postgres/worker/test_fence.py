@@ -9,11 +9,11 @@ from threading import Thread
 
 import pytest
 
+from jobtide.context import Context
 from jobtide.job import End
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import BadData
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flights
 from jobtide.worker.outcome import Moment
 
 RING = Ring(("a",))
@@ -128,10 +128,10 @@ def test_a_value_that_the_server_refuses_changes_nothing_in_the_batch(one, enque
 
 
 def test_an_extended_lease_starts_again_and_stores_progress(one, claimed, row):
-    flight = Flights(60).begin(claimed, 0, None)
-    flight.context.progress(0.25, "a quarter")
+    context = Context(claimed)
+    context.progress(0.25, "a quarter")
     before = row(claimed.id)["next_retry_at"]
-    assert one.extend([flight]) == {claimed.id}
+    assert one.extend([context]) == {claimed.id}
     extended = row(claimed.id)
     assert extended["next_retry_at"] > before
     assert extended["result"] == {"progress": {"fraction": 0.25, "note": "a quarter"}}
@@ -140,7 +140,7 @@ def test_an_extended_lease_starts_again_and_stores_progress(one, claimed, row):
 def test_a_lost_lease_can_not_be_extended(one, claimed, expire):
     expire(claimed)
     one.rescue_expired(10)
-    assert one.extend([Flights(60).begin(claimed, 0, None)]) == set()
+    assert one.extend([Context(claimed)]) == set()
 
 
 def test_an_expired_lease_returns_the_job_with_its_attempt_counted(one, claimed, expire, row):

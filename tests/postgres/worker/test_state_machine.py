@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from jobtide.context import Context
 from jobtide.errors import Fail, Snooze
 from jobtide.job import End, Job
 from jobtide.queue.caps import TenantCaps
@@ -25,7 +26,6 @@ from jobtide.queue.ring import Ring
 from jobtide.queue.session import Session
 from jobtide.sql import load
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flights
 from jobtide.worker.outcome import RetryPolicy
 
 TENANTS = [UUID(int=number) for number in range(1, 5)]
@@ -123,8 +123,7 @@ class Queue(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2))
     def extend(self, number: int) -> None:
         hand = self.hands[number]
-        flights = Flights(3600)
-        held = hand.queue.extend([flights.begin(job, 0, None) for job in hand.holds]) if hand.holds else set()
+        held = hand.queue.extend([Context(job) for job in hand.holds]) if hand.holds else set()
         assert held == {job.id for job in hand.holds if (job.id, job.token) in self.counts}
 
     @rule(number=st.integers(0, 2), index=st.integers(0, 20))

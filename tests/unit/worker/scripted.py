@@ -6,15 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from uuid import UUID, uuid4
 
+from jobtide.context import Context
 from jobtide.job import End, Job
 from jobtide.queue.job_queue import Claim, Rescued
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import BadData, DatabaseAway
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
 from jobtide.worker.outcome import RetryPolicy
 from jobtide.worker.runner import Runner
@@ -61,9 +63,9 @@ class ScriptedQueue:
         self._answer()
         return {end.job.id for end in ends if end.job.id in self.ends}
 
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]:
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]:
         self._answer()
-        held = {flight.job.id for flight in flights if flight.job.id not in self.lost}
+        held = {context.job.id for context in contexts if context.job.id not in self.lost}
         self.extended.extend(held)
         return held
 
@@ -84,20 +86,21 @@ class ScriptedQueue:
 
 
 class Rig:
-    """A worker's parts wired as app.py wires them, around a scripted queue; `events` is what was emitted."""
+    """A worker's parts around a scripted queue, wired as in commands/worker.py; `events` is what was emitted."""
 
     def __init__(self, tide, queue: ScriptedQueue, *, slots: int = 2, lease_seconds: float = 60, **settings) -> None:
         self.queue = queue
         self.events: list[object] = []
         self.mailbox: SimpleQueue = SimpleQueue()
-        self.flights = Flights(lease_seconds)
-        self.finisher = Finisher(queue, self.flights, self.events.append)
+        self.in_flight = InFlight(lease_seconds)
+        self.finisher = Finisher(queue, self.in_flight, self.events.append)
         self.runner = Runner(
-            tide.handlers, self.flights, replace(RetryPolicy(), base_seconds=0), threads=slots,
-            max_result_bytes=1_000, on_end=self._on_end, emit=self.events.append,
+            tide.handlers, self.in_flight, replace(RetryPolicy(), base_seconds=0), threads=slots,
+            max_result_bytes=1_000, write=self.finisher.put, free=partial(self.mailbox.put, "freed"),
+            emit=self.events.append,
         )  # fmt: skip
         self.worker = Worker(
-            queue=queue, finisher=self.finisher, flights=self.flights, runner=self.runner,
+            queue=queue, finisher=self.finisher, in_flight=self.in_flight, runner=self.runner,
             ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots, poll_seconds=0.01,
             emit=self.events.append, **{"drain_seconds": 30, **settings},
         )  # fmt: skip
@@ -109,8 +112,3 @@ class Rig:
         thread = threading.Thread(target=self.worker.run, daemon=True)
         thread.start()
         return thread
-
-    def _on_end(self, end: End | None) -> None:
-        if end is not None:
-            self.finisher.put(end)
-        self.mailbox.put("freed")

@@ -11,7 +11,7 @@ from jobtide.job import End
 from jobtide.queue.session import DatabaseAway
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import Flights
+from jobtide.worker.in_flight import InFlight
 from tests.unit.worker.scripted import ScriptedQueue, job_of
 
 
@@ -26,13 +26,13 @@ def events():
 
 
 @pytest.fixture
-def flights():
-    return Flights(lease_seconds=60)
+def in_flight():
+    return InFlight(lease_seconds=60)
 
 
 @pytest.fixture
-def finisher(queue, flights, events):
-    return Finisher(queue, flights, events.append)
+def finisher(queue, in_flight, events):
+    return Finisher(queue, in_flight, events.append)
 
 
 def done(type_="t") -> End:
@@ -51,8 +51,8 @@ def test_what_has_ended_is_written_in_one_batch(finisher, queue):
     assert queue.batches == [7]
 
 
-def test_a_batch_has_a_limit_and_the_rest_follows(queue, flights, events):
-    finisher = Finisher(queue, flights, events.append, batch=5)
+def test_a_batch_has_a_limit_and_the_rest_follows(queue, in_flight, events):
+    finisher = Finisher(queue, in_flight, events.append, batch=5)
     for _ in range(7):
         finisher.put(done())
     one_pass(finisher)
@@ -106,38 +106,38 @@ def test_one_result_that_the_server_refuses_fails_its_job_and_nobody_elses(finis
     assert [event.job for event in events if isinstance(event, EndRefused)] == [bad.job]
 
 
-def test_a_lease_is_extended_at_a_third_and_not_before(finisher, flights, queue):
+def test_a_lease_is_extended_at_a_third_and_not_before(finisher, in_flight, queue):
     start = monotonic()
-    flight = flights.begin(job_of("t"), start, None)
+    claimed = in_flight.add(job_of("t"), start, None)
     one_pass(finisher, now=start + 19)
     assert queue.extended == []
     one_pass(finisher, now=start + 21)
-    assert queue.extended == [flight.job.id]
+    assert queue.extended == [claimed.job.id]
     one_pass(finisher, now=start + 22)
-    assert queue.extended == [flight.job.id]
+    assert queue.extended == [claimed.job.id]
 
 
-def test_a_lease_that_is_gone_cancels_its_handler(finisher, flights, queue, events):
+def test_a_lease_that_is_gone_cancels_its_handler(finisher, in_flight, queue, events):
     start = monotonic()
-    flight = flights.begin(job_of("t"), start, None)
-    queue.lost.add(flight.job.id)
+    claimed = in_flight.add(job_of("t"), start, None)
+    queue.lost.add(claimed.job.id)
     one_pass(finisher, now=start + 30)
-    assert flight.context.cancelled
-    assert flights.take(flight.job) is None
+    assert claimed.context.cancelled
+    assert in_flight.take(claimed.job) is None
     assert [event.during for event in events if isinstance(event, LeaseLost)] == ["extend"]
 
 
-def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, flights, events):
+def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_flight, events):
     start = monotonic()
-    flight = flights.begin(job_of("t"), start - 100, timeout_seconds=5)
-    assert flights.newly_overdue(start) == []
-    flights.start(flight, start)
+    claimed = in_flight.add(job_of("t"), start - 100, timeout_seconds=5)
+    assert in_flight.newly_overdue(start) == []
+    in_flight.start(claimed, start)
     one_pass(finisher, now=start + 4)
-    assert not flight.context.cancelled
+    assert not claimed.context.cancelled
     one_pass(finisher, now=start + 6)
     one_pass(finisher, now=start + 7)
-    assert flight.context.cancelled
-    assert [event.job for event in events if isinstance(event, Overdue)] == [flight.job]
+    assert claimed.context.cancelled
+    assert [event.job for event in events if isinstance(event, Overdue)] == [claimed.job]
 
 
 def test_stopping_writes_what_is_left_and_closes_the_connection(finisher, queue):

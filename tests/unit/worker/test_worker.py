@@ -61,7 +61,7 @@ def finish(rig: Rig) -> int:
     thread = threading.Thread(target=lambda: codes.append(rig.worker.run()), daemon=True)
     thread.start()
     until = monotonic() + WAIT_SECONDS
-    while (rig.queue.due or rig.flights.all() or rig.runner.active) and monotonic() < until:
+    while (rig.queue.due or rig.in_flight.all() or rig.worker._active) and monotonic() < until:
         threading.Event().wait(0.005)
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
@@ -86,7 +86,7 @@ def test_a_claim_asks_for_no_more_than_can_start(tide, gate):
     rig = Rig(tide, ScriptedQueue(*(job_of("gated") for _ in range(9))), slots=3)
     assert rig.worker.run_once(monotonic()) == 0
     assert rig.worker.run_once(monotonic()) == math.inf
-    assert (rig.queue.asked, len(rig.flights)) == ([3], 3)
+    assert (rig.queue.asked, len(rig.in_flight)) == ([3], 3)
 
 
 def test_an_empty_queue_is_asked_more_and_more_seldom_and_a_find_starts_over(tide):
@@ -143,7 +143,7 @@ def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate)
     running, waiting = job_of("gated"), job_of("quick")
     rig = Rig(tide, ScriptedQueue(running), slots=1)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    wait_for(rig.in_flight.all)
     rig.worker.stop()
     rig.queue.due.append(waiting)
     gate.set()
@@ -155,7 +155,7 @@ def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate)
 def test_what_outlives_the_drain_time_is_cancelled_and_may_still_end_by_itself(tide):
     rig = Rig(tide, ScriptedQueue(job_of("gated")), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    wait_for(rig.in_flight.all)
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     (end,) = rig.queue.ends.values()
@@ -166,7 +166,7 @@ def test_a_second_signal_gives_running_jobs_back_at_once_with_their_attempt(tide
     held = job_of("stubborn")
     rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=600)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    wait_for(rig.in_flight.all)
     rig.worker.stop()
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
@@ -179,7 +179,7 @@ def test_a_result_that_comes_after_its_job_was_given_back_is_dropped(tide, gate)
     held = job_of("stubborn")
     rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    wait_for(rig.in_flight.all)
     rig.worker.stop()
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
@@ -193,9 +193,9 @@ def test_what_was_claimed_ahead_and_not_begun_is_given_back_before_the_drain(tid
     rig = Rig(tide, ScriptedQueue(*jobs), slots=4)
     rig.runner._threads = 1  # three of the four wait for the one thread
     thread = rig.run_in_thread()
-    wait_for(lambda: len(rig.flights) == 4 and any(flight.started for flight in rig.flights.all()))
+    wait_for(lambda: len(rig.in_flight) == 4 and any(claimed.started for claimed in rig.in_flight.all()))
     rig.worker.stop()
-    wait_for(lambda: len(rig.flights) == 1)
+    wait_for(lambda: len(rig.in_flight) == 1)
     gate.set()
     thread.join(WAIT_SECONDS)
     assert sorted(end.reason for end in rig.queue.ends.values()) == ["completed", "returned", "returned", "returned"]
@@ -204,7 +204,7 @@ def test_what_was_claimed_ahead_and_not_begun_is_given_back_before_the_drain(tid
 def test_a_drain_gives_back_coroutines_that_outlive_it(tide):
     rig = Rig(tide, ScriptedQueue(job_of("coroutine", payload=600)), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
+    wait_for(lambda: any(claimed.started for claimed in rig.in_flight.all()))
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     (end,) = rig.queue.ends.values()
@@ -215,8 +215,8 @@ def test_a_handler_that_is_cancelled_for_its_timeout_is_retried_and_told_why(tid
     endless = job_of("coroutine", payload=600)
     rig = Rig(tide, ScriptedQueue(endless), slots=1)
     thread = rig.run_in_thread()
-    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
-    rig.flights.all()[0].context.cancel("timeout")
+    wait_for(lambda: any(claimed.started for claimed in rig.in_flight.all()))
+    rig.in_flight.all()[0].context.cancel("timeout")
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     assert rig.queue.ends[endless.id].reason == "retried"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from jobtide.job import Job
-from jobtide.queue.caps import TenantCaps
+from jobtide.job import Job, token_prefix
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
 from jobtide.queue.session import DatabaseAway, Session
@@ -33,11 +33,11 @@ class Claim:
 
 
 class Claims:
-    """The claims of one worker, over one session."""
+    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim."""
 
-    def __init__(self, session: Session, token_prefix: str, lease_seconds: float, caps: TenantCaps) -> None:
+    def __init__(self, session: Session, *, pod_uid: str, lease_seconds: float, caps: TenantCaps = NO_CAPS) -> None:
         self._session = session
-        self._prefix = token_prefix
+        self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
         self._caps = caps
         self._low_water = LowWater()

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from jobtide.job import End, token_prefix
-from jobtide.queue.caps import NO_CAPS, TenantCaps
+from jobtide.context import Context
+from jobtide.job import End
 from jobtide.queue.claims import Claim, Claims
 from jobtide.queue.ring import Ring
-from jobtide.queue.session import Session
 from jobtide.sql import load
-from jobtide.worker.in_flight import Flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +30,17 @@ class JobQueue(Protocol):
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim: ...
     def finish(self, ends: Sequence[End]) -> set[UUID]: ...
     def confirm(self, ends: Sequence[End]) -> set[UUID]: ...
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]: ...
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]: ...
     def rescue_expired(self, at_most: int) -> list[Rescued]: ...
     def rescue_own_pod(self) -> list[Rescued]: ...
     def close(self) -> None: ...
 
 
-class PostgresJobQueue:
-    """JobQueue over one connection. Each thread of the worker that talks to the table has its own."""
+class PostgresJobQueue(Claims):
+    """JobQueue over one connection. Each thread of the worker that talks to the table has its own.
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        pod_uid: str,
-        lease_seconds: float,
-        caps: TenantCaps = NO_CAPS,
-    ) -> None:
-        self._session = session
-        self._prefix = token_prefix(pod_uid)
-        self._lease_seconds = lease_seconds
-        self._claims = Claims(session, self._prefix, lease_seconds, caps)
-
-    def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
-        """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
-        return self._claims.claim(ring, wanted, per_key)
+    `claim` is in Claims: it alone remembers something from call to call.
+    """
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
         """Ends claims through the fence; the ids that it let pass. The others are lost leases."""
@@ -82,15 +66,15 @@ class PostgresJobQueue:
         )
         return {row["id"] for row in rows}
 
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]:
-        """Starts these leases again, and stores reported progress; the ids that are still ours."""
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]:
+        """Starts the leases of these jobs again, and stores their progress. Returns the ids that are still ours."""
         rows = self._session.execute(
             load("jobtide.sql", "extend"),
             {
-                "ids": [flight.job.id for flight in flights],
-                "tokens": [flight.job.token for flight in flights],
-                "attempts": [flight.job.attempt for flight in flights],
-                "progress": [flight.context.reported for flight in flights],
+                "ids": [context.job.id for context in contexts],
+                "tokens": [context.job.token for context in contexts],
+                "attempts": [context.job.attempt for context in contexts],
+                "progress": [context.reported for context in contexts],
                 "lease_seconds": self._lease_seconds,
             },
         )

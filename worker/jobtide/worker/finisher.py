@@ -20,7 +20,7 @@ from jobtide.queue.outage import Outage, jittered
 from jobtide.queue.session import BadData, DatabaseAway
 from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Overdue, RescuedJobs
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.in_flight import InFlight, InFlightJob
 
 _BATCH = 500  # rows in one UPDATE: some hundred kilobytes of parameters at the most
 _RESCUE_EVERY_SECONDS = 30.0
@@ -34,14 +34,14 @@ class Finisher:
     def __init__(
         self,
         queue: JobQueue,
-        flights: Flights,
+        in_flight: InFlight,
         emit: Emit,
         *,
         batch: int = _BATCH,
         beat: Callable[[float], object] = lambda now: None,  # noqa: ARG005 - a worker without a lease keeper
     ) -> None:
         self._queue = queue
-        self._flights = flights
+        self._in_flight = in_flight
         self._emit = emit
         self._batch = batch
         self._beat = beat
@@ -88,7 +88,7 @@ class Finisher:
             return
         if self._unwritten:
             self._write(self._unwritten[: self._batch])
-        self._extend(self._flights.to_extend(now), now)
+        self._extend(self._in_flight.to_extend(now), now)
         if now >= self._rescue_at and not self._stopping:
             self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)
             self._rescued(len(self._queue.rescue_expired(_RESCUE_AT_MOST)))
@@ -108,7 +108,7 @@ class Finisher:
     def _wait_seconds(self, now: float) -> float:
         if self._unwritten or self._outage:
             return self._outage.wait_seconds(now)
-        extend_at = self._flights.next_extension_at()
+        extend_at = self._in_flight.next_extension_at()
         until = min(_LOOK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
         return max(0.0, until)
 
@@ -151,28 +151,28 @@ class Finisher:
         if self._uncertain:
             self._uncertain.difference_update(map(_key, ends))
 
-    def _extend(self, flights: list[Flight], now: float) -> None:
-        if not flights:
+    def _extend(self, jobs: list[InFlightJob], now: float) -> None:
+        if not jobs:
             return
-        held = self._queue.extend(flights)
-        self._flights.extended([flight for flight in flights if flight.job.id in held], now)
-        for flight in flights:
-            if flight.job.id not in held and self._flights.take(flight.job) is not None:
-                flight.context.cancel("lease lost")
-                self._emit(LeaseLost(flight.job, "extend"))
+        held = self._queue.extend([claimed.context for claimed in jobs])
+        self._in_flight.extended([claimed for claimed in jobs if claimed.job.id in held], now)
+        for claimed in jobs:
+            if claimed.job.id not in held and self._in_flight.take(claimed.job) is not None:
+                claimed.context.cancel("lease lost")
+                self._emit(LeaseLost(claimed.job, "extend"))
 
     def _rescued(self, count: int) -> None:
         if count:
             self._emit(RescuedJobs(count, "lease_expired"))
 
     def _report_overdue(self, now: float) -> None:
-        overdue = self._flights.newly_overdue(now)
+        overdue = self._in_flight.newly_overdue(now)
         frames = sys._current_frames() if overdue else {}  # noqa: SLF001 - the one way to see another thread's stack
-        for flight in overdue:
-            frame = frames.get(flight.thread_id or 0)
+        for claimed in overdue:
+            frame = frames.get(claimed.thread_id or 0)
             stack = "".join(traceback.format_stack(frame)) if frame else "on the event loop"
-            self._emit(Overdue(flight.job, stack))
-            flight.context.cancel("timeout")
+            self._emit(Overdue(claimed.job, stack))
+            claimed.context.cancel("timeout")
 
 
 def _key(end: End) -> tuple[UUID, str]:

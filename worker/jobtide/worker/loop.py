@@ -19,7 +19,7 @@ from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJo
 from jobtide.telemetry.status_server import Health
 from jobtide.worker import outcome
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.in_flight import InFlight, InFlightJob
 from jobtide.worker.runner import Runner
 
 _FIRST_IDLE_SECONDS = 0.1  # the first look after the queue ran empty; it doubles up to poll_seconds
@@ -40,7 +40,7 @@ class Worker:
         *,
         queue: JobQueue,
         finisher: Finisher,
-        flights: Flights,
+        in_flight: InFlight,
         runner: Runner,
         ring: Ring,
         mailbox: SimpleQueue[Mail],
@@ -52,7 +52,7 @@ class Worker:
     ) -> None:
         self._queue = queue
         self._finisher = finisher
-        self._flights = flights
+        self._in_flight = in_flight
         self._runner = runner
         self._ring = ring
         self._per_key = 1
@@ -65,6 +65,7 @@ class Worker:
         self._idle_seconds = _FIRST_IDLE_SECONDS
         self._outage = Outage("claim", emit)
         self._own_pod_rescued = False
+        self._active = 0  # places taken: jobs claimed here whose handler has not returned, or does not have to
         self._ever_polled = False
         self.stops = 0  # how many signals have come
         self.health = Health(monotonic())
@@ -92,7 +93,7 @@ class Worker:
     def run_once(self, now: float) -> float:
         """One turn: claims what can start now. Returns how many seconds to rest; 0 turns again at once."""
         self.health.turned_at = now
-        free = self._slots - self._runner.active
+        free = self._slots - self._active
         if free <= 0:
             return math.inf
         if (wait_seconds := self._outage.wait_seconds(now)) > 0:
@@ -134,7 +135,8 @@ class Worker:
         if job.attempt > limit:
             self._finisher.put(outcome.exhausted(job, limit, outcome.moment()))
             return
-        self._runner.start(job, claimed_at)
+        self._active += 1
+        self._runner.start(job, claimed_at, active=self._active)
 
     def _rescue_own_pod(self) -> None:
         rescued = self._queue.rescue_own_pod()
@@ -158,31 +160,31 @@ class Worker:
         except Empty:
             return None
         if mail == "freed":
-            self._runner.active -= 1
+            self._active -= 1
         return mail
 
     def _drain(self) -> int:
         """Claims nothing more, lets running jobs finish, gives the rest back, writes all ends. The exit code."""
-        self._emit(Draining(self._runner.active, self._drain_seconds))
+        self._emit(Draining(self._active, self._drain_seconds))
         self._queue.close()
-        returned = self._give_back(self._flights.take_unstarted())
+        returned = self._give_back(self._in_flight.take_unstarted())
         self._await_running(self._drain_seconds, stops_allowed=1)
-        if self._flights.all():
-            for flight in self._flights.all():
-                flight.context.cancel("drain")
+        if running := self._in_flight.all():
+            for claimed in running:
+                claimed.context.cancel("drain")
             self._await_running(_CANCELLED_GRACE_SECONDS, stops_allowed=1)
-        returned += self._give_back([flight for flight in self._flights.all() if self._flights.take(flight.job)])
+        returned += self._give_back([claimed for claimed in self._in_flight.all() if self._in_flight.take(claimed.job)])
         unwritten = self._finisher.stop(_FLUSH_SECONDS)
         self._emit(Drained(returned, unwritten))
         return 1 if unwritten else 0
 
     def _await_running(self, seconds: float, *, stops_allowed: int) -> None:
         until = monotonic() + seconds
-        while self._runner.active and self.stops <= stops_allowed and (left := until - monotonic()) > 0:
+        while self._active and self.stops <= stops_allowed and (left := until - monotonic()) > 0:
             self._next_mail(min(left, _TURN_SECONDS))
             self.health.turned_at = monotonic()
 
-    def _give_back(self, flights: list[Flight]) -> int:
-        for flight in flights:
-            self._finisher.put(outcome.given_back(flight.job))
-        return len(flights)
+    def _give_back(self, jobs: list[InFlightJob]) -> int:
+        for claimed in jobs:
+            self._finisher.put(outcome.given_back(claimed.job))
+        return len(jobs)
