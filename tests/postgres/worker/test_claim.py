@@ -32,14 +32,6 @@ def test_a_claim_starts_the_lease_and_counts_the_attempt(queue, enqueue, tenant,
     assert timedelta(seconds=55) < claimed["next_retry_at"] - before < timedelta(seconds=65)
 
 
-def test_every_claim_has_a_token_of_its_own(queue, enqueue, tenant):
-    enqueue("a", owner := tenant())
-    enqueue("a", owner)
-    one = queue()
-    tokens = [job.token for _ in range(2) for job in one.claim(RING, 1, 1).jobs]
-    assert len(set(tokens)) == 2
-
-
 @pytest.mark.parametrize(
     ("columns", "is_due"),
     [
@@ -112,16 +104,6 @@ def test_what_a_claim_brings_is_in_the_order_it_fell_due(queue, enqueue, tenant)
     owner, now = tenant(), datetime.now(UTC)
     ids = [enqueue("a", owner, created_at=now - minutes * timedelta(minutes=1)) for minutes in (3, 9, 1, 7, 5)]
     assert [job.id for job in queue().claim(RING, 5, 5).jobs] == [ids[at] for at in (1, 3, 4, 0, 2)]
-
-
-def test_a_claim_that_could_have_brought_more_says_so(queue, enqueue, tenant):
-    owner = tenant()
-    for _ in range(3):
-        enqueue("a", owner)
-    one = queue()
-    assert not one.claim(RING, 4, 2).drained  # two of four, but the key may have had more than two to give
-    assert one.claim(RING, 4, 4).drained
-    assert one.claim(RING, 4, 4).drained
 
 
 def test_the_extreme_tenants_of_the_uuid_range_are_served(queue, enqueue, connect):

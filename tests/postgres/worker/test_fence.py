@@ -33,16 +33,6 @@ def claimed(one, enqueue, tenant):
     return job
 
 
-@pytest.fixture
-def expire(connect):
-    connection = connect()
-
-    def end_lease(job):
-        connection.execute("UPDATE job_queue SET next_retry_at = now() - interval '1 s' WHERE id = %s", [job.id])
-
-    return end_lease
-
-
 def test_a_completed_job_keeps_its_token_and_has_its_answer(one, claimed, row):
     assert one.finish([outcome.returned(claimed, {"pages": 3}, 100, MOMENT)]) == {claimed.id}
     done = row(claimed.id)
@@ -90,12 +80,6 @@ def test_an_end_under_another_claim_is_refused(one, claimed, row, other):
     assert row(claimed.id) == before
 
 
-def test_an_end_comes_once(one, claimed, row):
-    assert one.finish([End(claimed, "completed", "1")]) == {claimed.id}
-    assert one.finish([End(claimed, "failed", "2")]) == set()
-    assert row(claimed.id)["result"] == 1
-
-
 def test_a_zombie_is_refused_after_its_job_was_rescued_and_claimed_again(one, queue, claimed, expire, row):
     expire(claimed)
     assert [rescued.id for rescued in one.rescue_expired(10)] == [claimed.id]
@@ -108,13 +92,6 @@ def test_a_zombie_is_refused_after_its_job_was_rescued_and_claimed_again(one, qu
 def test_a_job_of_a_deleted_tenant_is_a_lost_lease(one, claimed, connect):
     connect().execute("DELETE FROM tenants WHERE id = %s", [claimed.tenant_id])
     assert one.finish([End(claimed, "completed", "1")]) == set()
-
-
-def test_what_has_been_ended_by_us_can_be_confirmed(one, claimed):
-    assert one.confirm([End(claimed, "completed", "1")]) == set()
-    one.finish([End(claimed, "completed", "1")])
-    assert one.confirm([End(claimed, "completed", "1")]) == {claimed.id}
-    assert one.confirm([End(replace(claimed, token="jobtide:pod-1:x"), "completed", "1")]) == set()
 
 
 def test_a_value_that_the_server_refuses_changes_nothing_in_the_batch(one, enqueue, tenant, row):
@@ -137,12 +114,6 @@ def test_an_extended_lease_starts_again_and_stores_progress(one, claimed, row):
     assert extended["result"] == {"progress": {"fraction": 0.25, "note": "a quarter"}}
 
 
-def test_a_lost_lease_can_not_be_extended(one, claimed, expire):
-    expire(claimed)
-    one.rescue_expired(10)
-    assert one.extend([Context(claimed)]) == set()
-
-
 def test_an_expired_lease_returns_the_job_with_its_attempt_counted(one, claimed, expire, row):
     expire(claimed)
     one.rescue_expired(10)
@@ -158,10 +129,6 @@ def test_rows_of_other_consumers_are_never_rescued(one, enqueue, tenant, row, wo
     assert one.rescue_expired(10) == []
     assert one.rescue_own_pod() == []
     assert row(id_)["status"] == "processing"
-
-
-def test_a_lease_that_runs_is_not_rescued(one, claimed):
-    assert one.rescue_expired(10) == []
 
 
 def test_a_restarted_container_returns_what_its_predecessor_held_and_nobody_elses(queue, enqueue, tenant, row):

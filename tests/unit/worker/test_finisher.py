@@ -12,7 +12,7 @@ from jobtide.queue.session import DatabaseAway
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
-from tests.unit.worker.scripted import ScriptedQueue, job_of
+from tests.unit.worker.scripted import ScriptedQueue
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def finisher(queue, in_flight, events):
     return Finisher(queue, in_flight, events.append)
 
 
-def done(type_="t") -> End:
-    return End(job_of(type_), "completed", "{}", reason="completed")
+def done(queue: ScriptedQueue) -> End:
+    return End(queue.hold(), "completed", "{}", reason="completed")
 
 
 def one_pass(finisher: Finisher, now: float | None = None) -> None:
@@ -46,7 +46,7 @@ def one_pass(finisher: Finisher, now: float | None = None) -> None:
 
 def test_what_has_ended_is_written_in_one_batch(finisher, queue):
     for _ in range(7):
-        finisher.put(done())
+        finisher.put(done(queue))
     one_pass(finisher)
     assert queue.batches == [7]
 
@@ -54,15 +54,15 @@ def test_what_has_ended_is_written_in_one_batch(finisher, queue):
 def test_a_batch_has_a_limit_and_the_rest_follows(queue, in_flight, events):
     finisher = Finisher(queue, in_flight, events.append, batch=5)
     for _ in range(7):
-        finisher.put(done())
+        finisher.put(done(queue))
     one_pass(finisher)
     one_pass(finisher)
     assert queue.batches == [5, 2]
 
 
 def test_an_end_that_the_fence_refuses_is_a_lost_lease(finisher, queue, events):
-    late, fine = done(), done()
-    queue.lost.add(late.job.id)
+    late, fine = done(queue), done(queue)
+    del queue.claimed[late.job.id]
     finisher.put(late)
     finisher.put(fine)
     one_pass(finisher)
@@ -72,7 +72,7 @@ def test_an_end_that_the_fence_refuses_is_a_lost_lease(finisher, queue, events):
 
 
 def test_ends_wait_for_a_database_that_is_away(finisher, queue):
-    end = done()
+    end = done(queue)
     finisher.put(end)
     queue.away = True
     with pytest.raises(DatabaseAway):
@@ -83,7 +83,7 @@ def test_ends_wait_for_a_database_that_is_away(finisher, queue):
 
 
 def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher, queue, events):
-    end = done()
+    end = done(queue)
     finisher.put(end)
     queue.answers_lost = 1
     with pytest.raises(DatabaseAway):
@@ -94,7 +94,7 @@ def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher,
 
 
 def test_one_result_that_the_server_refuses_fails_its_job_and_nobody_elses(finisher, queue, events):
-    bad, good = done(), done()
+    bad, good = done(queue), done(queue)
     queue.refuse.add(bad.job.id)
     finisher.put(bad)
     finisher.put(good)
@@ -108,7 +108,7 @@ def test_one_result_that_the_server_refuses_fails_its_job_and_nobody_elses(finis
 
 def test_a_lease_is_extended_at_a_third_and_not_before(finisher, in_flight, queue):
     start = monotonic()
-    claimed = in_flight.add(job_of("t"), start, None)
+    claimed = in_flight.add(queue.hold(), start, None)
     one_pass(finisher, now=start + 19)
     assert queue.extended == []
     one_pass(finisher, now=start + 21)
@@ -119,17 +119,17 @@ def test_a_lease_is_extended_at_a_third_and_not_before(finisher, in_flight, queu
 
 def test_a_lease_that_is_gone_cancels_its_handler(finisher, in_flight, queue, events):
     start = monotonic()
-    claimed = in_flight.add(job_of("t"), start, None)
-    queue.lost.add(claimed.job.id)
+    claimed = in_flight.add(queue.hold(), start, None)
+    del queue.claimed[claimed.job.id]
     one_pass(finisher, now=start + 30)
     assert claimed.context.cancelled
     assert in_flight.take(claimed.job) is None
     assert [event.during for event in events if isinstance(event, LeaseLost)] == ["extend"]
 
 
-def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_flight, events):
+def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_flight, queue, events):
     start = monotonic()
-    claimed = in_flight.add(job_of("t"), start - 100, timeout_seconds=5)
+    claimed = in_flight.add(queue.hold(), start - 100, timeout_seconds=5)
     assert in_flight.newly_overdue(start) == []
     in_flight.start(claimed, start)
     one_pass(finisher, now=start + 4)
@@ -142,7 +142,7 @@ def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_
 
 def test_stopping_writes_what_is_left_and_closes_the_connection(finisher, queue):
     finisher.start()
-    ends = [done() for _ in range(20)]
+    ends = [done(queue) for _ in range(20)]
     for end in ends:
         finisher.put(end)
     assert finisher.stop(timeout_seconds=10) == 0
@@ -153,8 +153,8 @@ def test_stopping_writes_what_is_left_and_closes_the_connection(finisher, queue)
 def test_stopping_without_a_database_says_how_many_ends_are_not_written(finisher, queue, events):
     queue.away = True
     finisher.start()
-    finisher.put(done())
-    finisher.put(done())
+    finisher.put(done(queue))
+    finisher.put(done(queue))
     assert finisher.stop(timeout_seconds=0.3) == 2
     queue.away = False
     finisher._thread.join(10)
