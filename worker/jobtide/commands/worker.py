@@ -1,4 +1,4 @@
-"""Composition root of the worker: settings -> a running process. The only place that builds things."""
+"""Composition root of the worker: builds a running process from settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from jobtide.worker.table_check import TableCheck
 
 
 def run_worker(settings: Settings) -> int:
-    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
+    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for errors that waiting can't fix."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
     logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
     listener = _listen(settings)
@@ -79,7 +79,7 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
             emit=logs.on_event,
         )
 
-    if sys.platform == "linux":  # elsewhere forks are unsafe, or another process's processor time is not to be had
+    if sys.platform == "linux":  # elsewhere a fork is unsafe, or the processor time of another process can't be read
         fork_keeper(make, listener)
     return pulse
 
@@ -103,7 +103,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         finisher=finisher,
         in_flight=in_flight,
         runner=runner,
-        # A fleet must not begin its rounds at the same tenant.
+        # Random, so that the workers of a fleet do not all start at the same tenant.
         ring=Ring(types, random.randrange(len(types)), random.getrandbits(128)),  # noqa: S311
         mailbox=mailbox,
         slots=settings.concurrency + settings.prefetch,

@@ -1,4 +1,4 @@
-"""The table as the worker sees it: claim, finish, extend, rescue. One statement each, one round trip each."""
+"""The table as a worker sees it: claim, finish, extend, rescue. One statement and one round trip each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobtide.sql import load
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """A row that came back to the queue from a dead claim."""
+    """A job of a dead claim that was requeued; `attempts` counts that claim."""
 
     id: UUID
     type: str
@@ -43,7 +43,7 @@ class PostgresJobQueue(Claims):
     """
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
-        """Ends claims through the fence; the ids that it let pass. The others are lost leases."""
+        """Ends claims through the fence. Returns the ids that passed; the others are lost leases."""
         rows = self._session.execute(
             load("jobtide.sql", "finish"),
             {
@@ -59,7 +59,7 @@ class PostgresJobQueue(Claims):
         return {row["id"] for row in rows}
 
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
-        """The ids whose end has been applied already: for a finish whose answer was lost with its connection."""
+        """The ids whose end is written already: for a finish whose answer was lost with its connection."""
         rows = self._session.execute(
             load("jobtide.sql", "confirm"),
             {"ids": [end.job.id for end in ends], "tokens": [end.job.token for end in ends]},
@@ -67,7 +67,7 @@ class PostgresJobQueue(Claims):
         return {row["id"] for row in rows}
 
     def extend(self, contexts: Sequence[Context]) -> set[UUID]:
-        """Starts the leases of these jobs again, and stores their progress. Returns the ids that are still ours."""
+        """Extends the leases of these jobs and stores their progress. Returns the ids whose claim is still valid."""
         rows = self._session.execute(
             load("jobtide.sql", "extend"),
             {
@@ -81,17 +81,17 @@ class PostgresJobQueue(Claims):
         return {row["id"] for row in rows}
 
     def rescue_expired(self, at_most: int) -> list[Rescued]:
-        """Returns jobs, of any worker of ours, whose lease has ended."""
+        """Requeues up to `at_most` jobs of any worker whose lease has expired."""
         rows = self._session.execute(load("jobtide.sql", "rescue_expired"), {"at_most": at_most})
         return [Rescued(**row) for row in rows]
 
     def rescue_own_pod(self) -> list[Rescued]:
-        """Returns what an earlier process of this pod left behind. Only before the first claim."""
+        """Requeues the jobs of an earlier process of this pod. Call it only before the first claim."""
         rows = self._session.execute(load("jobtide.sql", "rescue_own_pod"), {"token_prefix": self._prefix})
         return [Rescued(**row) for row in rows]
 
     def extend_own_pod(self) -> set[UUID]:
-        """Starts all leases of this pod again: for a process that can't say which it holds."""
+        """Extends all leases of this pod, for a process that does not know which it holds; their ids."""
         rows = self._session.execute(
             load("jobtide.sql", "extend_own_pod"),
             {"token_prefix": self._prefix, "lease_seconds": self._lease_seconds},

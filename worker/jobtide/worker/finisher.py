@@ -1,7 +1,7 @@
-"""The second half of every claim: writes ends in batches and keeps leases alive, on a connection of its own.
+"""Writes the ends of jobs in batches, extends leases and rescues expired ones, on a connection of its own.
 
-What ends while one batch is being written goes into the next: nothing waits on purpose, and the busier the worker,
-the larger the batches.
+Ends that arrive while a batch is being written go into the next one: no end waits for a timer, and the busier the
+worker, the larger the batches.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Over
 from jobtide.worker import outcome
 from jobtide.worker.in_flight import InFlight, InFlightJob
 
-_BATCH = 500  # rows in one UPDATE: some hundred kilobytes of parameters at the most
+_BATCH = 500  # rows in one UPDATE: at most some hundred kilobytes of parameters
 _RESCUE_EVERY_SECONDS = 30.0
 _RESCUE_AT_MOST = 200
-_LOOK_EVERY_SECONDS = 1.0  # how late a timeout may be noticed
+_CHECK_EVERY_SECONDS = 1.0  # how late a timeout may be noticed
 
 
 class Finisher:
-    """A thread that ends jobs. `put` from any thread; `stop` flushes and ends it."""
+    """A thread that writes ends. `put` is thread-safe; `beat` is called with time.monotonic() at each pass."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Finisher:
         self._beat = beat
         self._arrived: SimpleQueue[End | None] = SimpleQueue()
         self._unwritten: list[End] = []
-        self._uncertain: set[tuple[UUID, str]] = set()  # sent once without an answer: they may have committed
+        self._uncertain: set[tuple[UUID, str]] = set()  # sent once, but the answer was lost: they may have committed
         self._rescue_at = monotonic() + _RESCUE_EVERY_SECONDS
         self._outage = Outage("finish", emit)
         self._stopping = False
@@ -64,14 +64,14 @@ class Finisher:
         self._arrived.put(end)
 
     def stop(self, timeout_seconds: float) -> int:
-        """Writes what has ended, for up to `timeout_seconds`; how many ends could not be written."""
+        """Writes the ends that are left, for up to `timeout_seconds`. Returns how many could not be written."""
         self._stopping = True
         self._arrived.put(None)
         self._thread.join(timeout_seconds)
         return len(self._unwritten) if self._thread.is_alive() else 0
 
     def run(self) -> None:
-        """Until stopped and everything is written."""
+        """Until it is stopped and every end is written."""
         while not (self._stopping and not self._unwritten and self._arrived.empty()):
             self._beat(monotonic())
             self._collect(self._wait_seconds(monotonic()))
@@ -82,7 +82,7 @@ class Finisher:
         self._queue.close()
 
     def run_once(self, now: float) -> None:
-        """One pass: write what has ended, extend what needs it, rescue now and then. Raises DatabaseAway."""
+        """One pass: writes ends, extends leases that are due, rescues every 30 s. Raises DatabaseAway."""
         self._report_overdue(now)
         if self._outage.wait_seconds(now) > 0:
             return
@@ -109,7 +109,7 @@ class Finisher:
         if self._unwritten or self._outage:
             return self._outage.wait_seconds(now)
         extend_at = self._in_flight.next_extension_at()
-        until = min(_LOOK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
+        until = min(_CHECK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
         return max(0.0, until)
 
     def _write(self, ends: Sequence[End]) -> None:
@@ -129,13 +129,13 @@ class Finisher:
             self._emit(LeaseLost(end.job, "finish"))
 
     def _really_lost(self, refused: list[End]) -> list[End]:
-        """The fence also refuses what a first try, whose answer was lost, has written already."""
+        """Without the ends that a first try, whose answer was lost, has written: the fence refuses those too."""
         uncertain = [end for end in refused if _key(end) in self._uncertain]
         confirmed = self._queue.confirm(uncertain) if uncertain else set()
         return [end for end in refused if end.job.id not in confirmed]
 
     def _write_singly(self, ends: Sequence[End], message: str) -> None:
-        """The server refused a value in the batch: the others must not suffer for it."""
+        """The server refused one value of the batch: the other ends are written without it."""
         if len(ends) > 1:
             for end in ends:
                 self._write([end])
@@ -167,7 +167,7 @@ class Finisher:
 
     def _report_overdue(self, now: float) -> None:
         overdue = self._in_flight.newly_overdue(now)
-        frames = sys._current_frames() if overdue else {}  # noqa: SLF001 - the one way to see another thread's stack
+        frames = sys._current_frames() if overdue else {}  # noqa: SLF001 - the only way to read another thread's stack
         for claimed in overdue:
             frame = frames.get(claimed.thread_id or 0)
             stack = "".join(traceback.format_stack(frame)) if frame else "on the event loop"

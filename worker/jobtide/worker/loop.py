@@ -1,4 +1,4 @@
-"""The worker: claim, run, finish, until told to stop; then drain."""
+"""The worker: claims, runs and finishes jobs until a signal stops it; then drains."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight, InFlightJob
 from jobtide.worker.runner import Runner
 
-_FIRST_IDLE_SECONDS = 0.1  # the first look after the queue ran empty; it doubles up to poll_seconds
-_REST_PER_LOOK = 4.0  # what an empty look took, four times: a table without its index is looked at less often
-_LONGEST_REST_SECONDS = 10.0
-_TURN_SECONDS = 5.0  # the loop turns at least so often, which is what /livez watches
-_CANCELLED_GRACE_SECONDS = 2.0  # for handlers that heed ctx.cancelled, after the drain time
+_FIRST_IDLE_SECONDS = 0.1  # before the first poll after the queue ran empty; doubles up to poll_seconds
+_IDLE_PER_POLL = 4.0  # at least four times what an empty poll took: a table without its index is polled less often
+_LONGEST_IDLE_SECONDS = 10.0
+_PASS_SECONDS = 5.0  # the longest time between two passes of the loop, which /livez watches
+_CANCELLED_GRACE_SECONDS = 2.0  # after the drain time, for handlers that stop when ctx.cancelled is true
 _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain time plus 10
 
 Mail = Literal["freed", "stop", "woken"]
 
 
 class Worker:
-    """Owns the claim loop. Everything it touches is handed in; `run` returns the exit code."""
+    """The claim loop. All its parts are arguments, made in commands/worker.py."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
         self._emit = emit
-        self._polls_at_each_end = polls_at_each_end  # under tenant caps an end here makes room for the next
+        self._polls_at_each_end = polls_at_each_end  # under tenant caps an end here makes room for another job
         self._idle_seconds = _FIRST_IDLE_SECONDS
         self._outage = Outage("claim", emit)
         self._own_pod_rescued = False
-        self._active = 0  # places taken: jobs claimed here whose handler has not returned, or does not have to
+        self._active = 0  # jobs that were given to the runner and whose place is not free again
         self._ever_polled = False
-        self.stops = 0  # how many signals have come
+        self.stops = 0  # signals received
         self.health = Health(monotonic())
 
     def stop(self, _signal: int = signal.SIGTERM, _frame: FrameType | None = None) -> None:
@@ -76,13 +76,14 @@ class Worker:
         self._mailbox.put("stop")
 
     def wake(self) -> None:
-        """Something may be due: look now. From any thread."""
+        """A job may be due: poll now. Thread-safe."""
         self._mailbox.put("woken")
 
     def run(self) -> int:
+        """Until a signal has stopped it and it has drained; the exit code. Raises JobtideError."""
         self._finisher.start()
         while not self.stops:
-            self._rest(self.run_once(monotonic()))
+            self._wait(self.run_once(monotonic()))
             if not self._finisher.is_running:
                 raise JobtideError(
                     "the thread that writes ends has died (its traceback is above), so no job can end here: "
@@ -91,8 +92,8 @@ class Worker:
         return self._drain()
 
     def run_once(self, now: float) -> float:
-        """One turn: claims what can start now. Returns how many seconds to rest; 0 turns again at once."""
-        self.health.turned_at = now
+        """One pass: claims the jobs that can start now. Returns the seconds to wait before the next pass."""
+        self.health.passed_at = now
         free = self._slots - self._active
         if free <= 0:
             return math.inf
@@ -118,17 +119,17 @@ class Worker:
             self._emit(Claimed(claim.jobs, took_seconds))
             for job in claim.jobs:
                 self._begin(job, now)
-        return self._rest_after(took_seconds, found=bool(claim.jobs), drained=claim.drained)
+        return self._idle_after(took_seconds, found=bool(claim.jobs), drained=claim.drained)
 
-    def _rest_after(self, took_seconds: float, *, found: bool, drained: bool) -> float:
-        """Worked: empty looks rest 0.1, 0.2, 0.4, 0.8, 1 s (each jittered); a find starts over."""
+    def _idle_after(self, took_seconds: float, *, found: bool, drained: bool) -> float:
+        """Worked: after empty polls 0.1, 0.2, 0.4, 0.8, 1 s (each jittered); after a job again from 0.1."""
         if found:
             self._idle_seconds = min(_FIRST_IDLE_SECONDS, self._poll_seconds)
         if not drained:
             return 0.0
-        rest = max(self._idle_seconds, min(_REST_PER_LOOK * took_seconds, _LONGEST_REST_SECONDS))
+        idle_seconds = max(self._idle_seconds, min(_IDLE_PER_POLL * took_seconds, _LONGEST_IDLE_SECONDS))
         self._idle_seconds = min(self._poll_seconds, 2 * self._idle_seconds)
-        return jittered(rest)
+        return jittered(idle_seconds)
 
     def _begin(self, job: Job, claimed_at: float) -> None:
         limit = self._runner.policy_of(job.type).max_attempts
@@ -144,14 +145,14 @@ class Worker:
         if rescued:
             self._emit(RescuedJobs(len(rescued), "own_pod"))
 
-    def _rest(self, seconds: float) -> None:
-        """Waits for `seconds`, a signal, a hint, or, where an end can make work startable, the first end."""
-        until = monotonic() + min(seconds, _TURN_SECONDS)
+    def _wait(self, seconds: float) -> None:
+        """For `seconds`, or until a signal, a wake-up, or a handler's end where that can make a job startable."""
+        until = monotonic() + min(seconds, _PASS_SECONDS)
         while not self.stops:
             mail = self._next_mail(until - monotonic())
             if mail in {None, "woken"} or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end)):
                 break
-        while self._next_mail(0) is not None:  # take what else has come: one claim then fills all free slots
+        while self._next_mail(0) is not None:  # take all mail that has arrived: one claim then fills all free slots
             pass
 
     def _next_mail(self, wait_seconds: float) -> Mail | None:
@@ -164,27 +165,27 @@ class Worker:
         return mail
 
     def _drain(self) -> int:
-        """Claims nothing more, lets running jobs finish, gives the rest back, writes all ends. The exit code."""
+        """Stops claiming, lets running jobs finish, requeues the others, writes all ends. The exit code."""
         self._emit(Draining(self._active, self._drain_seconds))
         self._queue.close()
-        returned = self._give_back(self._in_flight.take_unstarted())
+        requeued = self._requeue(self._in_flight.take_unstarted())
         self._await_running(self._drain_seconds, stops_allowed=1)
         if running := self._in_flight.all():
             for claimed in running:
                 claimed.context.cancel("drain")
             self._await_running(_CANCELLED_GRACE_SECONDS, stops_allowed=1)
-        returned += self._give_back([claimed for claimed in self._in_flight.all() if self._in_flight.take(claimed.job)])
+        requeued += self._requeue([claimed for claimed in self._in_flight.all() if self._in_flight.take(claimed.job)])
         unwritten = self._finisher.stop(_FLUSH_SECONDS)
-        self._emit(Drained(returned, unwritten))
+        self._emit(Drained(requeued, unwritten))
         return 1 if unwritten else 0
 
     def _await_running(self, seconds: float, *, stops_allowed: int) -> None:
         until = monotonic() + seconds
         while self._active and self.stops <= stops_allowed and (left := until - monotonic()) > 0:
-            self._next_mail(min(left, _TURN_SECONDS))
-            self.health.turned_at = monotonic()
+            self._next_mail(min(left, _PASS_SECONDS))
+            self.health.passed_at = monotonic()
 
-    def _give_back(self, jobs: list[InFlightJob]) -> int:
+    def _requeue(self, jobs: list[InFlightJob]) -> int:
         for claimed in jobs:
-            self._finisher.put(outcome.given_back(claimed.job))
+            self._finisher.put(outcome.requeued(claimed.job))
         return len(jobs)

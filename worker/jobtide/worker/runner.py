@@ -47,7 +47,7 @@ class Runner:
         self._waiting: SimpleQueue[InFlightJob] = SimpleQueue()
         self._started_threads = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._coroutines = asyncio.Semaphore(threads)  # prefetched jobs wait here as plain ones do for a thread
+        self._coroutines = asyncio.Semaphore(threads)  # prefetched jobs wait for it, as plain ones for a thread
 
     def start(self, job: Job, claimed_at: float, *, active: int) -> None:
         """Runs the job's handler as soon as a thread, or a place on the event loop, is free.
@@ -84,7 +84,7 @@ class Runner:
         claimed.thread_id = threading.get_ident()
         try:
             value = handler.function(*handler.arguments(claimed.job.payload, claimed.context))
-        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, SystemExit too; all is an end
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, SystemExit too: each is an end
             end = self._raised(claimed, error)
         else:
             end = self._returned(claimed, value)
@@ -118,7 +118,7 @@ class Runner:
         job = claimed.job
         match claimed.context.cancelled_by:
             case "drain":
-                return outcome.given_back(job)
+                return outcome.requeued(job)
             case "timeout":
                 limit = self._handlers[job.type].timeout_seconds
                 error = TimeoutError(f"ran longer than its {limit:g} s and was cancelled ({type(error).__name__})")

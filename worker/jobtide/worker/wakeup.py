@@ -1,4 +1,4 @@
-"""LISTEN as a hint: a producer that says NOTIFY wakes idle workers at once. Polling goes on as if nobody ever did."""
+"""LISTEN as a hint: NOTIFY from a producer wakes idle workers at once. Polling does not depend on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobtide.telemetry.events import Emit, ListenIgnored
 
 
 class Listener:
-    """A daemon thread with a connection of its own, which must lead to the server itself: poolers drop LISTEN."""
+    """A daemon thread with a connection of its own, directly to the server: poolers drop LISTEN."""
 
     def __init__(self, session: Session, types: Collection[str], wake: Callable[[], object], emit: Emit) -> None:
         self._session = session
@@ -27,19 +27,19 @@ class Listener:
         threading.Thread(target=self.run, name="jobtide-listen", daemon=True).start()
 
     def run(self) -> None:
-        """For ever, unless there is a pooler."""
-        rest = threading.Event()
+        """Until the process ends; behind a pooler it returns at once."""
+        never = threading.Event()
         while True:
             try:
                 self._listen()
             except (psycopg.Error, DatabaseAway) as away:
                 self._session.close()
-                rest.wait(self._outage.failed(away, monotonic()))
+                never.wait(self._outage.failed(away, monotonic()))
             else:
                 return
 
     def _listen(self) -> None:
-        """Returns behind a pooler alone; raises when the connection ends."""
+        """Returns only behind a pooler; raises psycopg.Error or DatabaseAway when the connection ends."""
         connection = self._session.connection()
         if connection.prepare_threshold is None:
             self._session.close()
@@ -47,7 +47,7 @@ class Listener:
             return
         connection.execute("LISTEN jobtide")
         self._outage.succeeded()
-        self._wake()  # for what came while nobody listened
+        self._wake()  # for jobs that came before this LISTEN
         for notice in connection.notifies():
             if not notice.payload or notice.payload in self._types:
                 self._wake()
