@@ -123,7 +123,7 @@ class JobQueueContract:
 
     @pytest.mark.parametrize(
         ("gives_back", "attempt"),
-        [pytest.param(True, 1, id="given back: not counted"), pytest.param(False, 2, id="retried: counted")],
+        [pytest.param(True, 1, id="requeued: not counted"), pytest.param(False, 2, id="retried: counted")],
     )
     def test_a_job_that_is_requeued_can_be_claimed_again(self, one, job, gives_back, attempt):
         assert one.finish([End(job, "pending", gives_back=gives_back)]) == {job.id}

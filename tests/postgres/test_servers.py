@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on: what stop, kill and demotion leave, and what ends with its owner."""
+"""The servers that the other tests use: what survives stop, kill and demotion, and what ends with its owner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dev.postgres.server import Server, ServerError
 
 OWNER = """
 import sys
-from dev.postgres import Server
+from dev.postgres.server import Server
 server = Server(version=int(sys.argv[1]))
 server.create(); server.start()
 print(server.pid, server.directory, flush=True)

@@ -92,7 +92,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     log: Path
 
-    def said(self, text: str) -> bool:
+    def logged(self, text: str) -> bool:
         return text in self.log.read_text()
 
     def end(self, signal_number: int, seconds: float = 30) -> int:

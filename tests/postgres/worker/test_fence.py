@@ -1,4 +1,4 @@
-"""Every end, extension and return passes one fence: a claim that was taken away changes nothing."""
+"""Every end, extension and requeue passes one fence: a claim that has lost its lease changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def one(queue):
 
 @pytest.fixture
 def claimed(one, enqueue, tenant):
-    """A fresh job, claimed by `one`."""
+    """A new job, claimed by `one`."""
     enqueue("a", tenant(), {"n": 1})
     (job,) = one.claim(RING, 1, 1).jobs
     return job
@@ -49,8 +49,8 @@ def test_a_retried_job_waits_and_keeps_its_attempt_and_error(one, claimed, row):
     assert waiting["result"] == {"error": {"type": "X"}}
 
 
-def test_a_job_given_back_is_due_at_once_with_its_attempt(one, claimed, row):
-    one.finish([outcome.given_back(claimed)])
+def test_a_requeued_job_is_due_at_once_with_its_attempt(one, claimed, row):
+    one.finish([outcome.requeued(claimed)])
     back = row(claimed.id)
     assert (back["status"], back["attempts"], back["next_retry_at"]) == ("pending", 0, None)
 
@@ -131,7 +131,7 @@ def test_rows_of_other_consumers_are_never_rescued(one, enqueue, tenant, row, wo
     assert row(id_)["status"] == "processing"
 
 
-def test_a_restarted_container_returns_what_its_predecessor_held_and_nobody_elses(queue, enqueue, tenant, row):
+def test_a_restarted_container_requeues_the_jobs_of_its_predecessor_and_no_others(queue, enqueue, tenant, row):
     owner = tenant()
     for _ in range(2):
         enqueue("a", owner)

@@ -1,4 +1,4 @@
-"""A JobQueue in memory that fails when the test says so; tests/contracts holds it against PostgreSQL's."""
+"""A JobQueue in memory that fails on command; tests/contracts holds it against PostgreSQL's."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ScriptedQueue:
         self.batches: list[int] = []
         self.extended: list[UUID] = []
         self.away = False
-        self.answers_lost = 0  # so many finishes are applied, but their answer is lost
-        self.refuse: set[UUID] = set()  # ids whose result the server won't store
+        self.answers_lost = 0  # so many finishes are applied, then raise as if their answer was lost
+        self.refuse: set[UUID] = set()  # ids whose result is refused
         self.closed = False
         self.asked: list[int] = []
         self._pod_uid = pod_uid

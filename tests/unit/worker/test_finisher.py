@@ -71,7 +71,7 @@ def test_an_end_that_the_fence_refuses_is_a_lost_lease(finisher, queue, events):
     assert [event.count for event in events if isinstance(event, Finished)] == [1]
 
 
-def test_ends_wait_for_a_database_that_is_away(finisher, queue):
+def test_ends_wait_for_a_database_that_is_unreachable(finisher, queue):
     end = done(queue)
     finisher.put(end)
     queue.away = True
@@ -93,7 +93,7 @@ def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher,
     assert not [event for event in events if isinstance(event, LeaseLost)]
 
 
-def test_one_result_that_the_server_refuses_fails_its_job_and_nobody_elses(finisher, queue, events):
+def test_a_result_that_the_server_refuses_fails_its_job_and_no_other(finisher, queue, events):
     bad, good = done(queue), done(queue)
     queue.refuse.add(bad.job.id)
     finisher.put(bad)
@@ -150,7 +150,7 @@ def test_stopping_writes_what_is_left_and_closes_the_connection(finisher, queue)
     assert queue.closed
 
 
-def test_stopping_without_a_database_says_how_many_ends_are_not_written(finisher, queue, events):
+def test_stopping_without_a_database_returns_how_many_ends_are_not_written(finisher, queue, events):
     queue.away = True
     finisher.start()
     finisher.put(done(queue))

@@ -73,7 +73,7 @@ def test_a_wait_counts_down_to_the_next_try(outage):
     assert outage
 
 
-def test_an_error_without_words_is_named_by_its_type_and_line_breaks_are_removed(outage, events):
+def test_an_error_without_a_message_is_named_by_its_type_and_line_breaks_are_removed(outage, events):
     outage.failed(DatabaseAway(""), now=0)
     outage.failed(DatabaseAway("two\nlines"), now=0)
     assert [event.message for event in events] == ["DatabaseAway", "two lines"]

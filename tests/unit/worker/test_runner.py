@@ -1,4 +1,4 @@
-"""Where handlers run: what waits for a place may still be taken away."""
+"""Handlers run in threads or on the event loop; a job that waits for a place can still be requeued."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.worker.scripted import job_of
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
-def test_a_job_that_was_given_back_while_it_waited_is_never_run(kind):
+def test_a_job_that_was_requeued_while_it_waited_is_never_run(kind):
     tide, in_flight, ends = Tide(), InFlight(60), SimpleQueue()
     begun, may_end, runs = threading.Event(), threading.Event(), []
 
@@ -44,5 +44,5 @@ def test_a_job_that_was_given_back_while_it_waited_is_never_run(kind):
     assert [claimed.job for claimed in in_flight.take_unstarted()] == [waiting]
     may_end.set()
     assert ends.get(timeout=10).job == running
-    assert [ends.get(timeout=10) for _ in range(2)] == ["free", "free"]  # of the second there is nothing to write
+    assert [ends.get(timeout=10) for _ in range(2)] == ["free", "free"]  # the second has no end to write
     assert len(runs) == 1

@@ -64,7 +64,7 @@ class DyingQueue(PostgresJobQueue):
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         reached("before the claim")
-        if next(_claims):  # else all jobs might end in the first batch of ends
+        if next(_claims):  # otherwise all jobs might end in the first batch of ends
             _first_ends_written.wait(10)
         return self._dying_with("claim sent", lambda: PostgresJobQueue.claim(self, ring, wanted, per_key))
 
@@ -88,7 +88,7 @@ class DyingQueue(PostgresJobQueue):
         return ask()
 
     def _sent_and_dead(self, ask: Callable[[], Answer]) -> Answer:
-        """The statement has left this process, and nobody sees its answer."""
+        """The statement has left this process, and no thread reads its answer."""
         connection = self._session.connection()
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
