@@ -11,7 +11,7 @@ import pytest
 
 from jobtide.job import End
 from jobtide.queue.ring import Ring
-from jobtide.queue.session import DatabaseAway
+from jobtide.queue.session import DatabaseUnreachable
 
 HOUR = timedelta(hours=1)
 RING = Ring(("a",))
@@ -169,7 +169,7 @@ def test_a_broken_connection_is_one_kind_of_error_and_heals(queue, enqueue, tena
     assert claim_ids(one) == set()
     connect().execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                       " AND datname = current_database() AND state = 'idle' AND query LIKE '%%lap%%'")  # fmt: skip
-    with pytest.raises(DatabaseAway, match="terminating connection"):
+    with pytest.raises(DatabaseUnreachable, match="terminating connection"):
         claim_ids(one)
     id_ = enqueue("a", tenant())
     assert claim_ids(one) == {id_}
@@ -184,10 +184,10 @@ def test_the_jobs_of_a_claim_whose_answer_was_lost_are_requeued_with_their_attem
 
     def lose_the_answer(statement, parameters):
         answered(statement, parameters)
-        raise DatabaseAway("server closed the connection unexpectedly")
+        raise DatabaseUnreachable("server closed the connection unexpectedly")
 
     monkeypatch.setattr(one._session, "execute", lose_the_answer)
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnreachable):
         one.claim(RING, 1, 1)
     monkeypatch.undo()
     assert row(id_)["status"] == "processing"

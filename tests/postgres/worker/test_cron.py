@@ -90,7 +90,7 @@ def test_a_schedule_of_a_deleted_tenant_is_named_and_stops_no_other(scheduler, t
     assert slots() == [(NEXT_THREE_AM,)]
     (refused,) = emitted
     assert (type(refused), refused.type, refused.tenant) == (SlotRefused, "nightly", str(deleted))
-    assert "is its tenant still there?" in caplog.text
+    assert "does its tenant exist?" in caplog.text
     assert 'jobtide_worker_slots_refused_total{type="nightly"} 1' in metrics.render()
 
 

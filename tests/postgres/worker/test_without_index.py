@@ -73,4 +73,4 @@ def test_the_worker_logs_once_what_it_costs_and_what_to_run(without_index, worke
     log = process.log.read_text()
     assert log.count("idx_job_queue_due is missing") == 1
     assert "CREATE INDEX CONCURRENTLY idx_job_queue_due ON" in log.replace("IF NOT EXISTS ", "")
-    assert "look at an empty queue reads all pending rows" in log
+    assert "poll of an empty queue reads all pending rows" in log

@@ -16,7 +16,7 @@ from jobtide.context import Context
 from jobtide.job import End, Job, token_prefix
 from jobtide.queue.job_queue import Claim, Rescued
 from jobtide.queue.ring import Key, Ring, rows_per_key
-from jobtide.queue.session import BadData, DatabaseAway
+from jobtide.queue.session import BadData, DatabaseUnreachable
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
@@ -43,7 +43,7 @@ class ScriptedQueue:
         self.ends: dict[UUID, End] = {}  # the last of each job
         self.batches: list[int] = []
         self.extended: list[UUID] = []
-        self.away = False
+        self.unreachable = False
         self.answers_lost = 0  # so many finishes are applied, then raise as if their answer was lost
         self.refuse: set[UUID] = set()  # ids whose result is refused
         self.closed = False
@@ -101,7 +101,7 @@ class ScriptedQueue:
                 self.due.append(end.job if end.gives_back else replace(end.job, attempt=end.job.attempt + 1))
         if self.answers_lost:
             self.answers_lost -= 1
-            raise DatabaseAway("server closed the connection unexpectedly")
+            raise DatabaseUnreachable("server closed the connection unexpectedly")
         return {end.job.id for end in passed}
 
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
@@ -127,8 +127,8 @@ class ScriptedQueue:
         self.closed = True
 
     def _answer(self) -> None:
-        if self.away:
-            raise DatabaseAway("connection refused")
+        if self.unreachable:
+            raise DatabaseUnreachable("connection refused")
         self.closed = False
 
     def _holds(self, job: Job) -> bool:

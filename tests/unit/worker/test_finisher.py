@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from jobtide.job import End
-from jobtide.queue.session import DatabaseAway
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
@@ -74,10 +74,10 @@ def test_an_end_that_the_fence_refuses_is_a_lost_lease(finisher, queue, events):
 def test_ends_wait_for_a_database_that_is_unreachable(finisher, queue):
     end = done(queue)
     finisher.put(end)
-    queue.away = True
-    with pytest.raises(DatabaseAway):
+    queue.unreachable = True
+    with pytest.raises(DatabaseUnreachable):
         one_pass(finisher)
-    queue.away = False
+    queue.unreachable = False
     one_pass(finisher)
     assert end.job.id in queue.ends
 
@@ -86,7 +86,7 @@ def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher,
     end = done(queue)
     finisher.put(end)
     queue.answers_lost = 1
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnreachable):
         one_pass(finisher)
     one_pass(finisher)
     assert end.job.id in queue.ends
@@ -151,12 +151,12 @@ def test_stopping_writes_what_is_left_and_closes_the_connection(finisher, queue)
 
 
 def test_stopping_without_a_database_returns_how_many_ends_are_not_written(finisher, queue, events):
-    queue.away = True
+    queue.unreachable = True
     finisher.start()
     finisher.put(done(queue))
     finisher.put(done(queue))
     assert finisher.stop(timeout_seconds=0.3) == 2
-    queue.away = False
+    queue.unreachable = False
     finisher._thread.join(10)
     assert len(queue.ends) == 2
     assert [type(event) for event in events if isinstance(event, DatabaseLost | DatabaseBack)] == [

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from jobtide.queue.session import DatabaseAway
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, LeasesKept
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse
 
@@ -16,12 +16,12 @@ LEASE_SECONDS = 60
 class Leases:
     def __init__(self):
         self.extended = 0
-        self.away = False
+        self.unreachable = False
         self.held = {uuid4()}
 
     def extend_own_pod(self):
-        if self.away:
-            raise DatabaseAway("refused")
+        if self.unreachable:
+            raise DatabaseUnreachable("refused")
         self.extended += 1
         return self.held
 
@@ -85,16 +85,16 @@ def test_a_pulse_that_comes_back_ends_the_extensions(scene):
 
 def test_an_outage_is_reported_once_and_its_end_too(scene):
     scene.pulse.beat(100.0)
-    scene.leases.away = True
+    scene.leases.unreachable = True
     scene.checks(101, 125, cpu_share=1.0)
-    scene.leases.away = False
+    scene.leases.unreachable = False
     scene.checks(126, 140, cpu_share=1.0)
     assert [type(event) for event in scene.events] == [DatabaseLost, DatabaseBack, LeasesKept]
 
 
 def test_a_pulse_that_comes_back_during_an_outage_ends_it_without_an_event(scene):
     scene.pulse.beat(100.0)
-    scene.leases.away = True
+    scene.leases.unreachable = True
     scene.checks(101, 125, cpu_share=1.0)
     scene.pulse.beat(126.0)
     scene.checks(127, 130, cpu_share=1.0)

@@ -119,12 +119,12 @@ def test_an_outage_of_the_database_is_reported_once_and_waited_out(tide):
     rig = Rig(tide, ScriptedQueue())
     rig.worker.run_once(monotonic())
     assert rig.worker.health.polled
-    rig.queue.away = True
+    rig.queue.unreachable = True
     now = monotonic()
     for _ in range(5):
         now += rig.worker.run_once(now)
     assert not rig.worker.health.polled
-    rig.queue.away = False
+    rig.queue.unreachable = False
     rig.worker.run_once(now)
     assert rig.worker.health.polled
     assert [type(event) for event in rig.events] == [DatabaseLost, DatabaseBack]

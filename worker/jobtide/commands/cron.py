@@ -12,7 +12,7 @@ from jobtide.commands.loading import load_tide
 from jobtide.commands.settings import Settings
 from jobtide.errors import JobtideError, NoHandlers
 from jobtide.producer.enqueue import enqueue_many
-from jobtide.queue.session import DatabaseAway, Session, one_line, url_source
+from jobtide.queue.session import DatabaseUnreachable, Session, one_line, url_source
 
 
 def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:
@@ -28,7 +28,7 @@ def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.wr
     session = Session(url_source(settings.database_url, settings.database_url_file))
     try:
         added = enqueue_many(session.connection(), jobs)
-    except (psycopg.Error, DatabaseAway) as refused:
+    except (psycopg.Error, DatabaseUnreachable) as refused:
         raise JobtideError(f"the slots could not be added: {one_line(refused)}") from None
     finally:
         session.close()

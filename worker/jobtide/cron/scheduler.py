@@ -18,7 +18,7 @@ from jobtide.cron.schedule import Schedule
 from jobtide.producer.enqueue import NewJob, enqueue_many
 from jobtide.producer.job_ids import Key
 from jobtide.queue.outage import Outage
-from jobtide.queue.session import DatabaseAway, Session, one_line
+from jobtide.queue.session import DatabaseUnreachable, Session, one_line
 from jobtide.telemetry.events import Emit, SlotRefused
 
 _LONGEST_WAIT_SECONDS = 60.0  # how late a change of the clock, or a suspended machine, may be noticed
@@ -57,8 +57,8 @@ class Scheduler:
         if missing:
             try:
                 self._add([schedule.job(slots[schedule.key]) for schedule in missing])
-            except (psycopg.Error, DatabaseAway) as away:
-                return self._outage.failed(away, monotonic())
+            except (psycopg.Error, DatabaseUnreachable) as error:
+                return self._outage.failed(error, monotonic())
             finally:
                 self._session.close()
             self._stored = slots

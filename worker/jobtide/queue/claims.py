@@ -12,7 +12,7 @@ from jobtide.job import Job, token_prefix
 from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
-from jobtide.queue.session import DatabaseAway, Session
+from jobtide.queue.session import DatabaseUnreachable, Session
 from jobtide.sql import load
 
 _UNANSWERED_SECONDS = 30.0
@@ -47,13 +47,13 @@ class Claims:
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         """Claims up to `wanted` due jobs, at most `per_key` of each key, from the ring's cursor on.
 
-        Raises DatabaseAway; if the claim has committed all the same, a later call requeues its jobs.
+        Raises DatabaseUnreachable; if the claim has committed all the same, a later call requeues its jobs.
         """
         self._return_unanswered(monotonic())
         token = self._prefix + secrets.token_hex(8)
         try:
             rows = self._walk(ring.lap(), wanted, per_key, token)
-        except DatabaseAway:
+        except DatabaseUnreachable:
             self._unanswered[token] = monotonic()
             raise
         if not rows:

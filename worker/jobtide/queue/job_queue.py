@@ -25,7 +25,7 @@ class Rescued:
 
 
 class JobQueue(Protocol):
-    """What the worker needs of a queue. Every method may raise DatabaseAway; finish may raise BadData."""
+    """What the worker needs of a queue. Every method may raise DatabaseUnreachable; finish may raise BadData."""
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim: ...
     def finish(self, ends: Sequence[End]) -> set[UUID]: ...

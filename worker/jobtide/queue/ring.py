@@ -45,8 +45,8 @@ class Ring:
     def lap(self) -> Lap:
         """One full round: the rest of this type, the other types whole, then the start of this type."""
         others = self.types[self.at + 1 :] + self.types[: self.at]
-        rest, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
-        return (rest, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
+        tail, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
+        return (tail, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
 
     def after(self, key: Key) -> Self:
         """The cursor just behind the key that was served last."""

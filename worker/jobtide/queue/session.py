@@ -1,4 +1,4 @@
-"""One connection that reconnects. Any use may raise DatabaseAway, whatever the cause."""
+"""One connection that reconnects. Any use may raise DatabaseUnreachable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 }
 
 
-class DatabaseAway(Exception):  # noqa: N818 - a state, handled by waiting
+class DatabaseUnreachable(Exception):  # noqa: N818 - a state, handled by waiting
     """The statement got no answer, or an error that is not about its data. It may have committed."""
 
 
@@ -46,7 +46,7 @@ class Session:
         self._connection: Connection | None = None
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The rows that the statement returns. Raises DatabaseAway or BadData."""
+        """The rows that the statement returns. Raises DatabaseUnreachable or BadData."""
         with self._errors_translated():
             return self.connection().execute(statement, parameters).fetchall()
 
@@ -59,7 +59,7 @@ class Session:
                 yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
 
     def connection(self) -> Connection:
-        """The live connection; connects if there is none. Raises DatabaseAway, or what on_connect raises."""
+        """The live connection; connects if there is none. Raises DatabaseUnreachable, or what on_connect raises."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         return self._connection
@@ -78,7 +78,7 @@ class Session:
         except psycopg.Error as broken:
             # Even if the connection survives: a new one finds a new primary or a rotated password.
             self.close()
-            raise DatabaseAway(one_line(broken)) from None
+            raise DatabaseUnreachable(one_line(broken)) from None
 
     def _connect(self) -> Connection:
         try:
@@ -94,13 +94,13 @@ class Session:
             if _is_direct(connection):
                 connection.prepare_threshold = 0
         except (psycopg.Error, OSError) as refused:
-            raise DatabaseAway(one_line(refused)) from None
+            raise DatabaseUnreachable(one_line(refused)) from None
         if self._on_connect is not None:
             try:
                 self._on_connect(connection)
             except psycopg.Error as broken:
                 connection.close()
-                raise DatabaseAway(one_line(broken)) from None
+                raise DatabaseUnreachable(one_line(broken)) from None
             except Exception:
                 connection.close()
                 raise

@@ -17,7 +17,7 @@ from uuid import UUID
 from jobtide.job import End
 from jobtide.queue.job_queue import JobQueue
 from jobtide.queue.outage import Outage, jittered
-from jobtide.queue.session import BadData, DatabaseAway
+from jobtide.queue.session import BadData, DatabaseUnreachable
 from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Overdue, RescuedJobs
 from jobtide.worker import outcome
 from jobtide.worker.in_flight import InFlight, InFlightJob
@@ -77,12 +77,12 @@ class Finisher:
             self._collect(self._wait_seconds(monotonic()))
             try:
                 self.run_once(monotonic())
-            except DatabaseAway as away:
-                self._outage.failed(away, monotonic())
+            except DatabaseUnreachable as error:
+                self._outage.failed(error, monotonic())
         self._queue.close()
 
     def run_once(self, now: float) -> None:
-        """One pass: writes ends, extends leases that are due, rescues every 30 s. Raises DatabaseAway."""
+        """One pass: writes ends, extends leases that are due, rescues every 30 s. Raises DatabaseUnreachable."""
         self._report_overdue(now)
         if self._outage.wait_seconds(now) > 0:
             return
@@ -116,7 +116,7 @@ class Finisher:
         started_at = monotonic()
         try:
             passed = self._queue.finish(ends)
-        except DatabaseAway:
+        except DatabaseUnreachable:
             self._uncertain.update(_key(end) for end in ends)
             raise
         except BadData as refused:

@@ -24,7 +24,7 @@ from typing import Protocol
 from uuid import UUID
 
 from jobtide.queue.outage import Outage
-from jobtide.queue.session import DatabaseAway
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import Emit, LeasesKept
 
 _CHECK_SECONDS = 1.0
@@ -52,7 +52,7 @@ class Pulse:
 
 
 class PodLeases(Protocol):
-    """What the keeper needs of a queue. May raise DatabaseAway."""
+    """What the keeper needs of a queue. May raise DatabaseUnreachable."""
 
     def extend_own_pod(self) -> set[UUID]: ...
     def close(self) -> None: ...
@@ -96,8 +96,8 @@ class LeaseKeeper:
     def _extend(self, now: float) -> None:
         try:
             kept = self._queue.extend_own_pod()
-        except DatabaseAway as away:
-            self._outage.failed(away, now)
+        except DatabaseUnreachable as error:
+            self._outage.failed(error, now)
             return
         self._outage.succeeded()
         self._extend_at = now + self._third_seconds

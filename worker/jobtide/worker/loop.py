@@ -14,7 +14,7 @@ from jobtide.job import Job
 from jobtide.queue.job_queue import JobQueue
 from jobtide.queue.outage import Outage, jittered
 from jobtide.queue.ring import Ring
-from jobtide.queue.session import DatabaseAway
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJobs
 from jobtide.telemetry.status_server import Health
 from jobtide.worker import outcome
@@ -101,11 +101,11 @@ class Worker:
             return wait_seconds
         try:
             return self._claim(free, now)
-        except (DatabaseAway, TableUnusable) as away:
-            if isinstance(away, TableUnusable) and not self._ever_polled:
+        except (DatabaseUnreachable, TableUnusable) as error:
+            if isinstance(error, TableUnusable) and not self._ever_polled:
                 raise
             self.health.polled = False
-            return self._outage.failed(away, now)
+            return self._outage.failed(error, now)
 
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:

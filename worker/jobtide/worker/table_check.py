@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtide.errors import TableUnusable
-from jobtide.queue.session import Connection, DatabaseAway
+from jobtide.queue.session import Connection, DatabaseUnreachable
 from jobtide.schema import ProblemKind, check
 from jobtide.telemetry.events import Emit, TableSlow
 
@@ -16,11 +16,11 @@ class TableCheck:
         self._reported: set[str] = set()
 
     def __call__(self, connection: Connection) -> None:
-        """Raises TableUnusable with every problem and its fix; DatabaseAway on a standby, which may be promoted."""
+        """Raises TableUnusable with all problems and fixes; DatabaseUnreachable on a standby, which may be promoted."""
         problems = check(connection)
         fatal = [problem for problem in problems if problem.fatal]
         if any(problem.kind is ProblemKind.STANDBY for problem in fatal):
-            raise DatabaseAway("the server is a standby: it can't be written to until it is promoted")
+            raise DatabaseUnreachable("the server is a standby: it can't be written to until it is promoted")
         if fatal:
             raise TableUnusable("; ".join(problem.message for problem in fatal))
         for problem in problems:

@@ -9,7 +9,7 @@ from time import monotonic
 import psycopg
 
 from jobtide.queue.outage import Outage
-from jobtide.queue.session import DatabaseAway, Session
+from jobtide.queue.session import DatabaseUnreachable, Session
 from jobtide.telemetry.events import Emit, ListenIgnored
 
 
@@ -32,14 +32,14 @@ class Listener:
         while True:
             try:
                 self._listen()
-            except (psycopg.Error, DatabaseAway) as away:
+            except (psycopg.Error, DatabaseUnreachable) as error:
                 self._session.close()
-                never.wait(self._outage.failed(away, monotonic()))
+                never.wait(self._outage.failed(error, monotonic()))
             else:
                 return
 
     def _listen(self) -> None:
-        """Returns only behind a pooler; raises psycopg.Error or DatabaseAway when the connection ends."""
+        """Returns only behind a pooler; raises psycopg.Error or DatabaseUnreachable when the connection ends."""
         connection = self._session.connection()
         if connection.prepare_threshold is None:
             self._session.close()
