@@ -1,4 +1,4 @@
-"""One outage of the database, from the first failure to the first success: when to try again, and what to report."""
+"""Outages of the database, from the first failure to the next success: when to retry, and what to report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DETAILS = re.compile(r'"[^"]*"|\d+')
 
 
 class Outage:
-    """Of one connection, which serves to do one thing (`doing`). Times are time.monotonic(), in seconds.
+    """The outages of one connection; `doing` names its use in logs and metrics. Times are time.monotonic(), in seconds.
 
     Emits DatabaseLost at the first failure, DatabaseStillLost at a later one with another cause, and DatabaseBack at
     the first success after a failure. Two causes are the same if their messages are, without numbers and quoted parts:
@@ -33,7 +33,7 @@ class Outage:
         return self._failures > 0
 
     def failed(self, error: BaseException, now: float) -> float:
-        """Returns how many seconds to wait. Worked: up to 0.2, 0.4, 0.8, ... 10 s, each jittered."""
+        """Notes a failed try. Returns the seconds until the next: 0.2, 0.4, 0.8, ... 10 s, each jittered."""
         message = one_line(error)
         cause = _DETAILS.sub("", message)
         if not self:
@@ -47,7 +47,7 @@ class Outage:
         return wait_seconds
 
     def wait_seconds(self, now: float) -> float:
-        """Until the next try; 0 if it may be now."""
+        """Until the next try; 0 if it is due."""
         return max(0.0, self._try_at - now)
 
     def succeeded(self) -> None:
