@@ -137,7 +137,7 @@ def wait_until() -> Callable[..., Any]:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             if time.monotonic() > deadline:
-                pytest.fail(f"waited {seconds:g} s in vain; last answer: {found!r}")
+                pytest.fail(f"not within {seconds:g} s; last answer: {found!r}")
             time.sleep(0.01)
         return found
 

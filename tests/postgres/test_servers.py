@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on: what stop, kill and demotion leave, and what ends with its owner."""
+"""The servers that the other tests use: what survives stop, kill and demotion, and what ends with its owner."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from jobtide.errors import JobtideError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 an error in one sentence on stderr, 2 wrong arguments."""
+    """Runs one command. The exit code: 0 done, 1 an error, in one sentence on stderr, 2 wrong arguments."""
     parsed = _parser().parse_args(arguments)
     try:
         return int(parsed.run(parsed))
     except JobtideError as error:
-        print(f"jobtide: {error}", file=sys.stderr)  # noqa: T201 - a command speaks on stderr
+        print(f"jobtide: {error}", file=sys.stderr)  # noqa: T201 - a command prints its error to stderr
         return 1
 
 
@@ -63,16 +63,16 @@ def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_cron(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     cron = commands.add_parser(
         "cron",
-        help="add the next slot of every schedule, and show them",
+        help="add the next slot of every schedule, and print them",
         description="Adds the next slot of every @tide.cron of the application, as each worker does at its start. "
-        "For pools at zero that have never had a worker: run it once after a deployment.",
+        "For pools at zero that never had a worker: run it once after a deployment.",
     )
     cron.add_argument("app", nargs="?", metavar="MODULE:ATTRIBUTE", help="a jobtide.Tide; default: JOBTIDE_APP")
     cron.set_defaults(run=_run_cron)
 
 
 def _run_worker(parsed: argparse.Namespace) -> int:
-    # Until the worker has a handler of its own nothing is claimed, so being told to stop is an ordinary end.
+    # Nothing is claimed until the worker installs its own signal handler: SIGTERM before that is an ordinary end.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     from jobtide.commands.settings import from_environment
     from jobtide.commands.worker import run_worker

@@ -1,4 +1,4 @@
-"""New."""
+"""What a handler knows of its run: the job, its deadline, progress, and whether it was cancelled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jobtide.payload import json_text
 Cancellation = Literal["drain", "timeout", "lease lost"]
 
 
-_making = threading.Lock()
+_making = threading.Lock()  # one for all contexts: a lock in each would cost time at each job
 
 
 class Context:
-    """What a handler may ask for as its second argument."""
+    """The second argument of a handler that takes two."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.deadline: float | None = None  # time.monotonic(), set when the handler starts; None: no timeout
-        self._waited_for: threading.Event | None = None  # made when asked for: it costs as much as all the rest
+        self._waited_for: threading.Event | None = None  # made at first use: it costs as much as all else
         self.reported: str | None = None  # the last progress as JSON, stored with each lease extension
         self.cancelled_by: Cancellation | None = None
         self._on_cancel: Callable[[], object] | None = None
@@ -37,25 +37,28 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """True once the result is no longer wanted: lease lost, drain time over, timeout. Stop soon."""
+        """True once the handler should stop soon: lease lost, drain time over, or timeout."""
         return self.cancelled_by is not None
 
     def wait_cancelled(self, seconds: float) -> bool:
-        """Waits up to `seconds` for cancellation; True if it came. The interruptible form of sleep."""
+        """Sleeps for up to `seconds`, until the job is cancelled. True if it is."""
         with _making:
             self._waited_for = self._waited_for or threading.Event()
-        if self.cancelled_by is None:  # or else `cancel` may have looked before there was an event
+        if self.cancelled_by is None:  # else `cancel` may have run before there was an event to set
             self._waited_for.wait(seconds)
         return self.cancelled
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """Remembers how far the job is (0 to 1); it is stored when the lease is next extended, at no extra write."""
+        """Reports how far the job is (0 to 1). Stored with the next extension of the lease, without an extra write.
+
+        Raises ValueError for a fraction out of range or a note that jsonb can't store.
+        """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress({fraction!r}): expected a fraction from 0 to 1")
         self.reported = json_text({"progress": {"fraction": fraction, "note": note}}, "the progress")
 
     def when_cancelled(self, call: Callable[[], object]) -> None:
-        """How the runner stops this job where it can be stopped: the task of a coroutine."""
+        """Sets the one function to call at cancellation: the runner's way to stop a coroutine."""
         self._on_cancel = call
 
     def cancel(self, why: Cancellation) -> None:

@@ -1,11 +1,11 @@
-"""What handlers raise to say how a job ends, and what stops a worker from starting."""
+"""What handlers raise to choose how a job ends, and the errors that stop a worker."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 
-class HandlerOutcome(Exception):  # noqa: N818 - these are outcomes, raised on purpose, not errors
+class HandlerOutcome(Exception):  # noqa: N818 - raised to choose an outcome, not an error
     """Base of what a handler raises to choose its job's end."""
 
 
@@ -28,11 +28,11 @@ class Snooze(HandlerOutcome):
 
 
 class Fail(HandlerOutcome):
-    """Trying again is pointless: the job ends as failed, with this message."""
+    """A retry is pointless: the job ends as failed, with this message."""
 
 
 class JobtideError(Exception):
-    """Base of the errors that stop a worker; the message says what was tried and what to do."""
+    """Base of the errors that stop a worker. The message names what was tried and what to do."""
 
 
 class SettingsError(JobtideError):
@@ -52,7 +52,7 @@ class AttributeWrong(LoadError):  # noqa: N818
 
 
 class NoHandlers(LoadError):  # noqa: N818
-    """The Tide has no handler for what it should do."""
+    """The Tide has no handlers, none for a type of the pool, or no schedules."""
 
 
 class TableUnusable(JobtideError):  # noqa: N818
@@ -60,6 +60,7 @@ class TableUnusable(JobtideError):  # noqa: N818
 
 
 def seconds_of(after: float | timedelta) -> float:
+    """Raises ValueError if it is negative or ten years or more."""
     seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
     if not 0 <= seconds < 10 * 365 * 86_400:
         raise ValueError(f"after={after!r}: expected 0 seconds to ten years")

@@ -1,4 +1,4 @@
-"""A claimed job, and the end it comes to."""
+"""A claimed job, and its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EndStatus = Literal["completed", "failed", "pending"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One claim of one row. `attempt` counts this claim; `token` is the fence of everything done to it."""
+    """One claim of one row. `attempt` counts this claim; `token` is the fence: only the live claim's can write."""
 
     id: UUID
     tenant_id: UUID
@@ -21,7 +21,7 @@ class Job:
     attempt: int
     token: str
     waited_seconds: float = 0.0  # from due to claimed, by the database's clock
-    result: Json = None  # what the row held at the claim: the last error or progress
+    result: Json = None  # of the row at the claim: the last error or progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class End:
     status: EndStatus
     result: str | None = None  # JSON text; None keeps what the row has
     delay_seconds: float | None = None  # before a pending row is due again; None: at once
-    gives_back: bool = False  # the attempt is not counted
+    gives_back: bool = False  # the attempt: it is not counted
     reason: str = ""  # one word for logs and metrics: completed, failed, retried, snoozed, returned
 
 
 def token_prefix(pod_uid: str) -> str:
-    """Everything that this pod claims begins so. The controller reads the pod's UID back out of it."""
+    """The start of every claim token of this pod. The controller reads the pod's UID from it."""
     return f"jobtide:{pod_uid}:"

@@ -1,6 +1,6 @@
-"""Payloads: checked before they are stored, and typed by the handler's annotation when they come back.
+"""Payloads: checked before they are stored, and validated by the handler's annotation before it runs.
 
-Typing is pydantic's work, and only where it is asked for.
+pydantic validates; it is imported only if an annotation needs it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What stands for JSON that PostgreSQL stores and Python refuses: its job fails, others must not."""
+    """Replaces JSON that PostgreSQL stores and Python refuses: only the job that has it fails."""
 
     why: str
 
 
 def read_json(text: str | bytes) -> Json:
-    """The value, or Malformed: a number of thousands of digits, or thousands of levels.
+    """The value; Malformed for a number with thousands of digits, or thousands of levels.
 
-    The server writes jsonb in UTF-8 and without spaces around it, which json.loads takes 3 us to find out.
+    The server sends jsonb in UTF-8 without spaces around it; json.loads would take 3 us to detect that.
     """
     try:
         return _DECODER.raw_decode(text if isinstance(text, str) else text.decode())[0]
@@ -43,8 +43,11 @@ def read_json(text: str | bytes) -> Json:
 
 
 def json_text(value: Json, what: str) -> str:
-    """JSON that jsonb takes. Raises ValueError with what is wrong: no JSON type, NaN, NUL, half a character."""
-    if value is None:  # what most handlers return
+    """JSON text that jsonb accepts. Raises ValueError for: no JSON type, NaN, U+0000, half a surrogate pair.
+
+    The message calls the value `what`.
+    """
+    if value is None:  # as most handlers return
         return "null"
     try:
         text = _ENCODER.encode(value)
@@ -60,14 +63,15 @@ def json_text(value: Json, what: str) -> str:
 
 
 def json_value(payload: Any) -> Json:
-    """A pydantic model as the JSON value that its handler will get; anything else as it is."""
+    """A pydantic model as the JSON value that its handler gets; any other value unchanged."""
     return payload.model_dump(mode="json") if hasattr(payload, "model_dump") else payload
 
 
 def validator_for(type_: str, function: Callable[..., Any]) -> Validator | None:
-    """A function that turns the JSON payload into what the handler's first parameter is annotated with.
+    """A function that converts the JSON payload to the annotation of the handler's first parameter.
 
-    None where the annotation promises nothing. The validator raises Fail, with each field's error in words.
+    None if the annotation accepts any JSON. The function raises Fail with the error of each field. Raises ValueError
+    if the annotation can't be resolved, or needs pydantic and there is none.
     """
     annotation = _annotation(type_, function)
     if annotation in (dict, list, dict[str, Any], list[Any]):
@@ -87,7 +91,7 @@ def validator_for(type_: str, function: Callable[..., Any]) -> Validator | None:
         try:
             return adapter.validate_python(payload)
         except ValidationError as invalid:
-            raise Fail(f"payload is not valid: {_in_words(invalid)}") from None
+            raise Fail(f"payload is not valid: {_described(invalid)}") from None
 
     return validate
 
@@ -113,7 +117,7 @@ def _instance_of(expected: type) -> Validator:
     return validate
 
 
-def _in_words(invalid: Any) -> str:
+def _described(invalid: Any) -> str:
     return "; ".join(
         f"{'.'.join(str(part) for part in error['loc']) or 'payload'}: {error['msg']}" for error in invalid.errors()
     )

@@ -1,4 +1,4 @@
-"""For the tests of applications: run a handler inline, drain a database, assert what was enqueued."""
+"""For tests of applications: run a handler inline, drain a database, assert which jobs were enqueued."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Ended:
 
     job: Job
     status: EndStatus
-    result: Json  # what the row holds now: the handler's answer, or {"error": {...}}
+    result: Json  # of the row now: what the handler returned, or {"error": {...}}
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """A job that waits."""
+    """A pending job."""
 
     id: UUID
     type: str
@@ -52,10 +52,10 @@ class Enqueued:
 
 
 def run(tide: Tide, type_: str, payload: Any = None, *, tenant_id: UUID | str | None = None, attempt: int = 1) -> Json:
-    """Runs the type's handler here and now, without a database, and returns the result as it would be stored.
+    """Runs the type's handler at once, without a database, and returns the result as it would be stored.
 
     Raises what the handler raises, Fail for a payload that doesn't fit its annotation, and ValueError for a result
-    that could not be stored. The payload goes through JSON, as it does on its way through the table.
+    that can't be stored. The payload is converted to JSON and back, as the table does.
     """
     handler, job = _handler(tide, type_), _job(type_, payload, tenant_id, attempt)
     value = handler.function(*handler.arguments(job.payload, Context(job)))
@@ -72,11 +72,11 @@ async def run_async(
 
 
 def drain(database: Any, tide: Tide, *, at_most: int = 1_000) -> list[Ended]:
-    """Claims and runs the due jobs of the Tide's types one after the other, also those that they enqueue.
+    """Claims and runs the due jobs of the Tide's types one by one, also those that they enqueue.
 
-    `database` is a URL or a connection (psycopg, SQLAlchemy or Django on psycopg). On a connection everything
+    `database` is a URL or a connection (psycopg, SQLAlchemy or Django on psycopg). On a connection, everything
     happens in its transaction, so a test that rolls back leaves nothing. Errors of handlers are recorded, not
-    raised. Jobs that are scheduled or retried for later stay. AssertionError after `at_most` runs.
+    raised. Jobs that are scheduled or retried for later stay. Raises AssertionError after `at_most` runs.
     """
     queue = PostgresJobQueue(_session(database), pod_uid="testing", lease_seconds=_LEASE_SECONDS)
     ring, ended = Ring(tuple(tide.handlers)), list[Ended]()
@@ -143,26 +143,26 @@ def _finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(coroutine)
     coroutine.close()
     raise RuntimeError(
-        "an async handler can't be waited for inside a running event loop: await jobtide.testing.run_async(...), "
+        "an async handler can't be awaited here, inside a running event loop: await jobtide.testing.run_async(...), "
         "or await asyncio.to_thread(drain, ...)"
     )
 
 
 def _end_of(handler: Handler, job: Job) -> End:
-    """As the worker's runner, without threads, timeouts and cancellation."""
+    """Runs the handler as a worker does, without threads, timeouts and cancellation."""
     policy = RetryPolicy() if handler.max_attempts is None else RetryPolicy(handler.max_attempts)
     if job.attempt > policy.max_attempts:
         return outcome.exhausted(job, policy.max_attempts, outcome.moment())
     try:
         value = handler.function(*handler.arguments(job.payload, Context(job)))
         returned = _finished(value) if handler.is_async else value
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises is its job's end
+    except Exception as error:  # noqa: BLE001 - any error of a handler ends its job
         return outcome.raised(job, error, policy, outcome.moment())
     return outcome.returned(job, returned, _MAX_RESULT_BYTES, outcome.moment())
 
 
 class _Borrowed(Session):
-    """The caller's connection and transaction; what goes wrong is the caller's to see."""
+    """The caller's connection and transaction. Errors reach the caller unchanged."""
 
     def __init__(self, connection: Any) -> None:
         super().__init__(lambda: "")

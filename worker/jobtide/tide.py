@@ -1,4 +1,4 @@
-"""The registry of handlers: what an application tells a worker it can do."""
+"""The registry of an application's handlers and schedules."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from jobtide.cron.schedule import Schedule, schedule_of
 from jobtide.errors import Fail
 from jobtide.job import Json
 from jobtide.payload import Malformed, Validator, validator_for
-
-if TYPE_CHECKING:
-    from jobtide.cron.schedule import Schedule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,11 +25,11 @@ class Handler:
     is_async: bool
     wants_context: bool
     validate: Validator | None
-    max_attempts: int | None  # None: the pool decides
-    timeout_seconds: float | None  # None: as long as it takes
+    max_attempts: int | None  # None: the pool's
+    timeout_seconds: float | None  # None: no timeout
 
     def arguments(self, payload: Json, context: object) -> tuple[Any, ...]:
-        """What the function is called with. A payload that doesn't fit raises Fail: no retry can mend it."""
+        """The arguments of the call. Raises Fail for a payload that does not fit: a retry would not help."""
         if isinstance(payload, Malformed):
             raise Fail(f"payload can't be read: {payload.why}")
         value = payload if self.validate is None else self.validate(payload)
@@ -59,8 +57,8 @@ class Tide:
     ) -> Callable[[Function], Function]:
         """Registers a plain or async function, `(payload)` or `(payload, ctx)`, and returns it unchanged.
 
-        The payload's annotation decides its type: `dict`, `list`, `Any` or none gets the JSON value as it is,
-        anything else is validated by pydantic. Raises ValueError where it is registered, not when a job comes.
+        The annotation of the payload decides what the function gets: for `dict`, `list`, `Any` or none the JSON value,
+        for any other type the value validated by pydantic. Raises ValueError at registration, not at the first job.
         """
         if not type_ or type_ != type_.strip():
             raise ValueError(f"job type {type_!r}: job_queue.type is matched exactly; give it without outer spaces")
@@ -100,10 +98,8 @@ class Tide:
         """As `job`, and enqueues one job of the type for the tenant at each slot of the cron expression.
 
         Schedules can be stacked on one function; those of the same type and tenant need a `name` each.
-        Raises ValueError where it is registered, not at the first slot.
+        Raises ValueError at registration, not at the first slot.
         """
-        from jobtide.cron.schedule import schedule_of
-
         schedule = schedule_of(expression, type_, tenant_id=tenant_id, timezone=timezone, payload=payload, name=name)
         if schedule.key in {other.key for other in self._schedules}:
             raise ValueError(

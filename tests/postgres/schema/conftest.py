@@ -1,4 +1,4 @@
-"""People of tenants, what they may see, and a database's schema as text to compare."""
+"""Users of tenants, their rights, and a database's schema as text to compare."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def schema_of(server: Server) -> Callable[[str], str]:
     def dump(url: str) -> str:
         command: list[str | Path] = [server.bin / "pg_dump", "--schema-only", url]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        # \restrict carries a random word
+        # \restrict contains a random word
         return "\n".join(line for line in text.splitlines() if not line.startswith(("\\", "--")))
 
     return dump

@@ -1,4 +1,4 @@
-"""`jobtide schema apply`: once, again, ten at once, on full tables, and where it may not."""
+"""`jobtide schema apply`: once, again, ten at once, on full tables, and without the rights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jobtide.schema.script import INDEXES
 CREATED = "created table job_queue with its indexes and policies"
 
 
-def test_apply_creates_everything_and_says_so(empty_database, connect):
+def test_apply_creates_everything_and_reports_it(empty_database, connect):
     assert apply(empty_database).done == (CREATED,)
     assert check(connect(empty_database)) == ()
 
 
-def test_a_second_apply_changes_nothing_and_says_so(empty_database, schema_of):
+def test_a_second_apply_changes_nothing_and_reports_it(empty_database, schema_of):
     apply(empty_database, roles=True)
     before = schema_of(empty_database)
     assert apply(empty_database).done == ()
@@ -65,10 +65,10 @@ def test_applies_in_ten_databases_of_a_new_server_share_its_roles(own_server, co
     ]
 
 
-def test_a_second_apply_waits_for_the_first_and_then_says_it_gave_up(database, connect):
+def test_a_second_apply_waits_for_the_first_and_then_gives_up_with_the_reason(database, connect):
     holder = connect()
     holder.execute("SELECT pg_advisory_lock(x'6A6F6274696465'::bigint)")
-    with pytest.raises(SchemaError, match=r"another jobtide schema apply has been running here for 0\.1 s"):
+    with pytest.raises(SchemaError, match=r"another jobtide schema apply has been running for 0\.1 s"):
         apply(database, wait_seconds=0.1)
 
 
@@ -78,7 +78,7 @@ def test_a_missing_index_is_built_on_a_full_table_without_blocking_writers(datab
     conn, writer = connect(), connect()
     _fill(conn, tenant_id, 1000)
     conn.execute(f"DROP INDEX {name}")
-    # A row lock held all along: a build that is not CONCURRENTLY would need it gone, and so would its writers.
+    # A row lock for the whole test: a build that is not CONCURRENTLY would wait for it, and writers for the build.
     written = []
 
     def report(_: str) -> None:
@@ -91,7 +91,7 @@ def test_a_missing_index_is_built_on_a_full_table_without_blocking_writers(datab
     assert check(conn) == ()
 
 
-def test_writers_go_on_while_an_index_waits_for_an_old_transaction(database, connect, tenant, wait_until):
+def test_writers_continue_while_an_index_waits_for_an_old_transaction(database, connect, tenant, wait_until):
     tenant_id = tenant()
     admin, old = connect(), connect(autocommit=False)
     admin.execute("DROP INDEX idx_job_queue_due")
@@ -117,28 +117,28 @@ def test_the_invalid_remains_of_an_interrupted_build_are_rebuilt(database, conne
     assert check(conn) == ()
 
 
-def test_another_index_of_our_name_is_reported_and_left_alone(database, connect, schema_of):
+def test_another_index_of_that_name_is_reported_and_not_changed(database, connect, schema_of):
     connect().execute("DROP INDEX idx_job_queue_due; CREATE INDEX idx_job_queue_due ON job_queue (worker_id)")
     before = schema_of(database)
     applied = apply(database)
     assert applied.done == ()
     assert [problem.kind for problem in applied.warnings] == [ProblemKind.INDEX_MISSING]
-    assert "another one than expected (CREATE INDEX idx_job_queue_due" in applied.warnings[0].message
+    assert "not the expected one (CREATE INDEX idx_job_queue_due" in applied.warnings[0].message
     assert schema_of(database) == before
 
 
-def test_a_lock_that_is_not_to_be_had_in_time_changes_nothing(empty_database, connect, schema_of):
+def test_a_lock_that_does_not_come_in_time_changes_nothing(empty_database, connect, schema_of):
     admin, holder = connect(empty_database), connect(empty_database, autocommit=False)
     admin.execute("CREATE TABLE tenants (id uuid PRIMARY KEY)")
     before = schema_of(empty_database)
     holder.execute("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE")
-    with pytest.raises(SchemaError, match=r"nothing was changed: a lock was not to be had within 0\.1 s"):
+    with pytest.raises(SchemaError, match=r"nothing was changed: could not get a lock within 0\.1 s"):
         apply(empty_database, lock_timeout_seconds=0.1)
     holder.rollback()
     assert schema_of(empty_database) == before
 
 
-def test_without_the_right_to_create_it_prints_the_sql_for_someone_who_has_it(
+def test_without_the_right_to_create_it_prints_the_sql_for_a_role_that_has_it(
     empty_database, as_role, schema_of, psql, connect
 ):
     before = schema_of(empty_database)
@@ -159,7 +159,7 @@ def test_without_the_right_to_index_it_prints_the_one_statement(database, as_rol
     assert check(conn) == ()
 
 
-def test_a_standby_is_refused_in_words(own_server, own_database, connect):
+def test_a_standby_is_refused_with_the_reason(own_server, own_database, connect):
     own_server.become_standby()
     with pytest.raises(SchemaError, match="is a standby: apply on the primary"):
         apply(own_database)
@@ -168,7 +168,7 @@ def test_a_standby_is_refused_in_words(own_server, own_database, connect):
 def test_an_apply_killed_at_any_statement_leaves_nothing_or_what_the_next_completes(
     empty_database, server, connect, schema_of, database, wait_until
 ):
-    """The server ends its session while it waits for a lock in the middle of its transaction."""
+    """The server ends the session while it waits for a lock inside its transaction."""
     admin, holder = connect(empty_database), connect(empty_database, autocommit=False)
     admin.execute("CREATE TABLE tenants (id uuid PRIMARY KEY)")
     before = schema_of(empty_database)

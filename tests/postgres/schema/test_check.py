@@ -1,4 +1,4 @@
-"""What worker and controller learn at start-up: each problem by kind, with its fix in the message."""
+"""The check of worker and controller at start: each problem by kind, with its fix in the message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobtide.schema.script import INDEXES
 
 @pytest.fixture
 def blinded(database, connect, as_role):
-    """blinded(policy): a login with every grant, and what the policy says; `{role}` is its name."""
+    """blinded(policy): a login with every grant, under this policy; `{role}` is its name."""
 
     def login(policy: str, attributes: str = ""):
         url = as_role(database, attributes)
@@ -23,11 +23,11 @@ def blinded(database, connect, as_role):
     return login
 
 
-def test_a_sound_table_has_no_problem(connect):
+def test_a_complete_table_has_no_problem(connect):
     assert check(connect()) == ()
 
 
-def test_a_missing_table_is_said_with_role_database_and_search_path(empty_database, connect):
+def test_the_message_of_a_missing_table_names_role_database_and_search_path(empty_database, connect):
     conn = connect(empty_database)
     (problem,) = check(conn)
     assert (problem.kind, problem.fatal) == (ProblemKind.TABLE_MISSING, True)
@@ -54,12 +54,12 @@ def test_a_missing_index_is_a_warning_whose_ddl_repairs_it(connect, name):
     conn.execute(f"DROP INDEX {name}")
     (problem,) = check(conn)
     assert (problem.kind, problem.fatal) == (ProblemKind.INDEX_MISSING, False)
-    conn.execute(problem.message.partition("claims and readings get slow: ")[2])
+    conn.execute(problem.message.partition("claims and readings are slow: ")[2])
     assert check(conn) == ()
 
 
 @pytest.mark.parametrize("part", ["worker", "controller"])
-def test_a_login_without_rights_is_told_the_privileges_columns_and_grant(connect, database, as_role, part):
+def test_the_message_of_missing_rights_names_privileges_columns_and_grant(connect, database, as_role, part):
     url = as_role(database)
     problems = check(connect(url), part)
     missing = [problem.message for problem in problems if problem.kind is ProblemKind.GRANT_MISSING]
@@ -70,7 +70,7 @@ def test_a_login_without_rights_is_told_the_privileges_columns_and_grant(connect
     assert check(connect(url), part) == ()
 
 
-def test_the_controllers_role_is_told_that_it_cannot_work_as_a_worker(connect, database, as_role):
+def test_the_controllers_role_lacks_the_rights_of_a_worker(connect, database, as_role):
     problems = check(connect(as_role(database, "IN ROLE jobtide_controller")), "worker")
     assert [problem.kind for problem in problems] == [ProblemKind.GRANT_MISSING, ProblemKind.GRANT_MISSING]
     assert "lacks SELECT on payload of" in problems[0].message
@@ -103,7 +103,7 @@ def test_the_controllers_role_is_told_that_it_cannot_work_as_a_worker(connect, d
         pytest.param("CREATE POLICY p ON job_queue TO service_role USING (true)", id="another role's policy"),
     ],
 )
-def test_a_role_that_rls_blinds_is_detected(blinded, policy):
+def test_a_role_from_which_rls_hides_rows_is_detected(blinded, policy):
     (problem,) = check(blinded(policy))
     assert (problem.kind, problem.fatal) == (ProblemKind.RLS_HIDES_ROWS, True)
     assert "is silently left out" in problem.message
@@ -113,7 +113,7 @@ def test_a_role_that_rls_blinds_is_detected(blinded, policy):
     ("policy", "attributes"),
     [
         pytest.param("CREATE POLICY p ON job_queue TO {role} USING (true)", "", id="policy of its own"),
-        pytest.param("CREATE POLICY p ON job_queue USING (true)", "", id="policy for everybody"),
+        pytest.param("CREATE POLICY p ON job_queue USING (true)", "", id="policy for every role"),
         pytest.param(
             "CREATE POLICY p ON job_queue FOR SELECT TO {role} USING (true);"
             "CREATE POLICY q ON job_queue FOR UPDATE TO {role} USING (true)",
@@ -150,7 +150,7 @@ def test_the_owner_is_not_blind_unless_rls_is_forced(connect, as_role, database)
     assert [problem.kind for problem in check(connect(url))] == [ProblemKind.RLS_HIDES_ROWS]
 
 
-def test_a_standby_is_said_and_its_promotion_ends_it(own_server, own_database, connect):
+def test_a_standby_is_a_problem_until_it_is_promoted(own_server, own_database, connect):
     own_server.become_standby()
     (problem,) = check(connect(own_database))
     assert (problem.kind, problem.fatal) == (ProblemKind.STANDBY, True)
@@ -158,7 +158,7 @@ def test_a_standby_is_said_and_its_promotion_ends_it(own_server, own_database, c
     assert check(connect(own_database)) == ()
 
 
-def test_check_reads_no_row_and_takes_no_lock_that_anybody_waits_for(connect):
+def test_check_reads_no_row_and_takes_no_lock_that_blocks_others(connect):
     holder, conn = connect(autocommit=False), connect()
     holder.execute("LOCK TABLE job_queue IN SHARE ROW EXCLUSIVE MODE")
     conn.execute("SET lock_timeout = '1s'")

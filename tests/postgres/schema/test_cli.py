@@ -1,4 +1,4 @@
-"""The commands as people run them: words on stdout, errors on stderr, exit codes."""
+"""The commands as users run them: reports on stdout, errors on stderr, exit codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_check_apply_check_on_a_new_database(jobtide, empty_database, tmp_path):
     after = jobtide("schema", "check", "--part", "controller", JOBTIDE_DATABASE_URL_FILE=str(file))
     assert (after.returncode, after.stdout) == (0, "ok\n")
     again = jobtide("schema", "apply", "--database-url", empty_database)
-    assert again.stdout == "nothing to do: job_queue is as it should be\n"
+    assert again.stdout == "nothing to do: job_queue is complete\n"
 
 
 def test_a_warning_leaves_the_exit_code_at_zero(jobtide, database, connect):
@@ -67,20 +67,22 @@ def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect
     [
         pytest.param("", "no database: pass --database-url", id="none"),
         pytest.param("s3cret", "the database URL can't be read", id="no URL"),
-        pytest.param("postgresql://u:s3cret@127.0.0.1:1/db", "Connection refused", id="nobody listens"),
+        pytest.param("postgresql://u:s3cret@127.0.0.1:1/db", "Connection refused", id="no server"),
         pytest.param("postgresql://u:s3cret@127.0.0.1:x/db", "the database URL can't be read|invalid", id="port"),
     ],
 )
 @pytest.mark.parametrize("command", ["apply", "check"])
-def test_a_database_out_of_reach_is_one_sentence_without_the_password(monkeypatch, capsys, command, url, words):
+def test_the_error_of_an_unreachable_database_is_one_sentence_without_the_password(
+    monkeypatch, capsys, command, url, words
+):
     for variable in ("JOBTIDE_DATABASE_URL", "JOBTIDE_DATABASE_URL_FILE"):
         monkeypatch.delenv(variable, raising=False)
     assert main(["schema", command, "--database-url", url]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("jobtide: ")
-    assert any(word in said.err for word in words.split("|"))
-    assert "s3cret" not in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("jobtide: ")
+    assert any(word in printed.err for word in words.split("|"))
+    assert "s3cret" not in printed.err
 
 
 def test_a_url_file_that_is_not_there_is_named(jobtide, tmp_path):

@@ -1,4 +1,4 @@
-"""docs/schema.md says what is so: its kinds, its commands and its SQL."""
+"""docs/schema.md is true: its kinds of problems, its commands and its SQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_option_of_a_command_is_on_the_page(command, capsys):
     assert options <= set(re.findall(r"--[a-z-]+", PAGE))
 
 
-def test_the_pages_sql_shows_a_person_the_own_tenants_jobs(connect, database, people, names):
+def test_the_sql_of_the_page_shows_a_user_the_jobs_of_the_own_tenant(connect, database, people, names):
     logins, claims = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     admin = connect(autocommit=False)
     admin.execute(logins)

@@ -1,4 +1,4 @@
-"""A job_queue that is there already: verified first, contradicted by name, never altered."""
+"""An existing job_queue: checked first, each contradiction named, never altered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobtide.schema import ProblemKind, SchemaError, apply, check
 
 ENUM = "CREATE TYPE job_status AS ENUM ('pending', 'processing', 'completed', 'failed');"
 
-# As somebody's own migration of the seed would make it, with columns and an index of their own.
+# As a user's own migration of the seed would make it, with extra columns and an extra index.
 COLUMNS = {
     "id": "uuid PRIMARY KEY DEFAULT gen_random_uuid()",
     "tenant_id": "uuid",
@@ -62,7 +62,7 @@ WRONG = [
         "enum job_status has no pending, processing, completed, failed",
         id="another app's enum",
     ),
-    pytest.param("CREATE DOMAIN job_status AS text", "type job_status is there and no enum", id="type is a domain"),
+    pytest.param("CREATE DOMAIN job_status AS text", "type job_status exists and is no enum", id="type is a domain"),
     pytest.param("CREATE VIEW job_queue AS SELECT 1 AS id", "job_queue is no plain table", id="a view"),
     pytest.param(
         ENUM + "CREATE TABLE job_queue (id uuid, tenant_id uuid) PARTITION BY HASH (id)",

@@ -7,7 +7,7 @@ import pytest
 
 DENIED = psycopg.errors.InsufficientPrivilege
 
-# Rows that a statement on one job of somebody else's tenant touches; DENIED for an error.
+# Rows that a statement on one job of another tenant touches; DENIED for an error.
 SELECT = "SELECT FROM job_queue WHERE id = %(job)s"
 INSERT = "INSERT INTO job_queue (tenant_id, type) VALUES (%(tenant)s, 't')"
 UPDATE = "UPDATE job_queue SET payload = '{}' WHERE id = %(job)s"

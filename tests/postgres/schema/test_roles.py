@@ -79,7 +79,7 @@ def test_the_controller_reads_the_depth_and_rescues_for_all_tenants(login):
     ],
 )
 def test_every_statement_that_a_part_sends_is_granted(login, role, file):
-    """EXPLAIN checks the privileges of the whole statement, whatever rows it would find."""
+    """EXPLAIN checks the privileges of the whole statement, even if it would find no rows."""
     text = file.read_text()
     parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", text))
     assert login(role).execute(f"EXPLAIN {text}", parameters).fetchall()

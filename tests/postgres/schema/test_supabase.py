@@ -106,10 +106,10 @@ def test_default_privileges_of_the_schema_give_nothing_away(supabase, empty_data
 @pytest.mark.parametrize(
     ("claims", "jobs"),
     [
-        pytest.param({"app_metadata": {"is_super_admin": True}}, 2, id="said by the auth server"),
+        pytest.param({"app_metadata": {"is_super_admin": True}}, 2, id="set by the auth server"),
         pytest.param({"app_metadata": {"is_super_admin": False}}, 1, id="denied by the auth server"),
-        pytest.param({"app_metadata": {}}, 1, id="not said"),
-        pytest.param({"user_metadata": {"is_super_admin": True}}, 1, id="said by the user"),
+        pytest.param({"app_metadata": {}}, 1, id="not set"),
+        pytest.param({"user_metadata": {"is_super_admin": True}}, 1, id="set by the user"),
     ],
 )
 def test_without_a_column_is_super_admin_the_auth_servers_claim_decides(

@@ -1,4 +1,4 @@
-"""What a test counts from outside: ends by the table itself, side effects by a file."""
+"""What a test counts outside the worker: ends in the table, side effects in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def notes(tmp_path) -> Callable[[], Counter[str]]:
 
 @pytest.fixture
 def ends(connect) -> Callable[[], Counter[UUID]]:
-    """How often each job has come to an end."""
+    """How often each job has ended."""
     connection = connect()
     connection.execute(
         """CREATE TABLE ends (job_id uuid NOT NULL);

@@ -2,6 +2,7 @@
 
 queue     queue(pod_uid="pod-1", lease_seconds=60) -> PostgresJobQueue on a connection of its own
 enqueue   enqueue("type", tenant_id, payload=..., **columns) -> the new job's id, by plain INSERT
+expire    expire(job): the lease of this claim ends
 row       row(id) -> the row as a dict
 worker    worker(**environment) -> a `jobtide worker` process running tests' handlers, ended for you
 """
@@ -22,8 +23,11 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from jobtide.job import Job
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.session import Session
+
+pytest.register_assert_rewrite("tests.contracts.job_queue")
 
 HANDLERS = Path(__file__).parent / "handlers"
 
@@ -61,6 +65,16 @@ def enqueue(connect) -> Callable[..., UUID]:
 
 
 @pytest.fixture
+def expire(connect) -> Callable[[Job], None]:
+    connection = connect()
+
+    def end_lease(job: Job) -> None:
+        connection.execute("UPDATE job_queue SET next_retry_at = now() - interval '1 s' WHERE id = %s", [job.id])
+
+    return end_lease
+
+
+@pytest.fixture
 def row(connect) -> Callable[[UUID], dict[str, Any]]:
     connection = connect()
 
@@ -78,7 +92,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     log: Path
 
-    def said(self, text: str) -> bool:
+    def logged(self, text: str) -> bool:
         return text in self.log.read_text()
 
     def end(self, signal_number: int, seconds: float = 30) -> int:

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be cut: by closing its connections, or by silence, as when packets are dropped."""
+"""A TCP proxy that can be cut: it closes its connections, or it goes silent, as when packets are dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant never runs more than its cap, and a cap never leaves a place idle that other work could fill."""
+"""A tenant never runs more than its cap, and a cap never leaves a place idle that other jobs could fill."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def by_tenant(jobs):
     return Counter(job.tenant_id for job in jobs)
 
 
-def test_a_tenant_gets_its_cap_and_others_the_rest(capped, tenant, fill):
+def test_a_tenant_gets_its_cap_and_other_tenants_the_other_places(capped, tenant, fill):
     noisy, quiet = tenant(), tenant()
     fill(noisy, 100)
     fill(quiet, 3)
@@ -65,7 +65,7 @@ def test_the_cap_counts_all_types_of_the_pool_and_no_others(capped, tenant, fill
     fill(owner, 10, "a")
     fill(owner, 10, "b")
     for _ in range(3):
-        enqueue("elsewhere", owner, status="processing", worker_id="somebody")
+        enqueue("elsewhere", owner, status="processing", worker_id="another")
     queue = capped(TenantCaps(4))
     assert len(claim(queue)) == 4
     assert claim(queue) == []
@@ -86,7 +86,7 @@ def test_overrides_alone_leave_the_others_without_a_limit(capped, tenant, fill):
     assert by_tenant(claim(capped(TenantCaps(overrides={limited: 2})))) == {limited: 2, free: 20}
 
 
-def test_a_cap_of_nought_stops_a_tenant(capped, tenant, fill):
+def test_a_cap_of_zero_stops_a_tenant(capped, tenant, fill):
     owner = tenant()
     fill(owner, 5)
     assert claim(capped(TenantCaps(overrides={owner: 0}))) == []
@@ -115,7 +115,7 @@ def test_a_full_tenant_early_in_the_lap_does_not_hide_one_with_room_behind_it(ca
     assert last.tenant_id in owners
 
 
-def test_a_tenant_that_another_claim_holds_is_passed_over_and_not_waited_for(capped, tenant, fill, connect):
+def test_a_tenant_that_another_claim_has_locked_is_skipped_and_not_waited_for(capped, tenant, fill, connect):
     held, free = tenant(), tenant()
     fill(held, 5)
     fill(free, 5)
@@ -126,7 +126,7 @@ def test_a_tenant_that_another_claim_holds_is_passed_over_and_not_waited_for(cap
 
 
 def test_racing_workers_never_exceed_a_cap_and_lose_no_job(capped, tenant, fill, connect):
-    """Twelve workers, caps of 1 to 3; after every claim the truth is counted in the table itself."""
+    """Twelve workers, caps of 1 to 3; after every claim the running jobs are counted in the table."""
     limits = {tenant(): 1 + number % 3 for number in range(5)}
     for owner in limits:
         fill(owner, 60, "a")
@@ -161,7 +161,7 @@ def test_racing_workers_never_exceed_a_cap_and_lose_no_job(capped, tenant, fill,
 
 
 def test_a_worker_process_keeps_its_cap_and_stays_busy(worker, tenant, fill, connect, wait_until):
-    """Under a cap of one the next job starts when the last one ends, not when the next look is due."""
+    """Under a cap of one the next job starts when the last one ends, not at the next poll."""
     owner, connection = tenant(), connect()
     connection.execute(
         "INSERT INTO job_queue (tenant_id, type, payload) SELECT %s, 'echo', '1' FROM generate_series(1, 200)", [owner]

@@ -1,4 +1,4 @@
-"""Only the database's clock counts: a worker whose own is days off works on the same jobs, under the same leases."""
+"""Only the database's clock counts: a worker whose clock is days off runs the same jobs, under the same leases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OFFSETS = [pytest.param("+3d", id="three days ahead"), pytest.param("-3d", id="t
 
 @pytest.fixture
 def skewed_worker(database, tmp_path):
-    """skewed_worker("+3d") -> a worker process that lives at another time."""
+    """skewed_worker("+3d") -> a worker process with its clock set off."""
     ensure_packages({"faketime": "/usr/bin/faketime"})
     running = []
 
@@ -39,7 +39,7 @@ def skewed_worker(database, tmp_path):
 
     yield start
     for process in running:
-        os.killpg(process.pid, signal.SIGKILL)  # faketime waits for what it started
+        os.killpg(process.pid, signal.SIGKILL)  # faketime waits for its child
         process.wait(10)
 
 
@@ -61,4 +61,4 @@ def test_a_skewed_clock_changes_neither_what_is_due_nor_when_leases_end(
     assert 9 * minute < row(retried)["next_retry_at"] - now < 11 * minute
     assert (row(soon)["status"], row(soon)["attempts"]) == ("pending", 0)
     spoken = (tmp_path / "skewed.log").read_text()
-    assert f'"time": "{now:%Y-%m-%d}' not in spoken  # it does live on another day
+    assert f'"time": "{now:%Y-%m-%d}' not in spoken  # its clock does show another day

@@ -1,4 +1,4 @@
-"""A slot is enqueued once, ahead of time, however many processes do it and whatever else goes wrong."""
+"""A slot is enqueued once, ahead of time, by any number of processes and in spite of errors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_next_slot_waits_in_the_table_as_a_scheduled_job(scheduler, tenant, 
     assert rest_seconds == 60
 
 
-def test_a_pass_rests_until_the_slot_and_then_adds_the_one_after(scheduler, tenant, slots):
+def test_a_pass_waits_until_the_slot_and_then_adds_the_next(scheduler, tenant, slots):
     one = scheduler(nightly(tenant()))
     assert 30 <= one.run_once(NEXT_THREE_AM - timedelta(seconds=30)) <= 31
     one.run_once(NEXT_THREE_AM)
@@ -77,7 +77,7 @@ def test_a_slot_that_has_ended_is_not_enqueued_again(scheduler, tenant, slots, c
     assert slots() == []
 
 
-def test_of_the_slots_that_nobody_was_there_for_only_the_one_in_the_table_runs(scheduler, tenant, slots):
+def test_after_a_time_without_workers_only_the_slot_in_the_table_runs(scheduler, tenant, slots):
     schedules = nightly(tenant())
     scheduler(schedules).run_once(NOON)
     scheduler(schedules).run_once(NOON + timedelta(days=10))
@@ -85,26 +85,26 @@ def test_of_the_slots_that_nobody_was_there_for_only_the_one_in_the_table_runs(s
 
 
 def test_a_schedule_of_a_deleted_tenant_is_named_and_stops_no_other(scheduler, tenant, slots, caplog):
-    deleted, said, metrics = uuid4(), [], Metrics()
-    scheduler(nightly(deleted, tenant()), emit=to_all(said.append, on_event, metrics.on_event)).run_once(NOON)
+    deleted, emitted, metrics = uuid4(), [], Metrics()
+    scheduler(nightly(deleted, tenant()), emit=to_all(emitted.append, on_event, metrics.on_event)).run_once(NOON)
     assert slots() == [(NEXT_THREE_AM,)]
-    (refused,) = said
+    (refused,) = emitted
     assert (type(refused), refused.type, refused.tenant) == (SlotRefused, "nightly", str(deleted))
-    assert "is its tenant still there?" in caplog.text
+    assert "does its tenant exist?" in caplog.text
     assert 'jobtide_worker_slots_refused_total{type="nightly"} 1' in metrics.render()
 
 
-def test_a_database_that_is_away_is_tried_again_and_said_once(own_server, own_database, scheduler, tenant, connect):
+def test_an_outage_of_the_database_is_reported_once_and_retried(own_server, own_database, scheduler, tenant, connect):
     owner = tenant(url=own_database)
-    said = []
-    one = scheduler(nightly(owner), own_database, said.append)
+    emitted = []
+    one = scheduler(nightly(owner), own_database, emitted.append)
     own_server.stop("immediate")
     assert all(0 < one.run_once(NOON) <= 10 for _ in range(3))
     own_server.start()
     one.run_once(NOON)
     with connect(own_database) as connection:
         assert connection.execute("SELECT count(*) FROM job_queue").fetchone() == (1,)
-    assert [type(event) for event in said] == [DatabaseLost, DatabaseBack]
+    assert [type(event) for event in emitted] == [DatabaseLost, DatabaseBack]
 
 
 def test_no_connection_is_held_between_two_slots(database, tenant):
@@ -118,7 +118,7 @@ def test_workers_enqueue_their_schedules_and_run_them(worker, tenant, connect, w
     connection = connect()
     owner = str(tenant())
     processes = [worker("nightly:tide", TICK_TENANT=owner) for _ in range(2)]
-    wait_until(lambda: all(process.said("working on tick") for process in processes), seconds=30)
+    wait_until(lambda: all(process.logged("working on tick") for process in processes), seconds=30)
     everything = "SELECT id, next_retry_at, status::text, result FROM job_queue ORDER BY created_at"
     ((id_, slot, *_), *_) = wait_until(lambda: connection.execute(everything).fetchall(), seconds=30)
     assert timedelta() < slot - datetime.now(UTC) < timedelta(seconds=61)
@@ -152,14 +152,14 @@ def command(database):
 
 def test_the_command_adds_the_next_slots_without_a_worker_and_shows_them(command, tenant, slots):
     owner = str(tenant())
-    said = [command("nightly:tide", TICK_TENANT=owner).stdout for _ in range(2)]
-    assert all(f"tick  tenant {owner}" in text for text in said)
-    assert " added " in said[0]
-    assert 1 <= len(slots()) == "".join(said).count(" added ")  # the minute may end in between
+    printed = [command("nightly:tide", TICK_TENANT=owner).stdout for _ in range(2)]
+    assert all(f"tick  tenant {owner}" in text for text in printed)
+    assert " added " in printed[0]
+    assert 1 <= len(slots()) == "".join(printed).count(" added ")  # the minute may end in between
 
 
 @pytest.mark.parametrize(
-    ("app", "environment", "said"),
+    ("app", "environment", "reason"),
     [
         pytest.param("jobs:tide", {}, "jobs:tide has no schedules", id="no schedules"),
         pytest.param("nightly:tide", {"TICK_TENANT": str(uuid4())}, "violates foreign key", id="an unknown tenant"),
@@ -167,7 +167,7 @@ def test_the_command_adds_the_next_slots_without_a_worker_and_shows_them(command
                      "the slots could not be added: ", id="no database"),
     ],
 )  # fmt: skip
-def test_the_command_says_why_it_could_not(command, app, environment, said):
+def test_the_command_fails_with_the_reason(command, app, environment, reason):
     ran = command(app, **environment)
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
-    assert said in ran.stderr
+    assert reason in ran.stderr

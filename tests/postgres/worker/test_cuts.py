@@ -1,4 +1,4 @@
-"""A worker that is cut off from its database: for a moment it loses nothing, for longer than a lease it loses its turn.
+"""A worker that is cut off from its database: for a moment it loses nothing, for longer than a lease it loses its jobs.
 
 Each cut comes in two forms: connections that close, and connections on which nothing arrives any more until the cut
 is over, when what was held back is delivered late.
@@ -41,7 +41,7 @@ def test_a_cut_of_a_second_loses_nothing(
     wait_until(lambda: statuses() == {"completed": JOBS}, seconds=60)
     assert set(ends().values()) == {1}
     assert set(notes()) == {str(number) for number in range(1, JOBS + 1)}
-    assert not process.said("lease lost")
+    assert not process.logged("lease lost")
 
 
 @BOTH
@@ -58,7 +58,7 @@ def test_a_result_after_a_cut_longer_than_the_lease_is_refused(
     (tmp_path / "go").touch()
     assert other.finish([End(again, "completed", '"of the second"')]) == {id_}
     proxy.mend()
-    wait_until(lambda: cut_off.said("lease lost"), seconds=30)
+    wait_until(lambda: cut_off.logged("lease lost"), seconds=30)
     assert (row(id_)["result"], row(id_)["attempts"]) == ("of the second", 2)
     assert ends() == {id_: 1}
     later = enqueue("echo", tenant(), "on")

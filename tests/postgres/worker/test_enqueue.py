@@ -201,7 +201,7 @@ def test_the_same_key_of_another_tenant_or_type_is_another_key(connect, tenant):
     assert None not in [enqueue(connect(), type_, tenant_id=owner, unique="k") for type_, owner in jobs]
 
 
-def test_an_id_of_the_callers_own_is_inserted_once_for_ever(connect, tenant):
+def test_an_id_that_the_caller_chooses_is_inserted_only_once(connect, tenant):
     connection, owner, id_ = connect(), tenant(), uuid4()
     assert enqueue(connection, "t", tenant_id=owner, job_id=id_) == id_
     connection.execute("UPDATE job_queue SET status = 'completed'")
@@ -234,8 +234,8 @@ def blocked(connection, waiter):
     return connection.execute("SELECT pg_blocking_pids(%s) <> '{}'", [waiter.info.backend_pid]).fetchone()[0]
 
 
-def test_a_key_is_exact_though_its_finished_jobs_are_deleted_meanwhile(connect, tenant, wait_until):
-    """Deleting the newest finished job takes the number away that the next would follow on from: the lock decides."""
+def test_a_key_is_exact_even_while_its_finished_jobs_are_deleted(connect, tenant, wait_until):
+    """Deleting the newest finished job removes the number that the next one continues: the lock decides."""
     owner = tenant()
     admin, holder, waiter = connect(), connect(autocommit=False), connect(autocommit=False)
     first = enqueue(admin, "t", tenant_id=owner, unique="k")
@@ -251,7 +251,7 @@ def test_a_key_is_exact_though_its_finished_jobs_are_deleted_meanwhile(connect, 
 
 
 def test_a_snapshot_too_old_to_see_the_other_job_ends_in_a_serialization_failure(connect, tenant):
-    """REPEATABLE READ can't see what the lock was for; the primary key still lets one through."""
+    """REPEATABLE READ can't see the job that the lock guards; the primary key still accepts only one."""
     owner = tenant()
     old = connect(autocommit=False)
     old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -263,7 +263,7 @@ def test_a_snapshot_too_old_to_see_the_other_job_ends_in_a_serialization_failure
 
 @pytest.mark.parametrize("autocommit", [True, False], ids=["autocommit", "transaction"])
 def test_racing_producers_never_open_a_key_twice(database, connect, tenant, autocommit):
-    """Eight producers, jobs that end meanwhile, and at no time two open jobs of one key."""
+    """Eight producers, while jobs end: never two open jobs of one key."""
     owner = tenant()
     ended = threading.Event()
     produced = []

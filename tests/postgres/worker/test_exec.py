@@ -1,4 +1,4 @@
-"""A worker without a line of Python: programs as real processes, their outcomes in the table."""
+"""A worker without Python code: programs as real processes, their outcomes in the table."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_programs_alone_make_a_worker(worker, enqueue, tenant, row, wait_until):
     assert (error["type"], error["message"]) == ("ProgramFailed", "exit code 1: oops")
     assert "traceback" not in error
     assert process.end(signal.SIGTERM) == 0
-    said = [json.loads(line) for line in process.log.read_text().splitlines()]
-    assert {line["job"] for line in said if line["message"] == "oops"} == {str(ids["broken"])}
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    assert {line["job"] for line in lines if line["message"] == "oops"} == {str(ids["broken"])}
 
 
 def test_a_program_past_its_timeout_is_ended_and_tried_again(worker, enqueue, tenant, row, wait_until, tmp_path):
@@ -50,7 +50,7 @@ def test_a_program_past_its_timeout_is_ended_and_tried_again(worker, enqueue, te
     assert_ended(tmp_path / "pid", wait_until)
 
 
-def test_a_program_that_outlives_the_drain_time_is_ended_and_its_job_given_back(
+def test_a_program_that_outlives_the_drain_time_is_ended_and_its_job_requeued(
     worker, enqueue, tenant, row, wait_until, tmp_path
 ):
     id_ = enqueue("slow", tenant())
@@ -70,4 +70,4 @@ def assert_ended(pid_file: Path, wait_until):
 def test_a_missing_program_stops_the_worker_at_its_start(worker):
     process = worker("", JOBTIDE_EXEC='{"t": "no-such-program"}')
     assert process.popen.wait(30) == 1
-    assert "'no-such-program', which is no executable here" in process.log.read_text()
+    assert "'no-such-program', which is not an executable here" in process.log.read_text()

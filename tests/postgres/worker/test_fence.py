@@ -1,4 +1,4 @@
-"""Every end, extension and return passes one fence: a claim that was taken away changes nothing."""
+"""Every end, extension and requeue passes one fence: a claim that has lost its lease changes nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from threading import Thread
 
 import pytest
 
+from jobtide.context import Context
 from jobtide.job import End
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import BadData
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flights
 from jobtide.worker.outcome import Moment
 
 RING = Ring(("a",))
@@ -27,20 +27,10 @@ def one(queue):
 
 @pytest.fixture
 def claimed(one, enqueue, tenant):
-    """A fresh job, claimed by `one`."""
+    """A new job, claimed by `one`."""
     enqueue("a", tenant(), {"n": 1})
     (job,) = one.claim(RING, 1, 1).jobs
     return job
-
-
-@pytest.fixture
-def expire(connect):
-    connection = connect()
-
-    def end_lease(job):
-        connection.execute("UPDATE job_queue SET next_retry_at = now() - interval '1 s' WHERE id = %s", [job.id])
-
-    return end_lease
 
 
 def test_a_completed_job_keeps_its_token_and_has_its_answer(one, claimed, row):
@@ -59,8 +49,8 @@ def test_a_retried_job_waits_and_keeps_its_attempt_and_error(one, claimed, row):
     assert waiting["result"] == {"error": {"type": "X"}}
 
 
-def test_a_job_given_back_is_due_at_once_with_its_attempt(one, claimed, row):
-    one.finish([outcome.given_back(claimed)])
+def test_a_requeued_job_is_due_at_once_with_its_attempt(one, claimed, row):
+    one.finish([outcome.requeued(claimed)])
     back = row(claimed.id)
     assert (back["status"], back["attempts"], back["next_retry_at"]) == ("pending", 0, None)
 
@@ -90,12 +80,6 @@ def test_an_end_under_another_claim_is_refused(one, claimed, row, other):
     assert row(claimed.id) == before
 
 
-def test_an_end_comes_once(one, claimed, row):
-    assert one.finish([End(claimed, "completed", "1")]) == {claimed.id}
-    assert one.finish([End(claimed, "failed", "2")]) == set()
-    assert row(claimed.id)["result"] == 1
-
-
 def test_a_zombie_is_refused_after_its_job_was_rescued_and_claimed_again(one, queue, claimed, expire, row):
     expire(claimed)
     assert [rescued.id for rescued in one.rescue_expired(10)] == [claimed.id]
@@ -110,13 +94,6 @@ def test_a_job_of_a_deleted_tenant_is_a_lost_lease(one, claimed, connect):
     assert one.finish([End(claimed, "completed", "1")]) == set()
 
 
-def test_what_has_been_ended_by_us_can_be_confirmed(one, claimed):
-    assert one.confirm([End(claimed, "completed", "1")]) == set()
-    one.finish([End(claimed, "completed", "1")])
-    assert one.confirm([End(claimed, "completed", "1")]) == {claimed.id}
-    assert one.confirm([End(replace(claimed, token="jobtide:pod-1:x"), "completed", "1")]) == set()
-
-
 def test_a_value_that_the_server_refuses_changes_nothing_in_the_batch(one, enqueue, tenant, row):
     for owner in [tenant()]:
         enqueue("a", owner)
@@ -128,19 +105,13 @@ def test_a_value_that_the_server_refuses_changes_nothing_in_the_batch(one, enque
 
 
 def test_an_extended_lease_starts_again_and_stores_progress(one, claimed, row):
-    flight = Flights(60).begin(claimed, 0, None)
-    flight.context.progress(0.25, "a quarter")
+    context = Context(claimed)
+    context.progress(0.25, "a quarter")
     before = row(claimed.id)["next_retry_at"]
-    assert one.extend([flight]) == {claimed.id}
+    assert one.extend([context]) == {claimed.id}
     extended = row(claimed.id)
     assert extended["next_retry_at"] > before
     assert extended["result"] == {"progress": {"fraction": 0.25, "note": "a quarter"}}
-
-
-def test_a_lost_lease_can_not_be_extended(one, claimed, expire):
-    expire(claimed)
-    one.rescue_expired(10)
-    assert one.extend([Flights(60).begin(claimed, 0, None)]) == set()
 
 
 def test_an_expired_lease_returns_the_job_with_its_attempt_counted(one, claimed, expire, row):
@@ -160,11 +131,7 @@ def test_rows_of_other_consumers_are_never_rescued(one, enqueue, tenant, row, wo
     assert row(id_)["status"] == "processing"
 
 
-def test_a_lease_that_runs_is_not_rescued(one, claimed):
-    assert one.rescue_expired(10) == []
-
-
-def test_a_restarted_container_returns_what_its_predecessor_held_and_nobody_elses(queue, enqueue, tenant, row):
+def test_a_restarted_container_requeues_the_jobs_of_its_predecessor_and_no_others(queue, enqueue, tenant, row):
     owner = tenant()
     for _ in range(2):
         enqueue("a", owner)

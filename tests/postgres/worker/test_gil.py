@@ -1,4 +1,4 @@
-"""A handler that holds the interpreter keeps its lease and its pod; a process that stands still loses both."""
+"""A handler that holds the interpreter keeps its lease and its pod; a stopped process loses both."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_a_handler_that_holds_the_interpreter_keeps_its_lease(holding, queue, ro
     wait_until(ended, seconds=30)
     assert stolen == []
     assert row(id_)["attempts"] == 1
-    assert process.said("a handler has held the interpreter")
-    assert not process.said("lease lost")
+    assert process.logged("a handler has held the interpreter")
+    assert not process.logged("lease lost")
 
 
-def test_a_handler_that_holds_the_interpreter_is_alive_to_its_probe(holding, row, wait_until):
+def test_probes_are_answered_while_a_handler_holds_the_interpreter(holding, row, wait_until):
     _, id_, port = holding(3)
     wait_until(lambda: fetch(port, "/metrics") == 503)
     assert (fetch(port, "/livez"), fetch(port, "/readyz")) == (200, 200)
@@ -61,15 +61,13 @@ def test_leases_are_kept_during_the_drain_too(holding, row, queue):
     assert (row(id_)["status"], row(id_)["attempts"]) == ("completed", 1)
 
 
-def test_a_process_that_stands_still_loses_its_lease_and_its_late_end_is_refused(
-    holding, queue, row, wait_until, connect
-):
+def test_a_stopped_process_loses_its_lease_and_its_late_end_is_refused(holding, queue, row, wait_until, connect):
     process, id_, _ = holding(1)
     process.popen.send_signal(signal.SIGSTOP)
     wait_until(lambda: queue("pod-2").rescue_expired(10))
     connect().execute("UPDATE job_queue SET next_retry_at = now() + interval '1 hour' WHERE id = %s", [id_])
     process.popen.send_signal(signal.SIGCONT)
-    wait_until(lambda: process.said("lease lost"), seconds=30)
+    wait_until(lambda: process.logged("lease lost"), seconds=30)
     assert row(id_)["status"] == "pending"
     assert row(id_)["result"]["error"]["type"] == "LeaseExpired"
 

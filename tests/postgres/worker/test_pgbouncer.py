@@ -40,10 +40,10 @@ def many_jobs(tenant, connect):
 
 def test_workers_share_a_pooler_with_fewer_connections_than_they_hold(worker, pooled, many_jobs, statuses, wait_until):
     processes = [worker(JOBTIDE_DATABASE_URL=pooled, JOBTIDE_CONCURRENCY="8") for _ in range(4)]
-    wait_until(lambda: all(process.said("working on") for process in processes), seconds=60)
+    wait_until(lambda: all(process.logged("working on") for process in processes), seconds=60)
     wait_until(lambda: statuses() == {"completed": many_jobs}, seconds=60)
     assert [process.end(signal.SIGTERM) for process in processes] == [0] * 4
-    assert not any(process.said("error") for process in processes)
+    assert not any(process.logged("error") for process in processes)
 
 
 def test_tenant_caps_hold_through_a_pooler(pooled, many_jobs):

@@ -1,4 +1,4 @@
-"""What each statement may touch on a large table: bounded by what it does, not by what waits.
+"""What each statement may touch on a large table: bounded by its own rows, not by the backlog.
 
 Every .sql file of the worker must be named here, so a new statement comes with its bound.
 """
@@ -61,8 +61,8 @@ UNIQUE = _check(NewJob(type="common", tenant_id=UUID(int=1), unique="k")).as_jso
 CASES = [
     pytest.param("claim", lap(LAP, 1), 70, id="claim one of many"),
     pytest.param("claim", lap(LAP, 50), 2_300, id="claim fifty of many"),
-    pytest.param("claim", lap(RARE, 50), 15, id="claim of types that nobody sends"),
-    pytest.param("lock_tenants", look(LAP, 50), 800, id="look at fifty tenants under a cap"),
+    pytest.param("claim", lap(RARE, 50), 15, id="claim of types without jobs"),
+    pytest.param("lock_tenants", look(LAP, 50), 800, id="lock fifty tenants under a cap"),
     pytest.param("claim_capped", capped(50), 2_300, id="claim fifty under a cap"),
     pytest.param(
         "finish",
@@ -73,7 +73,7 @@ CASES = [
     pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 12, id="confirm one"),
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 12, id="extend one"),
     pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
-    pytest.param("return_unanswered", {"tokens": ["jobtide:p:n"]}, 10, id="return of one claim among 50 running jobs"),
+    pytest.param("return_unanswered", {"tokens": ["jobtide:p:n"]}, 10, id="requeue one claim among 50 running jobs"),
     pytest.param(
         "extend_own_pod",
         {"token_prefix": "jobtide:p:", "lease_seconds": 60.0},
@@ -143,13 +143,13 @@ def test_a_statement_touches_what_it_works_on_and_no_more(large, name, parameter
 
 @pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[:3])
 def test_the_plan_does_not_depend_on_the_parameters(large, name, parameters, most_buffers):
-    """Only so does PostgreSQL keep one plan for a prepared statement, instead of planning every claim anew."""
+    """Otherwise PostgreSQL would plan every claim again, instead of keeping one plan."""
     custom, generic = (explain(large, name, parameters, f"force_{kind}_plan") for kind in ("custom", "generic"))
     assert custom["Total Cost"] == pytest.approx(generic["Total Cost"], rel=0.02)
 
 
 @pytest.mark.parametrize("plan_cache_mode", ["auto", "force_custom_plan", "force_generic_plan"])
-def test_an_idle_poll_among_a_million_rows_of_others_stays_small_however_often_it_comes(large, plan_cache_mode):
+def test_every_idle_poll_among_a_million_rows_of_other_types_stays_small(large, plan_cache_mode):
     with prepared(large, "claim", lap(RARE, 50), plan_cache_mode) as execute:
         for _ in range(20):
             assert large.execute(execute).fetchall() == []

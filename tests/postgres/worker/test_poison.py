@@ -11,14 +11,14 @@ def neighbours(enqueue, tenant):
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "reason"),
     [
         pytest.param(b'{"n": 1' + b"0" * 5_000 + b"}", "4300 digits", id="a number of 5,000 digits"),
         pytest.param(b"[" * 2_000 + b"]" * 2_000, "recursion", id="2,000 levels"),
     ],
 )
 def test_a_payload_that_python_cannot_read_fails_its_job_alone(
-    worker, neighbours, enqueue, tenant, connect, row, wait_until, payload, said
+    worker, neighbours, enqueue, tenant, connect, row, wait_until, payload, reason
 ):
     id_ = enqueue("echo", tenant())
     connect().execute("UPDATE job_queue SET payload = %s::text::jsonb WHERE id = %s", [payload.decode(), id_])
@@ -29,7 +29,7 @@ def test_a_payload_that_python_cannot_read_fails_its_job_alone(
         lambda: connect().execute(f"{answer} AND status = 'failed'", [id_]).fetchone(), seconds=30
     )
     assert (status, attempts) == ("failed", 1)
-    assert said in message
+    assert reason in message
 
 
 @pytest.mark.parametrize("column", ["created_at", "next_retry_at"])

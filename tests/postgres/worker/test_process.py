@@ -1,4 +1,4 @@
-"""`jobtide worker` as a real process: outcomes, real signals, real kills, a database that goes away."""
+"""`jobtide worker` as a real process: outcomes, real signals, real kills, an outage of the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ended(statuses, count):
     return lambda: sum(statuses().get(status, 0) for status in ("completed", "failed")) == count
 
 
-def test_jobs_of_every_kind_end_as_their_handlers_say(worker, enqueue, tenant, statuses, row, wait_until):
+def test_jobs_of_every_kind_end_as_their_handlers_decide(worker, enqueue, tenant, statuses, row, wait_until):
     owner = tenant()
     echo = enqueue("echo", owner, {"deep": [1, {"x": None}], "big": 2**70})
     boom = enqueue("boom", owner)
@@ -40,7 +40,7 @@ def test_jobs_of_every_kind_end_as_their_handlers_say(worker, enqueue, tenant, s
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("what", "reason"),
     [
         ("nan", "not a JSON value"),
         ("set", "Object of type set"),
@@ -50,18 +50,18 @@ def test_jobs_of_every_kind_end_as_their_handlers_say(worker, enqueue, tenant, s
     ],
 )
 def test_a_result_that_cannot_be_stored_fails_its_job_alone(
-    worker, enqueue, tenant, statuses, row, wait_until, what, said
+    worker, enqueue, tenant, statuses, row, wait_until, what, reason
 ):
     owner = tenant()
     bad = enqueue("returns", owner, {"what": what})
     good = [enqueue("echo", owner, number) for number in range(20)]
     worker(JOBTIDE_CONCURRENCY="8")
     wait_until(ended(statuses, 21), seconds=30)
-    assert said in row(bad)["result"]["error"]["message"]
+    assert reason in row(bad)["result"]["error"]["message"]
     assert {row(id_)["status"] for id_ in good} == {"completed"}
 
 
-def test_snooze_and_retry_come_back_when_they_said(worker, enqueue, tenant, row, wait_until):
+def test_snoozed_and_retried_jobs_are_due_after_their_delay(worker, enqueue, tenant, row, wait_until):
     snoozed = enqueue("say", tenant(), {"end": "snooze", "after": 600})
     retried = enqueue("say", tenant(), {"end": "retry", "after": 600})
     worker()
@@ -75,14 +75,14 @@ def test_sigterm_lets_running_jobs_finish_and_claims_no_more(worker, enqueue, te
     process = worker()
     wait_until(lambda: row(plain)["status"] == "processing" and (tmp_path / "go.begun").exists(), seconds=30)
     process.popen.send_signal(signal.SIGTERM)
-    wait_until(lambda: process.said("stopping: 2 running jobs"))
+    wait_until(lambda: process.logged("stopping: 2 running jobs"))
     later = enqueue("echo", tenant())
     (tmp_path / "go").touch()
     assert process.popen.wait(30) == 0
     assert [row(id_)["status"] for id_ in (plain, coroutine, later)] == ["completed", "completed", "pending"]
 
 
-def test_what_outlives_the_drain_time_is_given_back_with_its_attempt(
+def test_a_job_that_outlives_the_drain_time_is_requeued_with_its_attempt(
     worker, enqueue, tenant, row, wait_until, tmp_path
 ):
     heeding = enqueue("wait", tenant(), {"file": str(tmp_path / "never")})
@@ -93,17 +93,17 @@ def test_what_outlives_the_drain_time_is_given_back_with_its_attempt(
     assert [(row(id_)["status"], row(id_)["attempts"]) for id_ in (heeding, deaf)] == [("pending", 0)] * 2
 
 
-def test_a_second_signal_gives_back_at_once(worker, enqueue, tenant, row, wait_until, tmp_path):
+def test_a_second_signal_requeues_at_once(worker, enqueue, tenant, row, wait_until, tmp_path):
     deaf = enqueue("wait", tenant(), {"file": str(tmp_path / "never"), "heeds": False})
     process = worker(JOBTIDE_DRAIN_SECONDS="600")
     wait_until(lambda: row(deaf)["status"] == "processing", seconds=30)
     process.popen.send_signal(signal.SIGTERM)
-    wait_until(lambda: process.said("stopping"))
+    wait_until(lambda: process.logged("stopping"))
     assert process.end(signal.SIGINT) == 0
     assert (row(deaf)["status"], row(deaf)["attempts"]) == ("pending", 0)
 
 
-def test_a_killed_process_is_followed_by_one_that_returns_its_jobs(worker, enqueue, tenant, row, wait_until, tmp_path):
+def test_the_successor_of_a_killed_process_requeues_its_jobs(worker, enqueue, tenant, row, wait_until, tmp_path):
     id_ = enqueue("wait", tenant(), {"file": str(tmp_path / "go")})
     first = worker(JOBTIDE_POD_UID="pod-1")
     wait_until(lambda: row(id_)["status"] == "processing", seconds=30)
@@ -138,8 +138,8 @@ def test_long_jobs_keep_their_lease_and_store_progress(worker, enqueue, tenant, 
 
 
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
-def test_a_database_that_goes_away_loses_nothing(worker, own_server, own_database, connect, wait_until, tmp_path, mode):
-    """Side effects at least once, ends exactly once, though the server crashes among the batches."""
+def test_an_outage_of_the_database_loses_nothing(worker, own_server, own_database, connect, wait_until, tmp_path, mode):
+    """Side effects at least once, ends exactly once, even if the server crashes between batches."""
     with connect(own_database) as connection:
         (owner,) = connection.execute("INSERT INTO tenants DEFAULT VALUES RETURNING id").fetchone()
         connection.execute(
@@ -151,7 +151,7 @@ def test_a_database_that_goes_away_loses_nothing(worker, own_server, own_databas
     process = worker(JOBTIDE_DATABASE_URL=own_database, JOBTIDE_CONCURRENCY="8")
     wait_until(lambda: (tmp_path / "notes").exists() and len(notes(tmp_path)) > 300, seconds=30)
     own_server.stop(mode)
-    wait_until(lambda: process.said("database away"), seconds=30)
+    wait_until(lambda: process.logged("database unreachable"), seconds=30)
     own_server.start()
     with connect(own_database) as connection:
         count = "SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FROM job_queue"
@@ -179,12 +179,12 @@ def test_probes_and_metrics_are_served(worker, enqueue, tenant, statuses, wait_u
 
 def test_a_worker_without_its_database_is_alive_but_not_ready(worker, wait_until):
     port = str(free_port())
-    nobody = f"postgresql://postgres:secret@127.0.0.1:{free_port()}/main"
-    process = worker(JOBTIDE_HTTP_PORT=port, JOBTIDE_DATABASE_URL=nobody)
-    wait_until(lambda: process.said("database away"), seconds=30)
+    unreachable = f"postgresql://postgres:secret@127.0.0.1:{free_port()}/main"
+    process = worker(JOBTIDE_HTTP_PORT=port, JOBTIDE_DATABASE_URL=unreachable)
+    wait_until(lambda: process.logged("database unreachable"), seconds=30)
     assert fetch(port, "/livez") == 200
     assert fetch(port, "/readyz") == 503
-    assert not process.said("secret")
+    assert not process.logged("secret")
 
 
 def free_port():
@@ -215,7 +215,7 @@ def test_every_log_line_is_one_json_object_that_names_its_job(worker, enqueue, t
 
 
 @pytest.mark.parametrize(
-    ("app", "environment", "said"),
+    ("app", "environment", "reason"),
     [
         pytest.param("job:tide", {}, "there is no module 'job'", id="missing module"),
         pytest.param("jobs:tied", {}, "has no attribute 'tied'; it has tide", id="wrong attribute"),
@@ -224,21 +224,21 @@ def test_every_log_line_is_one_json_object_that_names_its_job(worker, enqueue, t
         pytest.param("jobs:tide", {"JOBTIDE_CONCURRENCY": "no"}, "JOBTIDE_CONCURRENCY='no'", id="a wrong setting"),
     ],
 )
-def test_a_worker_that_cannot_start_says_why_in_one_line(worker, app, environment, said):
+def test_a_worker_that_cannot_start_fails_with_one_line(worker, app, environment, reason):
     process = worker(app, **environment)
     assert process.popen.wait(30) == 1
     lines = process.log.read_text().splitlines()
     assert len(lines) == 1
-    assert said in lines[0]
+    assert reason in lines[0]
 
 
-def test_a_worker_without_a_table_says_what_to_do(worker, empty_database):
+def test_the_error_of_a_worker_without_a_table_names_the_fix(worker, empty_database):
     process = worker(JOBTIDE_DATABASE_URL=empty_database)
     assert process.popen.wait(30) == 1
     assert "run jobtide schema apply" in process.log.read_text()
 
 
-def test_a_worker_whose_role_row_level_security_blinds_says_so(worker, database, connect):
+def test_a_worker_whose_role_cannot_see_rows_fails_with_the_reason(worker, database, connect):
     connect().execute("CREATE ROLE blind LOGIN")
     try:
         connect().execute("GRANT ALL ON job_queue TO blind; GRANT SELECT ON users TO blind")

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from jobtide.context import Context
 from jobtide.errors import Fail, Snooze
 from jobtide.job import End, Job
 from jobtide.queue.caps import TenantCaps
@@ -25,7 +26,6 @@ from jobtide.queue.ring import Ring
 from jobtide.queue.session import Session
 from jobtide.sql import load
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flights
 from jobtide.worker.outcome import RetryPolicy
 
 TENANTS = [UUID(int=number) for number in range(1, 5)]
@@ -40,7 +40,7 @@ HOW_IT_ENDS = (*RETURNED, *RAISED, "give back")
 
 @dataclass
 class Hand:
-    """One worker process: its claims that have not ended, and its turn."""
+    """One worker process: its claims that have not ended, and its ring."""
 
     pod_uid: str
     queue: PostgresJobQueue
@@ -54,7 +54,7 @@ class Queue(RuleBasedStateMachine):
         self.connection = psycopg.connect(url, autocommit=True)
         self.hands = [Hand(pod, self._new_queue(url, pod)) for pod in PODS]
         self.jobs: set[UUID] = set()
-        self.counts: set[tuple[UUID, str]] = set()  # claims that were not taken away
+        self.counts: set[tuple[UUID, str]] = set()  # claims that hold their lease
         self.ended: dict[UUID, tuple] = {}  # the row of a job as its accepted end left it
         self.foreign: tuple = ()
 
@@ -105,7 +105,7 @@ class Queue(RuleBasedStateMachine):
         job = hand.holds.pop(index % len(hand.holds))
         end = self._end_of(job, how)
         passed = hand.queue.finish([end])
-        assert (job.id in passed) == ((job.id, job.token) in self.counts), "the fence and the truth disagree"
+        assert (job.id in passed) == ((job.id, job.token) in self.counts), "the fence and the model disagree"
         self.counts.discard((job.id, job.token))
         if passed and end.status != "pending":
             self.ended[job.id] = self._row(job.id)
@@ -118,13 +118,12 @@ class Queue(RuleBasedStateMachine):
             return outcome.raised(job, RAISED[how], POLICY, moment)
         if how in RETURNED:
             return outcome.returned(job, RETURNED[how], 100, moment)
-        return outcome.given_back(job)
+        return outcome.requeued(job)
 
     @rule(number=st.integers(0, 2))
     def extend(self, number: int) -> None:
         hand = self.hands[number]
-        flights = Flights(3600)
-        held = hand.queue.extend([flights.begin(job, 0, None) for job in hand.holds]) if hand.holds else set()
+        held = hand.queue.extend([Context(job) for job in hand.holds]) if hand.holds else set()
         assert held == {job.id for job in hand.holds if (job.id, job.token) in self.counts}
 
     @rule(number=st.integers(0, 2), index=st.integers(0, 20))

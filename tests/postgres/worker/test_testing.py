@@ -1,4 +1,4 @@
-"""jobtide.testing on a real table: drained in the caller's transaction or beside it, asserted in words."""
+"""jobtide.testing on a real table: drain in the caller's transaction or on its own connection, and the assertions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ DOORS = {
 
 @pytest.fixture(params=DOORS.values(), ids=DOORS)
 def door(request, database):
-    """What drain is given, and a connection to look with."""
+    """The argument of drain, and a connection to check with."""
     with request.param(database) as opened:
         yield opened
 
@@ -84,7 +84,7 @@ def tide():
     return registry
 
 
-def test_drain_runs_what_is_due_and_says_how_it_ended(door, tide, tenant):
+def test_drain_runs_due_jobs_and_returns_how_they_ended(door, tide, tenant):
     database, connection = door
     owner = tenant()
     for type_, payload in (("echo", {"a": 1}), ("boom", None), ("later", None), ("other", None)):
@@ -120,7 +120,7 @@ def test_drain_of_a_queue_that_never_empties_ends_in_an_assertion(connect, tide,
         drain(connect(), tide, at_most=20)
 
 
-async def test_drain_of_async_handlers_inside_a_loop_says_how(connect, tide, tenant):
+async def test_the_error_of_drain_inside_an_event_loop_names_the_way(connect, tide, tenant):
     enqueue(connect(), "echo", tenant_id=tenant())
     (ended,) = drain(connect(), tide)
     assert "asyncio.to_thread(drain" in ended.result["error"]["message"]

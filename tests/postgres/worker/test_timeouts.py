@@ -1,11 +1,11 @@
-"""A handler past its timeout: told so, shown where it stands, cancelled where that can be done."""
+"""A handler past its timeout is notified, logged with its stack, and cancelled if that is possible."""
 
 from __future__ import annotations
 
 import json
 
 
-def said(process, message, type_):
+def logged(process, message, type_):
     lines = [json.loads(line) for line in process.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["message"] == message and line.get("type") == type_]
 
@@ -14,7 +14,7 @@ def test_a_plain_function_sees_its_cancellation_and_its_stack_is_logged(worker, 
     id_ = enqueue("plain", tenant())
     process = worker("overdue:tide")
     wait_until(lambda: row(id_)["result"] == "saw it", seconds=30)
-    (line,) = said(process, "job runs past its timeout", "plain")
+    (line,) = logged(process, "job runs past its timeout", "plain")
     assert "waits_for_cancellation" in line["stack"]
     assert "overdue.py" in line["stack"]
     assert (line["job"], str(row(id_)["status"])) == (str(id_), "completed")
@@ -50,5 +50,5 @@ def test_a_timeout_counts_from_the_handlers_start(worker, enqueue, tenant, row, 
     process = worker("overdue:tide", JOBTIDE_CONCURRENCY="1", JOBTIDE_PREFETCH="3")
     wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids), seconds=30)
     assert all(
-        "waits_for_cancellation" in line["stack"] for line in said(process, "job runs past its timeout", "plain")
+        "waits_for_cancellation" in line["stack"] for line in logged(process, "job runs past its timeout", "plain")
     )

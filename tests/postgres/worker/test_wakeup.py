@@ -1,4 +1,4 @@
-"""NOTIFY wakes a worker that listens; whatever goes wrong with it, there is still the poll."""
+"""NOTIFY wakes a worker that listens; if it fails, the worker still polls."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LISTENING = """SELECT pid FROM pg_stat_activity
                WHERE query = 'LISTEN jobtide' AND state = 'idle' AND datname = current_database()"""
 
 
-class Heard:
-    """A listener's calls and events, as they come."""
+class Listening:
+    """A listener, its wake-ups and its events."""
 
     def __init__(self, url):
         self.wakes, self.events = SimpleQueue(), []
@@ -33,13 +33,13 @@ class Heard:
 
 
 @pytest.fixture
-def heard(database, connect, wait_until):
-    """A running listener, past the look that it takes when it begins to listen."""
-    heard = Heard(database)
-    heard.listener.start()
-    assert heard.woken()
+def listening(database, connect, wait_until):
+    """A running listener, after the wake-up with which it starts."""
+    listening = Listening(database)
+    listening.listener.start()
+    assert listening.woken()
     wait_until(lambda: connect().execute(LISTENING).fetchone())
-    return heard
+    return listening
 
 
 @pytest.mark.parametrize(
@@ -49,30 +49,30 @@ def heard(database, connect, wait_until):
         pytest.param("NOTIFY jobtide, 'mail.send'", id="for a type of its own"),
     ],
 )
-def test_a_notification_wakes(heard, connect, notify):
+def test_a_notification_wakes(listening, connect, notify):
     connect().execute(notify)
-    assert heard.woken()
+    assert listening.woken()
 
 
-def test_other_types_and_channels_do_not_wake(heard, connect):
+def test_other_types_and_channels_do_not_wake(listening, connect):
     connection = connect()
     connection.execute("NOTIFY jobtide, 'video.ingest'")
     connection.execute("NOTIFY another")
     connection.execute("NOTIFY jobtide")  # notifications come in order: when this one is here, the others were before
-    assert heard.woken()
-    assert heard.wakes.empty()
+    assert listening.woken()
+    assert listening.wakes.empty()
 
 
-def test_a_lost_connection_is_made_again_and_looks_for_what_was_missed(heard, connect):
+def test_after_a_lost_connection_it_reconnects_and_wakes_the_worker_for_missed_notifications(listening, connect):
     connection = connect()
     connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({LISTENING}) AS listening")
-    assert heard.woken()
-    assert [type(event) for event in heard.events] == [DatabaseLost, DatabaseBack]
+    assert listening.woken()
+    assert [type(event) for event in listening.events] == [DatabaseLost, DatabaseBack]
 
 
-def test_behind_a_pooler_it_is_ignored_with_a_word(server, database):
+def test_behind_a_pooler_it_is_ignored_with_one_event(server, database):
     with PgBouncer(server=server) as pooler:
-        behind = Heard(pooler.url(urlsplit(database).path.lstrip("/")))
+        behind = Listening(pooler.url(urlsplit(database).path.lstrip("/")))
         thread = threading.Thread(target=behind.listener.run, daemon=True)
         thread.start()
         thread.join(10)
@@ -80,10 +80,10 @@ def test_behind_a_pooler_it_is_ignored_with_a_word(server, database):
     assert behind.events == [ListenIgnored()]
 
 
-def test_a_worker_told_to_listen_does(worker, connect, enqueue, tenant, row, wait_until):
+def test_a_worker_listens_if_the_setting_is_on(worker, connect, enqueue, tenant, row, wait_until):
     process = worker(JOBTIDE_LISTEN="1")
     wait_until(lambda: connect().execute(LISTENING).fetchone(), seconds=30)
     id_ = enqueue("echo", tenant(), 1)
     connect().execute("NOTIFY jobtide, 'echo'")
     wait_until(lambda: row(id_)["status"] == "completed")
-    assert not process.said("error")
+    assert not process.logged("error")

@@ -1,4 +1,4 @@
-"""On a table that nobody may add an index to, everything stays as right and as fair, and the worker says the price."""
+"""On a table without the index, everything stays correct and fair, and the worker logs the cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def noisy(without_index, tenant):
     return owner
 
 
-def test_each_quiet_tenant_has_its_turn_within_one_round(noisy, queue):
+def test_each_quiet_tenant_is_served_within_one_round(noisy, queue):
     one, ring, served = queue(), RING, Counter()
     for _ in range(QUIET_TENANTS + 2):
         claim = one.claim(ring, 1, 1)
@@ -66,11 +66,11 @@ def test_a_cap_holds(noisy, database):
     capped.close()
 
 
-def test_the_worker_says_once_what_it_costs_and_what_to_run(without_index, worker, enqueue, tenant, row, wait_until):
+def test_the_worker_logs_once_what_it_costs_and_what_to_run(without_index, worker, enqueue, tenant, row, wait_until):
     id_ = enqueue("echo", tenant(), "fine")
     process = worker()
     wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
     log = process.log.read_text()
     assert log.count("idx_job_queue_due is missing") == 1
     assert "CREATE INDEX CONCURRENTLY idx_job_queue_due ON" in log.replace("IF NOT EXISTS ", "")
-    assert "look at an empty queue reads all pending rows" in log
+    assert "poll of an empty queue reads all pending rows" in log

@@ -1,23 +1,29 @@
-"""A queue of ours that does what the test says: the fake of our own small Protocol, never of PostgreSQL."""
+"""A JobQueue in memory that fails on command; tests/contracts holds it against PostgreSQL's."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from queue import SimpleQueue
 from uuid import UUID, uuid4
 
-from jobtide.job import End, Job
+from jobtide.context import Context
+from jobtide.job import End, Job, token_prefix
 from jobtide.queue.job_queue import Claim, Rescued
-from jobtide.queue.ring import Ring
-from jobtide.queue.session import BadData, DatabaseAway
+from jobtide.queue.ring import Key, Ring, rows_per_key
+from jobtide.queue.session import BadData, DatabaseUnreachable
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
 from jobtide.worker.outcome import RetryPolicy
 from jobtide.worker.runner import Runner
+
+WAIT_SECONDS = 10
 
 
 def job_of(type_: str, *, attempt: int = 1, payload: object = None, result: object = None) -> Job:
@@ -25,92 +31,157 @@ def job_of(type_: str, *, attempt: int = 1, payload: object = None, result: obje
 
 
 class ScriptedQueue:
-    """Claims hand out `due` in order; ends are kept by id. `away` and `refuse` make it fail."""
+    """A table without a clock: jobs with a delay never fall due, leases expire by `expired` alone.
 
-    def __init__(self, *due: Job) -> None:
-        self.due = deque(due)
-        self.ends: dict[UUID, End] = {}
+    `due` are the pending jobs, the oldest first, with the attempt that their next claim counts.
+    """
+
+    def __init__(self, *due: Job, pod_uid: str = "pod") -> None:
+        self.due = list(due)
+        self.claimed: dict[UUID, Job] = {}  # under the claim that holds each
+        self.expired: set[UUID] = set()
+        self.ends: dict[UUID, End] = {}  # the last of each job
         self.batches: list[int] = []
         self.extended: list[UUID] = []
-        self.lost: set[UUID] = set()  # ids that the fence refuses
-        self.away = False
-        self.answers_lost = 0  # so many finishes are applied, but their answer is lost
-        self.refuse: set[UUID] = set()  # ids whose result the server won't store
+        self.unreachable = False
+        self.answers_lost = 0  # so many finishes are applied, then raise as if their answer was lost
+        self.refuse: set[UUID] = set()  # ids whose result is refused
         self.closed = False
         self.asked: list[int] = []
+        self._pod_uid = pod_uid
+        self._claims = count()
+
+    def of_pod(self, pod_uid: str) -> ScriptedQueue:
+        """The same table, seen by a process of another pod."""
+        other = copy(self)
+        other._pod_uid = pod_uid
+        return other
+
+    def hold(self, type_: str = "t") -> Job:
+        """A new job that is claimed already."""
+        job = job_of(type_)
+        self.claimed[job.id] = job
+        return job
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         self._answer()
         self.asked.append(wanted)
-        jobs = [self.due.popleft() for _ in range(min(wanted, len(self.due)))]
-        return Claim(jobs, ring, per_key, drained=len(jobs) < wanted)
+        due = {key: [job for job in self.due if _key(job) == key] for key in sorted(set(map(_key, self.due)))}
+        taken = [
+            job
+            for type_, first, last, _ in ring.lap()
+            for key, jobs in due.items()
+            if key[0] == type_ and first <= key[1] <= last
+            for job in jobs[:per_key]
+        ][:wanted]
+        if not taken:
+            return Claim([], ring, wanted, drained=True)
+        token = f"{token_prefix(self._pod_uid)}{next(self._claims)}"
+        for job in taken:
+            self.due.remove(job)
+            self.claimed[job.id] = replace(job, token=token)
+        served = Counter(map(_key, taken))
+        return Claim(
+            [self.claimed[job.id] for job in taken],
+            ring.after(_key(taken[-1])),
+            rows_per_key(wanted, len(served)),
+            drained=len(taken) < wanted and max(served.values()) < per_key,
+        )
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
         self._answer()
         if any(end.job.id in self.refuse and end.status == "completed" for end in ends):
             raise BadData("numeric field overflow")
         self.batches.append(len(ends))
-        passed = {end.job.id for end in ends if end.job.id not in self.lost and end.job.id not in self.ends}
-        self.ends.update({end.job.id: end for end in ends if end.job.id in passed})
+        passed = [end for end in ends if self._holds(end.job)]
+        for end in passed:
+            del self.claimed[end.job.id]
+            self.ends[end.job.id] = end
+            if end.status == "pending" and not end.delay_seconds:
+                self.due.append(end.job if end.gives_back else replace(end.job, attempt=end.job.attempt + 1))
         if self.answers_lost:
             self.answers_lost -= 1
-            raise DatabaseAway("server closed the connection unexpectedly")
-        return passed
+            raise DatabaseUnreachable("server closed the connection unexpectedly")
+        return {end.job.id for end in passed}
 
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
         self._answer()
-        return {end.job.id for end in ends if end.job.id in self.ends}
+        written = {(end.job.id, end.job.token) for end in self.ends.values()}
+        return {end.job.id for end in ends if (end.job.id, end.job.token) in written}
 
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]:
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]:
         self._answer()
-        held = {flight.job.id for flight in flights if flight.job.id not in self.lost}
+        held = {context.job.id for context in contexts if self._holds(context.job)}
         self.extended.extend(held)
         return held
 
     def rescue_expired(self, at_most: int) -> list[Rescued]:
         self._answer()
-        return []
+        return self._rescue([job for job in self.claimed.values() if job.id in self.expired][:at_most])
 
     def rescue_own_pod(self) -> list[Rescued]:
         self._answer()
-        return []
+        return self._rescue([job for job in self.claimed.values() if job.token.startswith(token_prefix(self._pod_uid))])
 
     def close(self) -> None:
         self.closed = True
 
     def _answer(self) -> None:
-        if self.away:
-            raise DatabaseAway("connection refused")
+        if self.unreachable:
+            raise DatabaseUnreachable("connection refused")
+        self.closed = False
+
+    def _holds(self, job: Job) -> bool:
+        held = self.claimed.get(job.id)
+        return held is not None and (held.token, held.attempt) == (job.token, job.attempt)
+
+    def _rescue(self, jobs: list[Job]) -> list[Rescued]:
+        for job in jobs:
+            del self.claimed[job.id]
+            self.expired.discard(job.id)
+            self.due.append(replace(job, attempt=job.attempt + 1))
+        return [Rescued(job.id, job.type, job.tenant_id, job.attempt) for job in jobs]
 
 
 class Rig:
-    """A worker's parts wired as app.py wires them, around a scripted queue; `events` is what was emitted."""
+    """A worker's parts around a scripted queue, wired as in commands/worker.py; `events` is what was emitted."""
 
     def __init__(self, tide, queue: ScriptedQueue, *, slots: int = 2, lease_seconds: float = 60, **settings) -> None:
         self.queue = queue
         self.events: list[object] = []
         self.mailbox: SimpleQueue = SimpleQueue()
-        self.flights = Flights(lease_seconds)
-        self.finisher = Finisher(queue, self.flights, self.events.append)
+        self.in_flight = InFlight(lease_seconds)
+        self.finisher = Finisher(queue, self.in_flight, self._emit)
         self.runner = Runner(
-            tide.handlers, self.flights, replace(RetryPolicy(), base_seconds=0), threads=slots,
-            max_result_bytes=1_000, on_end=self._on_end, emit=self.events.append,
+            tide.handlers, self.in_flight, replace(RetryPolicy(), base_seconds=0), threads=slots,
+            max_result_bytes=1_000, write=self.finisher.put, free=partial(self.mailbox.put, "freed"),
+            emit=self._emit,
         )  # fmt: skip
         self.worker = Worker(
-            queue=queue, finisher=self.finisher, flights=self.flights, runner=self.runner,
+            queue=queue, finisher=self.finisher, in_flight=self.in_flight, runner=self.runner,
             ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots, poll_seconds=0.01,
-            emit=self.events.append, **{"drain_seconds": 30, **settings},
+            emit=self._emit, **{"drain_seconds": 30, **settings},
         )  # fmt: skip
+        self._emitted = threading.Condition()
 
     def seen(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Until the condition is true, which is asked at each event."""
+        with self._emitted:
+            assert self._emitted.wait_for(condition, WAIT_SECONDS), f"not within {WAIT_SECONDS} s: {self.events}"
 
     def run_in_thread(self) -> threading.Thread:
         thread = threading.Thread(target=self.worker.run, daemon=True)
         thread.start()
         return thread
 
-    def _on_end(self, end: End | None) -> None:
-        if end is not None:
-            self.finisher.put(end)
-        self.mailbox.put("freed")
+    def _emit(self, event: object) -> None:
+        with self._emitted:
+            self.events.append(event)
+            self._emitted.notify_all()
+
+
+def _key(job: Job) -> Key:
+    return job.type, job.tenant_id.int

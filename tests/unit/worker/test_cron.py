@@ -1,4 +1,4 @@
-"""Cron expressions against a reference, through the nights when clocks change; mistakes are told in words."""
+"""Cron expressions against a reference, also on the nights when clocks change; errors name the mistake."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def slots(expression, zone, after):
 
 
 def reference(expression, zone, after):
-    """cronsim says a moment twice where two fixed times fall into one gap."""
+    """cronsim returns a time twice where two fixed times fall into one gap."""
     last = None
     for moment in CronSim(expression, after.astimezone(UTC if zone == "UTC" else ZoneInfo(zone))):
         if moment.astimezone(UTC) != last:
@@ -70,7 +70,7 @@ def test_the_next_slots_are_those_of_debians_cron(expression, zone, day):
 
 def field(smallest, largest):
     number = st.integers(smallest, largest)
-    # the reference takes 5-5/1 for 5/1
+    # the reference reads 5-5/1 as 5/1
     span = st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}")
     step = st.integers(1, largest)
     term = st.one_of(
@@ -122,7 +122,7 @@ def test_a_macro_is_its_expression(macro, expression):
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    ("expression", "reason"),
     [
         ("0 3 * *", "expected five fields"),
         ("", "expected five fields"),
@@ -142,26 +142,26 @@ def test_a_macro_is_its_expression(macro, expression):
     ],
     ids=str,
 )
-def test_a_wrong_expression_is_refused_at_registration_and_names_its_field(expression, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_expression_is_refused_at_registration_and_names_its_field(expression, reason):
+    with pytest.raises(ValueError, match=reason):
         Tide().cron(expression, "t", tenant_id=TENANT)
 
 
-def test_an_unknown_timezone_says_what_an_image_may_lack():
+def test_the_error_of_an_unknown_timezone_names_the_package_to_add():
     with pytest.raises(ValueError, match=r"timezone='Berlin'.*tzdata"):
         Tide().cron("@daily", "t", tenant_id=TENANT, timezone="Berlin")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         ({"tenant_id": "acme"}, "tenant_id='acme': expected a UUID"),
         ({"tenant_id": TENANT, "payload": {1, 2}}, "payload of 't' is not"),
     ],
     ids=["tenant", "payload"],
 )
-def test_a_schedule_that_could_not_be_stored_is_refused_at_registration(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_schedule_that_could_not_be_stored_is_refused_at_registration(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
         Tide().cron("@daily", "t", **arguments)
 
 

@@ -1,4 +1,4 @@
-"""What can't be stored is refused in words, before any database sees it."""
+"""A job that can't be stored is refused with the reason, before anything is sent to a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TENANT = UUID(int=7)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "reason"),
     [
         pytest.param({"payload": {"x": float("nan")}}, "payload of 't' is not a JSON value", id="NaN"),
         pytest.param({"payload": {"x": "a\x00b"}}, r"holds the character U\+0000", id="NUL"),
@@ -29,15 +29,15 @@ TENANT = UUID(int=7)
         pytest.param({"type": "a\x00"}, r"the job type holds the character U\+0000", id="NUL in the type"),
         pytest.param({"tenant_id": "acme"}, "tenant_id='acme': expected a UUID", id="a tenant that is no UUID"),
         pytest.param({"tenant_id": None}, "tenant_id=None: expected a UUID", id="no tenant"),
-        pytest.param({"run_at": datetime(2026, 1, 1)}, "which timezone", id="a local time"),  # noqa: DTZ001
+        pytest.param({"run_at": datetime(2026, 1, 1)}, "has no timezone", id="a local time"),  # noqa: DTZ001
         pytest.param({"after": -1}, "expected 0 seconds to ten years", id="the past"),
         pytest.param({"run_at": datetime(2026, 1, 1, tzinfo=UTC), "after": 1}, "give one of them", id="two times"),
         pytest.param({"unique": ""}, "every job of this type", id="an empty key"),
         pytest.param({"unique": "a", "job_id": UUID(int=1)}, "give one of them", id="a key and an id"),
     ],
 )
-def test_what_cannot_be_stored_is_refused_in_words(fields, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_stored_is_refused_with_the_reason(fields, reason):
+    with pytest.raises(ValueError, match=reason):
         _check(NewJob(**{"type": "t", "tenant_id": TENANT, **fields}))
 
 
@@ -55,12 +55,12 @@ def test_a_delay_may_be_a_timedelta():
 
 
 @pytest.mark.parametrize("connection", [object(), "postgresql://localhost", None], ids=["object", "url", "none"])
-def test_what_is_no_connection_is_named_with_what_is(connection):
+def test_the_error_for_no_connection_names_the_supported_ones(connection):
     with pytest.raises(TypeError, match="expected a connection of psycopg 3, SQLAlchemy"):
         enqueue(connection, "t", tenant_id=TENANT)
 
 
-async def test_what_is_no_connection_is_named_to_coroutines_too():
+async def test_the_error_for_no_connection_is_the_same_in_coroutines():
     with pytest.raises(TypeError, match="expected a connection of psycopg 3, SQLAlchemy"):
         await enqueue_async(object(), "t", tenant_id=TENANT)
 

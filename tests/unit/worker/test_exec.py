@@ -1,4 +1,4 @@
-"""Programs as handlers: what they are given, what their exit codes mean, and that nothing of them outlives its job."""
+"""Programs as handlers: their input, their exit codes, and that no process of theirs outlives its job."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_the_payload_comes_on_stdin_and_the_result_goes_to_stdout(ctx):
 
 
 def test_a_program_knows_its_job(ctx):
-    said = sh('echo "$JOBTIDE_JOB_ID $JOBTIDE_TENANT_ID $JOBTIDE_TYPE $JOBTIDE_ATTEMPT"', ctx=ctx)
-    assert said == f"{UUID(int=1)} {UUID(int=2)} t 3"
+    printed = sh('echo "$JOBTIDE_JOB_ID $JOBTIDE_TENANT_ID $JOBTIDE_TYPE $JOBTIDE_ATTEMPT"', ctx=ctx)
+    assert printed == f"{UUID(int=1)} {UUID(int=2)} t 3"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_program_knows_its_job(ctx):
         pytest.param(b"17", 17, id="a number"),
         pytest.param(b"done: 17\n", "done: 17", id="a sentence"),
         pytest.param(b'{"a": 1}\n{"b": 2}\n', '{"a": 1}\n{"b": 2}', id="two values"),
-        pytest.param(b"NaN", "NaN", id="what only Python takes for JSON"),
+        pytest.param(b"NaN", "NaN", id="JSON for Python alone"),
         pytest.param(b"\xff\xfe", "\ufffd\ufffd", id="no UTF-8"),
     ],
 )
@@ -69,7 +69,7 @@ def test_stdout_is_the_result_as_json_or_as_text(stdout, result):
 
 
 @pytest.mark.parametrize(
-    ("script", "outcome", "said"),
+    ("script", "outcome", "reason"),
     [
         ("echo no such file >&2; exit 65", Fail, "no such file"),
         ("exit 65", Fail, "refused the payload"),
@@ -82,12 +82,12 @@ def test_stdout_is_the_result_as_json_or_as_text(stdout, result):
     ],
     ids=lambda value: value if isinstance(value, str) and ";" not in value else None,
 )
-def test_the_exit_code_decides_the_outcome(script, outcome, said, ctx):
-    with pytest.raises(outcome, match=said):
+def test_the_exit_code_decides_the_outcome(script, outcome, reason, ctx):
+    with pytest.raises(outcome, match=reason):
         sh(script, ctx=ctx)
 
 
-def test_of_much_on_stderr_the_end_is_kept(ctx):
+def test_the_error_keeps_the_end_of_a_long_stderr(ctx):
     with pytest.raises(ProgramFailed) as raised:
         sh("yes noise | head -c 1000000 >&2; echo the reason >&2; exit 1", ctx=ctx)
     assert str(raised.value).endswith("the reason")
@@ -117,12 +117,12 @@ def test_a_program_need_not_read_its_payload(ctx):
     assert sh("exec <&-; echo 1", "x" * 1_000_000, ctx=ctx) == 1
 
 
-def test_a_program_that_closes_its_pipes_is_waited_for(ctx, tmp_path):
+def test_a_program_that_closes_its_pipes_still_runs_to_its_end(ctx, tmp_path):
     sh(f"exec >&- 2>&-; sleep 0.3; touch {tmp_path}/done", ctx=ctx)
     assert (tmp_path / "done").exists()
 
 
-def test_what_a_program_leaves_behind_ends_with_it(ctx, tmp_path):
+def test_the_children_of_a_program_are_killed_when_it_ends(ctx, tmp_path):
     began_at = time.monotonic()
     pid = sh("sleep 60 & echo $!", ctx=ctx)
     assert time.monotonic() - began_at < 30
@@ -131,7 +131,7 @@ def test_what_a_program_leaves_behind_ends_with_it(ctx, tmp_path):
 
 @pytest.fixture
 def cancelled(ctx, tmp_path, monkeypatch):
-    """Runs a script, cancels it once it has said that it is ready, and returns what came of it."""
+    """Runs a script, cancels it once it reports that it is ready, and returns its outcome."""
     monkeypatch.chdir(tmp_path)
 
     def run_and_cancel(script):
@@ -146,7 +146,10 @@ def cancelled(ctx, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("trap", "by"),
-    [pytest.param("", "SIGTERM", id="heeds SIGTERM"), pytest.param("trap '' TERM;", "SIGKILL", id="ignores SIGTERM")],
+    [
+        pytest.param("", "SIGTERM", id="stops at SIGTERM"),
+        pytest.param("trap '' TERM;", "SIGKILL", id="ignores SIGTERM"),
+    ],
 )
 def test_a_cancelled_program_ends_with_its_whole_process_group(trap, by, cancelled):
     came = cancelled(f"{trap} sleep 60 & echo $! $$ > pids; touch ready; wait; wait")
@@ -160,7 +163,7 @@ def test_a_program_may_clean_up_when_it_is_cancelled(cancelled):
 
 
 def is_gone(pid):
-    """A killed orphan is a zombie until init has seen it."""
+    """A killed orphan is a zombie until init has reaped it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -187,13 +190,13 @@ def descriptors_and_children():
     return len(list(Path("/proc/self/fd").iterdir())), children.read_text()
 
 
-def test_a_worker_that_exits_takes_its_programs_along(tmp_path):
+def test_a_worker_that_exits_kills_its_programs(tmp_path):
     code = f"""
 import threading, sys, time
 from uuid import UUID
 from jobtide import Tide
-from jobtide.exec_handler import Program, add_programs
-from jobtide.flights import Context
+from jobtide.programs.handler import Program, add_programs
+from jobtide.context import Context
 from jobtide.job import Job
 tide = Tide()
 add_programs(tide, [Program("t", ("sh", "-c", "echo $$ > {tmp_path}/pid; sleep 60"))], max_output_bytes=100)
@@ -230,23 +233,27 @@ def test_the_setting_takes_texts_arrays_and_objects():
 
 
 @pytest.mark.parametrize(
-    ("flags", "setting", "said"),
+    ("flags", "setting", "reason"),
     [
         (["cat"], "", "--exec 'cat': expected TYPE=COMMAND"),
-        (["t="], "", "--exec t: '' is no command"),
+        (["t="], "", "--exec t: '' is not a command"),
         (["t='cat"], "", "--exec No closing quotation"),
         ([], "[]", "JOBTIDE_EXEC='\\[\\]': expected a JSON object"),
         ([], "{}", "JOBTIDE_EXEC='{}': expected a JSON object"),
         ([], "{", "expected a JSON object .* line 1 column 2"),
-        ([], '{"t": 1}', "t: 1 is no command"),
-        ([], '{"t": []}', "t: \\[\\] is no command"),
-        ([], '{"t": {"command": "cat", "timeout": 1}}', "t: timeout is none of command, max_attempts, timeout_seconds"),
-        ([], '{"t": {"command": "cat", "max_attempts": "2"}}', "max_attempts='2' is no number"),
+        ([], '{"t": 1}', "t: 1 is not a command"),
+        ([], '{"t": []}', "t: \\[\\] is not a command"),
+        (
+            [],
+            '{"t": {"command": "cat", "timeout": 1}}',
+            "t: timeout is not one of command, max_attempts, timeout_seconds",
+        ),
+        ([], '{"t": {"command": "cat", "max_attempts": "2"}}', "max_attempts='2' is not a number"),
     ],
     ids=str,
 )
-def test_a_wrong_command_is_refused_at_start(flags, setting, said):
-    with pytest.raises(SettingsError, match=said):
+def test_a_wrong_command_is_refused_at_start(flags, setting, reason):
+    with pytest.raises(SettingsError, match=reason):
         from_environment({**URL, "JOBTIDE_EXEC": setting}, programs=flags)
 
 
@@ -257,16 +264,16 @@ def test_a_worker_of_programs_needs_no_application():
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "reason"),
     [
-        (Program("t", ("no-such-program",)), "'no-such-program', which is no executable here; looked in /"),
+        (Program("t", ("no-such-program",)), "'no-such-program', which is not an executable here; looked in /"),
         (Program("taken", ("cat",)), "program 'cat': job type 'taken' has a handler already"),
         (Program("t", ("cat",), max_attempts=0), "max_attempts=0"),
     ],
     ids=["missing", "taken", "a wrong setting"],
 )
-def test_a_program_that_cannot_run_is_refused_at_start(program, said):
+def test_a_program_that_cannot_run_is_refused_at_start(program, reason):
     tide = Tide()
     tide.job("taken")(lambda payload: 1)
-    with pytest.raises(LoadError, match=said):
+    with pytest.raises(LoadError, match=reason):
         add_programs(tide, [program], max_output_bytes=100)

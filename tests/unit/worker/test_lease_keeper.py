@@ -1,4 +1,4 @@
-"""The keeper steps in for a worker that is busy and silent, never for one that is well or dead."""
+"""The keeper acts for a worker that is busy and silent, never for one that is healthy or dead."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from jobtide.queue.session import DatabaseAway
-from jobtide.telemetry.events import DatabaseLost, LeasesKept
+from jobtide.queue.session import DatabaseUnreachable
+from jobtide.telemetry.events import DatabaseBack, DatabaseLost, LeasesKept
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse
 
 LEASE_SECONDS = 60
@@ -16,12 +16,12 @@ LEASE_SECONDS = 60
 class Leases:
     def __init__(self):
         self.extended = 0
-        self.away = False
+        self.unreachable = False
         self.held = {uuid4()}
 
     def extend_own_pod(self):
-        if self.away:
-            raise DatabaseAway("refused")
+        if self.unreachable:
+            raise DatabaseUnreachable("refused")
         self.extended += 1
         return self.held
 
@@ -30,7 +30,7 @@ class Leases:
 
 
 class Scene:
-    """A worker as its keeper sees it: looks come once a second."""
+    """A worker as its keeper sees it, with one check a second."""
 
     def __init__(self):
         self.leases, self.pulse, self.events, self.used = Leases(), Pulse(), [], 0.0
@@ -42,12 +42,12 @@ class Scene:
             emit=self.events.append,
         )
 
-    def looks(self, first, last, *, cpu_share):
-        speaks = False
+    def checks(self, first, last, *, cpu_share):
+        busy = False
         for now in range(first, last + 1):
             self.used += cpu_share
-            speaks = self.keeper.run_once(float(now))
-        return speaks
+            busy = self.keeper.run_once(float(now))
+        return busy
 
 
 @pytest.fixture
@@ -61,39 +61,49 @@ def scene():
         pytest.param(1, 1.0, 0, id="busy, with a pulse"),
         pytest.param(21, 1.0, 1, id="busy and silent for a third of the lease"),
         pytest.param(45, 1.0, 2, id="busy and silent for longer"),
-        pytest.param(45, 0.001, 0, id="silent and still"),
+        pytest.param(45, 0.001, 0, id="silent and idle"),
     ],
 )
-def test_leases_are_extended_for_the_busy_and_silent_alone(scene, silent_seconds, cpu_share, extended):
+def test_only_leases_of_a_busy_and_silent_worker_are_extended(scene, silent_seconds, cpu_share, extended):
     scene.pulse.beat(100.0)
-    speaks = scene.looks(101, 100 + silent_seconds, cpu_share=cpu_share)
-    assert (scene.leases.extended, speaks) == (extended, extended > 0)
+    busy = scene.checks(101, 100 + silent_seconds, cpu_share=cpu_share)
+    assert (scene.leases.extended, busy) == (extended, extended > 0)
 
 
-def test_a_worker_that_has_not_begun_is_left_alone(scene):
-    assert not scene.looks(1000, 1100, cpu_share=1.0)
+def test_nothing_is_extended_before_the_first_pulse(scene):
+    assert not scene.checks(1000, 1100, cpu_share=1.0)
     assert scene.leases.extended == 0
 
 
-def test_a_pulse_that_comes_back_ends_it(scene):
+def test_a_pulse_that_comes_back_ends_the_extensions(scene):
     scene.pulse.beat(100.0)
-    assert scene.looks(101, 130, cpu_share=1.0)
+    assert scene.checks(101, 130, cpu_share=1.0)
     scene.pulse.beat(131.0)
-    assert not scene.looks(132, 140, cpu_share=1.0)
+    assert not scene.checks(132, 140, cpu_share=1.0)
     assert scene.events == [LeasesKept(1, 21.0)]
 
 
-def test_a_database_that_is_away_is_said_once_and_asked_again(scene):
+def test_an_outage_is_reported_once_and_its_end_too(scene):
     scene.pulse.beat(100.0)
-    scene.leases.away = True
-    scene.looks(101, 125, cpu_share=1.0)
-    scene.leases.away = False
-    scene.looks(126, 140, cpu_share=1.0)
-    assert [type(event) for event in scene.events] == [DatabaseLost, LeasesKept]
+    scene.leases.unreachable = True
+    scene.checks(101, 125, cpu_share=1.0)
+    scene.leases.unreachable = False
+    scene.checks(126, 140, cpu_share=1.0)
+    assert [type(event) for event in scene.events] == [DatabaseLost, DatabaseBack, LeasesKept]
 
 
-def test_nothing_is_said_where_nothing_was_held(scene):
+def test_a_pulse_that_comes_back_during_an_outage_ends_it_without_an_event(scene):
+    scene.pulse.beat(100.0)
+    scene.leases.unreachable = True
+    scene.checks(101, 125, cpu_share=1.0)
+    scene.pulse.beat(126.0)
+    scene.checks(127, 130, cpu_share=1.0)
+    scene.checks(131, 150, cpu_share=1.0)
+    assert [type(event) for event in scene.events] == [DatabaseLost, DatabaseLost]
+
+
+def test_no_event_is_emitted_if_no_lease_was_extended(scene):
     scene.pulse.beat(100.0)
     scene.leases.held = set()
-    scene.looks(101, 125, cpu_share=1.0)
+    scene.checks(101, 125, cpu_share=1.0)
     assert scene.events == []

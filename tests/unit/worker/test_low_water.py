@@ -1,4 +1,4 @@
-"""Marks skip what was claimed, and never hide a row for longer than a few seconds."""
+"""Marks skip claimed rows, and never hide a row for longer than a few seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def marked(*tenants: int, rows: int = 1_000) -> LowWater:
     return marks
 
 
-def test_a_marked_tenant_is_looked_at_from_its_mark_on():
+def test_a_marked_tenant_starts_at_its_mark():
     lap = marked(4).narrowed((Range("a", 0, 9),), keys=64, now=101)
     assert lap == (Range("a", 0, 3), Range("a", 4, 9, since=Mark(NOON, UUID(int=1_000))))
 
@@ -66,7 +66,7 @@ def test_marks_are_few_and_those_of_the_busiest_stay():
     assert [range_.first for range_ in lap if range_.since] == list(range(65, 128 + 1))
 
 
-def test_a_lap_has_no_more_marks_than_a_claim_may_meet():
+def test_a_lap_has_no_more_marks_than_a_claim_can_reach():
     lap = marked(*range(20, 60)).narrowed((Range("a", 30, LAST), Range("a", 0, 29)), keys=2, now=101)
     assert [range_.first for range_ in lap if range_.since] == list(range(30, 36))
     assert lap[-2:] == (Range("a", 35, LAST, since=Mark(NOON, UUID(int=1_000))), Range("a", 0, 29))

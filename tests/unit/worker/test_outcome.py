@@ -42,7 +42,7 @@ def test_any_json_value_is_a_result(job, moment, value):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "reason"),
     [
         pytest.param({1, 2}, "not a JSON value: Object of type set", id="a set"),
         pytest.param(float("nan"), "not a JSON value", id="NaN"),
@@ -55,11 +55,11 @@ def test_any_json_value_is_a_result(job, moment, value):
         pytest.param("€" * 40, "has 122 bytes", id="too large in bytes, not in characters"),
     ],
 )
-def test_a_result_that_cannot_be_stored_fails_its_job_and_says_why(job, moment, value, said):
+def test_a_result_that_cannot_be_stored_fails_its_job_with_the_reason(job, moment, value, reason):
     end = outcome.returned(job, value, LIMIT_BYTES, moment)
     assert end.status == "failed"
     assert error_of(end)["type"] == "ResultNotStorable"
-    assert said in error_of(end)["message"]
+    assert reason in error_of(end)["message"]
 
 
 def test_a_result_that_contains_itself_fails_its_job(job, moment):
@@ -68,7 +68,7 @@ def test_a_result_that_contains_itself_fails_its_job(job, moment):
     assert outcome.returned(job, knot, LIMIT_BYTES, moment).status == "failed"
 
 
-def test_an_exception_is_retried_with_backoff_and_told_in_the_row(job, moment):
+def test_an_exception_is_retried_with_backoff_and_recorded_in_the_row(job, moment):
     end = outcome.raised(job, raise_and_catch(KeyError("to")), POLICY, moment)
     assert (end.status, end.delay_seconds, end.gives_back) == ("pending", 2.0, False)
     error = error_of(end)
@@ -86,10 +86,10 @@ def test_the_last_attempt_ends_as_failed(job, moment):
     ("error", "status", "delay", "gives_back"),
     [
         pytest.param(Fail("never"), "failed", None, False, id="Fail ends at once"),
-        pytest.param(Retry(after=90), "pending", 90, False, id="Retry says when"),
+        pytest.param(Retry(after=90), "pending", 90, False, id="Retry with a delay"),
         pytest.param(Retry(after=timedelta(minutes=1)), "pending", 60, False, id="Retry takes a timedelta"),
         pytest.param(Retry("busy"), "pending", 2.0, False, id="Retry without a time backs off"),
-        pytest.param(Snooze(300), "pending", 300, True, id="Snooze burns no attempt"),
+        pytest.param(Snooze(300), "pending", 300, True, id="Snooze counts no attempt"),
         pytest.param(SystemExit(1), "pending", 2.0, False, id="sys.exit in a handler is an error like others"),
     ],
 )
@@ -128,8 +128,8 @@ def test_a_row_without_a_readable_last_error_still_fails_readably(job, moment, r
     assert error_of(end)["message"].endswith("the last one: unknown")
 
 
-def test_giving_back_keeps_what_the_row_holds(job):
-    end = outcome.given_back(job)
+def test_a_requeued_job_keeps_the_result_of_its_row(job):
+    end = outcome.requeued(job)
     assert (end.status, end.result, end.delay_seconds, end.gives_back) == ("pending", None, None, True)
 
 

@@ -1,4 +1,4 @@
-"""The ring visits every key once a lap, starting behind the one that was served last."""
+"""The ring visits every key once a lap, from just behind the one that was served last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TYPES = ("a", "b", "c")
 
 
 def holds(lap: Lap, type_: str, tenant: int) -> int:
-    """In how many of the lap's ranges this key lies."""
+    """The number of ranges of the lap that contain this key."""
     return sum(range_.type == type_ and range_.first <= tenant <= range_.last for range_ in lap)
 
 

@@ -1,4 +1,4 @@
-"""Where handlers run: what waits for a place may still be taken away."""
+"""Handlers run in threads or on the event loop; a job that waits for a place can still be requeued."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from time import monotonic
 import pytest
 
 from jobtide import Tide
-from jobtide.worker.in_flight import Flights
+from jobtide.worker.in_flight import InFlight
 from jobtide.worker.outcome import RetryPolicy
 from jobtide.worker.runner import Runner
 from tests.unit.worker.scripted import job_of
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
-def test_a_job_that_was_given_back_while_it_waited_is_never_run(kind):
-    tide, flights, ends = Tide(), Flights(60), SimpleQueue()
+def test_a_job_that_was_requeued_while_it_waited_is_never_run(kind):
+    tide, in_flight, ends = Tide(), InFlight(60), SimpleQueue()
     begun, may_end, runs = threading.Event(), threading.Event(), []
 
     @tide.job("plain")
@@ -34,14 +34,15 @@ def test_a_job_that_was_given_back_while_it_waited_is_never_run(kind):
         assert await asyncio.to_thread(may_end.wait, 10)
 
     runner = Runner(
-        tide.handlers, flights, RetryPolicy(), threads=1, max_result_bytes=100, on_end=ends.put, emit=lambda event: None
-    )
+        tide.handlers, in_flight, RetryPolicy(), threads=1, max_result_bytes=100, write=ends.put,
+        free=lambda: ends.put("free"), emit=lambda event: None,
+    )  # fmt: skip
     running, waiting = job_of(kind), job_of(kind)
-    runner.start(running, monotonic())
+    runner.start(running, monotonic(), active=1)
     assert begun.wait(10)
-    runner.start(waiting, monotonic())
-    assert [flight.job for flight in flights.take_unstarted()] == [waiting]
+    runner.start(waiting, monotonic(), active=2)
+    assert [claimed.job for claimed in in_flight.take_unstarted()] == [waiting]
     may_end.set()
     assert ends.get(timeout=10).job == running
-    assert ends.get(timeout=10) is None  # its place is free again, and there is nothing to write
+    assert [ends.get(timeout=10) for _ in range(2)] == ["free", "free"]  # the second has no end to write
     assert len(runs) == 1

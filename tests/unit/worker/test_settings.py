@@ -32,7 +32,7 @@ def test_a_process_that_is_no_pod_gets_a_uid_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "reason"),
     [
         ("JOBTIDE_CONCURRENCY", "0", "a whole number of at least 1"),
         ("JOBTIDE_CONCURRENCY", "four", "a whole number of at least 1"),
@@ -51,8 +51,8 @@ def test_a_process_that_is_no_pod_gets_a_uid_of_its_own():
         ("JOBTIDE_TENANT_OVERRIDES", "[3]", "a JSON object of tenant UUID"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_expected(name, value, said):
-    with pytest.raises(SettingsError, match=f"{name}=.*expected .*{said}"):
+def test_a_wrong_value_is_named_with_what_is_expected(name, value, reason):
+    with pytest.raises(SettingsError, match=f"{name}=.*expected .*{reason}"):
         from_environment({**GOOD, name: value})
 
 

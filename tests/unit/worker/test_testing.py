@@ -1,4 +1,4 @@
-"""Running a handler inline: what a worker would store is returned, what it would record is raised."""
+"""A handler run inline: the result that a worker would store is returned, the error that it would record is raised."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ async def test_inside_a_coroutine_it_is_awaited():
     assert (await run_async(tide, "mail", {"to": "a"}))["to"] == "a"
 
 
-async def test_inside_a_coroutine_the_plain_function_says_what_to_await():
+async def test_inside_a_coroutine_the_error_names_the_function_to_await():
     with pytest.raises(RuntimeError, match=r"await jobtide.testing.run_async"):
         run(tide, "echo", 1)
 
 
 @pytest.mark.parametrize(
-    ("type_", "payload", "error", "said"),
+    ("type_", "payload", "error", "reason"),
     [
         pytest.param("mail", {}, Fail, "to: Field required", id="a payload that does not fit"),
         pytest.param("odd", {"snooze": True}, Snooze, "snoozed", id="what the handler raises"),
@@ -69,6 +69,6 @@ async def test_inside_a_coroutine_the_plain_function_says_what_to_await():
         ),
     ],
 )
-def test_what_a_worker_would_record_is_raised(type_, payload, error, said):
-    with pytest.raises(error, match=said):
+def test_what_a_worker_would_record_is_raised(type_, payload, error, reason):
+    with pytest.raises(error, match=reason):
         run(tide, type_, payload)

@@ -1,4 +1,4 @@
-"""Registering and loading handlers: mistakes are told where they are made, in words."""
+"""Registering and loading handlers: each mistake raises at the place where it is made, with the reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_function_that_cannot_be_called_is_refused_at_registration(function):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         ({"type_": ""}, "matched exactly"),
         ({"type_": " mail"}, "matched exactly"),
@@ -64,8 +64,8 @@ def test_a_function_that_cannot_be_called_is_refused_at_registration(function):
     ],
     ids=str,
 )
-def test_a_wrong_setting_is_refused_at_registration(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_setting_is_refused_at_registration(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
         Tide().job(**arguments)
 
 
@@ -98,7 +98,7 @@ def test_the_annotation_types_the_payload(function, payload, expected):
 
 
 @pytest.mark.parametrize(
-    ("function", "payload", "said"),
+    ("function", "payload", "reason"),
     [
         pytest.param(send_mail, {"copies": "x"}, r"to: Field required; copies: .*integer", id="each field in words"),
         pytest.param(send_mail, 3, "payload: Input should be a valid dictionary", id="not an object at all"),
@@ -106,14 +106,14 @@ def test_the_annotation_types_the_payload(function, payload, expected):
         pytest.param(take_array, {}, "expected an array, got dict", id="an object for an array"),
     ],
 )
-def test_a_payload_that_does_not_fit_fails_at_once(function, payload, said):
+def test_a_payload_that_does_not_fit_fails_at_once(function, payload, reason):
     tide = Tide()
     tide.job("t")(function)
-    with pytest.raises(Fail, match=said):
+    with pytest.raises(Fail, match=reason):
         tide.handlers["t"].arguments(payload, None)
 
 
-def test_a_typed_payload_without_pydantic_says_what_to_add(monkeypatch):
+def test_the_error_of_a_typed_payload_without_pydantic_names_what_to_add(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic", None)
     with pytest.raises(ValueError, match="add pydantic to the image"):
         Tide().job("t")(send_mail)
@@ -144,7 +144,7 @@ def test_an_application_is_loaded_by_module_and_attribute(acme):
 
 
 @pytest.mark.parametrize(
-    ("target", "error", "said"),
+    ("target", "error", "reason"),
     [
         pytest.param("acme.jobs", LoadError, "not of the form module:attribute", id="no attribute"),
         pytest.param("acme.work:tide", ModuleMissing, "no module 'acme.work'", id="missing module"),
@@ -154,8 +154,8 @@ def test_an_application_is_loaded_by_module_and_attribute(acme):
         pytest.param("acme.jobs:empty", NoHandlers, "has no handlers; register one", id="no handlers"),
     ],
 )
-def test_each_way_of_not_loading_has_its_own_error(acme, target, error, said):
-    with pytest.raises(error, match=said):
+def test_each_way_of_not_loading_has_its_own_error(acme, target, error, reason):
+    with pytest.raises(error, match=reason):
         load_tide(target)
 
 
@@ -164,10 +164,10 @@ def test_an_error_inside_the_application_passes_through(acme):
         load_tide("acme.broken:tide")
 
 
-def test_a_pool_that_asks_for_a_type_without_a_handler_is_an_error(acme):
+def test_a_type_of_the_pool_without_a_handler_is_an_error(acme):
     with pytest.raises(NoHandlers, match=r"asks for 'mail.get' .* only has handlers for 'mail.send'"):
         choose_types(load_tide("acme.jobs:tide"), ("mail.send", "mail.get"))
 
 
-def test_without_a_choice_a_worker_takes_every_type_it_can_do(acme):
+def test_without_types_a_worker_claims_every_type_that_has_a_handler(acme):
     assert choose_types(load_tide("acme.jobs:tide"), None) == ("mail.send",)

@@ -1,20 +1,19 @@
-"""The loop claims what can start now, and drains without losing anything."""
+"""The loop claims the jobs that can start now, and drains without losing any."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
+from queue import SimpleQueue
 from time import monotonic
 
 import pytest
 
 from jobtide import Tide
 from jobtide.errors import JobtideError, TableUnusable
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Drained, Handled
-from tests.unit.worker.scripted import Rig, ScriptedQueue, job_of
-
-WAIT_SECONDS = 10
+from jobtide.telemetry.events import Claimed, DatabaseBack, DatabaseLost, Drained, Handled
+from tests.unit.worker.scripted import WAIT_SECONDS, Rig, ScriptedQueue, job_of
 
 
 @pytest.fixture
@@ -26,7 +25,13 @@ def gate():
 
 
 @pytest.fixture
-def tide(gate):
+def begun():
+    """The type of each handler of `gated`, `stubborn` and `coroutine` that has been called."""
+    return SimpleQueue()
+
+
+@pytest.fixture
+def tide(gate, begun):
     tide = Tide()
 
     @tide.job("quick")
@@ -35,16 +40,19 @@ def tide(gate):
 
     @tide.job("gated")
     def gated(payload, ctx):
+        begun.put("gated")
         while not (gate.wait(0.01) or ctx.cancelled):
             pass
         return "cancelled" if ctx.cancelled else "through"
 
     @tide.job("stubborn")
     def stubborn(payload):
+        begun.put("stubborn")
         gate.wait()
 
     @tide.job("coroutine", timeout_seconds=30)
     async def coroutine(payload):
+        begun.put("coroutine")
         await asyncio.sleep(payload or 0)
         return "async"
 
@@ -56,13 +64,12 @@ def tide(gate):
 
 
 def finish(rig: Rig) -> int:
-    """Runs the worker until the queue is empty and everything has ended, then stops it; its exit code."""
+    """Runs the worker until every due job has ended, then stops it; its exit code."""
     codes: list[int] = []
+    jobs = len(rig.queue.due)
     thread = threading.Thread(target=lambda: codes.append(rig.worker.run()), daemon=True)
     thread.start()
-    until = monotonic() + WAIT_SECONDS
-    while (rig.queue.due or rig.flights.all() or rig.runner.active) and monotonic() < until:
-        threading.Event().wait(0.005)
+    rig.wait_for(lambda: len(rig.queue.ends) == jobs)
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     assert codes, "the worker did not stop"
@@ -84,24 +91,23 @@ def test_every_job_is_run_and_ended(tide):
 
 def test_a_claim_asks_for_no_more_than_can_start(tide, gate):
     rig = Rig(tide, ScriptedQueue(*(job_of("gated") for _ in range(9))), slots=3)
-    assert rig.worker.run_once(monotonic()) == 0
-    assert rig.worker.run_once(monotonic()) == math.inf
-    assert (rig.queue.asked, len(rig.flights)) == ([3], 3)
+    assert [rig.worker.run_once(monotonic()) for _ in range(3)] == [0, 0, math.inf]
+    assert (rig.queue.asked, len(rig.in_flight)) == ([3, 2], 3)
 
 
-def test_an_empty_queue_is_asked_more_and_more_seldom_and_a_find_starts_over(tide):
+def test_an_empty_queue_is_polled_ever_less_often_and_after_a_job_often_again(tide):
     rig = Rig(tide, ScriptedQueue(), slots=1)
     rig.worker._poll_seconds = 1.0
-    rests = [rig.worker.run_once(monotonic()) for _ in range(6)]
-    for rest, longest in zip(rests, [0.1, 0.2, 0.4, 0.8, 1, 1], strict=True):
-        assert longest / 2 <= rest <= longest
+    waits = [rig.worker.run_once(monotonic()) for _ in range(6)]
+    for wait, longest in zip(waits, [0.1, 0.2, 0.4, 0.8, 1, 1], strict=True):
+        assert longest / 2 <= wait <= longest
     rig.queue.due.append(job_of("quick"))
     rig.worker.run_once(monotonic())
     rig.worker._next_mail(WAIT_SECONDS)
     assert rig.worker.run_once(monotonic()) <= 0.1
 
 
-def test_a_job_that_came_back_too_often_is_not_run(tide):
+def test_a_job_whose_attempts_are_used_up_is_not_run(tide):
     spent = job_of("broken", attempt=3, result={"error": {"message": "killed"}})
     rig = Rig(tide, ScriptedQueue(spent))
     finish(rig)
@@ -109,29 +115,29 @@ def test_a_job_that_came_back_too_often_is_not_run(tide):
     assert not rig.seen(Handled)
 
 
-def test_a_database_that_goes_away_is_waited_for_and_said_once(tide):
+def test_an_outage_of_the_database_is_reported_once_and_waited_out(tide):
     rig = Rig(tide, ScriptedQueue())
     rig.worker.run_once(monotonic())
     assert rig.worker.health.polled
-    rig.queue.away = True
+    rig.queue.unreachable = True
     now = monotonic()
     for _ in range(5):
         now += rig.worker.run_once(now)
     assert not rig.worker.health.polled
-    rig.queue.away = False
+    rig.queue.unreachable = False
     rig.worker.run_once(now)
     assert rig.worker.health.polled
     assert [type(event) for event in rig.events] == [DatabaseLost, DatabaseBack]
 
 
-def test_a_table_that_cannot_be_used_stops_a_worker_that_has_never_worked(tide, monkeypatch):
+def test_an_unusable_table_stops_a_worker_at_its_start(tide, monkeypatch):
     rig = Rig(tide, ScriptedQueue())
     monkeypatch.setattr(rig.queue, "claim", raising(TableUnusable("no table job_queue")))
     with pytest.raises(TableUnusable, match="no table job_queue"):
         rig.worker.run_once(monotonic())
 
 
-def test_a_table_that_vanishes_later_is_waited_for(tide, monkeypatch):
+def test_a_table_that_disappears_later_is_waited_for(tide, monkeypatch):
     rig = Rig(tide, ScriptedQueue())
     rig.worker.run_once(monotonic())
     monkeypatch.setattr(rig.queue, "claim", raising(TableUnusable("no table job_queue")))
@@ -139,11 +145,11 @@ def test_a_table_that_vanishes_later_is_waited_for(tide, monkeypatch):
     assert [event.message for event in rig.seen(DatabaseLost)] == ["no table job_queue"]
 
 
-def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate):
+def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate, begun):
     running, waiting = job_of("gated"), job_of("quick")
     rig = Rig(tide, ScriptedQueue(running), slots=1)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
     rig.queue.due.append(waiting)
     gate.set()
@@ -152,72 +158,73 @@ def test_a_stopped_worker_finishes_what_runs_and_claims_nothing_more(tide, gate)
     assert list(rig.queue.due) == [waiting]
 
 
-def test_what_outlives_the_drain_time_is_cancelled_and_may_still_end_by_itself(tide):
+def test_a_handler_that_outlives_the_drain_time_is_cancelled_and_may_still_return(tide, begun):
     rig = Rig(tide, ScriptedQueue(job_of("gated")), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     (end,) = rig.queue.ends.values()
     assert (end.reason, end.result) == ("completed", '"cancelled"')
 
 
-def test_a_second_signal_gives_running_jobs_back_at_once_with_their_attempt(tide, gate):
+def test_a_second_signal_requeues_running_jobs_at_once_with_their_attempt(tide, gate, begun):
     held = job_of("stubborn")
     rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=600)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     end = rig.queue.ends[held.id]
     assert (end.status, end.gives_back, end.reason) == ("pending", True, "returned")
-    assert rig.seen(Drained)[0].returned == 1
+    assert rig.seen(Drained)[0].requeued == 1
 
 
-def test_a_result_that_comes_after_its_job_was_given_back_is_dropped(tide, gate):
+def test_a_result_that_comes_after_its_job_was_requeued_is_dropped(tide, gate, begun):
     held = job_of("stubborn")
     rig = Rig(tide, ScriptedQueue(held), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(rig.flights.all)
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     gate.set()
-    wait_for(lambda: rig.seen(Handled))
+    rig.wait_for(lambda: rig.seen(Handled))
     assert rig.queue.ends[held.id].status == "pending"
 
 
-def test_what_was_claimed_ahead_and_not_begun_is_given_back_before_the_drain(tide, gate):
+def test_jobs_that_were_claimed_ahead_and_not_started_are_requeued_before_the_drain(tide, gate, begun):
     jobs = [job_of("gated") for _ in range(4)]
     rig = Rig(tide, ScriptedQueue(*jobs), slots=4)
     rig.runner._threads = 1  # three of the four wait for the one thread
     thread = rig.run_in_thread()
-    wait_for(lambda: len(rig.flights) == 4 and any(flight.started for flight in rig.flights.all()))
+    begun.get(timeout=WAIT_SECONDS)
+    rig.wait_for(lambda: sum(len(event.jobs) for event in rig.seen(Claimed)) == 4)
     rig.worker.stop()
-    wait_for(lambda: len(rig.flights) == 1)
+    rig.wait_for(lambda: len(rig.queue.ends) == 3)
     gate.set()
     thread.join(WAIT_SECONDS)
     assert sorted(end.reason for end in rig.queue.ends.values()) == ["completed", "returned", "returned", "returned"]
 
 
-def test_a_drain_gives_back_coroutines_that_outlive_it(tide):
+def test_a_drain_requeues_coroutines_that_outlive_it(tide, begun):
     rig = Rig(tide, ScriptedQueue(job_of("coroutine", payload=600)), slots=1, drain_seconds=0)
     thread = rig.run_in_thread()
-    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
     thread.join(WAIT_SECONDS)
     (end,) = rig.queue.ends.values()
     assert (end.status, end.gives_back) == ("pending", True)
 
 
-def test_a_handler_that_is_cancelled_for_its_timeout_is_retried_and_told_why(tide):
+def test_a_handler_that_is_cancelled_for_its_timeout_is_retried_and_its_error_says_why(tide, begun):
     endless = job_of("coroutine", payload=600)
     rig = Rig(tide, ScriptedQueue(endless), slots=1)
     thread = rig.run_in_thread()
-    wait_for(lambda: any(flight.started for flight in rig.flights.all()))
-    rig.flights.all()[0].context.cancel("timeout")
+    begun.get(timeout=WAIT_SECONDS)
     rig.worker.stop()
+    rig.in_flight.all()[0].context.cancel("timeout")
     thread.join(WAIT_SECONDS)
     assert rig.queue.ends[endless.id].reason == "retried"
     assert "TimeoutError" in rig.queue.ends[endless.id].result
@@ -230,37 +237,30 @@ def raising(error):
     return call
 
 
-def wait_for(condition) -> None:
-    until = monotonic() + WAIT_SECONDS
-    while not condition():
-        assert monotonic() < until, "waited in vain"
-        threading.Event().wait(0.005)
-
-
 @pytest.mark.parametrize(
     ("took_seconds", "least", "most"),
     [
-        pytest.param(0.001, 0.05, 0.1, id="a quick look: the usual tenth of a second"),
-        pytest.param(0.5, 1.0, 2.0, id="a slow look: four times as long"),
+        pytest.param(0.001, 0.05, 0.1, id="a quick poll: the usual tenth of a second"),
+        pytest.param(0.5, 1.0, 2.0, id="a slow poll: four times as long"),
         pytest.param(60.0, 5.0, 10.0, id="never longer than ten seconds"),
     ],
 )
-def test_looks_that_are_slow_come_less_often(tide, took_seconds, least, most):
+def test_slow_polls_come_less_often(tide, took_seconds, least, most):
     worker = Rig(tide, ScriptedQueue()).worker
-    assert least <= worker._rest_after(took_seconds, found=False, drained=True) <= most
+    assert least <= worker._idle_after(took_seconds, found=False, drained=True) <= most
 
 
-def test_a_hint_ends_the_rest_of_an_idle_worker(tide):
+def test_a_wake_up_ends_the_wait_of_an_idle_worker(tide):
     worker = Rig(tide, ScriptedQueue()).worker
-    resting = threading.Thread(target=worker._rest, args=(math.inf,), daemon=True)
-    resting.start()
+    idle = threading.Thread(target=worker._wait, args=(math.inf,), daemon=True)
+    idle.start()
     worker.wake()
-    resting.join(4)  # by itself it turns after 5 s
-    assert not resting.is_alive()
+    idle.join(4)  # without a wake-up it waits 5 s
+    assert not idle.is_alive()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_whose_finisher_died_ends_instead_of_running_jobs_in_vain(tide):
+def test_a_worker_whose_finisher_died_exits_since_no_job_could_end(tide):
     class Broken(ScriptedQueue):
         def finish(self, ends):
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""`jobtide cron acme.jobs:tide`: adds the next slot of every schedule once, and shows them."""
+"""`jobtide cron acme.jobs:tide`: adds the next slot of every schedule once, and prints them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jobtide.commands.loading import load_tide
 from jobtide.commands.settings import Settings
 from jobtide.errors import JobtideError, NoHandlers
 from jobtide.producer.enqueue import enqueue_many
-from jobtide.queue.session import DatabaseAway, Session, one_line, url_source
+from jobtide.queue.session import DatabaseUnreachable, Session, one_line, url_source
 
 
-def add_slots(settings: Settings, say: Callable[[str], object] = sys.stdout.write) -> int:
-    """What every worker does at its start; for schedules whose pool has never had one. The exit code."""
+def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:
+    """As every worker does at its start; for pools that never had a worker. The exit code. Raises JobtideError."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
     tide = load_tide(settings.app)
     if not tide.schedules:
@@ -28,12 +28,12 @@ def add_slots(settings: Settings, say: Callable[[str], object] = sys.stdout.writ
     session = Session(url_source(settings.database_url, settings.database_url_file))
     try:
         added = enqueue_many(session.connection(), jobs)
-    except (psycopg.Error, DatabaseAway) as refused:
+    except (psycopg.Error, DatabaseUnreachable) as refused:
         raise JobtideError(f"the slots could not be added: {one_line(refused)}") from None
     finally:
         session.close()
     for schedule, job, id_ in zip(tide.schedules, jobs, added, strict=True):
-        state = "was there" if id_ is None else "added"
+        state = "existed" if id_ is None else "added"
         name = f" {schedule.name}" if schedule.name else ""
-        say(f"{job.run_at:%Y-%m-%d %H:%M} UTC  {state:9}  {job.type}{name}  tenant {job.tenant_id}\n")
+        write(f"{job.run_at:%Y-%m-%d %H:%M} UTC  {state:9}  {job.type}{name}  tenant {job.tenant_id}\n")
     return 0

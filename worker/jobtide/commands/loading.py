@@ -1,4 +1,4 @@
-"""`module:attribute` -> Tide, with an error for each way this goes wrong."""
+"""Loads the Tide that `module:attribute` names, with its own error for each way to fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobtide.tide import Tide
 
 
 def load_tide(target: str) -> Tide:
-    """Imports the application. What its own import raises is not ours and passes through with its traceback."""
+    """Imports the application. Raises LoadError; errors of its own import pass through with their traceback."""
     module_name, separator, attribute = target.partition(":")
     if not separator or not module_name or not attribute:
         raise LoadError(f"{target!r} is not of the form module:attribute; for example acme.jobs:tide")
@@ -32,7 +32,7 @@ def load_tide(target: str) -> Tide:
 def choose_types(tide: Tide, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """The types to claim: the pool's, or all that have a handler.
 
-    A pool that asks for a type without a handler would wait for ever for it, so that is an error at start.
+    Raises NoHandlers if a type of the pool has no handler: its jobs would wait indefinitely.
     """
     if wanted is None:
         return tuple(tide.handlers)
@@ -40,7 +40,7 @@ def choose_types(tide: Tide, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     if missing:
         raise NoHandlers(
             f"the pool asks for {', '.join(map(repr, missing))} (JOBTIDE_TYPES), but the application only has "
-            f"handlers for {', '.join(map(repr, tide.handlers))}: add a handler, or take the type out of spec.types"
+            f"handlers for {', '.join(map(repr, tide.handlers))}: add a handler, or remove the type from spec.types"
         )
     return wanted
 

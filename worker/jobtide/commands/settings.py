@@ -1,4 +1,4 @@
-"""What a worker is told, by environment and by flags, validated once at start."""
+"""Settings of a worker, from the environment and flags, validated once at start."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from jobtide.programs.handler import Program
 
 Value = TypeVar("Value")
-_MOST = 1e9  # keeps out inf and nan, and every sum inside what PostgreSQL's intervals hold
+_MOST = 1e9  # refuses inf and nan, and keeps every sum in the range of PostgreSQL's intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """See VARIABLES for the name, meaning and default of each."""
 
-    app: str  # empty: programs alone
+    app: str  # empty: only programs
     programs: tuple[Program, ...]
     database_url: str | None
     database_url_file: Path | None
@@ -82,8 +82,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
-    "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two looks at an empty queue"),
-    "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a connection past any pooler"),
+    "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
+    "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
     "JOBTIDE_LOG_LEVEL": ("info", "debug (each job), info, warning or error"),
     "JOBTIDE_POOL": ("", "namespace/name of the pool, for logs"),
@@ -211,7 +211,7 @@ class _Reader:
             raise SettingsError(f"{name}={self.text(name)!r}: {wrong}") from None
 
     def pod_uid(self, name: str) -> str:
-        # `local-` marks a process that is no pod: the controller must not take its silence for a death.
+        # `local-` marks a process that is no pod: the controller must never rescue its jobs as those of a dead pod.
         expected = "a pod's UID, which has no colon"
         given = self._parsed(name, str, expected, lambda value: ":" not in value) if self.text(name) else ""
         return given or f"local-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""Composition root of the worker: settings -> a running process. The only place that builds things."""
+"""Composition root of the worker: builds a running process from settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 
 from jobtide.commands.loading import choose_types, load_tide
 from jobtide.commands.settings import Settings
-from jobtide.job import End
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Connection, Session, url_source
@@ -20,7 +20,7 @@ from jobtide.telemetry.events import Emit, to_all
 from jobtide.telemetry.metrics import Metrics
 from jobtide.tide import Tide
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import Flights
+from jobtide.worker.in_flight import InFlight
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse, fork_keeper
 from jobtide.worker.loop import Mail, Worker
 from jobtide.worker.runner import Runner
@@ -28,7 +28,7 @@ from jobtide.worker.table_check import TableCheck
 
 
 def run_worker(settings: Settings) -> int:
-    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for what can't be mended by waiting."""
+    """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for errors that waiting can't fix."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
     logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
     listener = _listen(settings)
@@ -37,11 +37,11 @@ def run_worker(settings: Settings) -> int:
     types = choose_types(tide, settings.types)
     metrics = Metrics()
     emit = to_all(metrics.on_event, logs.on_event)
-    worker, flights = _build(settings, tide, types, pulse, emit)
+    worker, in_flight = _build(settings, tide, types, pulse, emit)
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
     if listener is not None:
-        _serve_status(listener, worker, metrics, flights)
+        _serve_status(listener, worker, metrics, in_flight)
     _start_scheduler(settings, tide, types, emit)
     if settings.listen:
         _start_listener(settings, types, worker, emit)
@@ -79,36 +79,31 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
             emit=logs.on_event,
         )
 
-    if sys.platform == "linux":  # elsewhere forks are unsafe, or another process's processor time is not to be had
+    if sys.platform == "linux":  # elsewhere a fork is unsafe, or the processor time of another process can't be read
         fork_keeper(make, listener)
     return pulse
 
 
-def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, Flights]:
-    flights = Flights(settings.lease_seconds)
+def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, InFlight]:
+    in_flight = InFlight(settings.lease_seconds)
     mailbox: SimpleQueue[Mail] = SimpleQueue()
-    finisher = Finisher(_queue(settings), flights, emit, beat=pulse.beat)
-
-    def on_end(end: End | None) -> None:
-        if end is not None:
-            finisher.put(end)
-        mailbox.put("freed")
-
+    finisher = Finisher(_queue(settings), in_flight, emit, beat=pulse.beat)
     runner = Runner(
         tide.handlers,
-        flights,
+        in_flight,
         settings.retry,
         threads=settings.concurrency,
         max_result_bytes=settings.max_result_bytes,
-        on_end=on_end,
+        write=finisher.put,
+        free=partial(mailbox.put, "freed"),
         emit=emit,
     )
     worker = Worker(
         queue=_queue(settings, on_connect=TableCheck(emit)),
         finisher=finisher,
-        flights=flights,
+        in_flight=in_flight,
         runner=runner,
-        # A fleet must not begin its rounds at the same tenant.
+        # Random, so that the workers of a fleet do not all start at the same tenant.
         ring=Ring(types, random.randrange(len(types)), random.getrandbits(128)),  # noqa: S311
         mailbox=mailbox,
         slots=settings.concurrency + settings.prefetch,
@@ -117,7 +112,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         drain_seconds=settings.drain_seconds,
         emit=emit,
     )
-    return worker, flights
+    return worker, in_flight
 
 
 def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
@@ -142,11 +137,11 @@ def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, 
     Listener(session, types, worker.wake, emit).start()
 
 
-def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, flights: Flights) -> None:
+def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_flight: InFlight) -> None:
     from jobtide.telemetry.status_server import StatusServer
 
     def render() -> str:
-        metrics.running = len(flights)
+        metrics.running = len(in_flight)
         return metrics.render()
 
     StatusServer(listener, worker.health, render).start()

@@ -1,4 +1,4 @@
-"""Cron expressions: five fields and a timezone -> the moments at which a job falls due. No database.
+"""Cron expressions: five fields and a timezone -> the times at which a job falls due. No database.
 
 The rules are those of Debian's cron. Where both day fields are restricted, either may match; where one begins with a
 star, both must. On the nights that clocks change, an expression whose minute or hour begins with a star follows real
@@ -33,7 +33,7 @@ class _Field:
     words: tuple[str, ...] = ()  # for the smallest value and those that follow
 
     def values(self, text: str) -> set[int]:
-        """What matches; raises ValueError where the text is wrong."""
+        """The values that match. Raises ValueError for a wrong text."""
         return {value for term in text.split(",") for value in self._term(term)}
 
     def _term(self, term: str) -> range:
@@ -69,7 +69,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """`0 3 * * mon-fri` as the values that match."""
+    """A parsed expression, as the values that match in each field."""
 
     text: str
     minutes: tuple[int, ...]
@@ -81,7 +81,7 @@ class Expression:
     follows_real_time: bool
 
     def next_after(self, after: datetime, zone: tzinfo) -> datetime | None:
-        """The first matching moment later than `after`, in UTC; None if there is none in eight years."""
+        """The first matching time after `after`, in UTC; None if there is none in eight years."""
         after = after.astimezone(UTC)
         return self._next_in_real_time(after, zone) if self.follows_real_time else self._next_on_clocks(after, zone)
 
@@ -119,7 +119,7 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """Raises ValueError that names the field and what it may hold."""
+    """Raises ValueError that names the wrong field and its range."""
     fields = _MACROS.get(text.strip().lower(), text).lower().split()
     if len(fields) != len(_FIELDS):
         raise ValueError(
@@ -142,7 +142,7 @@ def parse(text: str) -> Expression:
 
 
 def zone_of(name: str) -> tzinfo:
-    """Raises ValueError where the name is wrong, or the machine has no timezones at all, as slim images may."""
+    """The timezone. Raises ValueError if the name is unknown here; slim images have no timezones but UTC."""
     if name.upper() == "UTC":
         return UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -151,13 +151,13 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"timezone={name!r}: not known here; write it as in 'Europe/Berlin', and where the image has no "
+            f"timezone={name!r}: not known here; write it as in 'Europe/Berlin', and if the image has no "
             "timezones, add the package tzdata (apt or pip)"
         ) from None
 
 
 def _moment_at_or_after_a_gap(day: date, at: time, zone: tzinfo) -> datetime:
-    """When clocks in the zone first show that time, in UTC; if they jump over it, the first minute they show after."""
+    """The first time, in UTC, at which clocks in the zone show `at`; if they skip it, the first minute after."""
     wall = datetime.combine(day, at)
     while True:
         moment = wall.replace(tzinfo=zone).astimezone(UTC)

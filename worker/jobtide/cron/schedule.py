@@ -1,4 +1,4 @@
-"""New."""
+"""A schedule: one job type, one tenant, one cron expression; and the slot that a cron job stands for."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class Schedule:
         return key_of("cron", self.tenant_id, self.type, self.name)
 
     def next_slot(self, now: datetime) -> datetime:
+        """The first slot after `now`, in UTC. Raises ValueError if there is none in eight years."""
         slot = self.expression.next_after(now, self.zone)
         if slot is None:
             raise ValueError(f"cron {self.expression.text!r}: no such day in the next eight years")
         return slot
 
     def job(self, slot: datetime) -> NewJob:
-        """The slot is in the id, so it is enqueued once, however many processes do so."""
+        """The new job of this slot. Its id contains the slot, so many processes can enqueue it and it exists once."""
         return NewJob(
             type=self.type,
             tenant_id=self.tenant_id,
@@ -49,7 +50,7 @@ class Schedule:
 def schedule_of(
     expression: str, type_: str, *, tenant_id: UUID | str, timezone: str, payload: Any, name: str
 ) -> Schedule:
-    """Raises ValueError for what could not be parsed, stored or ever fall due."""
+    """Raises ValueError for a schedule that can't be parsed or stored, or never falls due."""
     value = json_value(payload)
     json_text(value, f"the payload of {type_!r}")
     schedule = Schedule(
@@ -65,7 +66,7 @@ def schedule_of(
 
 
 def slot_of(job: Job, name: str = "") -> datetime | None:
-    """The slot that a cron job stands for, which a retry or a late start does not change; None for other jobs."""
+    """The slot of a cron job in UTC, the same in a retry or after a late start; None for other jobs."""
     if key_of_id(job.id) != key_of("cron", job.tenant_id, job.type, name):
         return None
     return datetime.fromtimestamp((job.id.int & 0xFFFF_FFFF) * 60, UTC)

@@ -1,7 +1,7 @@
 """Keeps the next slot of every schedule in the table, ahead of time.
 
-The next slot waits there as an ordinary scheduled job, so it falls due, and wakes its pool, though no worker runs. Any
-worker that does run then adds the slot after it. Processes need not know of each other: a slot has one id.
+The next slot waits in the table as an ordinary scheduled job, so it falls due, and wakes its pool, even if no worker
+runs. A worker that runs then adds the next slot. Processes need no coordination: a slot has one id.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 
 import psycopg
 
-from jobtide.backoff import Backoff
 from jobtide.cron.schedule import Schedule
 from jobtide.producer.enqueue import NewJob, enqueue_many
 from jobtide.producer.job_ids import Key
-from jobtide.queue.session import DatabaseAway, Session, one_line
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Emit, SlotRefused
+from jobtide.queue.outage import Outage
+from jobtide.queue.session import DatabaseUnreachable, Session, one_line
+from jobtide.telemetry.events import Emit, SlotRefused
 
-_DOING = "enqueue the next cron slots"
-_LONGEST_REST_SECONDS = 60.0  # a clock that was set, or a laptop that slept, is noticed within
-_SPREAD_SECONDS = 1.0  # of a fleet that wakes at the same slot; the first one does the work
+_LONGEST_WAIT_SECONDS = 60.0  # how late a change of the clock, or a suspended machine, may be noticed
+_SPREAD_SECONDS = 1.0  # between the workers that wake at the same slot; the first one does the work
 
 
 class Scheduler:
-    """A daemon thread with a connection only while it has something to add."""
+    """A daemon thread that connects only while it has slots to add."""
 
     def __init__(
         self,
@@ -39,32 +39,32 @@ class Scheduler:
         self._session = session
         self._emit = emit
         self._clock = clock
-        self._backoff = Backoff()
-        self._stored: dict[Key, datetime] = {}  # the slots that are known to be in the table
+        self._outage = Outage("enqueue the next cron slots", emit)
+        self._stored: dict[Key, datetime] = {}  # the slots that are in the table
 
     def start(self) -> None:
         threading.Thread(target=self.run, name="jobtide-cron", daemon=True).start()
 
     def run(self) -> None:
-        rest = threading.Event()
+        never = threading.Event()
         while True:
-            rest.wait(self.run_once(self._clock()))
+            never.wait(self.run_once(self._clock()))
 
     def run_once(self, now: datetime) -> float:
-        """One pass: adds the slots that come next. Returns how many seconds to rest."""
+        """One pass: adds the next slots. Returns the seconds to wait before the next pass."""
         slots = {schedule.key: schedule.next_slot(now) for schedule in self._schedules}
         missing = [schedule for schedule in self._schedules if self._stored.get(schedule.key) != slots[schedule.key]]
         if missing:
             try:
                 self._add([schedule.job(slots[schedule.key]) for schedule in missing])
-            except (psycopg.Error, DatabaseAway) as away:
-                return self._failed(away)
+            except (psycopg.Error, DatabaseUnreachable) as error:
+                return self._outage.failed(error, monotonic())
             finally:
                 self._session.close()
             self._stored = slots
-            self._answered()
+            self._outage.succeeded()
         until_next = (min(slots.values()) - now).total_seconds()
-        return min(until_next + random.random() * _SPREAD_SECONDS, _LONGEST_REST_SECONDS)  # noqa: S311 - jitter
+        return min(until_next + random.random() * _SPREAD_SECONDS, _LONGEST_WAIT_SECONDS)  # noqa: S311 - jitter
 
     def _add(self, jobs: list[NewJob]) -> None:
         try:
@@ -75,14 +75,3 @@ class Scheduler:
                     self._add([job])
                 return
             self._emit(SlotRefused(jobs[0].type, str(jobs[0].tenant_id), one_line(refused)))
-
-    def _failed(self, away: Exception) -> float:
-        if self._backoff.failures == 0:
-            self._emit(DatabaseLost(_DOING, one_line(away)))
-        self._backoff.failed(0)
-        return self._backoff.not_before
-
-    def _answered(self) -> None:
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack(_DOING))

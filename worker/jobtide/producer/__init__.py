@@ -1,0 +1,1 @@
+"""Enqueues jobs on the connection of the caller, in its transaction."""

@@ -1,6 +1,6 @@
-"""Sends statements on a connection of the caller's, whichever library it came from, and never ends its transaction.
+"""Sends statements on the caller's connection, for each supported library, and never ends the caller's transaction.
 
-A task is a generator: it yields statements, each with its one parameter, and gets their rows.
+A task is a generator: it yields statements, each with its one parameter, and receives their rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUPPORTED = "a connection of psycopg 3, SQLAlchemy (Connection or Session), Dja
 
 
 class Statement(NamedTuple):
-    """SQL with the placeholder %(asked)s, and its value: text, which every driver sends in the same way."""
+    """SQL with the placeholder %(asked)s, and its value: text, which every driver sends alike."""
 
     sql: str
     asked: str
@@ -30,7 +30,10 @@ Task = Generator[Statement, list[Row], Result]
 
 
 def run(connection: Any, task: Task[Result], *, several: bool) -> Result:
-    """Several statements become one transaction where the connection would commit each by itself."""
+    """Runs the task. With `several` statements, opens a transaction if the connection would commit each of them.
+
+    Raises TypeError for an asynchronous connection or an unsupported library.
+    """
     library = _library(connection)
     if _is_async(connection):
         raise TypeError(f"{_name(connection)} is asynchronous: await the function whose name ends in _async")
@@ -64,7 +67,7 @@ async def run_async(connection: Any, task: Task[Result], *, several: bool) -> Re
 
 
 def psycopg_connection(connection: Any) -> Any:
-    """The psycopg connection beneath, for what needs more than plain statements."""
+    """The psycopg connection under `connection`. Raises TypeError if there is none, or it is asynchronous."""
     library = _library(connection)
     if library == "sqlalchemy":
         under = connection.connection() if callable(connection.connection) else connection
@@ -73,7 +76,7 @@ def psycopg_connection(connection: Any) -> Any:
         connection.ensure_connection()
         connection = connection.connection
     if _library(connection) != "psycopg" or _is_async(connection):
-        raise TypeError(f"{_name(connection)}: expected a synchronous connection that is psycopg 3 beneath")
+        raise TypeError(f"{_name(connection)}: expected a synchronous connection over psycopg 3")
     return connection
 
 
@@ -95,7 +98,7 @@ def _name(connection: Any) -> str:
 
 
 def _transaction(library: Library, connection: Any) -> AbstractContextManager[Any]:
-    """Where each statement commits by itself a transaction, else nothing: the caller's is open."""
+    """A transaction if the connection commits each statement; else nothing, since the caller's is open."""
     if library == "psycopg" and connection.autocommit:
         return connection.transaction()  # type: ignore[no-any-return]
     if library == "django" and connection.get_autocommit():
@@ -154,5 +157,5 @@ def _text(sql: str) -> Any:
 
 
 def _placeholder(placeholder: str, sql: str) -> str:
-    """Comments go, since `text` would read a colon in them as a parameter."""
+    """Without comments: SQLAlchemy's `text` would read a colon in them as a parameter."""
     return re.sub(r"--[^\n]*", "", sql).replace("%(asked)s", placeholder)

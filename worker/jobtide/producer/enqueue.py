@@ -1,4 +1,4 @@
-"""Enqueues jobs inside the caller's own transaction: they exist if, and only if, it commits."""
+"""Enqueues jobs in the caller's transaction: they exist if, and only if, it commits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BATCH = 500  # rows in one INSERT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """One job for `enqueue_many`; the fields are the arguments of `enqueue`, where they are explained."""
+    """One job for `enqueue_many`; `enqueue` explains the fields."""
 
     type: str
     payload: Any = None
@@ -48,10 +48,10 @@ def enqueue(
     asynchronous ones and asyncpg's. `payload` is a JSON value or a pydantic model. `run_at` (with a timezone) or
     `after` (seconds or timedelta) delays it.
 
-    `unique`: None is returned, and nothing inserted, while a job of this tenant and type with the same key is
-    pending or processing. `job_id`: the same while the table has a job with that id, however it ended.
+    `unique`: inserts nothing and returns None while a job of this tenant and type with the same key is pending or
+    processing. `job_id`: the same while the table has a job with that id, in any status.
 
-    Raises ValueError for what can't be stored, before the database sees it.
+    Raises ValueError, before anything is sent, for a job that can't be stored; TypeError for another connection.
     """
     job = NewJob(
         type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
@@ -78,10 +78,10 @@ async def enqueue_async(
 
 
 def enqueue_many(connection: Any, jobs: Iterable[NewJob]) -> list[UUID | None]:
-    """`enqueue` for many, 500 to a statement; the ids in the order of the jobs.
+    """`enqueue` for many jobs, 500 to a statement. Returns the ids in the order of the jobs.
 
-    Each different `unique` key holds one advisory lock until the transaction ends, and a whole server has room for
-    some 6,400 (max_locks_per_transaction): commit every thousand keys or so.
+    Each `unique` key holds one advisory lock until the transaction ends, and a server has room for about 6,400 locks
+    (max_locks_per_transaction): commit about every thousand keys.
     """
     checked = [_check(job) for job in jobs]
     return run(connection, _insert(checked), several=_takes_several(checked))
@@ -95,7 +95,7 @@ async def enqueue_many_async(connection: Any, jobs: Iterable[NewJob]) -> list[UU
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A job that PostgreSQL will take: an id of its own, or the key that its id is made from."""
+    """A job that PostgreSQL accepts, with its id, or the key that its id is made from."""
 
     job: NewJob
     tenant_id: UUID
@@ -126,7 +126,7 @@ def _takes_several(checked: Sequence[_Checked]) -> bool:
 
 
 def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
-    """Statements out, ids in. A key or id that comes twice among the jobs is inserted once, for the first of them."""
+    """The task that inserts the jobs. A key or id that occurs twice among them is inserted once, for the first."""
     first = dict(reversed([(job.identity, number) for number, job in enumerate(checked)]))
     locks = sorted({job.key.lock for job in checked if job.key})
     if locks:
@@ -142,7 +142,7 @@ def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
 
 
 def _ids(rows: Sequence[Row]) -> Iterator[UUID]:
-    """Drivers give their own kinds of UUID: psycopg the standard one, asyncpg a subclass, SQLAlchemy either."""
+    """As standard UUIDs: asyncpg returns a subclass, and SQLAlchemy may."""
     return (UUID(str(row[0])) for row in rows)
 
 
@@ -159,7 +159,7 @@ def _check(job: NewJob) -> _Checked:
     if job.run_at is not None and job.after is not None:
         raise ValueError(f"run_at={job.run_at} and after={job.after}: give one of them")
     if job.run_at is not None and job.run_at.utcoffset() is None:
-        raise ValueError(f"run_at={job.run_at}: which timezone? Give it one, as in datetime.now(UTC)")
+        raise ValueError(f"run_at={job.run_at} has no timezone: give it one, as in datetime.now(UTC)")
     if job.after is not None:
         seconds_of(job.after)
     if job.unique is not None and job.job_id is not None:
@@ -172,6 +172,7 @@ def _check(job: NewJob) -> _Checked:
 
 
 def uuid_of(name: str, value: UUID | str) -> UUID:
+    """Raises ValueError that calls the value `name`."""
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (ValueError, AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""Job ids that say which key they belong to: the table has no column for one, and none is added.
+"""Job ids that hold the key of their job: the table has no column for it, and none is added.
 
 The first 96 bits are a digest of the key, the last 32 a number: the ids of one key are one range of the primary key,
 in the order of their numbers. The form is UUID version 8 (RFC 9562), so no random id is ever in such a range.

@@ -15,9 +15,9 @@ from jobtide.errors import Fail, LoadError, Retry
 from jobtide.job import Json
 from jobtide.tide import Tide
 
-EXIT_DATA_WRONG = 65  # EX_DATAERR of sysexits.h: trying again is pointless
+EXIT_DATA_WRONG = 65  # EX_DATAERR of sysexits.h: a retry is pointless
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
-_STDERR_TAIL_CHARS = 3_000  # of what a failed program said, in its job's error
+_STDERR_TAIL_CHARS = 3_000  # of a failed program's stderr, in its job's error
 _OPTIONS = {"command", "max_attempts", "timeout_seconds"}
 
 
@@ -27,7 +27,7 @@ class ProgramFailed(Retry):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What runs for the jobs of one type."""
+    """The program that handles the jobs of one type."""
 
     type: str
     command: tuple[str, ...]
@@ -60,7 +60,7 @@ def add_programs(tide: Tide, programs: Iterable[Program], *, max_output_bytes: i
     for program in programs:
         if shutil.which(program.command[0]) is None:
             raise LoadError(
-                f"type {program.type!r} runs {program.command[0]!r}, which is no executable here; "
+                f"type {program.type!r} runs {program.command[0]!r}, which is not an executable here; "
                 f"looked in {os.environ.get('PATH', os.defpath)}"
             )
         try:
@@ -75,15 +75,15 @@ def _program(type_: str, given: Any) -> Program:
     settings = given if isinstance(given, dict) else {"command": given}
     unknown = settings.keys() - _OPTIONS
     if unknown:
-        raise ValueError(f"{type_}: {', '.join(sorted(unknown))} is none of {', '.join(sorted(_OPTIONS))}")
+        raise ValueError(f"{type_}: {', '.join(sorted(unknown))} is not one of {', '.join(sorted(_OPTIONS))}")
     command = settings.get("command")
     words = shlex.split(command) if isinstance(command, str) else command
     if not words or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"{type_}: {command!r} is no command: expected a text or an array of texts")
+        raise ValueError(f"{type_}: {command!r} is not a command: expected a text or an array of texts")
     for name, kinds in (("max_attempts", (int,)), ("timeout_seconds", (int, float))):
         value = settings.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
-            raise ValueError(f"{type_}: {name}={value!r} is no number")
+            raise ValueError(f"{type_}: {name}={value!r} is not a number")
     return Program(type_, tuple(words), settings.get("max_attempts"), settings.get("timeout_seconds"))
 
 
@@ -98,18 +98,18 @@ def _handler(program: Program, max_output_bytes: int) -> Any:
             ctx=ctx,
             max_output_bytes=max_output_bytes,
         )
-        said = ended.stderr_tail[-_STDERR_TAIL_CHARS:].strip()
+        complaint = ended.stderr_tail[-_STDERR_TAIL_CHARS:].strip()
         if ended.output_too_long:
             raise Fail(f"wrote more than {max_output_bytes} bytes to stdout (JOBTIDE_MAX_RESULT_BYTES) and was killed")
         match ended.exit_code:
             case 0:
                 return result_of(ended.stdout)
             case code if code == EXIT_DATA_WRONG:
-                raise Fail(said or "the program refused the payload (exit code 65)")
+                raise Fail(complaint or "the program refused the payload (exit code 65)")
             case code if code == EXIT_TRY_AGAIN:
-                raise Retry(said or "the program asked for a retry (exit code 75)")
+                raise Retry(complaint or "the program asked for a retry (exit code 75)")
             case code:
-                raise ProgramFailed(f"{_ending(code)}: {said or 'it wrote nothing to stderr'}")
+                raise ProgramFailed(f"{_ending(code)}: {complaint or 'it wrote nothing to stderr'}")
 
     return run
 

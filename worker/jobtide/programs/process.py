@@ -1,4 +1,4 @@
-"""One child process with a payload to read: fed, listened to, logged, and ended with everything it started."""
+"""Runs one child process: writes its stdin, reads its output, logs its stderr, and kills all that it started."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from time import monotonic
 from jobtide.context import Context
 
 _TERM_GRACE_SECONDS = 1.5  # less than a draining worker waits for cancelled handlers before it exits itself
-_LOOK_SECONDS = 0.2  # how late a cancellation may be noticed
+_CHECK_SECONDS = 0.2  # how late a cancellation may be noticed
 _READ_BYTES = 65_536
 _TAIL_BYTES = 16_384
-_DRAIN_SECONDS = 1.0  # for what is still in its pipes
+_DRAIN_SECONDS = 1.0  # to read what is still in its pipes
 _LOG_LINE_BYTES = 4_096
 
 _log = logging.getLogger("jobtide.exec")
@@ -47,14 +47,14 @@ def run_process(
         stderr=subprocess.PIPE,
         env=environment,
         bufsize=0,
-        start_new_session=True,  # a process group of its own, and no Ctrl-C from the worker's terminal
+        start_new_session=True,  # its own process group, which Ctrl-C in the worker's terminal does not reach
     ) as process:
         _live_groups.add(process.pid)
         run = _Run(process, memoryview(stdin), ctx, max_output_bytes)
         try:
             run.until_ended()
         finally:
-            signal_group(process.pid, signal.SIGKILL)  # not reaped yet: the number still means this group
+            signal_group(process.pid, signal.SIGKILL)  # not reaped yet: the process ID still means this group
             _live_groups.discard(process.pid)
     return Ended(process.returncode, bytes(run.stdout), run.stderr_tail(), run.output_too_long)
 
@@ -62,7 +62,7 @@ def run_process(
 @dataclass(slots=True)
 class _Run:
     process: subprocess.Popen[bytes]
-    unread: memoryview  # what the program has not read yet
+    unread: memoryview  # of stdin: what the program has not read yet
     ctx: Context
     max_output_bytes: int
     stdout: bytearray = field(default_factory=bytearray)
@@ -75,12 +75,12 @@ class _Run:
         with selectors.DefaultSelector() as selector, _exit_notice(self.process.pid, selector):
             self._listen(selector)
             while not self._has_exited():
-                self._turn(selector, _LOOK_SECONDS)
+                self._serve(selector, _CHECK_SECONDS)
                 if self.ctx.cancelled or self.output_too_long:
                     self._end(monotonic())
-            signal_group(self.process.pid, signal.SIGKILL)  # what it left behind, which may hold its pipes open
+            signal_group(self.process.pid, signal.SIGKILL)  # its children, which may hold its pipes open
             drained_at = monotonic() + _DRAIN_SECONDS
-            while self._turn(selector, 0) and monotonic() < drained_at:
+            while self._serve(selector, 0) and monotonic() < drained_at:
                 pass
         self._log_line()
 
@@ -94,12 +94,12 @@ class _Run:
         assert stderr is not None
         os.set_blocking(stdin.fileno(), False)
         selector.register(stdin, selectors.EVENT_WRITE, self._feed)
-        selector.register(stdout, selectors.EVENT_READ, self._hear)
-        selector.register(stderr, selectors.EVENT_READ, self._hear_complaint)
+        selector.register(stdout, selectors.EVENT_READ, self._read_stdout)
+        selector.register(stderr, selectors.EVENT_READ, self._read_stderr)
 
     @staticmethod
-    def _turn(selector: selectors.BaseSelector, wait_seconds: float) -> bool:
-        """Serves the pipes that are ready; whether any was."""
+    def _serve(selector: selectors.BaseSelector, wait_seconds: float) -> bool:
+        """Reads and writes the pipes that are ready. True if any was."""
         ready = [key for key, _ in selector.select(wait_seconds) if key.data is not None]
         for key in ready:
             if not key.data(key.fd):
@@ -107,30 +107,31 @@ class _Run:
         return bool(ready)
 
     def _feed(self, pipe: int) -> bool:
-        """Whether there is more to write."""
+        """True if there is more to write."""
         try:
             self.unread = self.unread[os.write(pipe, self.unread) :]
-        except BrokenPipeError:  # it does not want to read; its exit code will tell
+        except BrokenPipeError:  # it does not read its stdin; its exit code decides
             self.unread = self.unread[:0]
         if not self.unread and self.process.stdin is not None:
             self.process.stdin.close()
         return bool(self.unread)
 
-    def _hear(self, pipe: int) -> bool:
-        """Whether there may be more to read."""
-        heard = os.read(pipe, _READ_BYTES)
-        self.stdout += heard
+    def _read_stdout(self, pipe: int) -> bool:
+        """True if there may be more to read."""
+        chunk = os.read(pipe, _READ_BYTES)
+        self.stdout += chunk
         self.output_too_long = len(self.stdout) > self.max_output_bytes
-        return bool(heard) and not self.output_too_long
+        return bool(chunk) and not self.output_too_long
 
-    def _hear_complaint(self, pipe: int) -> bool:
-        heard = os.read(pipe, _READ_BYTES)
-        self._tail = (self._tail + heard)[-_TAIL_BYTES:]
-        for part in heard.splitlines(keepends=True):
+    def _read_stderr(self, pipe: int) -> bool:
+        """As _read_stdout; each line is logged."""
+        chunk = os.read(pipe, _READ_BYTES)
+        self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+        for part in chunk.splitlines(keepends=True):
             self._line += part
             if part.endswith(b"\n") or len(self._line) >= _LOG_LINE_BYTES:
                 self._log_line()
-        return bool(heard)
+        return bool(chunk)
 
     def _log_line(self) -> None:
         line = self._line[:_LOG_LINE_BYTES].decode(errors="replace").strip()
@@ -140,7 +141,7 @@ class _Run:
             _log.info(line, extra={"job": str(job.id), "type": job.type, "tenant": str(job.tenant_id)})
 
     def _has_exited(self) -> bool:
-        """Without reaping: until then the number can't become another process's."""
+        """Without reaping: until then no other process can get this process ID."""
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _end(self, now: float) -> None:
@@ -153,7 +154,7 @@ class _Run:
 
 @contextmanager
 def _exit_notice(pid: int, selector: selectors.BaseSelector) -> Iterator[None]:
-    """Ends a wait at once when the process exits, where the system can; else it is seen after _LOOK_SECONDS."""
+    """Wakes the selector when the process exits, on systems that can; on others _CHECK_SECONDS later."""
     try:
         notice = os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -167,13 +168,13 @@ def _exit_notice(pid: int, selector: selectors.BaseSelector) -> Iterator[None]:
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
-    # PermissionError: everything in the group has exited already (macOS says it so).
+    # PermissionError: all processes of the group have exited already (on macOS).
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 def _kill_all() -> None:
-    """A worker that exits while programs run (its drain time is over) takes them along."""
+    """A worker that exits while programs run (its drain time is over) kills them."""
     for pid in list(_live_groups):
         signal_group(pid, signal.SIGKILL)
 

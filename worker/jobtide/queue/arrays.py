@@ -1,4 +1,4 @@
-"""Arrays of parameters, written out by hand: psycopg's general dumper takes a third of a small claim's time."""
+"""Dumps arrays of parameters: psycopg's general dumper takes a third of a small claim's time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg.adapt import Dumper
 
 
 class ArrayDumper(Dumper):
-    """One dimension, text format, no type: every statement of ours casts its arrays."""
+    """One dimension, text format, no type: every statement casts its arrays."""
 
     def dump(self, obj: list[Any]) -> bytes:
         try:
@@ -25,7 +25,7 @@ class ArrayDumper(Dumper):
 
 
 def _quoted(text: str) -> str:
-    if "\x00" in text:  # libpq would silently end the whole parameter here
+    if "\x00" in text:  # libpq would silently cut the whole parameter here
         raise DataError("PostgreSQL text cannot contain NUL (0x00) characters")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

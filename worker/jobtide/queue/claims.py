@@ -1,4 +1,4 @@
-"""Claiming: the lap to walk, the statement that walks it, and what to ask with next time."""
+"""Claims: which lap to walk, the statement that walks it, and the arguments of the next claim."""
 
 from __future__ import annotations
 
@@ -8,65 +8,68 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from jobtide.job import Job
-from jobtide.queue.caps import TenantCaps
+from jobtide.job import Job, token_prefix
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
-from jobtide.queue.session import DatabaseAway, Session
+from jobtide.queue.session import DatabaseUnreachable, Session
 from jobtide.sql import load
 
 _UNANSWERED_SECONDS = 30.0
-# A batch that one key filled doesn't say who else waits: now and then everybody is asked for one job.
-_ASK_AROUND_EVERY_CLAIMS = 32
+# A batch that one key filled hides the other keys that wait: every 32nd claim takes one job of each key.
+_ONE_OF_EACH_EVERY_CLAIMS = 32
 _KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim brought, and what to ask with next time."""
+    """The jobs of one claim, and the arguments of the next."""
 
     jobs: list[Job]
     ring: Ring
     rows_per_key: int
-    drained: bool  # the whole lap was walked and no key could have given more: nothing else is due
+    drained: bool  # the whole lap was walked and no key can have more: nothing else is due
 
 
 class Claims:
-    """The claims of one worker, over one session."""
+    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim."""
 
-    def __init__(self, session: Session, token_prefix: str, lease_seconds: float, caps: TenantCaps) -> None:
+    def __init__(self, session: Session, *, pod_uid: str, lease_seconds: float, caps: TenantCaps = NO_CAPS) -> None:
         self._session = session
-        self._prefix = token_prefix
+        self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
         self._caps = caps
         self._low_water = LowWater()
-        self._fruitful = 0  # claims that brought jobs
-        self._unanswered: dict[str, float] = {}  # token of a claim without an answer -> when it was asked
+        self._successes = 0  # claims that brought jobs
+        self._unanswered: dict[str, float] = {}  # token of a claim whose answer was lost -> when it was sent
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
-        """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
+        """Claims up to `wanted` due jobs, at most `per_key` of each key, from the ring's cursor on.
+
+        Raises DatabaseUnreachable; if the claim has committed all the same, a later call requeues its jobs.
+        """
         self._return_unanswered(monotonic())
         token = self._prefix + secrets.token_hex(8)
         try:
             rows = self._walk(ring.lap(), wanted, per_key, token)
-        except DatabaseAway:
+        except DatabaseUnreachable:
             self._unanswered[token] = monotonic()
             raise
         if not rows:
             return Claim([], ring, wanted, drained=True)
         served = self._note(rows)
-        self._fruitful += 1
-        asks_around = self._fruitful % _ASK_AROUND_EVERY_CLAIMS == 0
+        self._successes += 1
+        one_of_each = self._successes % _ONE_OF_EACH_EVERY_CLAIMS == 0
         return Claim(
             [_job(row, token) for row in rows],
             ring.after(_key(rows[-1])),
-            1 if asks_around else rows_per_key(wanted, len(served)),
+            1 if one_of_each else rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
         )
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
-        """From the low-water marks first; the whole lap for what is still wanted, unless each key gave its share."""
+        """From the low-water marks on; then the whole lap for what is still wanted, unless each key gave its share."""
         narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
         rows = self._claim_rows(narrowed, wanted, per_key, token)
         if narrowed is not lap and len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key:
@@ -82,15 +85,12 @@ class Claims:
             keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
             if not keys:
                 return []
-            chosen = {
-                f"key_{name}s": [key[name] for key in keys]
-                for name in ("type", "tenant", "position", "since", "since_id")
-            }
+            chosen = {f"key_{name}s": [key[name] for key in keys] for name in _KEY_FIELDS}
             chosen["types"] = list({range_.type for range_ in lap})
             return execute(load("jobtide.sql", "claim_capped"), chosen | self._caps.parameters | how)
 
     def _return_unanswered(self, now: float) -> None:
-        """Asked again for a while: the lost claim may commit after its connection is gone."""
+        """Repeated for 30 s: the lost claim may commit after its connection is closed."""
         if not self._unanswered:
             return
         self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
@@ -99,7 +99,7 @@ class Claims:
         }
 
     def _note(self, rows: Rows) -> dict[Key, int]:
-        """How many rows each key gave; the low-water marks learn it too. Each key's rows are in their order."""
+        """Counts the rows of each key, and moves the low-water marks. The rows of a key are in their order."""
         served = Counter(map(_key, rows))
         for key, row in {_key(row): row for row in rows}.items():
             if row["due_at"] is not None:

@@ -1,4 +1,4 @@
-"""The table as the worker sees it: claim, finish, extend, rescue. One statement each, one round trip each."""
+"""The table as a worker sees it: claim, finish, extend, rescue. One statement and one round trip each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from jobtide.job import End, token_prefix
-from jobtide.queue.caps import NO_CAPS, TenantCaps
+from jobtide.context import Context
+from jobtide.job import End
 from jobtide.queue.claims import Claim, Claims
 from jobtide.queue.ring import Ring
-from jobtide.queue.session import Session
 from jobtide.sql import load
-from jobtide.worker.in_flight import Flight
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """A row that came back to the queue from a dead claim."""
+    """A job of a dead claim that was requeued; `attempts` counts that claim."""
 
     id: UUID
     type: str
@@ -27,39 +25,25 @@ class Rescued:
 
 
 class JobQueue(Protocol):
-    """What the worker needs of a queue. Every method may raise DatabaseAway; finish may raise BadData."""
+    """What the worker needs of a queue. Every method may raise DatabaseUnreachable; finish may raise BadData."""
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim: ...
     def finish(self, ends: Sequence[End]) -> set[UUID]: ...
     def confirm(self, ends: Sequence[End]) -> set[UUID]: ...
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]: ...
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]: ...
     def rescue_expired(self, at_most: int) -> list[Rescued]: ...
     def rescue_own_pod(self) -> list[Rescued]: ...
     def close(self) -> None: ...
 
 
-class PostgresJobQueue:
-    """JobQueue over one connection. Each thread of the worker that talks to the table has its own."""
+class PostgresJobQueue(Claims):
+    """JobQueue over one connection. Each thread of the worker that talks to the table has its own.
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        pod_uid: str,
-        lease_seconds: float,
-        caps: TenantCaps = NO_CAPS,
-    ) -> None:
-        self._session = session
-        self._prefix = token_prefix(pod_uid)
-        self._lease_seconds = lease_seconds
-        self._claims = Claims(session, self._prefix, lease_seconds, caps)
-
-    def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
-        """Up to `wanted` due jobs from the keys behind the ring's cursor, up to `per_key` from each."""
-        return self._claims.claim(ring, wanted, per_key)
+    `claim` is in Claims: it alone remembers something from call to call.
+    """
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
-        """Ends claims through the fence; the ids that it let pass. The others are lost leases."""
+        """Ends claims through the fence. Returns the ids that passed; the others are lost leases."""
         rows = self._session.execute(
             load("jobtide.sql", "finish"),
             {
@@ -75,39 +59,39 @@ class PostgresJobQueue:
         return {row["id"] for row in rows}
 
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
-        """The ids whose end has been applied already: for a finish whose answer was lost with its connection."""
+        """The ids whose end is written already: for a finish whose answer was lost with its connection."""
         rows = self._session.execute(
             load("jobtide.sql", "confirm"),
             {"ids": [end.job.id for end in ends], "tokens": [end.job.token for end in ends]},
         )
         return {row["id"] for row in rows}
 
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]:
-        """Starts these leases again, and stores reported progress; the ids that are still ours."""
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]:
+        """Extends the leases of these jobs and stores their progress. Returns the ids whose claim is still valid."""
         rows = self._session.execute(
             load("jobtide.sql", "extend"),
             {
-                "ids": [flight.job.id for flight in flights],
-                "tokens": [flight.job.token for flight in flights],
-                "attempts": [flight.job.attempt for flight in flights],
-                "progress": [flight.context.reported for flight in flights],
+                "ids": [context.job.id for context in contexts],
+                "tokens": [context.job.token for context in contexts],
+                "attempts": [context.job.attempt for context in contexts],
+                "progress": [context.reported for context in contexts],
                 "lease_seconds": self._lease_seconds,
             },
         )
         return {row["id"] for row in rows}
 
     def rescue_expired(self, at_most: int) -> list[Rescued]:
-        """Returns jobs, of any worker of ours, whose lease has ended."""
+        """Requeues up to `at_most` jobs of any worker whose lease has expired."""
         rows = self._session.execute(load("jobtide.sql", "rescue_expired"), {"at_most": at_most})
         return [Rescued(**row) for row in rows]
 
     def rescue_own_pod(self) -> list[Rescued]:
-        """Returns what an earlier process of this pod left behind. Only before the first claim."""
+        """Requeues the jobs of an earlier process of this pod. Call it only before the first claim."""
         rows = self._session.execute(load("jobtide.sql", "rescue_own_pod"), {"token_prefix": self._prefix})
         return [Rescued(**row) for row in rows]
 
     def extend_own_pod(self) -> set[UUID]:
-        """Starts all leases of this pod again: for a process that can't say which it holds."""
+        """Extends all leases of this pod, for a process that does not know which it holds; their ids."""
         rows = self._session.execute(
             load("jobtide.sql", "extend_own_pod"),
             {"token_prefix": self._prefix, "lease_seconds": self._lease_seconds},

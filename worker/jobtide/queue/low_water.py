@@ -1,12 +1,12 @@
-"""Skips what this worker has claimed already, so that rows which can't be vacuumed yet don't slow it down.
+"""Skips rows that this worker has claimed already, so that dead rows that can't be vacuumed yet don't slow it down.
 
 A claimed row leaves a dead entry at the head of its tenant's range in the index. While some old snapshot is open (a
 backup, a report), PostgreSQL can't drop these entries, and every claim would step over all of them: after 300,000
-claims that is thousands of pages for each. So a worker remembers, for tenants that it has claimed a lot from, how far
-it has come in the order of their rows, and looks from there on.
+claims that is thousands of pages for each. So a worker remembers, for tenants with many claimed rows, how far it has
+come in the order of their rows, and starts there.
 
-Rows behind the mark exist (given back, rescued, committed late), so a lap without marks follows whenever a marked one
-brings less than was wanted, and every few seconds anyway.
+There can be rows before the mark (requeued, rescued, committed late). So a lap without marks follows when a marked one
+brings less than was wanted, and every 5 s.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from jobtide.queue.ring import Key, Lap, Mark, Range
 
 _WORTH_A_MARK_ROWS = 500
-_MOST_MARKS = 64  # a tenant beyond them pays for all its dead entries
-_SPARE_MARKS = 4  # in a lap, for marked tenants that have nothing just now; each is one more range
+_MOST_MARKS = 64  # a claim from a tenant beyond them steps over all its dead entries
+_SPARE_MARKS = 4  # in a lap, for marked tenants with no due jobs; each is one more range
 _FULL_LAP_EVERY_SECONDS = 5.0
 
 
@@ -36,11 +36,11 @@ class LowWater:
         self._full_lap_at = 0.0
 
     def claimed(self, key: Key, rows: int, mark: Mark) -> None:
-        """So many rows of this key were claimed, the last of them at this mark."""
+        """Notes that `rows` rows of this key were claimed, the last of them at `mark`."""
         known = self._progress.get(key)
         if known is None:
             self._progress[key] = _Progress(rows, mark)
-            if len(self._progress) >= 2 * _MOST_MARKS:  # not at each new tenant: a fleet may have a thousand
+            if len(self._progress) >= 2 * _MOST_MARKS:  # not at each new tenant: there may be a thousand
                 busiest_first = sorted(self._progress.items(), key=lambda item: item[1].rows, reverse=True)
                 self._progress = dict(busiest_first[:_MOST_MARKS])
             return
@@ -48,9 +48,9 @@ class LowWater:
         known.mark = max(known.mark, mark)
 
     def narrowed(self, lap: Lap, keys: int, now: float) -> Lap:
-        """The lap, with marked keys starting at their marks, as many as a claim from `keys` keys may meet.
+        """The lap, in which marked keys start at their marks: as many as a claim from `keys` keys may reach.
 
-        The whole lap when that is due.
+        Every 5 s the whole lap.
         """
         marks = {key: seen.mark for key, seen in self._progress.items() if seen.rows >= _WORTH_A_MARK_ROWS}
         if not marks or now >= self._full_lap_at:
@@ -60,13 +60,13 @@ class LowWater:
 
 
 def _narrowed(lap: Lap, at_most: int, marks: dict[Key, Mark]) -> Iterator[Range]:
-    """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it concerns the first)."""
+    """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it applies to the first)."""
     for range_ in lap:
-        rest = range_
-        inside = sorted(tenant for type_, tenant in marks if type_ == rest.type and rest.first <= tenant <= rest.last)
+        left = range_
+        inside = sorted(tenant for type_, tenant in marks if type_ == left.type and left.first <= tenant <= left.last)
         for tenant in inside[:at_most]:
-            if rest.first < tenant:
-                yield Range(rest.type, rest.first, tenant - 1, rest.since)
-            rest = Range(rest.type, tenant, rest.last, marks[rest.type, tenant])
+            if left.first < tenant:
+                yield Range(left.type, left.first, tenant - 1, left.since)
+            left = Range(left.type, tenant, left.last, marks[left.type, tenant])
         at_most -= min(at_most, len(inside))
-        yield rest
+        yield left

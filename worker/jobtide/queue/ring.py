@@ -1,7 +1,7 @@
-"""Where the next claim starts, so that every tenant with due work gets its turn.
+"""Where the next claim starts, so that every tenant with due jobs is served.
 
 The ring is the set of keys (type, tenant), ordered by the worker's types and then by tenant. A claim walks one lap
-from the cursor; what it serves last moves the cursor. Values only: the walk itself is sql/claim.sql.
+from the cursor; the key that it serves last moves the cursor. Only values are here: sql/claim.sql does the walk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LAST = (1 << 128) - 1
 
 
 class Mark(NamedTuple):
-    """A place in the order of one key's rows."""
+    """A position in the order of one key's rows."""
 
     due_at: datetime
     id: UUID
@@ -31,7 +31,7 @@ class Range(NamedTuple):
 
 
 Key = tuple[str, int]  # a type, and a tenant as an integer: a UUID takes ten times as long to hash
-Lap = tuple[Range, ...]  # to be visited in this order
+Lap = tuple[Range, ...]  # visited in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Ring:
     def lap(self) -> Lap:
         """One full round: the rest of this type, the other types whole, then the start of this type."""
         others = self.types[self.at + 1 :] + self.types[: self.at]
-        rest, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
-        return (rest, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
+        tail, start = Range(self.types[self.at], self.tenant, _LAST), Range(self.types[self.at], 0, self.tenant - 1)
+        return (tail, *(Range(name, 0, _LAST) for name in others), *((start,) if self.tenant > 0 else ()))
 
     def after(self, key: Key) -> Self:
         """The cursor just behind the key that was served last."""
@@ -58,7 +58,7 @@ class Ring:
 
 
 def rows_per_key(wanted: int, keys_served: int) -> int:
-    """How many rows one key may give in the next claim, so that a batch is shared by those who wait.
+    """How many rows one key may give in the next claim, so that the keys that wait share a batch.
 
     Worked: 50 wanted and 25 tenants served last time: 2 each. One tenant alone: all 50.
     """

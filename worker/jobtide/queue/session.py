@@ -1,4 +1,4 @@
-"""One connection that comes back: every use may find the database away, and says so in one way."""
+"""One connection that reconnects. Any use may raise DatabaseUnreachable."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from jobtide.queue.arrays import ArrayDumper
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
 
-# Client-side options only: a pooler in transaction mode refuses startup parameters. A peer that vanished without a
-# word is noticed in about 25 seconds.
+# Client-side options only: a pooler in transaction mode refuses startup parameters. A peer that disappears without
+# closing its connection is noticed in about 25 seconds.
 _CLIENT_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -29,16 +29,16 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 }
 
 
-class DatabaseAway(Exception):  # noqa: N818 - a state of the world, handled by waiting
-    """The statement did not get an answer, or got an error that isn't about its data. It may have committed."""
+class DatabaseUnreachable(Exception):  # noqa: N818 - a state, handled by waiting
+    """The statement got no answer, or an error that is not about its data. It may have committed."""
 
 
 class BadData(Exception):  # noqa: N818
-    """The server refused a value in the statement; nothing was changed."""
+    """The server refused a value in the statement; nothing changed."""
 
 
 class Session:
-    """Runs single statements, each its own transaction. Not for use by two threads."""
+    """Runs statements, each in its own transaction. For one thread."""
 
     def __init__(self, database_url: Callable[[], str], on_connect: Callable[[Connection], None] | None = None) -> None:
         self._database_url = database_url
@@ -46,20 +46,20 @@ class Session:
         self._connection: Connection | None = None
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The rows that the statement returns. Raises DatabaseAway or BadData."""
-        with self._errors_in_our_words():
+        """The rows that the statement returns. Raises DatabaseUnreachable or BadData."""
+        with self._errors_translated():
             return self.connection().execute(statement, parameters).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[Execute]:
-        """Several statements in one transaction; each sees what others have committed before it began."""
-        with self._errors_in_our_words():
+        """Several statements in one transaction; each sees what was committed before it began."""
+        with self._errors_translated():
             connection = self.connection()
             with connection.transaction():
                 yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
 
     def connection(self) -> Connection:
-        """The live connection, made anew where there is none. Raises DatabaseAway, or what on_connect raises."""
+        """The live connection; connects if there is none. Raises DatabaseUnreachable, or what on_connect raises."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         return self._connection
@@ -70,15 +70,15 @@ class Session:
             self._connection = None
 
     @contextmanager
-    def _errors_in_our_words(self) -> Iterator[None]:
+    def _errors_translated(self) -> Iterator[None]:
         try:
             yield
         except psycopg.DataError as refused:
             raise BadData(one_line(refused)) from None
         except psycopg.Error as broken:
-            # Even where the connection survives, a new one finds the new primary or the rotated password.
+            # Even if the connection survives: a new one finds a new primary or a rotated password.
             self.close()
-            raise DatabaseAway(one_line(broken)) from None
+            raise DatabaseUnreachable(one_line(broken)) from None
 
     def _connect(self) -> Connection:
         try:
@@ -94,13 +94,13 @@ class Session:
             if _is_direct(connection):
                 connection.prepare_threshold = 0
         except (psycopg.Error, OSError) as refused:
-            raise DatabaseAway(one_line(refused)) from None
+            raise DatabaseUnreachable(one_line(refused)) from None
         if self._on_connect is not None:
             try:
                 self._on_connect(connection)
             except psycopg.Error as broken:
                 connection.close()
-                raise DatabaseAway(one_line(broken)) from None
+                raise DatabaseUnreachable(one_line(broken)) from None
             except Exception:
                 connection.close()
                 raise
@@ -108,17 +108,17 @@ class Session:
 
 
 def _is_direct(connection: Connection) -> bool:
-    """Whether the server we talk to is the one that answered the door.
+    """True if no pooler stands between: a pooler announces a backend process ID that is not the server's.
 
-    A pooler makes up the process ID it announces, so it differs from the server's own. Behind a pooler statements are
-    never prepared: in transaction mode their names live on some other client's server connection.
+    Behind a pooler statements are never prepared: in transaction mode a prepared statement stays on a server
+    connection that the next transaction may not get.
     """
     row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
     return row is not None and row["pid"] == connection.info.backend_pid
 
 
 def url_source(url: str | None, file: Path | None) -> Callable[[], str]:
-    """Where the database URL is read from at each connect: a mounted Secret changes while we run."""
+    """A function that reads the database URL at each connect: a mounted Secret may change at any time."""
 
     def read() -> str:
         if file is not None:
@@ -130,5 +130,5 @@ def url_source(url: str | None, file: Path | None) -> Callable[[], str]:
 
 
 def one_line(error: BaseException) -> str:
-    """The server's words without line breaks. libpq never puts a password into them."""
+    """The message in one line, or the type of the error if it has none. libpq never puts a password into it."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The table job_queue: what creates it, what says whether it is as it should be, and who may use it how."""
+"""The table job_queue: creates it, checks it, and grants the rights that workers and the controller need."""
 
 from jobtide.schema.apply import Applied, SchemaError, apply
 from jobtide.schema.check import check

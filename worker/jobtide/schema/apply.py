@@ -1,4 +1,4 @@
-"""Creates what is missing of the table, and nothing where that would contradict what is there."""
+"""Creates the missing parts of the table; changes nothing if an existing part contradicts the contract."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from jobtide.schema.script import (
 # 'jobtide' in ASCII: one apply at a time in a database.
 ADVISORY_LOCK = 0x6A6F6274696465
 ATTEMPTS = 5
-# Building concurrently waits, without blocking anybody, for every older transaction to end.
+# CREATE INDEX CONCURRENTLY waits, without blocking others, for every older transaction to end.
 INDEX_WAIT_SECONDS = 600.0
 
-# Two databases of one server share their roles, which no lock of ours covers.
+# Two databases of one server share their roles, which the advisory lock does not cover.
 COLLISIONS = (
     errors.UniqueViolation,
     errors.DuplicateObject,
@@ -44,12 +44,12 @@ COLLISIONS = (
 
 
 class SchemaError(JobtideError):
-    """The table was not changed, or not wholly; the message names what stands in the way."""
+    """The table was not changed, or only in part; the message names the obstacle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply found to do, in order, and what it left to a person."""
+    """What an apply did, in order, and the problems that it left to the user."""
 
     done: tuple[str, ...]
     warnings: tuple[Problem, ...] = ()
@@ -63,10 +63,11 @@ def apply(
     wait_seconds: float = 60.0,
     report: Callable[[str], None] = lambda _: None,
 ) -> Applied:
-    """Create what is missing; safe to repeat and to run twice at once.
+    """Creates the missing parts; safe to repeat and to run twice at once.
 
-    `url` must lead to the server itself, not to a pooler in transaction mode: an advisory lock is held
-    from the first look at the table to the last index. Another apply's end is awaited for `wait_seconds`.
+    `url` must lead to the server itself, not to a pooler in transaction mode: an advisory lock is held from the first
+    check of the table to the last index. Waits up to `wait_seconds` for another apply to end, and up to
+    `lock_timeout_seconds` for a lock on a table. Raises SchemaError, or psycopg.Error if the connection breaks.
     """
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn, _alone(conn, wait_seconds):
         _refuse_contradictions(read_facts(conn))
@@ -79,11 +80,11 @@ def apply(
 
 @contextmanager
 def _alone(conn: Connection[Any], wait_seconds: float) -> Iterator[None]:
-    """Polls: a session that blocks in pg_advisory_lock would be waited for by CREATE INDEX CONCURRENTLY."""
+    """Polls: CREATE INDEX CONCURRENTLY would wait for a session that blocks in pg_advisory_lock."""
     deadline = time.monotonic() + wait_seconds
     while not _scalar(conn, sql.SQL("SELECT pg_try_advisory_lock({})").format(ADVISORY_LOCK)):
         if time.monotonic() > deadline:
-            raise SchemaError(f"another jobtide schema apply has been running here for {wait_seconds:g} s: try later")
+            raise SchemaError(f"another jobtide schema apply has been running for {wait_seconds:g} s: retry later")
         time.sleep(0.05)
     try:
         yield
@@ -110,7 +111,7 @@ def _retried(run: Callable[[], list[str]]) -> list[str]:
 
 
 def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_seconds: float) -> list[str]:
-    """Whatever can be made at once; an empty table's indexes too, since nobody waits for them."""
+    """All that one transaction can create; also the indexes of a new table, since no query waits for them."""
     milliseconds = round(lock_timeout_seconds * 1000)
     new = read_facts(conn)["table"] is None
     done = []
@@ -125,13 +126,13 @@ def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_se
                 done.append("created table job_queue with its indexes and policies")
             if roles:
                 conn.execute(statement(ROLES_FILE))
-                done.append("jobtide_worker and jobtide_controller have the rights they use")
+                done.append("jobtide_worker and jobtide_controller have the rights that they use")
     except errors.InsufficientPrivilege as error:
         raise SchemaError(_missing_right(conn, error, new=new, roles=roles)) from error
     except errors.LockNotAvailable as error:
         raise SchemaError(
-            f"nothing was changed: a lock was not to be had within {lock_timeout_seconds:g} s, because another "
-            f"transaction holds it ({_words(error)}). Run it again, or with a longer --lock-timeout-seconds"
+            f"nothing was changed: could not get a lock within {lock_timeout_seconds:g} s, because another "
+            f"transaction holds it ({_words(error)}). Retry, or use a longer --lock-timeout-seconds"
         ) from error
     return done
 
@@ -142,7 +143,7 @@ def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list
         index = read_facts(conn)["table"]["indexes"].get(name)
         if index is not None and index["valid"]:
             continue
-        report(f"building index {name}: reads and writes go on; seconds for each million rows")
+        report(f"building index {name}: some seconds for each million rows; reads and writes continue")
         try:
             conn.execute(sql.SQL("SET lock_timeout = {}").format(round(INDEX_WAIT_SECONDS * 1000)))
             if index is not None:
@@ -166,7 +167,7 @@ def _missing_right(conn: Connection[Any], error: psycopg.Error, *, new: bool, ro
     text = script(roles=roles) if new else statement(ROLES_FILE)
     return (
         f"nothing was changed: {_role(conn)} lacks a right ({_words(error)}). "
-        f"Have somebody who has it run this SQL (jobtide schema print{' --roles' if roles else ''}):\n{text}"
+        f"Run this SQL as a role that has it (jobtide schema print{' --roles' if roles else ''}):\n{text}"
     )
 
 

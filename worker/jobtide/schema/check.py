@@ -1,4 +1,4 @@
-"""What worker and controller run at start-up: one statement, and what follows from its answer."""
+"""The check that worker and controller run at start: one statement, and the problems that its answer shows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jobtide.schema.script import statement
 
 
 def check(conn: Connection[Any], part: Part = "worker") -> tuple[Problem, ...]:
-    """What keeps the connection's role from working as `part`; empty when all is well.
+    """The problems of the connection's role in its work as `part`; empty if there are none.
 
-    Reads the catalogs only. Errors of the connection itself are psycopg's and pass through.
+    Reads the catalogs only. Raises psycopg.Error if the connection breaks.
     """
     return use_problems(read_facts(conn), part)
 
 
 def read_facts(conn: Connection[Any]) -> Facts:
-    """What the catalogs say about the table, for this role and its search_path."""
+    """The facts about the table in the catalogs, for this role and its search_path."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cast("Facts", cursor.execute(statement("facts")).fetchone())

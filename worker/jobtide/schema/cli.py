@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "apply",
-        help="create what is missing; an existing table is verified and gets missing indexes only",
+        help="create what is missing; an existing table is checked, and gets missing indexes only",
     )
     _add_url(parser)
     _add_roles(parser)
@@ -37,7 +37,7 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--lock-timeout-seconds",
         type=float,
         default=DEFAULT_LOCK_TIMEOUT_SECONDS,
-        help="give up, with nothing changed, when a lock takes longer (default %(default)g)",
+        help="give up, with nothing changed, if a lock takes longer (default %(default)g)",
     )
     parser.set_defaults(run=_apply)
 
@@ -54,7 +54,7 @@ def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("check", help="say what keeps a role from working on the table")
+    parser = commands.add_parser("check", help="list the problems that keep a role from working on the table")
     _add_url(parser)
     parser.add_argument("--part", choices=("worker", "controller"), default="worker", help="who the role is for")
     parser.set_defaults(run=_check)
@@ -73,38 +73,38 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
 
 
 def _apply(parsed: argparse.Namespace) -> int:
-    with _plain_errors():
+    with _one_line_errors():
         applied = apply(
             _url(parsed),
             roles=parsed.roles,
             lock_timeout_seconds=parsed.lock_timeout_seconds,
-            report=_say,
+            report=_write,
         )
-    for line in applied.done or ("nothing to do: job_queue is as it should be",):
-        _say(line)
+    for line in applied.done or ("nothing to do: job_queue is complete",):
+        _write(line)
     for problem in applied.warnings:
-        _say(f"warning: {problem.message}")
+        _write(f"warning: {problem.message}")
     return 0
 
 
 def _print(parsed: argparse.Namespace) -> int:
-    _say(script(roles=parsed.roles, in_transaction=parsed.in_transaction))
+    _write(script(roles=parsed.roles, in_transaction=parsed.in_transaction))
     return 0
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    with _plain_errors(), psycopg.connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
+    with _one_line_errors(), psycopg.connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
         problems = check(conn, parsed.part)
     for problem in problems:
-        _say(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
+        _write(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
     if not problems:
-        _say("ok")
+        _write("ok")
     return 1 if any(problem.fatal for problem in problems) else 0
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    """The server's own words in one line; of a URL that can't be read nothing, since it holds a password."""
+def _one_line_errors() -> Iterator[None]:
+    """Errors as one line; without the URL if it can't be read, since it contains a password."""
     try:
         yield
     except psycopg.ProgrammingError as error:
@@ -114,7 +114,7 @@ def _plain_errors() -> Iterator[None]:
             "the database URL can't be read: write postgresql://user:password@host:port/database"
         ) from None
     except psycopg.Error as error:
-        raise JobtideError(f"the database did not answer as it should: {str(error).strip()}") from error
+        raise JobtideError(f"can't work with the database: {str(error).strip()}") from error
 
 
 def _url(parsed: argparse.Namespace) -> str:
@@ -134,6 +134,6 @@ def _url(parsed: argparse.Namespace) -> str:
     return url
 
 
-def _say(line: str) -> None:
+def _write(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

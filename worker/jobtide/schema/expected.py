@@ -1,4 +1,4 @@
-"""The contract in numbers and names: what the checks compare a table with."""
+"""The contract: the columns, defaults, rights and indexes that the checks compare a table with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE_COLUMNS = {"tenants": {"id": "uuid"}, "users": {"id": "uuid", "tenant_id"
 _CHANGED = ("status", "worker_id", "attempts", "next_retry_at", "result", "completed_at")
 _NOT_PAYLOAD = tuple(name for name in COLUMNS if name != "payload")
 
-# What each part really uses: 90_least_privilege.sql grants this, a test compares the two.
+# The rights that each part uses. 90_least_privilege.sql grants them; a test compares the two.
 GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "worker": {
         "SELECT": tuple(COLUMNS),

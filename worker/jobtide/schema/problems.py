@@ -1,4 +1,4 @@
-"""What can be wrong with a table, as values: facts from the catalogs in, problems out."""
+"""The problems of a table, as values: facts from the catalogs in, problems out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Part = Literal["worker", "controller"]
 
 
 class ProblemKind(StrEnum):
-    """Why a table can't be used, or not well."""
+    """Why a table can't be used, or is slow."""
 
     TABLE_MISSING = "TableMissing"
     COLUMN_WRONG = "ColumnWrong"
@@ -35,7 +35,7 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The message says what was found, what it means and what to do next."""
+    """The message names what was found, what it means, and the fix."""
 
     kind: ProblemKind
     message: str
@@ -43,12 +43,12 @@ class Problem:
 
 
 def shape_problems(facts: Facts) -> tuple[Problem, ...]:
-    """Where an existing table, or what it would be built on, contradicts the contract."""
+    """The contradictions between the contract and an existing table, or the tables and types that it needs."""
     return tuple(_shape(facts))
 
 
 def use_problems(facts: Facts, part: Part) -> tuple[Problem, ...]:
-    """Everything that keeps this role from working on the table as `part` does, or makes it slow."""
+    """Everything that keeps this role from working on the table as `part`, or makes it slow."""
     table = facts["table"]
     if table is None:
         standby = _standby(facts) if facts["in_recovery"] else ()
@@ -62,11 +62,11 @@ def use_problems(facts: Facts, part: Part) -> tuple[Problem, ...]:
 
 
 def index_problems(table: Facts) -> Iterator[Problem]:
-    """Never fatal: without an index everything stays correct, at a price."""
+    """Never fatal: without an index everything stays correct, but slow."""
     for name, keys in INDEX_KEYS.items():
         index = table["indexes"].get(name)
         if index is None:
-            yield _index(f"index {name} is missing, claims and readings get slow: {index_statement(name)}")
+            yield _index(f"index {name} is missing, so claims and readings are slow: {index_statement(name)}")
         elif not index["valid"]:
             yield _index(
                 f"index {name} is invalid (its build was interrupted): run jobtide schema apply, "
@@ -74,7 +74,7 @@ def index_problems(table: Facts) -> Iterator[Problem]:
             )
         elif tuple(index["keys"]) != keys:
             yield _index(
-                f"index {name} is another one than expected ({index['definition']}): "
+                f"index {name} is not the expected one ({index['definition']}): "
                 f"rename or drop it, then {index_statement(name)}"
             )
 
@@ -115,7 +115,7 @@ def _status_values(facts: Facts) -> Iterator[Problem]:
     if values is None and facts["table"] is None:
         yield Problem(
             ProblemKind.ENUM_MISMATCH,
-            f"type {name} is there and no enum: rename it, or put another schema first in search_path",
+            f"type {name} exists and is no enum: rename it, or put another schema first in search_path",
         )
     missing = [value for value in STATUS_VALUES if values is not None and value not in values]
     if missing:
@@ -127,7 +127,7 @@ def _status_values(facts: Facts) -> Iterator[Problem]:
 
 
 def _people(facts: Facts) -> Iterator[Problem]:
-    """tenants and users matter only where the table and its policies are still to be made."""
+    """tenants and users matter only if the table and its policies do not exist yet."""
     for table, columns in PEOPLE_COLUMNS.items():
         found = facts[table]
         for name, wanted in columns.items() if found is not None else ():
@@ -141,7 +141,7 @@ def _people(facts: Facts) -> Iterator[Problem]:
 
 
 def _hidden_people(facts: Facts) -> Iterator[Problem]:
-    """The policies learn a person's tenant with the rights of whoever applies."""
+    """The policies look up a user's tenant with the rights of the role that runs apply."""
     users = facts["users"]
     if users is None:
         return
@@ -187,7 +187,7 @@ def _columns(table: Facts, *, is_enum: bool) -> Iterator[Problem]:
     if "id" in columns and not any(i["unique"] and i["keys"] == ["id"] for i in table["indexes"].values()):
         yield Problem(
             ProblemKind.COLUMN_WRONG,
-            f"column {where}.id is not unique, so a job could be two: ALTER TABLE {where} ADD PRIMARY KEY (id);",
+            f"column {where}.id is not unique, so jobs could share an id: ALTER TABLE {where} ADD PRIMARY KEY (id);",
         )
 
 

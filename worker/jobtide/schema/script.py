@@ -1,4 +1,4 @@
-"""The SQL files in their order: what `apply` runs and `print` shows is the same text."""
+"""The SQL files in their order: `apply` runs and `print` shows the same text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def index_file(name: str, *, concurrently: bool) -> LiteralString:
     if concurrently:
         return text
     text = text.replace(" CONCURRENTLY", "")
-    # The header's lock is that of the other form.
+    # The header names the lock of the other form.
     return text.replace("-- Lock: SHARE UPDATE EXCLUSIVE: reads and writes go on", "-- Lock: SHARE: writes wait")
 
 
@@ -36,10 +36,10 @@ def index_statement(name: str) -> str:
 
 
 def script(*, roles: bool = False, in_transaction: bool = False) -> str:
-    """Everything in order for review and for `psql -f`; doing it twice does nothing the second time.
+    """All SQL in order, for review and for `psql -f`. A second run changes nothing.
 
-    Indexes are built CONCURRENTLY after the commit. `in_transaction` is for migration tools that wrap a
-    file in a transaction of their own, where that can't be: writes wait for the indexes of a full table.
+    Indexes are built CONCURRENTLY after the commit. `in_transaction` is for migration tools that wrap a file in their
+    own transaction, where that is not possible: writes wait while the indexes of a full table are built.
     """
     files = [statement(name) for name in TABLE_FILES]
     least_privilege = [statement(ROLES_FILE)] if roles else []
@@ -51,6 +51,6 @@ def script(*, roles: bool = False, in_transaction: bool = False) -> str:
 
 
 def _guarded_index(name: str, *, concurrently: bool) -> str:
-    """IF NOT EXISTS would take the invalid remains of an interrupted build for the index."""
+    """Drops an invalid index first: IF NOT EXISTS would accept the remains of an interrupted build."""
     form = "drop_invalid_concurrently" if concurrently else "drop_invalid"
     return statement(form).replace("INDEX_NAME", name) + index_file(name, concurrently=concurrently)

@@ -1,4 +1,4 @@
-"""Every statement lives in a file of its own, so that psql -f, EXPLAIN and blame work on it."""
+"""Loads SQL. Every statement has its own file, so that psql -f, EXPLAIN and git blame work on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import LiteralString
 
 @cache
 def load(package: str, name: str) -> LiteralString:
-    """The statement in `<package>/<name>.sql`, without its comment lines, which only readers need.
+    """The statement in `<package>/<name>.sql`, without its comment lines.
 
-    psycopg takes a statement apart anew at each execution when it has more than 4,096 characters.
+    psycopg parses a statement with more than 4,096 characters again at each execution.
     """
     return "\n".join(line for line in read(package, name).splitlines() if not line.lstrip().startswith("--"))
 
@@ -20,7 +20,7 @@ def load(package: str, name: str) -> LiteralString:
 def read(package: str, name: str) -> LiteralString:
     """The whole file.
 
-    Raises FileNotFoundError for a name that is no file. This is the one place that vouches for a statement's text:
-    the files are ours, and nothing is ever formatted into them.
+    Raises FileNotFoundError if there is none. LiteralString is true here alone by promise: the files are part of the
+    package, and no value is ever formatted into them.
     """
     return files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")

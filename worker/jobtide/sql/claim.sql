@@ -1,18 +1,18 @@
--- Claims up to `wanted` due jobs, going round the tenants, and starts their lease.
+-- Claims up to `wanted` due jobs, round robin over the tenants, and starts their lease.
 --
--- The lap is a list of ranges of (type, tenant_id), in the order to be visited: it begins just after the key that
--- was served last and ends just before it, so that every key is seen once. Each key gives at most `rows_per_key`.
+-- The lap is a list of ranges of (type, tenant_id), in the order of the visit: it begins just after the key that was
+-- served last and ends with it, so that every key is visited once. Each key gives at most `rows_per_key`.
 -- Everything is lazy: a claim of one job from a full queue touches one key and locks one row. A result shorter than
--- `wanted` says that the whole lap was walked.
+-- `wanted` means that the whole lap was walked.
 --
--- Parameters stand in sub-selects so that the planner can't see their values: the plan is the same for all, it is the
--- right one for all, and PostgreSQL therefore keeps it instead of planning each claim anew (2.5 times the rate).
+-- Parameters are in sub-selects so that the planner can't see their values: one plan is right for all of them, and
+-- PostgreSQL keeps it instead of planning each claim again (2.5 times the rate).
 --
 -- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
 --             (the lap: bounds inclusive; of a first tenant only rows from there on, see low_water.py), wanted int, rows_per_key int,
 --             token text, lease_seconds float8
 -- Index:      idx_job_queue_due, one probe a key and one a claimed row; job_queue_pkey for the update
--- Locks:      at most `wanted` rows; those that somebody else holds are skipped
+-- Locks:      at most `wanted` rows; rows that another transaction has locked are skipped
 WITH lap AS (
     SELECT
         lap.*,
@@ -28,7 +28,7 @@ candidate AS MATERIALIZED (
     SELECT due_row.id, due_row.due_at, lap.position
     FROM lap
     CROSS JOIN LATERAL (
-        -- A loose scan: the first row of each tenant, which is also the one that falls due first.
+        -- A loose index scan: the first row of each tenant, which is also its first to fall due.
         WITH RECURSIVE walk AS (
             (
                 SELECT
@@ -90,13 +90,13 @@ claimed AS (
         worker_id = %(token)s,
         attempts = q.attempts + 1,
         next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
-    -- An array, not a join: whatever the planner believes of the lap, it probes the primary key.
+    -- An array, not a join: the planner then probes the primary key, however it estimates the lap.
     WHERE q.id = ANY(ARRAY(SELECT candidate.id FROM candidate))
     RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, nullif(q.result, '{}') AS result
 )
 SELECT
     claimed.*,
-    -- -infinity (no created_at) has no age, nor has a zero time of some language, which Python may not even hold
+    -- -infinity (no created_at) has no age, nor has the zero time of some languages, which Python can't represent
     CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
     CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds

@@ -1,7 +1,7 @@
 -- Second half of a claim under tenant caps: counts what each locked tenant runs, and claims up to its cap.
 --
 -- Runs in the transaction that holds the tenants' locks (lock_tenants.sql), after that statement, so that its snapshot
--- sees every claim that was committed before the lock was got: the cap is exact.
+-- sees every claim that was committed before it got the locks: the cap is exact.
 --
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
 --             key_positions int[],
@@ -9,7 +9,7 @@
 --             override_tenants uuid[], override_caps int[], token text, lease_seconds float8
 -- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_status_created_at over the processing rows;
 --             job_queue_pkey for the update
--- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are let go at commit
+-- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are released at commit
 WITH key AS (
     SELECT *
     FROM

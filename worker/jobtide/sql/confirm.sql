@@ -1,5 +1,5 @@
--- Which of these claims have been ended by us already: asked after the answer to a finish was lost with its
--- connection, so that an end that did commit is not mistaken for a lost lease.
+-- Finds which of these claims have ended already under their own token: sent after the answer to a finish was lost
+-- with its connection, so that an end that did commit is not mistaken for a lost lease.
 --
 -- Parameters: ids uuid[], tokens text[] (of one length)
 -- Index:      job_queue_pkey, one probe a row

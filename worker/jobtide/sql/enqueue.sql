@@ -1,12 +1,12 @@
--- Inserts new jobs, in whatever transaction it is sent. Only the ids that come back were inserted.
+-- Inserts new jobs, in the transaction of the caller. Only the ids that it returns were inserted.
 --
--- A job with an id of its own: not inserted where the table has that id. A job with a key (first_id to last_id, see
--- keyed_id.py): not inserted while the key's newest job is pending or processing, else its number follows on from
--- that one's. Two that saw the same newest job want the same id, and the primary key lets one through.
+-- A job with its own id is not inserted if the table has that id. A job with a key (first_id to last_id, see
+-- job_ids.py) is not inserted while the key's newest job is pending or processing; otherwise its number is the next
+-- after that job's. Two transactions that read the same newest job choose the same id, and the primary key accepts one.
 --
 -- Parameters: asked text (a JSON array of objects; one parameter, so that every driver can send it)
 -- Index:      job_queue_pkey, one probe a job
--- Locks:      none beyond an insert's; an insert waits for another transaction's of the same id
+-- Locks:      those of an insert, which waits for another transaction's insert of the same id
 WITH asked AS MATERIALIZED (
     SELECT *
     FROM json_to_recordset(CAST(CAST(%(asked)s AS text) AS json)) AS job (
@@ -23,7 +23,7 @@ SELECT
     asked.tenant_id,
     asked.type,
     asked.payload,
-    -- Not now(): that is when the caller's transaction began, perhaps long before.
+    -- Not now(): that is when the caller's transaction began, perhaps long ago.
     coalesce(asked.run_at, clock_timestamp() + asked.after_seconds * interval '1 second')
 FROM asked
 LEFT JOIN LATERAL (

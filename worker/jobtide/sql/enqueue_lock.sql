@@ -1,8 +1,7 @@
--- Lets one transaction at a time look whether a key has an open job, and add one. Sent before enqueue.sql, as a
--- statement of its own: the snapshot of the look must be younger than the lock.
+-- Serializes transactions that check whether a key has an open job and then add one. Sent before enqueue.sql, as a
+-- separate statement: the snapshot of the check must be younger than the lock.
 --
--- Parameters: asked text (a JSON array of bigint, ascending: in one order for everybody, so that no two block each
---             other for ever)
+-- Parameters: asked text (a JSON array of bigint, ascending: all transactions lock in one order, so none deadlock)
 -- Index:      none, no table is touched
 -- Locks:      one advisory lock a key, until the transaction ends
 SELECT pg_advisory_xact_lock(CAST(key.name AS bigint))

@@ -1,4 +1,4 @@
--- Extends the leases of long jobs, and stores the progress they reported, through the same fence as every end.
+-- Extends the leases of long jobs and stores their reported progress, through the same fence as every end.
 --
 -- Parameters, arrays of one length: ids uuid[], tokens text[], attempts int[], progress text[] (JSON object or
 --             NULL: unchanged); and lease_seconds float8

@@ -1,8 +1,8 @@
--- Extends every lease of this pod, for a process in which no thread can run (see lease_keeper.py).
+-- Extends all leases of this pod, for a worker whose threads can't run (see lease_keeper.py).
 --
 -- Parameters: token_prefix text (`jobtide:<pod uid>:`), lease_seconds float8
 -- Index:      idx_job_queue_status_created_at over the processing rows
--- Locks:      this pod's rows; locked ones (an end is under way) are skipped
+-- Locks:      this pod's rows; locked ones (their end is being written) are skipped
 WITH held AS MATERIALIZED (
     SELECT q.id
     FROM job_queue AS q

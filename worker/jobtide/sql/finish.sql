@@ -1,16 +1,16 @@
--- Ends claims, a batch at a time: completed, failed, back to pending (retry, snooze, given back).
+-- Ends claims in batches: completed, failed, or pending again (retry, snooze, requeue).
 --
--- This is the fence: a row changes only if it is still processing under the very claim that is being ended. An id
--- that does not come back was taken away (rescued, finished by somebody else, deleted with its tenant), and its
--- outcome is not applied.
+-- This is the fence: a row changes only if it is still processing under the claim that is being ended. An id that is
+-- not returned has lost its lease (rescued, finished by another worker, deleted with its tenant): its outcome is
+-- discarded.
 --
--- Parameters stand in sub-selects, so that one plan serves every batch (see claim.sql).
+-- Parameters are in sub-selects, so that one plan serves every batch (see claim.sql).
 --
 -- Parameters, all arrays of one length: ids uuid[], tokens text[], attempts int[], statuses text[],
 --             results text[] (JSON; NULL keeps what the row has), delays float8[] (seconds before a pending row is
---             due; NULL: at once), gives_back bool[] (the attempt is not counted)
+--             due; NULL: at once), gives_back bool[] (the attempt: it is not counted)
 -- Index:      job_queue_pkey, one probe a row
--- Locks:      these rows. Nobody else waits for them: claims and rescues skip locked rows
+-- Locks:      these rows; no other statement of Jobtide waits for them: claims and rescues skip locked rows
 UPDATE job_queue AS ended
 SET
     status = outcome.status::job_status,

@@ -2,16 +2,16 @@
 --
 -- Counting and claiming in one statement would let two claims see the same free place. So a transaction first takes
 -- an advisory lock for each tenant, and its second statement (claim_capped.sql), with a snapshot of its own, counts
--- and claims under these locks. A tenant that somebody else holds just now is passed over, never waited for. The
--- locks are the transaction's, so no session state is left behind and a pooler does no harm.
+-- and claims under these locks. A tenant that another transaction has locked is skipped, never waited for. The locks
+-- end with the transaction, so they leave no session state and work behind a pooler.
 --
--- Tenants that look full are left out here, so that they can't crowd out others; claim_capped.sql counts again.
+-- Tenants that seem full are left out here, so that they can't crowd out others; claim_capped.sql counts again.
 --
 -- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
 --             (the lap, see claim.sql), wanted int,
 --             cap int (of tenants without an override), override_tenants uuid[], override_caps int[]
 -- Index:      idx_job_queue_due, one probe a key; idx_job_queue_status_created_at over the processing rows
--- Locks:      advisory ones, of at most `wanted` tenants
+-- Locks:      advisory locks, of at most `wanted` tenants
 WITH lap AS (
     SELECT
         lap.*,
@@ -75,10 +75,10 @@ CROSS JOIN LATERAL (
         (SELECT override.cap FROM override WHERE override.tenant_id = tenant.tenant_id), (SELECT %(cap)s::int)
     ) > coalesce((SELECT running.jobs FROM running WHERE running.tenant_id = tenant.tenant_id), 0) AS has_room
     OFFSET 0
-) AS look
+) AS estimate
 CROSS JOIN LATERAL (
-    -- OFFSET 0 keeps this call behind the look above: only tenants with room are locked.
-    SELECT look.has_room AND pg_try_advisory_xact_lock(hashtextextended('jobtide ' || tenant.tenant_id, 0)) AS locked
+    -- OFFSET 0 keeps this call behind the estimate above: only tenants with room are locked.
+    SELECT estimate.has_room AND pg_try_advisory_xact_lock(hashtextextended('jobtide ' || tenant.tenant_id, 0)) AS locked
     OFFSET 0
 ) AS gate
 WHERE gate.locked

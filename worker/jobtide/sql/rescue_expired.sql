@@ -1,11 +1,11 @@
--- Returns jobs whose lease has ended, the fallback for workers that nobody could see die.
+-- Requeues jobs whose lease has expired: the fallback for workers that died unnoticed.
 --
 -- The attempt stays counted: a job that kills its process must run out of attempts. Only rows under a claim token of
--- ours: other consumers of the table leave a past next_retry_at on rows that they work on.
+-- Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
 --
 -- Parameters: at_most int
 -- Index:      idx_job_queue_status_created_at over the processing rows, which are as many as jobs run at once
--- Locks:      at most `at_most` rows; locked ones (an end is under way) are skipped
+-- Locks:      at most `at_most` rows; locked ones (their end is being written) are skipped
 WITH expired AS MATERIALIZED (
     SELECT q.id
     FROM job_queue AS q

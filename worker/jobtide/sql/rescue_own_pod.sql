@@ -1,5 +1,5 @@
--- Returns what an earlier process of this very pod held when it died: its container was started again in the same
--- pod, so the pod's UID is not gone and the lease would run on with nobody behind it.
+-- Requeues the jobs that an earlier process of this pod held when it died: its container was restarted in the same
+-- pod, so the pod's UID still exists and the leases would keep running without a worker.
 --
 -- Sent once, before the first claim. The attempt stays counted: the process died while the job ran.
 --
@@ -19,7 +19,7 @@ SET
     next_retry_at = NULL,
     result = jsonb_build_object('error', jsonb_build_object(
         'type', 'WorkerDied',
-        'message', 'the worker''s process ended while this job ran; its container was started again',
+        'message', 'the worker''s process ended while this job ran; its container was restarted',
         'attempt', rescued.attempts,
         'at', now()
     ))

@@ -1,6 +1,6 @@
--- Returns what a claim took whose answer was lost with its connection: nobody has these jobs, and nobody started them.
+-- Requeues the jobs of claims whose answer was lost with its connection: no worker has them, and none has started.
 --
--- Parameters: tokens text[] (of those claims; each claim has one of its own)
+-- Parameters: tokens text[] (of those claims; each claim has its own)
 -- Index:      idx_job_queue_status_created_at over the processing rows
 WITH unanswered AS MATERIALIZED (
     SELECT q.id

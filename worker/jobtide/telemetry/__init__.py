@@ -1,0 +1,1 @@
+"""Events of the worker, and what subscribes to them: logs, metrics, probes."""

@@ -1,4 +1,4 @@
-"""What happens in a worker, each as a value that is emitted once. Logs and metrics are subscribers."""
+"""What happens in a worker, as values. Each is emitted once; logs and metrics subscribe to them."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class TableSlow:
-    """Everything works, at a price that the message says how to save."""
+    """An index is missing: everything works, but slowly. The message names the fix."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListenIgnored:
-    """Notifications were asked for, but a pooler stands before the database."""
+    """JOBTIDE_LISTEN is set, but the connection goes through a pooler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     jobs: list[Job]
-    seconds: float  # what the claim took
+    seconds: float  # duration of the claim
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A handler came to its end; the row has not been written yet."""
+    """A handler returned or raised; the end is not written yet."""
 
     end: End
-    seconds: float  # from start to end of the handler
+    seconds: float  # duration of the handler
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Ends that the fence let pass."""
+    """Ends that passed the fence."""
 
     count: int
-    seconds: float
+    seconds: float  # duration of the write
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
     job: Job
-    during: str  # extend, finish
+    during: str  # extend or finish
 
 
 @dataclass(frozen=True, slots=True)
 class LeasesKept:
-    """Extended from outside, because no thread of the worker could."""
+    """The keeper extended leases, because no thread of the worker could."""
 
     count: int
-    silent_seconds: float
+    silent_seconds: float  # since the last pulse of the worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,20 @@ class Overdue:
     """A handler runs past its timeout."""
 
     job: Job
-    stack: str
+    stack: str  # where its thread is
 
 
 @dataclass(frozen=True, slots=True)
 class RescuedJobs:
+    """Jobs of dead claims that were requeued, their attempt counted."""
+
     count: int
-    why: str  # lease_expired, own_pod
+    why: str  # lease_expired or own_pod
 
 
 @dataclass(frozen=True, slots=True)
 class EndRefused:
-    """The server refused the value of one end; it was replaced by a failure that says so."""
+    """The server refused the result of one job; the job ends as failed with that error."""
 
     job: Job
     message: str
@@ -88,7 +90,7 @@ class EndRefused:
 
 @dataclass(frozen=True, slots=True)
 class SlotRefused:
-    """The server would not take the next job of a schedule; it will not be asked again for this slot."""
+    """The server refused the next job of a schedule; this slot is not tried again."""
 
     type: str
     tenant: str
@@ -97,30 +99,43 @@ class SlotRefused:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLost:
+    """The first failure of an outage."""
+
+    doing: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStillLost:
+    """The same outage, now with another cause."""
+
     doing: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseBack:
+    """The first success after an outage."""
+
     doing: str
 
 
 @dataclass(frozen=True, slots=True)
 class Draining:
     running: int
-    seconds: float  # how long running jobs may take
+    seconds: float  # how long running jobs may still take
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    returned: int  # jobs given back
-    unwritten: int  # ends that could not be written before the time was over
+    requeued: int  # jobs, their attempt not counted
+    unwritten: int  # ends that could not be written in time
 
 
 Event = (
     Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
-    | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseBack | Draining | Drained
+    | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
+    | Drained
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -1,4 +1,4 @@
-"""What a worker says: one JSON object a line. All words and levels are here."""
+"""Logs of the worker, one JSON object a line. All messages and levels are in this file."""
 
 from __future__ import annotations
 
@@ -37,79 +37,79 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, *, pool: str, pod: str) -> None:
-    """Sends every logger of the process to stderr as JSON; handlers' own loggers too."""
+    """Sends every logger of the process, those of handlers too, to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(pool=pool, pod=pod))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of sentences
-    """The subscriber that puts events into words."""
-    match event:  # what comes for each job stands on top: being passed over costs time too
+    """Logs one event."""
+    match event:  # the event of each job comes first: each case before it costs time
         case events.Handled(end, seconds):
-            _say_handled(end, seconds)
+            _write_handled(end, seconds)
         case events.Started(app, types, concurrency, pod_uid):
-            _say("info", f"working on {', '.join(types)}", app=app, concurrency=concurrency, pod_uid=pod_uid)
+            _write("info", f"working on {', '.join(types)}", app=app, concurrency=concurrency, pod_uid=pod_uid)
         case events.TableSlow(message):
-            _say(
+            _write(
                 "warning",
-                f"{message} Until then each look at an empty queue reads all pending rows, "
-                "some 2 s for a million instead of 2 ms; results and turns stay right",
+                f"{message} Until then each poll of an empty queue reads all pending rows, "
+                "about 2 s for a million instead of 2 ms; results and fairness stay the same",
             )
         case events.ListenIgnored():
-            _say(
+            _write(
                 "warning",
-                "JOBTIDE_LISTEN is ignored: a pooler stands before the database, and LISTEN needs a direct connection; "
-                "the queue is polled as ever",
+                "JOBTIDE_LISTEN is ignored: the connection goes through a pooler, and LISTEN needs a direct one; "
+                "the queue is still polled",
             )
         case events.Claimed(jobs, seconds):
-            _say("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
+            _write("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
         case events.Finished(count, seconds):
-            _say("debug", f"wrote {count} ends", seconds=round(seconds, 4))
+            _write("debug", f"wrote {count} ends", seconds=round(seconds, 4))
         case events.LeaseLost(job, during):
-            _say(
+            _write(
                 "warning",
-                f"lease lost, seen while trying to {during}: the outcome here does not count",
+                f"lease lost (noticed at {during}): this attempt's result is discarded, another worker has the job",
                 **_about(job),
             )
         case events.LeasesKept(count, silent_seconds):
-            _say(
+            _write(
                 "warning",
-                f"a handler has held the interpreter for {silent_seconds:.0f} s; extended {count} leases from outside",
+                f"a handler has held the interpreter for {silent_seconds:.0f} s; the keeper extended {count} leases",
             )
         case events.Overdue(job, stack):
-            _say("warning", "job runs past its timeout", stack=stack, **_about(job))
+            _write("warning", "job runs past its timeout", stack=stack, **_about(job))
         case events.RescuedJobs(count, why):
-            _say("warning", f"returned {count} jobs of dead claims to the queue", why=why)
+            _write("warning", f"requeued {count} jobs of dead claims", why=why)
         case events.EndRefused(job, message):
-            _say("error", "the server would not store a result; the job failed", error=message, **_about(job))
+            _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))
         case events.SlotRefused(type_, tenant, message):
-            _say(
-                "error", "a cron slot was refused: is its tenant still there?", type=type_, tenant=tenant, error=message
-            )
+            _write("error", "a cron slot was refused: does its tenant exist?", type=type_, tenant=tenant, error=message)
         case events.DatabaseLost(doing, message):
-            _say("error", f"database away while trying to {doing}; running handlers go on", error=message)
+            _write("error", f"database unreachable, can't {doing}; running handlers go on", error=message)
+        case events.DatabaseStillLost(doing, message):
+            _write("error", f"database still unreachable, can't {doing}; the cause is another now", error=message)
         case events.DatabaseBack(doing):
-            _say("info", f"database back: can {doing} again")
+            _write("info", f"database reachable again, can {doing}")
         case events.Draining(running, seconds):
-            _say("info", f"stopping: {running} running jobs have {seconds:g} s to finish")
-        case events.Drained(returned, unwritten) if unwritten:
-            _say(
+            _write("info", f"stopping: {running} running jobs have {seconds:g} s to finish")
+        case events.Drained(requeued, unwritten) if unwritten:
+            _write(
                 "error",
-                f"stopped; {returned} jobs given back, {unwritten} ends not written: their leases will expire",
+                f"stopped; requeued {requeued} jobs; {unwritten} ends were not written: their leases will expire",
             )
-        case events.Drained(returned, _):
-            _say("info", f"stopped; {returned} jobs given back")
+        case events.Drained(requeued, _):
+            _write("info", f"stopped; requeued {requeued} jobs")
 
 
-def _say_handled(end: End, seconds: float) -> None:
+def _write_handled(end: End, seconds: float) -> None:
     if end.reason == "failed":
-        _say("error", "job failed", seconds=round(seconds, 3), **_error(end), **_about(end.job))
+        _write("error", "job failed", seconds=round(seconds, 3), **_error(end), **_about(end.job))
     elif end.reason == "retried":
-        _say("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
+        _write("warning", "job will be retried", seconds=round(seconds, 3), delay_seconds=end.delay_seconds,
              **_error(end), **_about(end.job))  # fmt: skip
-    elif _log.isEnabledFor(logging.DEBUG):  # putting it into words costs 5 us a job
-        _say("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
+    elif _log.isEnabledFor(logging.DEBUG):  # making the message costs 5 us a job
+        _write("debug", f"job {end.reason}", seconds=round(seconds, 3), **_about(end.job))
 
 
 def _about(job: Job) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _error(end: End) -> dict[str, Any]:
     return json.loads(end.result) if end.result else {}
 
 
-def _say(level: str, message: str, **fields: Any) -> None:
+def _write(level: str, message: str, **fields: Any) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     if _log.isEnabledFor(number):
         _log.log(number, message, extra=fields)

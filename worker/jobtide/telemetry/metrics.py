@@ -1,6 +1,6 @@
-"""Counters and histograms in the Prometheus text format, with nothing but the standard library.
+"""Counters and histograms in the Prometheus text format, with the standard library alone.
 
-A worker lives in users' images, where prometheus-client would be one more thing to agree on.
+A worker lives in users' images, where prometheus-client would be one more dependency to keep compatible.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from jobtide.telemetry import events
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
 
-# name -> (kind, meaning): docs/metrics.md is checked against this.
+# name -> (kind, meaning): docs/worker.md is checked against this.
 METRICS: dict[str, tuple[str, str]] = {
     "jobtide_worker_info": ("gauge", "1, with the version"),
-    "jobtide_worker_running": ("gauge", "Jobs in this process's hands"),
-    "jobtide_worker_jobs_total": ("counter", "Handlers that came to an end, by type and outcome"),
+    "jobtide_worker_running": ("gauge", "Jobs claimed by this process and not ended"),
+    "jobtide_worker_jobs_total": ("counter", "Handlers that returned or raised, by type and outcome"),
     "jobtide_worker_claims_total": ("counter", "Claims that brought jobs"),
     "jobtide_worker_claimed_jobs_total": ("counter", "Jobs claimed"),
     "jobtide_worker_claim_seconds": ("histogram", "How long a claim that brought jobs took"),
-    "jobtide_worker_finish_seconds": ("histogram", "How long a batch of ends took to write"),
+    "jobtide_worker_finish_seconds": ("histogram", "How long writing a batch of ends took"),
     "jobtide_worker_wait_seconds": ("histogram", "From due to claimed, by type, on the database's clock"),
     "jobtide_worker_run_seconds": ("histogram", "How long handlers ran, by type"),
     "jobtide_worker_leases_lost_total": (
         "counter",
-        "Claims that were taken away, noticed while extending or finishing",
+        "Leases lost, by what noticed it: extend or finish",
     ),
-    "jobtide_worker_rescued_total": ("counter", "Jobs returned from dead claims by this worker, by why"),
+    "jobtide_worker_rescued_total": ("counter", "Jobs of dead claims that this worker requeued, by why"),
     "jobtide_worker_timeouts_total": ("counter", "Handlers that ran past their timeout, by type"),
     "jobtide_worker_ends_refused_total": (
         "counter",
-        "Results that the server would not store; their jobs failed",
+        "Results that the server refused to store; their jobs failed",
     ),
-    "jobtide_worker_slots_refused_total": ("counter", "Scheduled jobs that the server would not take, by type"),
-    "jobtide_worker_database_lost_total": ("counter", "Times the database went away, by what was being done"),
+    "jobtide_worker_slots_refused_total": ("counter", "Scheduled jobs that the server refused, by type"),
+    "jobtide_worker_database_lost_total": ("counter", "Outages of the database, by what failed"),
 }
 Label = tuple[str, str]
 Labels = tuple[Label, ...]
 
 
 class Metrics:
-    """A subscriber of events that keeps totals, and prints them."""
+    """Subscribes to events, keeps totals, and renders them. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,6 +82,7 @@ class Metrics:
                     events.Started()
                     | events.TableSlow()
                     | events.ListenIgnored()
+                    | events.DatabaseStillLost()
                     | events.DatabaseBack()
                     | events.Draining()
                     | events.Drained()
@@ -119,7 +120,7 @@ class Metrics:
         yield f"{name}_count{_braces(labels)} {below}"
 
     def _add(self, name: str, *labels: Label, amount: float = 1) -> None:
-        """Labels come in one order for each name."""
+        """The labels of one name always come in one order."""
         key = (name, labels)
         self._totals[key] = self._totals.get(key, 0) + amount
 

@@ -1,7 +1,7 @@
 """/livez, /readyz and /metrics.
 
-Liveness asks only whether the claim loop turns: a database that is down must not restart the fleet. Readiness asks
-whether the last look at the database had an answer.
+Liveness depends only on the claim loop: a database that is down must not restart the fleet. Readiness depends on
+whether the database answered the last poll.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from time import monotonic
 
 from jobtide.errors import SettingsError
 
-_STUCK_SECONDS = 60.0  # the loop turns every 5 s; a claim may take until its connection is given up
+_STUCK_SECONDS = 60.0  # a pass starts every 5 s, but a claim may wait until its connection times out
 
 
 def listen(port: int) -> socket.socket:
-    """A socket for the server, made apart from it because the lease keeper shares it. Raises SettingsError."""
+    """The socket of the server; the lease keeper shares it. Raises SettingsError if the port is taken."""
     try:
         listener = socket.create_server(("", port))
     except OSError as taken:
         raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
-    listener.setblocking(False)  # noqa: FBT003 - two processes see the same request, one gets it
+    listener.setblocking(False)  # noqa: FBT003 - two processes notice the same request, one accepts it
     return listener
 
 
@@ -50,7 +50,7 @@ class StatusServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
-                """Probes come every few seconds; they are not news."""
+                """No line for probes, which come every few seconds."""
 
         self._server = ThreadingHTTPServer(listener.getsockname(), Handler, bind_and_activate=False)
         self._server.socket.close()
@@ -66,17 +66,17 @@ class StatusServer:
 
 
 def _livez(health: Health, now: float) -> tuple[int, str]:
-    age = now - health.turned_at
-    return (200, "ok\n") if age < _STUCK_SECONDS else (503, f"the claim loop has not turned for {age:.0f} s\n")
+    age = now - health.passed_at
+    return (200, "ok\n") if age < _STUCK_SECONDS else (503, f"the claim loop has made no pass for {age:.0f} s\n")
 
 
 def _readyz(health: Health) -> tuple[int, str]:
-    return (200, "ok\n") if health.polled else (503, "the last look at the database had no answer\n")
+    return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")
 
 
 @dataclass(slots=True)
 class Health:
-    """What the probes look at; times are time.monotonic()."""
+    """What the probes read. Times are time.monotonic(), in seconds."""
 
-    turned_at: float
-    polled: bool = False  # the last look at the database had an answer
+    passed_at: float  # when the claim loop began its last pass
+    polled: bool = False  # the database answered the last poll

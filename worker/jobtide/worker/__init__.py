@@ -1,0 +1,1 @@
+"""One worker process: the claim loop, the handlers that run, how their jobs end, and their leases."""

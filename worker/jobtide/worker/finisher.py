@@ -1,7 +1,7 @@
-"""The second half of every claim: writes ends in batches and keeps leases alive, on a connection of its own.
+"""Writes the ends of jobs in batches, extends leases and rescues expired ones, on a connection of its own.
 
-What ends while one batch is being written goes into the next: nothing waits on purpose, and the busier the worker,
-the larger the batches.
+Ends that arrive while a batch is being written go into the next one: no end waits for a timer, and the busier the
+worker, the larger the batches.
 """
 
 from __future__ import annotations
@@ -14,51 +14,42 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from uuid import UUID
 
-from jobtide.backoff import Backoff
 from jobtide.job import End
 from jobtide.queue.job_queue import JobQueue
-from jobtide.queue.session import BadData, DatabaseAway
-from jobtide.telemetry.events import (
-    DatabaseBack,
-    DatabaseLost,
-    Emit,
-    EndRefused,
-    Finished,
-    LeaseLost,
-    Overdue,
-    RescuedJobs,
-)
+from jobtide.queue.outage import Outage, jittered
+from jobtide.queue.session import BadData, DatabaseUnreachable
+from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Overdue, RescuedJobs
 from jobtide.worker import outcome
-from jobtide.worker.in_flight import Flight, Flights
+from jobtide.worker.in_flight import InFlight, InFlightJob
 
-_BATCH = 500  # rows in one UPDATE: some hundred kilobytes of parameters at the most
+_BATCH = 500  # rows in one UPDATE: at most some hundred kilobytes of parameters
 _RESCUE_EVERY_SECONDS = 30.0
 _RESCUE_AT_MOST = 200
-_LOOK_EVERY_SECONDS = 1.0  # how late a timeout may be noticed
+_CHECK_EVERY_SECONDS = 1.0  # how late a timeout may be noticed
 
 
 class Finisher:
-    """A thread that ends jobs. `put` from any thread; `stop` flushes and ends it."""
+    """A thread that writes ends. `put` is thread-safe; `beat` is called with time.monotonic() at each pass."""
 
     def __init__(
         self,
         queue: JobQueue,
-        flights: Flights,
+        in_flight: InFlight,
         emit: Emit,
         *,
         batch: int = _BATCH,
         beat: Callable[[float], object] = lambda now: None,  # noqa: ARG005 - a worker without a lease keeper
     ) -> None:
         self._queue = queue
-        self._flights = flights
+        self._in_flight = in_flight
         self._emit = emit
         self._batch = batch
         self._beat = beat
         self._arrived: SimpleQueue[End | None] = SimpleQueue()
         self._unwritten: list[End] = []
-        self._uncertain: set[tuple[UUID, str]] = set()  # sent once without an answer: they may have committed
+        self._uncertain: set[tuple[UUID, str]] = set()  # sent once, but the answer was lost: they may have committed
         self._rescue_at = monotonic() + _RESCUE_EVERY_SECONDS
-        self._backoff = Backoff()
+        self._outage = Outage("finish", emit)
         self._stopping = False
         self._thread = threading.Thread(target=self.run, name="jobtide-finisher", daemon=True)
 
@@ -73,39 +64,35 @@ class Finisher:
         self._arrived.put(end)
 
     def stop(self, timeout_seconds: float) -> int:
-        """Writes what has ended, for up to `timeout_seconds`; how many ends could not be written."""
+        """Writes the ends that are left, for up to `timeout_seconds`. Returns how many could not be written."""
         self._stopping = True
         self._arrived.put(None)
         self._thread.join(timeout_seconds)
         return len(self._unwritten) if self._thread.is_alive() else 0
 
     def run(self) -> None:
-        """Until stopped and everything is written."""
+        """Until it is stopped and every end is written."""
         while not (self._stopping and not self._unwritten and self._arrived.empty()):
             self._beat(monotonic())
             self._collect(self._wait_seconds(monotonic()))
             try:
                 self.run_once(monotonic())
-            except DatabaseAway as away:
-                if self._backoff.failures == 0:
-                    self._emit(DatabaseLost("finish", str(away)))
-                self._backoff.failed(monotonic())
+            except DatabaseUnreachable as error:
+                self._outage.failed(error, monotonic())
         self._queue.close()
 
     def run_once(self, now: float) -> None:
-        """One pass: write what has ended, extend what needs it, rescue now and then. Raises DatabaseAway."""
+        """One pass: writes ends, extends leases that are due, rescues every 30 s. Raises DatabaseUnreachable."""
         self._report_overdue(now)
-        if now < self._backoff.not_before:
+        if self._outage.wait_seconds(now) > 0:
             return
         if self._unwritten:
             self._write(self._unwritten[: self._batch])
-        self._extend(self._flights.to_extend(now), now)
+        self._extend(self._in_flight.to_extend(now), now)
         if now >= self._rescue_at and not self._stopping:
-            self._rescue_at = now + self._backoff.jitter(_RESCUE_EVERY_SECONDS)
+            self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)
             self._rescued(len(self._queue.rescue_expired(_RESCUE_AT_MOST)))
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack("finish"))
+        self._outage.succeeded()
 
     def _collect(self, wait_seconds: float) -> None:
         """Waits for the first end, then takes all that have arrived."""
@@ -119,17 +106,17 @@ class Finisher:
             return
 
     def _wait_seconds(self, now: float) -> float:
-        if self._unwritten or self._backoff.failures:
-            return max(0.0, self._backoff.not_before - now)
-        extend_at = self._flights.next_extension_at()
-        until = min(_LOOK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
+        if self._unwritten or self._outage:
+            return self._outage.wait_seconds(now)
+        extend_at = self._in_flight.next_extension_at()
+        until = min(_CHECK_EVERY_SECONDS, self._rescue_at - now, *(() if extend_at is None else (extend_at - now,)))
         return max(0.0, until)
 
     def _write(self, ends: Sequence[End]) -> None:
         started_at = monotonic()
         try:
             passed = self._queue.finish(ends)
-        except DatabaseAway:
+        except DatabaseUnreachable:
             self._uncertain.update(_key(end) for end in ends)
             raise
         except BadData as refused:
@@ -142,13 +129,13 @@ class Finisher:
             self._emit(LeaseLost(end.job, "finish"))
 
     def _really_lost(self, refused: list[End]) -> list[End]:
-        """The fence also refuses what a first try, whose answer was lost, has written already."""
+        """Without the ends that a first try, whose answer was lost, has written: the fence refuses those too."""
         uncertain = [end for end in refused if _key(end) in self._uncertain]
         confirmed = self._queue.confirm(uncertain) if uncertain else set()
         return [end for end in refused if end.job.id not in confirmed]
 
     def _write_singly(self, ends: Sequence[End], message: str) -> None:
-        """The server refused a value in the batch: the others must not suffer for it."""
+        """The server refused one value of the batch: the other ends are written without it."""
         if len(ends) > 1:
             for end in ends:
                 self._write([end])
@@ -164,28 +151,28 @@ class Finisher:
         if self._uncertain:
             self._uncertain.difference_update(map(_key, ends))
 
-    def _extend(self, flights: list[Flight], now: float) -> None:
-        if not flights:
+    def _extend(self, jobs: list[InFlightJob], now: float) -> None:
+        if not jobs:
             return
-        held = self._queue.extend(flights)
-        self._flights.extended([flight for flight in flights if flight.job.id in held], now)
-        for flight in flights:
-            if flight.job.id not in held and self._flights.take(flight.job) is not None:
-                flight.context.cancel("lease lost")
-                self._emit(LeaseLost(flight.job, "extend"))
+        held = self._queue.extend([claimed.context for claimed in jobs])
+        self._in_flight.extended([claimed for claimed in jobs if claimed.job.id in held], now)
+        for claimed in jobs:
+            if claimed.job.id not in held and self._in_flight.take(claimed.job) is not None:
+                claimed.context.cancel("lease lost")
+                self._emit(LeaseLost(claimed.job, "extend"))
 
     def _rescued(self, count: int) -> None:
         if count:
             self._emit(RescuedJobs(count, "lease_expired"))
 
     def _report_overdue(self, now: float) -> None:
-        overdue = self._flights.newly_overdue(now)
-        frames = sys._current_frames() if overdue else {}  # noqa: SLF001 - the one way to see another thread's stack
-        for flight in overdue:
-            frame = frames.get(flight.thread_id or 0)
+        overdue = self._in_flight.newly_overdue(now)
+        frames = sys._current_frames() if overdue else {}  # noqa: SLF001 - the only way to read another thread's stack
+        for claimed in overdue:
+            frame = frames.get(claimed.thread_id or 0)
             stack = "".join(traceback.format_stack(frame)) if frame else "on the event loop"
-            self._emit(Overdue(flight.job, stack))
-            flight.context.cancel("timeout")
+            self._emit(Overdue(claimed.job, stack))
+            claimed.context.cancel("timeout")
 
 
 def _key(end: End) -> tuple[UUID, str]:

@@ -1,4 +1,4 @@
-"""The jobs in this process's hands, from the claim to the end, each with what its handler sees of itself."""
+"""The jobs that this process has claimed and not ended, each with the context that its handler gets."""
 
 from __future__ import annotations
 
@@ -11,82 +11,83 @@ from jobtide.job import Job
 
 
 @dataclass(slots=True)
-class Flight:
-    """One job in hand. Times are time.monotonic()."""
+class InFlightJob:
+    """One claimed job. Times are time.monotonic(), in seconds."""
 
     job: Job
     context: Context
-    extend_at: float  # when its lease wants extending
+    extend_at: float  # when its lease is to be extended
     timeout_seconds: float | None = None  # counted from the start of its handler
     started: bool = False  # its handler has been called
-    thread_id: int | None = None  # of a plain function that runs now
-    overdue_said: bool = False
+    thread_id: int | None = None  # of the thread that runs its plain function
+    overdue_reported: bool = False
 
     @property
     def key(self) -> tuple[UUID, str]:
         return (self.job.id, self.job.token)
 
 
-class Flights:
-    """Every flight ends once: whoever takes it out decides its end, anybody later gets None."""
+class InFlight:
+    """Each job ends once: the caller that takes it out decides its end, later callers get None. Thread-safe."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
-        self._flights: dict[tuple[UUID, str], Flight] = {}
+        self._jobs: dict[tuple[UUID, str], InFlightJob] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._jobs)
 
-    def begin(self, job: Job, claimed_at: float, timeout_seconds: float | None) -> Flight:
-        flight = Flight(job, Context(job), claimed_at + self._lease_seconds / 3, timeout_seconds)
+    def add(self, job: Job, claimed_at: float, timeout_seconds: float | None) -> InFlightJob:
+        claimed = InFlightJob(job, Context(job), claimed_at + self._lease_seconds / 3, timeout_seconds)
         with self._lock:
-            self._flights[flight.key] = flight
-        return flight
+            self._jobs[claimed.key] = claimed
+        return claimed
 
-    def take(self, job: Job) -> Flight | None:
+    def take(self, job: Job) -> InFlightJob | None:
+        """Takes the job out; None if another caller has done so."""
         with self._lock:
-            return self._flights.pop((job.id, job.token), None)
+            return self._jobs.pop((job.id, job.token), None)
 
-    def start(self, flight: Flight, now: float) -> bool:
-        """Marks that the handler is about to be called; False if the job was taken away while it waited."""
+    def start(self, claimed: InFlightJob, now: float) -> bool:
+        """Marks that the handler is about to be called; False if the job was taken out while it waited."""
         with self._lock:
-            if flight.timeout_seconds is not None:
-                flight.context.deadline = now + flight.timeout_seconds
-            flight.started = flight.key in self._flights
-            return flight.started
+            if claimed.timeout_seconds is not None:
+                claimed.context.deadline = now + claimed.timeout_seconds
+            claimed.started = claimed.key in self._jobs
+            return claimed.started
 
-    def take_unstarted(self) -> list[Flight]:
-        """Takes out what was claimed ahead and has not been called yet."""
+    def take_unstarted(self) -> list[InFlightJob]:
+        """Takes out the jobs that were claimed ahead and whose handler has not been called."""
         with self._lock:
-            waiting = [flight for flight in self._flights.values() if not flight.started]
-            for flight in waiting:
-                del self._flights[flight.key]
+            waiting = [claimed for claimed in self._jobs.values() if not claimed.started]
+            for claimed in waiting:
+                del self._jobs[claimed.key]
             return waiting
 
-    def all(self) -> list[Flight]:
+    def all(self) -> list[InFlightJob]:
         with self._lock:
-            return list(self._flights.values())
+            return list(self._jobs.values())
 
-    def to_extend(self, now: float) -> list[Flight]:
-        """Flights that have used a third of their lease."""
-        return [flight for flight in self.all() if flight.extend_at <= now]
+    def to_extend(self, now: float) -> list[InFlightJob]:
+        """The jobs that have used a third of their lease."""
+        return [claimed for claimed in self.all() if claimed.extend_at <= now]
 
-    def extended(self, flights: list[Flight], asked_at: float) -> None:
-        """The lease now runs from `asked_at` at the earliest: counting from the question is the safe side."""
-        for flight in flights:
-            flight.extend_at = asked_at + self._lease_seconds / 3
+    def extended(self, jobs: list[InFlightJob], asked_at: float) -> None:
+        """The lease now runs from `asked_at` at the earliest: counting from the request is the safe side."""
+        for claimed in jobs:
+            claimed.extend_at = asked_at + self._lease_seconds / 3
 
     def next_extension_at(self) -> float | None:
-        return min((flight.extend_at for flight in self.all()), default=None)
+        return min((claimed.extend_at for claimed in self.all()), default=None)
 
-    def newly_overdue(self, now: float) -> list[Flight]:
-        """Flights past their timeout, each once."""
+    def newly_overdue(self, now: float) -> list[InFlightJob]:
+        """The jobs past their timeout, each once."""
         overdue = [
-            flight
-            for flight in self.all()
-            if flight.context.deadline is not None and flight.context.deadline <= now and not flight.overdue_said
+            claimed
+            for claimed in self.all()
+            if claimed.context.deadline is not None and claimed.context.deadline <= now and not claimed.overdue_reported
         ]
-        for flight in overdue:
-            flight.overdue_said = True
+        for claimed in overdue:
+            claimed.overdue_reported = True
         return overdue

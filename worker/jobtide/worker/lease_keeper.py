@@ -1,10 +1,11 @@
-"""Keeps leases while a handler holds the interpreter.
+"""Extends leases while a handler holds the interpreter.
 
-A C call that does not let go of the GIL (a regular expression that backtracks, a sort of millions) stops every thread
-of the process, that which extends leases among them. So a second process, forked before anything else runs and with
-an interpreter lock of its own, watches the finisher's pulse. As long as it beats, this process sleeps, without a
-connection. When it doesn't, it asks whether the worker is busy or dead: one that burns processor time has its leases
-extended and its probe answered; one that stands still gets neither, so its jobs go to others.
+A C call that does not release the GIL (a regular expression that backtracks, a sort of millions) stops every thread
+of the process, also the one that extends leases. So a second process, forked before any thread starts and with a GIL
+of its own, watches the finisher's pulse. While the pulse beats, the second process sleeps, without a connection. When
+the pulse stops, it checks whether the worker is busy or dead. A worker that uses processor time is busy: the keeper
+extends its leases and answers its probes. One that uses none gets neither, so its leases expire and other workers get
+its jobs.
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-from jobtide.backoff import Backoff
-from jobtide.queue.session import DatabaseAway
-from jobtide.telemetry.events import DatabaseLost, Emit, LeasesKept
+from jobtide.queue.outage import Outage
+from jobtide.queue.session import DatabaseUnreachable
+from jobtide.telemetry.events import Emit, LeasesKept
 
-_DOING = "extend leases of a worker whose interpreter is held"
-_LOOK_SECONDS = 1.0
-_BUSY_SHARE = 0.05  # of one processor; threads that only wait for the interpreter use up to a fifth of that
+_CHECK_SECONDS = 1.0
+_BUSY_SHARE = 0.05  # of one processor; threads that only wait for the GIL use up to a fifth of that
 _SECONDS = struct.Struct("d")
 _REQUEST_SECONDS = 1.0
 _REQUEST_BYTES = 4_096
@@ -36,7 +36,7 @@ _BODY = b"a handler holds the interpreter\n"
 
 
 class Pulse:
-    """When the finisher last turned (time.monotonic()), in memory that two processes share."""
+    """When the finisher began its last pass (time.monotonic()), in memory that both processes share."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SECONDS.size)
@@ -52,14 +52,14 @@ class Pulse:
 
 
 class PodLeases(Protocol):
-    """What the keeper needs of a queue. May raise DatabaseAway."""
+    """What the keeper needs of a queue. May raise DatabaseUnreachable."""
 
     def extend_own_pod(self) -> set[UUID]: ...
     def close(self) -> None: ...
 
 
 class LeaseKeeper:
-    """`run_once` is one look at the worker. Times are time.monotonic()."""
+    """`run_once` checks the worker once. Times are time.monotonic(), in seconds."""
 
     def __init__(
         self,
@@ -73,43 +73,42 @@ class LeaseKeeper:
         self._queue = queue
         self._pulse = pulse
         self._third_seconds = lease_seconds / 3
-        self.look_seconds = min(_LOOK_SECONDS, lease_seconds / 12)  # so that a third is noticed well before the end
+        self.check_seconds = min(_CHECK_SECONDS, lease_seconds / 12)  # notices a silent third in time
         self._cpu_seconds = cpu_seconds
         self._emit = emit
-        self._seen = (0.0, 0.0)  # the last look, and the processor time used until then
+        self._seen = (0.0, 0.0)  # the time of the last check, and the processor time used until then
         self._extend_at = 0.0
-        self._backoff = Backoff()
+        self._outage = Outage("extend leases of a worker whose interpreter is held", emit)
 
     def run_once(self, now: float) -> bool:
-        """Extends what is due; whether the worker is busy without a pulse, so that somebody must speak for it."""
+        """Extends leases that are due. True if the worker is busy but silent: the keeper must answer its probes."""
         (seen_at, used), self._seen = self._seen, (now, self._cpu_seconds())
         if not 0 < self._pulse.last < now - self._third_seconds:
             self._extend_at = 0.0
+            self._outage.abandon()
             self._queue.close()
             return False
         busy = self._seen[1] - used >= _BUSY_SHARE * (now - seen_at)
-        if busy and now >= max(self._extend_at, self._backoff.not_before):
+        if busy and now >= self._extend_at and not self._outage.wait_seconds(now):
             self._extend(now)
         return busy
 
     def _extend(self, now: float) -> None:
         try:
             kept = self._queue.extend_own_pod()
-        except DatabaseAway as away:
-            if self._backoff.failures == 0:
-                self._emit(DatabaseLost(_DOING, str(away)))
-            self._backoff.failed(now)
+        except DatabaseUnreachable as error:
+            self._outage.failed(error, now)
             return
-        self._backoff.succeeded()
+        self._outage.succeeded()
         self._extend_at = now + self._third_seconds
         if kept:
             self._emit(LeasesKept(len(kept), now - self._pulse.last))
 
 
 def fork_keeper(make: Callable[[Callable[[], float]], LeaseKeeper], listener: socket.socket | None) -> None:
-    """Starts the keeper of this process, from what `make` builds there. Call it while there is one thread.
+    """Forks the keeper of this process; `make` builds it in the fork. Call it while there is only one thread.
 
-    A fork shares the pages of what is imported by now: it costs a few megabytes, a program of its own forty.
+    A fork shares the memory of all modules imported so far: it costs a few megabytes, a separate program forty.
     """
     worker = os.getpid()
     ours, theirs = os.pipe()
@@ -128,10 +127,10 @@ def fork_keeper(make: Callable[[Callable[[], float]], LeaseKeeper], listener: so
 
 
 def _keep(keeper: LeaseKeeper, worker: int, lifeline: int, listener: socket.socket | None) -> None:
-    """Until the worker ends: its end of the pipe closes, unless a child of a handler's has inherited it."""
+    """Until the worker ends: then its end of the pipe closes, unless a handler's child process has inherited it."""
     watched: list[int | socket.socket] = [lifeline]
     while True:
-        ready, _, _ = select.select(watched, [], [], keeper.look_seconds)
+        ready, _, _ = select.select(watched, [], [], keeper.check_seconds)
         if lifeline in ready or os.getppid() != worker:
             return
         if listener is not None and listener in ready:
@@ -142,14 +141,14 @@ def _keep(keeper: LeaseKeeper, worker: int, lifeline: int, listener: socket.sock
 
 
 def _cpu_seconds_of(process: int) -> float:
-    # clock_getcpuclockid(3) is this arithmetic: the process's number, inverted, above CPUCLOCK_SCHED.
+    # As clock_getcpuclockid(3) does: the inverted process ID, shifted over CPUCLOCK_SCHED.
     return time.clock_gettime((~process << 3) | 2)
 
 
 def _answer_probe(listener: socket.socket) -> None:
-    """One waiting request: alive and ready, since a pod that is not ready is the first to go in a scale-down.
+    """Answers one waiting request: alive and ready, since a scale-down removes pods that are not ready first.
 
-    The socket doesn't block: its owner may have been faster.
+    The socket does not block: the worker itself may have accepted the request.
     """
     try:
         connection, _ = listener.accept()
@@ -159,5 +158,5 @@ def _answer_probe(listener: socket.socket) -> None:
             status = b"200 OK" if is_probe else b"503 Service Unavailable"
             head = b"HTTP/1.0 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (status, len(_BODY))
             connection.sendall(head + _BODY)
-    except OSError:  # a probe that has gone away, or that the worker itself could take
+    except OSError:  # the probe has closed its connection, or the worker itself has accepted it
         return

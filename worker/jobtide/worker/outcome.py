@@ -1,4 +1,4 @@
-"""What a handler returned or raised -> how its job ends."""
+"""Turns what a handler returned or raised into the end of its job."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ class RetryPolicy:
     max_seconds: float = 3_600.0
 
     def delay_seconds(self, attempt: int, dice: float) -> float:
-        """Worked: base 2, attempt 3 -> 8 s, of which 4 s are sure and dice (0 to 1) decides over the rest."""
+        """Worked: base 2, attempt 3 -> 4 s, plus up to 4 s in proportion to `dice` (0 to 1)."""
         # 2^60 already exceeds every cap; without the bound a huge attempt count would overflow the float.
         full = min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
         return full * (0.5 + dice / 2)
 
 
 class Moment(NamedTuple):
-    """What an outcome needs of the outside world: the time it happened, and a number between 0 and 1."""
+    """The impure inputs of an outcome: the time, and a random number from 0 to 1."""
 
     at: datetime
     dice: float
 
 
 def moment() -> Moment:
-    """Now, with a fresh throw. The one impure function here, kept beside its type."""
+    """Now, with a new random number. The only impure function here."""
     return Moment(datetime.now(UTC), random.random())  # noqa: S311 - jitter, not a secret
 
 
 def returned(job: Job, value: Json, max_result_bytes: int, moment: Moment) -> End:
-    """The handler returned: completed, unless the value can't be stored, which only a code change can mend."""
+    """The handler returned: completed; or failed if the value can't be stored, which only a code change can fix."""
     try:
         text = encode(value, max_result_bytes)
     except ValueError as unusable:
@@ -54,7 +54,7 @@ def returned(job: Job, value: Json, max_result_bytes: int, moment: Moment) -> En
 
 
 def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment) -> End:
-    """The handler raised: retried with backoff until the attempts are used up, unless it said otherwise."""
+    """The handler raised: retried with backoff until attempts are used up, unless it raised Snooze or Fail."""
     described = error_object(job, type(error).__name__, str(error), moment, trace=_trace_of(error))
     if isinstance(error, Snooze):
         return End(job, "pending", None, error.after_seconds, gives_back=True, reason="snoozed")
@@ -66,7 +66,7 @@ def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment) 
 
 
 def exhausted(job: Job, max_attempts: int, moment: Moment) -> End:
-    """The row came back from dead workers until its attempts were used up: it is not run once more."""
+    """Workers died while they ran this job, until its attempts were used up: it fails without another run."""
     last = job.result.get("error") if isinstance(job.result, dict) else None
     why = last.get("message") if isinstance(last, dict) else None
     message = f"gave up after {max_attempts} attempts; the last one: {why or 'unknown'}"
@@ -74,13 +74,13 @@ def exhausted(job: Job, max_attempts: int, moment: Moment) -> End:
     return End(job, "failed", described, gives_back=True, reason="failed")
 
 
-def given_back(job: Job) -> End:
-    """The worker stops before the job is done: back to the queue, due at once, the attempt not counted."""
+def requeued(job: Job) -> End:
+    """The worker stops before the job is done: pending and due at once, the attempt not counted."""
     return End(job, "pending", None, None, gives_back=True, reason="returned")
 
 
 def encode(value: Json, max_bytes: int) -> str:
-    """JSON that jsonb takes. Raises ValueError with what is wrong with the value, or its size."""
+    """JSON text that jsonb accepts. Raises ValueError if the value is no JSON or has more than `max_bytes`."""
     text = json_text(value, "the result")
     size = len(text) if text.isascii() else len(text.encode())
     if size > max_bytes:

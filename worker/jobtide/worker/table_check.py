@@ -1,29 +1,29 @@
-"""What a worker looks at before its first claim: can this role work on this table at all, and how well?"""
+"""Checks, before the first claim, that this role can work on this table, and whether an index is missing."""
 
 from __future__ import annotations
 
 from jobtide.errors import TableUnusable
-from jobtide.queue.session import Connection, DatabaseAway
+from jobtide.queue.session import Connection, DatabaseUnreachable
 from jobtide.schema import ProblemKind, check
 from jobtide.telemetry.events import Emit, TableSlow
 
 
 class TableCheck:
-    """Called with each new connection, since it may lead to another server than the last."""
+    """Called with each new connection: it may lead to another server than the one before."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def __call__(self, connection: Connection) -> None:
-        """Raises TableUnusable with every problem and its fix; DatabaseAway on a standby, which may be promoted."""
+        """Raises TableUnusable with all problems and fixes; DatabaseUnreachable on a standby, which may be promoted."""
         problems = check(connection)
         fatal = [problem for problem in problems if problem.fatal]
         if any(problem.kind is ProblemKind.STANDBY for problem in fatal):
-            raise DatabaseAway("the server is a standby: it can't be written to until it is promoted")
+            raise DatabaseUnreachable("the server is a standby: it can't be written to until it is promoted")
         if fatal:
             raise TableUnusable("; ".join(problem.message for problem in fatal))
         for problem in problems:
-            if problem.kind is ProblemKind.INDEX_MISSING and problem.message not in self._said:
-                self._said.add(problem.message)
+            if problem.kind is ProblemKind.INDEX_MISSING and problem.message not in self._reported:
+                self._reported.add(problem.message)
                 self._emit(TableSlow(problem.message))

@@ -1,4 +1,4 @@
-"""LISTEN as a hint: a producer that says NOTIFY wakes idle workers at once. Polling goes on as if nobody ever did."""
+"""LISTEN as a hint: NOTIFY from a producer wakes idle workers at once. Polling does not depend on it."""
 
 from __future__ import annotations
 
@@ -8,59 +8,46 @@ from time import monotonic
 
 import psycopg
 
-from jobtide.backoff import Backoff
-from jobtide.queue.session import DatabaseAway, Session, one_line
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, Emit, ListenIgnored
-
-_DOING = "listen for notifications"
+from jobtide.queue.outage import Outage
+from jobtide.queue.session import DatabaseUnreachable, Session
+from jobtide.telemetry.events import Emit, ListenIgnored
 
 
 class Listener:
-    """A daemon thread with a connection of its own, which must lead to the server itself: poolers drop LISTEN."""
+    """A daemon thread with a connection of its own, directly to the server: poolers drop LISTEN."""
 
     def __init__(self, session: Session, types: Collection[str], wake: Callable[[], object], emit: Emit) -> None:
         self._session = session
         self._types = frozenset(types)
         self._wake = wake
         self._emit = emit
-        self._backoff = Backoff()
+        self._outage = Outage("listen for notifications", emit)
 
     def start(self) -> None:
         threading.Thread(target=self.run, name="jobtide-listen", daemon=True).start()
 
     def run(self) -> None:
-        """For ever, unless there is a pooler."""
-        rest = threading.Event()
+        """Until the process ends; behind a pooler it returns at once."""
+        never = threading.Event()
         while True:
             try:
                 self._listen()
-            except (psycopg.Error, DatabaseAway) as away:
-                self._lost(away)
-                rest.wait(max(0.0, self._backoff.not_before - monotonic()))
+            except (psycopg.Error, DatabaseUnreachable) as error:
+                self._session.close()
+                never.wait(self._outage.failed(error, monotonic()))
             else:
                 return
 
     def _listen(self) -> None:
-        """Returns behind a pooler alone; raises when the connection ends."""
+        """Returns only behind a pooler; raises psycopg.Error or DatabaseUnreachable when the connection ends."""
         connection = self._session.connection()
         if connection.prepare_threshold is None:
             self._session.close()
             self._emit(ListenIgnored())
             return
         connection.execute("LISTEN jobtide")
-        self._back()
-        self._wake()  # for what came while nobody listened
+        self._outage.succeeded()
+        self._wake()  # for jobs that came before this LISTEN
         for notice in connection.notifies():
             if not notice.payload or notice.payload in self._types:
                 self._wake()
-
-    def _lost(self, away: Exception) -> None:
-        self._session.close()
-        if self._backoff.failures == 0:
-            self._emit(DatabaseLost(_DOING, one_line(away)))
-        self._backoff.failed(monotonic())
-
-    def _back(self) -> None:
-        if self._backoff.failures:
-            self._backoff.succeeded()
-            self._emit(DatabaseBack(_DOING))

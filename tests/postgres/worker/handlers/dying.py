@@ -25,7 +25,6 @@ from jobtide.job import End
 from jobtide.queue.job_queue import Claim, PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.telemetry import events, logs
-from jobtide.worker.in_flight import Flight
 
 POINT = sys.argv[1]
 _ROUND = 2  # in which it dies
@@ -65,7 +64,7 @@ class DyingQueue(PostgresJobQueue):
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         reached("before the claim")
-        if next(_claims):  # else all jobs might end in the first batch of ends
+        if next(_claims):  # otherwise all jobs might end in the first batch of ends
             _first_ends_written.wait(10)
         return self._dying_with("claim sent", lambda: PostgresJobQueue.claim(self, ring, wanted, per_key))
 
@@ -78,10 +77,10 @@ class DyingQueue(PostgresJobQueue):
         _first_ends_written.set()
         return passed
 
-    def extend(self, flights: Sequence[Flight]) -> set[UUID]:
+    def extend(self, contexts: Sequence[Context]) -> set[UUID]:
         if POINT == "extending":
-            return self._sent_and_dead(lambda: PostgresJobQueue.extend(self, flights))
-        return super().extend(flights)
+            return self._sent_and_dead(lambda: PostgresJobQueue.extend(self, contexts))
+        return super().extend(contexts)
 
     def _dying_with(self, point: str, ask: Callable[[], Answer]) -> Answer:
         if point == POINT and next(_rounds.setdefault(point, count(1))) >= _ROUND:
@@ -89,7 +88,7 @@ class DyingQueue(PostgresJobQueue):
         return ask()
 
     def _sent_and_dead(self, ask: Callable[[], Answer]) -> Answer:
-        """The statement has left this process, and nobody sees its answer."""
+        """The statement has left this process, and no thread reads its answer."""
         connection = self._session.connection()
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()

@@ -28,7 +28,7 @@ def note(payload: dict) -> None:
 
 @tide.job("wait")
 def wait(payload: dict, ctx: Context) -> str:
-    """Runs until its file appears, or until it is cancelled and heeds that."""
+    """Runs until its file appears, or until it is cancelled."""
     ctx.progress(0.5, "waiting")
     while not Path(payload["file"]).exists():
         if ctx.wait_cancelled(0.01) and payload.get("heeds", True):
@@ -52,7 +52,7 @@ def boom(payload: Any) -> None:
 
 @tide.job("say")
 def say(payload: dict) -> None:
-    """Ends the way the payload says."""
+    """Ends as the payload requests."""
     match payload["end"]:
         case "fail":
             raise Fail("no use")

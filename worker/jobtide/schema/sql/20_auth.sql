@@ -1,5 +1,5 @@
 -- What: auth.jwt() and auth.uid(), as Supabase has them, over the setting request.jwt.claims.
--- Why:  the policies ask who is asking. A function that is there is left as it is.
+-- Why:  the policies need the user of the request. An existing function is not changed.
 -- Lock: none on tables.
 DO $auth$
 BEGIN

@@ -1,7 +1,7 @@
--- What: minimal tenants and users, and the two functions by which the policies learn who is asking.
--- Why:  job_queue.tenant_id references tenants; users say which tenant a person belongs to.
---       A table that is there is left as it is, its policies included.
--- Lock: none on tables that are there.
+-- What: minimal tables tenants and users, and the two functions that tell the policies the user's tenant and role.
+-- Why:  job_queue.tenant_id references tenants; users holds the tenant of each user.
+--       An existing table is not changed, nor are its policies.
+-- Lock: none on existing tables.
 DO $people$
 DECLARE
   tenants_missing boolean := to_regclass('tenants') IS NULL;
@@ -26,8 +26,8 @@ BEGIN
     CREATE INDEX idx_users_tenant_id ON users (tenant_id);
   END IF;
 
-  -- A policy on users that reads users recurses. These run as their owner, whom RLS does not stop.
-  -- Their bodies are bound to the tables when they are created, so no search_path can mislead them.
+  -- A policy on users that reads users would recurse. These functions run as their owner, which RLS does not limit.
+  -- Their bodies are bound to the tables at creation, so no search_path can redirect them.
   IF to_regprocedure(format('%I.jobtide_current_tenant_id()', current_schema())) IS NULL THEN
     CREATE FUNCTION jobtide_current_tenant_id() RETURNS uuid
       LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
@@ -45,7 +45,7 @@ BEGIN
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
         RETURN coalesce((SELECT u.is_super_admin FROM users AS u WHERE u.id = auth.uid()), false);
     ELSE
-      -- app_metadata is signed by the auth server and, unlike user_metadata, not the user's to edit.
+      -- The auth server signs app_metadata; unlike user_metadata, a user can't edit it.
       CREATE FUNCTION jobtide_is_super_admin() RETURNS boolean
         LANGUAGE sql STABLE SET search_path = ''
         RETURN coalesce(auth.jwt() -> 'app_metadata' ->> 'is_super_admin', 'false') = 'true';

@@ -1,6 +1,6 @@
 -- What: the enum job_status, the table job_queue, its grants and its row level security.
--- Why:  the contract between applications, workers and the controller. A job_queue that is there is left
---       as it is, its policies included: only missing indexes are added to it, by the next files.
+-- Why:  the contract between applications, workers and the controller. An existing job_queue is not changed,
+--       nor are its policies: the next files only add missing indexes.
 -- Lock: SHARE ROW EXCLUSIVE on tenants for a moment, for the foreign key.
 DO $job_queue$
 BEGIN
@@ -23,19 +23,19 @@ BEGIN
     created_at timestamptz DEFAULT now(),
     completed_at timestamptz
   ) WITH (
-    -- Every job leaves dead rows at the head of the queue; waiting for a fifth of the table is too long.
+    -- Every job leaves dead rows at the head of the queue; the default, a fifth of the table, is too late.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000
   );
 
   IF NOT has_schema_privilege('authenticated', current_schema(), 'USAGE') THEN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO authenticated, service_role', current_schema());
   END IF;
-  -- Default privileges may have given away everything, and TRUNCATE asks no policy.
+  -- Default privileges may have granted everything, and no policy limits TRUNCATE.
   REVOKE ALL ON job_queue FROM PUBLIC, anon, authenticated;
   GRANT SELECT, INSERT, UPDATE, DELETE ON job_queue TO authenticated, service_role;
 
   ALTER TABLE job_queue ENABLE ROW LEVEL SECURITY;
-  -- The sub-selects are evaluated once a statement, not once a row.
+  -- Sub-selects are evaluated once a statement, not once a row.
   CREATE POLICY tenant_isolation_policy ON job_queue FOR ALL TO authenticated
     USING (tenant_id = (SELECT jobtide_current_tenant_id()))
     WITH CHECK (tenant_id = (SELECT jobtide_current_tenant_id()));

@@ -1,5 +1,5 @@
--- What: two group roles with exactly the rights used: jobtide_worker and jobtide_controller.
--- Why:  nobody needs a superuser or service_role in a pod. Give a login to either:
+-- What: two group roles, jobtide_worker and jobtide_controller, with exactly the rights that each uses.
+-- Why:  no pod needs a superuser or service_role. Create a login in one of them:
 --         CREATE ROLE my_worker LOGIN PASSWORD '...' IN ROLE jobtide_worker;
 --       Neither can read users, create objects or delete jobs; the controller can't read payloads.
 --       Policies instead of BYPASSRLS: that attribute is not inherited and often can't be granted.
@@ -22,7 +22,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO jobtide_worker, jobtide_controller', job_queue_schema);
   END IF;
 
-  -- Claims, leases and ends; never whose job it is or what it asks for.
+  -- Claims, leases and ends; never the tenant, type or payload of a job.
   GRANT UPDATE (status, worker_id, attempts, next_retry_at, result, completed_at)
     ON job_queue TO jobtide_worker, jobtide_controller;
   -- Follow-up jobs and schedules are ordinary new jobs.

@@ -1,10 +1,10 @@
--- What: everything the checks need to know about the table, as one JSON value in one row.
+-- What: all facts about the table that the checks need, as one JSON value in one row.
 -- Reads: the catalogs alone, never a row of job_queue, and no object by a name that may be missing.
 WITH job_queue AS (
   SELECT c.oid, c.relkind, c.relnamespace::regnamespace::text AS schema_name
   FROM pg_class AS c WHERE c.oid = to_regclass('job_queue')
 ),
--- How each table's columns are, and what this role may do with them.
+-- The columns of each table, and this role's rights on them.
 columns AS (
   SELECT a.attrelid, jsonb_object_agg(a.attname, jsonb_build_object(
     'type', format_type(a.atttypid, a.atttypmod),
@@ -21,7 +21,7 @@ columns AS (
     AND a.attnum > 0 AND NOT a.attisdropped
   GROUP BY a.attrelid
 ),
--- The enum of the status column; before there is a table, the one that it would get.
+-- The enum of the status column; before there is a table, the enum that it would get.
 status_type AS (
   SELECT coalesce(
     (SELECT a.atttypid FROM pg_attribute AS a
@@ -29,7 +29,7 @@ status_type AS (
     to_regtype('job_status')::oid
   ) AS oid
 ),
--- The policies that speak to this role. RLS hides nothing if one of them lets every row pass.
+-- The policies that apply to this role. RLS hides nothing if one of them accepts every row.
 policies AS (
   SELECT p.polcmd, p.polpermissive,
     pg_get_expr(p.polqual, p.polrelid) = 'true' AS sees_all,

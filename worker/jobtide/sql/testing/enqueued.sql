@@ -1,7 +1,7 @@
--- The pending jobs of one type, oldest first: what jobtide.testing looks at.
+-- The pending jobs of one type, oldest first, for jobtide.testing.
 --
 -- Parameters: asked text (a JSON object with type, and tenant_id or null for every tenant)
--- Index:      whichever the planner likes: a test's table is small
+-- Index:      any: the table of a test is small
 SELECT
     CAST(q.id AS text) AS id,
     CAST(q.tenant_id AS text) AS tenant_id,
@@ -12,5 +12,5 @@ INNER JOIN job_queue AS q ON asked.type = q.type
 WHERE
     q.status = 'pending'
     AND (asked.tenant_id IS NULL OR q.tenant_id = asked.tenant_id)
--- The rows of one transaction have one created_at; where nothing was deleted, they lie in the order of their inserts.
+-- The rows of one transaction have one created_at; ctid then gives the order of the inserts, if none was deleted.
 ORDER BY q.created_at, q.ctid

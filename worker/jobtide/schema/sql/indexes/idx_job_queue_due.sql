@@ -1,5 +1,5 @@
--- What: the one addition to the seed's table: pending jobs by type, tenant and the moment they fall due.
--- Why:  fair claims and the depth reading walk it from (type, tenant) to (type, tenant). The columns below
+-- What: the only addition to the seed's table: pending jobs by type, tenant and due time.
+-- Why:  fair claims and the depth reading walk it from (type, tenant) to (type, tenant). The columns of
 --       the expression are included because the planner has no index-only scan for an expression alone.
 --       A job without created_at is due at once.
 -- Lock: SHARE UPDATE EXCLUSIVE: reads and writes go on while it is built.
