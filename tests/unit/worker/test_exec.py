@@ -190,24 +190,26 @@ def descriptors_and_children():
     return len(list(Path("/proc/self/fd").iterdir())), children.read_text()
 
 
-def test_a_worker_that_exits_kills_its_programs(tmp_path):
+def test_a_worker_that_exits_kills_its_programs_also_those_that_are_about_to_start(tmp_path):
     code = f"""
-import threading, sys, time
+import os, threading, time
 from uuid import UUID
 from jobtide import Tide
-from jobtide.programs.handler import Program, add_programs
 from jobtide.context import Context
 from jobtide.job import Job
+from jobtide.programs.handler import Program, add_programs
 tide = Tide()
-add_programs(tide, [Program("t", ("sh", "-c", "echo $$ > {tmp_path}/pid; sleep 60"))], max_output_bytes=100)
+add_programs(tide, [Program("t", ("sh", "-c", "echo > {tmp_path}/$$; sleep 60"))], max_output_bytes=100)
 ctx = Context(Job(UUID(int=1), UUID(int=2), "t", None, 1, "jobtide:p:n"))
-threading.Thread(target=tide.handlers["t"].function, args=(None, ctx), daemon=True).start()
-while not (open("{tmp_path}/pid").read() if __import__("os").path.exists("{tmp_path}/pid") else ""):
-    time.sleep(0.01)
+for _ in range(8):
+    threading.Thread(target=tide.handlers["t"].function, args=(None, ctx), daemon=True).start()
+while not os.listdir("{tmp_path}"):
+    time.sleep(0.001)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    pid = int((tmp_path / "pid").read_text())
-    wait_for(lambda: is_gone(pid))
+    started = [int(file.name) for file in tmp_path.iterdir()]
+    assert started
+    wait_for(lambda: all(is_gone(pid) for pid in started))
 
 
 @pytest.mark.parametrize(

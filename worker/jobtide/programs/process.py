@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _DRAIN_SECONDS = 1.0  # to read what is still in its pipes
 _LOG_LINE_BYTES = 4_096
 
 _log = logging.getLogger("jobtide.exec")
+_starting = threading.Lock()  # no program starts unseen by `_kill_all`, nor after it
 _live_groups: set[int] = set()
 
 
@@ -40,16 +42,7 @@ def run_process(
     command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], ctx: Context, max_output_bytes: int
 ) -> Ended:
     """Runs until the program ends. Once `ctx` is cancelled its process group gets SIGTERM, 1.5 s later SIGKILL."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        bufsize=0,
-        start_new_session=True,  # its own process group, which Ctrl-C in the worker's terminal does not reach
-    ) as process:
-        _live_groups.add(process.pid)
+    with _started(command, environment) as process:
         run = _Run(process, memoryview(stdin), ctx, max_output_bytes)
         try:
             run.until_ended()
@@ -57,6 +50,21 @@ def run_process(
             signal_group(process.pid, signal.SIGKILL)  # not reaped yet: the process ID still means this group
             _live_groups.discard(process.pid)
     return Ended(process.returncode, bytes(run.stdout), run.stderr_tail(), run.output_too_long)
+
+
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with _starting:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            bufsize=0,
+            start_new_session=True,  # its own process group, which Ctrl-C in the worker's terminal does not reach
+        )
+        _live_groups.add(process.pid)
+    return process
 
 
 @dataclass(slots=True)
@@ -174,7 +182,8 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def _kill_all() -> None:
-    """A worker that exits while programs run (its drain time is over) kills them."""
+    """A worker that exits while programs run (its drain time is over) kills them, and starts no more."""
+    _starting.acquire()  # never released: the process ends
     for pid in list(_live_groups):
         signal_group(pid, signal.SIGKILL)
 
