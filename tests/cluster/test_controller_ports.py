@@ -9,7 +9,7 @@ import pytest
 
 from jobtide_controller.kube.write.scaler import KubeWrites
 from tests.cluster.bench import Bench
-from tests.ports.suites import PoolsSuite, WritesSuite
+from tests.contracts.loop_ports import PoolsSuite, WritesSuite
 
 
 class ApiServer:

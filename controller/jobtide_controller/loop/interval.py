@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+
+from jobtide.backoff import backoff_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,7 @@ class Interval:
 
     def after(self, cost_seconds: float, failures: int) -> float:
         if failures:
-            doubled = self.min_seconds * 2.0 ** min(failures, 10)
-            return min(self.max_seconds, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects
+            return backoff_seconds(failures, base_seconds=2 * self.min_seconds, max_seconds=self.max_seconds)
         return self._within(cost_seconds / self.share)
 
     def at_least(self, cost_seconds: float) -> float:

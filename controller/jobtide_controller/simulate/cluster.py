@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
+from jobtide.backoff import full_backoff_seconds
 from jobtide_controller.api.v1alpha1 import Retry, Tenants
 from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.simulate.state import Ledger, Line, Waiting, Worker
@@ -190,7 +191,7 @@ class Cluster:
         if waiting.attempt >= retry.max_attempts:
             self.ledger.failed += 1
             return
-        delay = min(retry.max_seconds, retry.base_seconds * 2.0 ** (waiting.attempt - 1))
+        delay = full_backoff_seconds(waiting.attempt, base_seconds=retry.base_seconds, max_seconds=retry.max_seconds)
         due_at = self.now + delay * (0.5 + 0.5 * self._chance.random())
         self._queue(Waiting(due_at, waiting.order, waiting.job, waiting.attempt + 1))
 

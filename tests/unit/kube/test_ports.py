@@ -8,7 +8,7 @@ import pytest
 
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
-from tests.ports.suites import PoolsSuite, WorkersSuite
+from tests.contracts.loop_ports import PoolsSuite, WorkersSuite
 from tests.unit.kube.objects import Events, pod, pool
 
 READY_AT = "2026-11-24T12:00:04Z"

@@ -148,11 +148,11 @@ async def test_retries_come_by_themselves(events):
 
 async def test_pauses_double_up_to_the_longest_and_obey_the_server():
     retry = Retry(0.2, 30.0)
-    assert all(0.1 <= retry.seconds(0, refused(503)) <= 0.2 for _ in range(100))
-    assert all(0.8 <= retry.seconds(3, refused(503)) <= 1.6 for _ in range(100))
+    assert all(0.1 <= retry.seconds(1, refused(503)) <= 0.2 for _ in range(100))
+    assert all(0.8 <= retry.seconds(4, refused(503)) <= 1.6 for _ in range(100))
     assert all(15 <= retry.seconds(50, refused(503)) <= 30 for _ in range(100))
-    assert retry.seconds(0, refused(429, retry_after_seconds=7)) == 7
-    assert retry.seconds(0, refused(429, retry_after_seconds=3600)) == 30
+    assert retry.seconds(1, refused(429, retry_after_seconds=7)) == 7
+    assert retry.seconds(1, refused(429, retry_after_seconds=3600)) == 30
 
 
 async def test_the_same_request_again_does_not_get_round_the_pause(queue, clock):

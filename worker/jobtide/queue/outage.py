@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import re
 
+from jobtide.backoff import backoff_seconds
 from jobtide.queue.session import one_line
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, DatabaseStillLost, Emit
 
@@ -41,8 +41,8 @@ class Outage:
         elif cause != self._cause:
             self._emit(DatabaseStillLost(self._doing, message))
         self._cause = cause
-        wait_seconds = jittered(min(_CAP_SECONDS, _BASE_SECONDS * 2.0 ** min(self._failures, 10)))
         self._failures += 1
+        wait_seconds = backoff_seconds(self._failures, base_seconds=_BASE_SECONDS, max_seconds=_CAP_SECONDS)
         self._try_at = now + wait_seconds
         return wait_seconds
 
@@ -59,8 +59,3 @@ class Outage:
         """Forgets the outage without an event: there is nothing left to try for."""
         self._failures = 0
         self._try_at = 0.0
-
-
-def jittered(seconds: float) -> float:
-    """Between half of it and all of it: a fleet that lost its database must not reconnect in step."""
-    return seconds * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret

@@ -14,9 +14,10 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from uuid import UUID
 
+from jobtide.backoff import jittered
 from jobtide.job import End
 from jobtide.queue.job_queue import JobQueue
-from jobtide.queue.outage import Outage, jittered
+from jobtide.queue.outage import Outage
 from jobtide.queue.session import BadData, DatabaseUnreachable
 from jobtide.telemetry.events import Emit, EndRefused, Finished, LeaseLost, Overdue, RescuedJobs
 from jobtide.worker import outcome

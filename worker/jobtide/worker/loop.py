@@ -9,10 +9,11 @@ from time import monotonic
 from types import FrameType
 from typing import Literal
 
+from jobtide.backoff import jittered
 from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import Job
 from jobtide.queue.job_queue import JobQueue
-from jobtide.queue.outage import Outage, jittered
+from jobtide.queue.outage import Outage
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJobs

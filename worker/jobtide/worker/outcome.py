@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from jobtide.backoff import full_backoff_seconds
 from jobtide.errors import Fail, Retry, Snooze
 from jobtide.job import End, Job, Json
 from jobtide.payload import json_text
@@ -27,8 +28,7 @@ class RetryPolicy:
 
     def delay_seconds(self, attempt: int, dice: float) -> float:
         """Worked: base 2, attempt 3 -> 4 s, plus up to 4 s in proportion to `dice` (0 to 1)."""
-        # 2^60 already exceeds every cap; without the bound a huge attempt count would overflow the float.
-        full = min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
+        full = full_backoff_seconds(attempt, base_seconds=self.base_seconds, max_seconds=self.max_seconds)
         return full * (0.5 + dice / 2)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from jobtide.backoff import backoff_seconds
 from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, Api, ApiError, Json, Resource
 from jobtide_controller.kube.inventory.parse import uid_of
 from jobtide_controller.kube.inventory.store import Inventory
@@ -57,10 +58,11 @@ class Relister:
 
     async def fill(self) -> None:
         """Read the first lists, until they succeed: nothing may be decided before."""
-        pause, longest = FIRST_RETRY_SECONDS
+        base_seconds, max_seconds = FIRST_RETRY_SECONDS
+        failures = 0
         while not await self._pass(is_first=True):
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
-            pause = min(longest, 2 * pause)
+            failures += 1
+            await asyncio.sleep(backoff_seconds(failures, base_seconds=base_seconds, max_seconds=max_seconds))
 
     async def run(self, resync_seconds: float) -> None:
         """Compare again and again. The first time comes soon, because an object that was deleted between our first

@@ -26,6 +26,7 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
+from jobtide.backoff import backoff_seconds
 from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, load_configuration
 from jobtide_controller.kube.inventory.kopf_log import Reachability, attached
 from jobtide_controller.kube.inventory.relist import WORKER_SELECTOR
@@ -105,11 +106,13 @@ class Watch:
             await self._follow_and_restart()
 
     async def _follow_and_restart(self) -> None:
-        pause, longest = RESTART_SECONDS
+        base_seconds, max_seconds = RESTART_SECONDS
+        failures = 0
         while True:
             started = time.monotonic()
             why = await self._follow()
-            pause = RESTART_SECONDS[0] if time.monotonic() - started > longest else min(longest, 2 * pause)
+            failures = 1 if time.monotonic() - started > max_seconds else failures + 1
+            pause = backoff_seconds(failures, base_seconds=base_seconds, max_seconds=max_seconds)
             self._emit(WatchEnded(why, pause))
             await asyncio.sleep(pause)
             self._on_gap()

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import heapq
 import itertools
-import random
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from jobtide.backoff import backoff_seconds
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.telemetry.events import Emit, Failed, WriteFailed
@@ -67,10 +67,9 @@ class Retry:
     base_seconds: float = 0.2
     max_seconds: float = 30.0
 
-    def seconds(self, attempt: int, error: ApiError) -> float:
-        wanted = min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt, 20))
-        spread = wanted * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
-        return max(spread, min(self.max_seconds, error.retry_after_seconds or 0.0))
+    def seconds(self, attempts: int, error: ApiError) -> float:
+        pause = backoff_seconds(attempts, base_seconds=self.base_seconds, max_seconds=self.max_seconds)
+        return max(pause, min(self.max_seconds, error.retry_after_seconds or 0.0))
 
 
 @dataclass(slots=True)
@@ -169,7 +168,7 @@ class WriteQueue:
     def _retry_later(self, request: WriteRequest, error: ApiError) -> None:
         before = self._retries.get(request.key)
         attempts = before.attempts + 1 if before is not None else 1
-        pause = self._retry.seconds(attempts - 1, error)
+        pause = self._retry.seconds(attempts, error)
         self._retries[request.key] = _Retrying(attempts, self._monotonic() + pause, request.version)
         if not error.namespace_ends:
             self._emit(WriteFailed(request.pool, request.kind, str(error), pause))
