@@ -9,7 +9,7 @@ import pytest
 
 from jobtide_controller.kube.write.scaler import KubeWrites
 from tests.cluster.bench import Bench
-from tests.contracts.loop_ports import PoolsSuite, WritesSuite
+from tests.contracts.loop_ports import PoolsContract, WritesContract
 
 
 class ApiServer:
@@ -72,7 +72,7 @@ def entry_of(bench: Bench) -> Any:
     return bench.inventory.pools.get
 
 
-class TestPools(PoolsSuite): ...
+class TestPools(PoolsContract): ...
 
 
-class TestWrites(WritesSuite): ...
+class TestWrites(WritesContract): ...

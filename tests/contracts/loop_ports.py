@@ -1,6 +1,6 @@
-"""What every implementation of the loop's ports must do, as suites to inherit from.
+"""What every implementation of the loop's ports must do, as contracts to inherit from.
 
-An implementation's test class inherits a suite and has a fixture `world`: a driver that acts as users and the platform
+An implementation's test class inherits a contract and has a fixture `world`: a driver that acts as users and the platform
 would, and offers the port. Times are bounds to wait for a condition, never pauses.
 """
 
@@ -28,7 +28,7 @@ class PoolsWorld(Protocol):
     async def delete(self, name: str) -> None: ...
 
 
-class PoolsSuite:
+class PoolsContract:
     """Which pools there are, and which of them changed."""
 
     async def test_a_pool_is_found_by_uid_database_and_type(self, world: PoolsWorld) -> None:
@@ -90,7 +90,7 @@ class WorkersWorld(Protocol):
         ...
 
 
-class WorkersSuite:
+class WorkersContract:
     """Which workers exist, and which are gone."""
 
     async def test_a_fleet_has_the_pools_own_workers(self, world: WorkersWorld) -> None:
@@ -162,7 +162,7 @@ class WritesWorld(Protocol):
         ...
 
 
-class WritesSuite:
+class WritesContract:
     """Make it N, and write a status."""
 
     async def scaled(self, world: WritesWorld, scaler: Scaler, replicas: int) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
-from tests.contracts.loop_ports import PoolsSuite, WorkersSuite
+from tests.contracts.loop_ports import PoolsContract, WorkersContract
 from tests.unit.kube.objects import Events, pod, pool
 
 READY_AT = "2026-11-24T12:00:04Z"
@@ -61,7 +61,7 @@ def world():
     return Objects()
 
 
-class TestPools(PoolsSuite): ...
+class TestPools(PoolsContract): ...
 
 
-class TestWorkers(WorkersSuite): ...
+class TestWorkers(WorkersContract): ...
