@@ -72,7 +72,7 @@ async def test_scaling_writes_the_number_alone(bench, pool):
     assert after["spec"] == {**before["spec"], "replicas": 7}
 
 
-async def test_replicas_that_somebody_set_are_put_right_without_the_template(bench, pool):
+async def test_replicas_that_another_client_set_are_corrected_without_the_template(bench, pool):
     await bench.make(pool(), replicas=2)
     bench.kubectl("scale", "deployment", "thumbs-worker", "--replicas=9")
     await bench.see()
@@ -133,7 +133,7 @@ async def test_a_pool_takes_its_own_deployment_up_again_when_the_event_was_misse
     assert blind.deployment()["spec"]["replicas"] == 2
 
 
-async def test_a_deployment_deleted_behind_our_back_is_made_anew_whole(bench, pool):
+async def test_a_deployment_that_another_client_deleted_is_created_again_whole(bench, pool):
     first = await bench.make(pool(), replicas=2)
     bench.kubectl("delete", "deployment", "thumbs-worker")
     assert await bench.converge(5) == ["replicas", "create", "template", "replicas"], "not from a number alone"

@@ -82,6 +82,6 @@ def test_settings_that_the_server_refuses_are_shown_in_its_words(server):
         pytest.fail("it started")
 
 
-def test_a_version_that_nobody_provides_is_refused():
+def test_a_version_that_is_not_available_is_refused():
     with pytest.raises(ServerError, match=r"no PostgreSQL 12 here: versions are \(15, 18\)"), Server(version=12):
         pytest.fail("it started")

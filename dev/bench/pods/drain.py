@@ -62,7 +62,7 @@ def figures(runs: Sequence[Drain], lengths: Sequence[float]) -> list[Figure]:
     stopped = sum(run.stopped for run in runs)
     most = statistics.median(run.workers for run in runs)
     return [
-        Figure("workers told to stop in mid-job as the backlog ends", sum(run.stopped_in_mid_job for run in runs),
+        Figure("workers stopped in mid-job as the backlog ends", sum(run.stopped_in_mid_job for run in runs),
                "workers", 0, "lower", f"{how}: of {stopped} that were stopped, {most:.0f} at work a run; "
                "KEDA: 2 to 5 of 10 in every run"),
         Figure("rows left processing", sum(run.processing for run in runs), "rows", 0, "lower",

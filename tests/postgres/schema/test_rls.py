@@ -78,7 +78,7 @@ def test_a_super_admin_may_move_a_job(connect, people):
         pytest.param({"user_metadata": {"is_super_admin": True}}, id="claims of one's own making"),
     ],
 )
-def test_claims_of_nobody_show_nothing(connect, people, claims):
+def test_claims_without_a_user_show_nothing(connect, people, claims):
     conn = connect(role="authenticated", claims=claims)
     assert conn.execute("SELECT count(*) FROM job_queue").fetchone() == (0,)
 

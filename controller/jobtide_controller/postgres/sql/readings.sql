@@ -185,12 +185,12 @@ to_watch AS (
 ),
 watched AS (
     SELECT
-        now_is.type, now_is.tenant_id,
-        count(*) FILTER (WHERE now_is.status = 'completed') AS succeeded,
+        latest.type, latest.tenant_id,
+        count(*) FILTER (WHERE latest.status = 'completed') AS succeeded,
         count(*) FILTER (WHERE
-            now_is.status = 'failed'
-            OR (now_is.status = 'pending' AND now_is.attempts >= before.attempt)
-            OR (now_is.status = 'processing' AND now_is.attempts > before.attempt)
+            latest.status = 'failed'
+            OR (latest.status = 'pending' AND latest.attempts >= before.attempt)
+            OR (latest.status = 'processing' AND latest.attempts > before.attempt)
         ) AS failed
     FROM unnest(%(watched_ids)s::uuid[], %(watched_attempts)s::int[]) AS before (id, attempt)
     CROSS JOIN LATERAL (
@@ -198,9 +198,9 @@ watched AS (
         FROM job_queue AS q
         WHERE q.id = before.id
         LIMIT 1
-    ) AS now_is
-    WHERE now_is.type IN (SELECT requested.type FROM requested)
-    GROUP BY now_is.type, now_is.tenant_id
+    ) AS latest
+    WHERE latest.type IN (SELECT requested.type FROM requested)
+    GROUP BY latest.type, latest.tenant_id
 ),
 arrived AS (
     SELECT
