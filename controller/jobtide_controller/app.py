@@ -67,6 +67,7 @@ class Controller:
     filled: asyncio.Event
 
     async def run(self, stop: asyncio.Event) -> int:
+        """Runs until `stop` is set or a part ends, then hands over; returns the exit code, 1 if a part ended."""
         settings = self.settings
         server, port = await self.health.serve(settings.http_port)
         configured = tuple(DatabaseUrls(settings.databases_dir).names())
@@ -107,6 +108,7 @@ class Controller:
 
 
 def build(settings: Settings, api: Api) -> Controller:
+    """Connects all parts of the controller; starts nothing, and sends no request."""
     subscribers: list[Subscriber] = [logs.on_event]
     emit = to_all(subscribers)
 

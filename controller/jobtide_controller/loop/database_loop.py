@@ -30,6 +30,8 @@ POOLS_PER_YIELD = 20
 
 
 class DatabaseLoop:
+    """Reads one database and decides its pools. `run_once()` is one pass, `run()` repeats it."""
+
     def __init__(
         self,
         source: Source,

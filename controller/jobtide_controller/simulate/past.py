@@ -43,6 +43,10 @@ def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
 
 
 def trace(jobs: Sequence[PastJob], *, slots: int, known: Mapping[str, float]) -> Trace:
+    """Returns the trace of these jobs, of which there must be at least one.
+
+    `slots` is the concurrency of the workers that ran them. `known` has the user's service times, in seconds by type.
+    """
     lengths = service_seconds(jobs, slots=slots, known=known)
     return from_epoch(
         "job_queue",

@@ -15,6 +15,7 @@ PERIOD_SECONDS = 900.0
 
 
 def names() -> tuple[str, ...]:
+    """Returns the names of the built-in traces, in the order of the table."""
     return tuple(_TRACES)
 
 

@@ -36,6 +36,8 @@ from jobtide_controller.telemetry.events import Emit, LeaderChanged, LeaseFailed
 
 
 class LeaseApi(Protocol):
+    """The part of the API client that the elector needs; `request` raises ApiError."""
+
     async def request(self, method: str, path: str, *, body: Json | None = None, timeout_seconds: float) -> Json: ...
 
 

@@ -206,6 +206,7 @@ def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
 
 
 def operator_settings() -> kopf.OperatorSettings:
+    """Returns kopf's settings: only watches of pools and worker objects. All times are in seconds."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # kopf's own Events
     settings.scanning.disabled = True  # needs rights on CRDs and namespaces that the chart does not grant
