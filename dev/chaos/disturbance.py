@@ -51,6 +51,7 @@ def clock(at: float) -> str:
 
 
 def wait_of(job: ChaosJob, life: Life) -> Wait:
+    """Returns the job's wait; without an end (infinite) if it was never claimed."""
     return Wait(job, life.created_at + (job.delay_seconds or 0.0), life.first_claim_at)
 
 

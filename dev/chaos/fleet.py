@@ -35,6 +35,8 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
+    """A change of a pool's replicas, at the time at which the controller wrote it."""
+
     at: float
     pool: str
     before: int

@@ -16,6 +16,8 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """`seconds` is how long faults strike and jobs arrive; the same seed makes the same jobs and faults."""
+
     seconds: int
     seed: int
 

@@ -16,6 +16,8 @@ MOST_TENANTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """The size of one demo run, and its only fault."""
+
     jobs: int = 3_000
     tenants: int = 20
     postgres_down_seconds: int = 0  # 0: it is not killed

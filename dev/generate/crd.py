@@ -12,6 +12,7 @@ _HEADER = "# Generated from controller/jobtide_controller/api by `make generate`
 
 
 def manifest() -> str:
+    """Returns the text of crds/jobworkerpools.yaml."""
     return _HEADER + _yaml(crd())
 
 

@@ -24,6 +24,7 @@ NETWORK_ERROR = re.compile(
 
 
 def require_program(name: str, remedy: str) -> Path:
+    """Returns the program's path; raises DevError with `remedy` if it is not on the PATH."""
     found = shutil.which(name)
     if found is None:
         raise DevError(f"`{name}` was not found on the PATH: {remedy}")
@@ -47,6 +48,7 @@ def is_network_error(output: str) -> bool:
 
 
 def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
+    """Raises DevError unless this process runs as root."""
     if user_id() != 0:
         raise DevError(
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
@@ -61,6 +63,7 @@ def raise_file_limit() -> None:
 
 
 def require_free_port(address: str, port: int, purpose: str, runner: Runner = run) -> None:
+    """Raises DevError, with the program that listens there, if a server could not use this port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

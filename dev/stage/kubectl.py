@@ -16,6 +16,8 @@ FIELD_MANAGER = "jobtide-demo"
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
+    """kubectl with one kubeconfig; a call returns its output. Raises CommandError if it fails."""
+
     program: Path
     kubeconfig: Path
 
@@ -58,6 +60,8 @@ class Kubectl:
 
 @dataclass(frozen=True, slots=True)
 class Helm:
+    """helm with one kubeconfig; a call returns its output. Raises CommandError if it fails."""
+
     program: Path
     kubeconfig: Path
 

@@ -34,6 +34,8 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 @dataclass(frozen=True, slots=True)
 class Images:
+    """References of the four images, as pods on the stage name them."""
+
     controller: str
     worker: str
     application: str
@@ -42,6 +44,8 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
+    """A cluster with PostgreSQL and Jobtide, and the clients to use it."""
+
     kubectl: Kubectl
     helm: Helm
     postgres: ClusterPostgres

@@ -121,7 +121,7 @@ def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Option
 
 
 def bound(trace: Trace, policy: JobWorkerPoolSpec, options: Options) -> float:
-    """Returns the fewest worker-seconds with which any scaler could keep the promise (bound.py)."""
+    """Returns a lower bound of the worker-seconds of any scaler that keeps the promise; bound.py proves it."""
     return least_worker_seconds(
         trace.jobs,
         promise=float(policy.wait_seconds),

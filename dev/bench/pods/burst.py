@@ -48,6 +48,7 @@ def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
 
 
 def figures(known: Sequence[Burst], unknown: Sequence[Burst], plain: Sequence[Burst]) -> list[Figure]:
+    """Returns the figures; the three lists have one burst for each repetition, in the same order."""
     reached = [burst.all_claimed_seconds for burst in known]
     jobs = f"{JOBS:,} jobs of {JOB_SECONDS:g} s, {WORKERS} workers of one job each, until all have claimed"
     return [

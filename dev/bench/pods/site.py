@@ -58,6 +58,8 @@ class Workers:
 
 @dataclass(slots=True)
 class Site:
+    """An empty place for measurements: makes workers and jobs, and reads what the cluster and the table show."""
+
     kubectl: Kubectl
     connection: psycopg.Connection[Any]
     tenant: UUID
@@ -101,6 +103,7 @@ class Site:
         ]
 
     def claiming_pods(self, workers: Workers) -> int:
+        """The number of different pods that have claimed a job of these workers."""
         return int(self._execute("pods", workers)[0][0])
 
     def jobs(self, workers: Workers, status: str) -> int:

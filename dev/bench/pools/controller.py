@@ -20,6 +20,8 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Controller:
+    """A running controller. Memory is in MB of 2^20 bytes; `words` is its log until now."""
+
     process: subprocess.Popen[bytes]
     log: Path
     started_at: float  # monotonic, before exec
@@ -65,6 +67,7 @@ class Controller:
 
 @contextmanager
 def controller(folder: Path, kubeconfig: Path, databases: Path, **settings: str) -> Iterator[Controller]:
+    """Runs a controller in the block, which ends with SIGTERM. `settings` are environment variables."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
         "KUBECONFIG": str(kubeconfig),

@@ -34,6 +34,8 @@ READING = "WITH RECURSIVE clock"  # how the statement of readings.sql begins
 
 @dataclass(frozen=True, slots=True)
 class Statements:
+    """SQL statements that one controller sends, from pg_stat_statements; BEGIN and COMMIT count."""
+
     per_reading: int
     per_second: float
 
@@ -87,6 +89,7 @@ class Site:
 
 
 def measure(postgres_version: int) -> list[Figure]:
+    """Returns memory, CPU and statements with POOLS idle pools, the time to a decision, and watch events a second."""
     with site(postgres_version) as here:
         alone, alone_mb = _one_pool(here)
         copy_pool(here.cluster, 0, range(1, POOLS))
@@ -121,6 +124,7 @@ def measure(postgres_version: int) -> list[Figure]:
 
 @contextmanager
 def site(postgres_version: int) -> Iterator[Site]:
+    """Starts PostgreSQL and an API server, with one tenant and no job; both end with the block."""
     settings = {"shared_preload_libraries": "pg_stat_statements"}
     with (
         tempfile.TemporaryDirectory() as name,

@@ -69,6 +69,7 @@ def write_pod_network(layout: Layout) -> None:
 
 
 def remove_network(runner: Runner = run) -> None:
+    """Removes connections, rules and the link of the local cluster; what does not exist is skipped."""
     for flow in (f"--orig-{side}={text}" for side in ("src", "dst") for text in OUR_RANGES):
         succeeds(runner, ["conntrack", "--delete", flow])  # fails if there is none
     for family, table in NFT_TABLES:

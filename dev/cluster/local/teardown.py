@@ -63,6 +63,8 @@ def pod_cgroups() -> list[Path]:
 
 
 def remove_cgroups() -> None:
+    """Removes the cgroups of pods; raises DevError if a process is left in one after 30 s."""
+
     def none_left() -> bool:
         for cgroup in pod_cgroups():
             with contextlib.suppress(OSError):  # busy until the kernel has reaped the last process
@@ -93,6 +95,7 @@ def remove_dead_sockets(directory: Path = SHIM_SOCKETS) -> None:
 
 
 def remove_container_log_links(layout: Layout, directory: Path = Path("/var/log/containers")) -> None:
+    """Removes the kubelet's links to logs of our pods; those of another cluster stay."""
     for link in directory.glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(layout.pod_logs):
             link.unlink(missing_ok=True)
