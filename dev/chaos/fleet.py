@@ -110,6 +110,7 @@ class Fleet:
                 self.holdings.append(seen)
 
     def workers(self) -> list[Pod]:
+        """The workers that a fault can strike, by UID."""
         with self._lock:
             return sorted((pod for pod in self._living() if pod.pool and pod.is_target), key=lambda pod: pod.uid)
 

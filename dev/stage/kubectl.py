@@ -25,6 +25,7 @@ class Kubectl:
         return run(self.command(*arguments), input_text=input_text)
 
     def command(self, *arguments: Argument) -> list[Argument]:
+        """Returns the command line, for callers that start it themselves."""
         return [self.program, "--kubeconfig", self.kubeconfig, *arguments]
 
     def json(self, *arguments: Argument) -> Any:

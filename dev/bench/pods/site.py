@@ -53,6 +53,7 @@ class Workers:
         return event.name == self.deployment and event.object["spec"]["replicas"] >= replicas
 
     def is_pod(self, event: Event) -> bool:
+        """True if the event is of one of these pods; the Deployment's name is the prefix of theirs."""
         return event.name.startswith(f"{self.deployment}-")
 
 

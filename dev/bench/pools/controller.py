@@ -40,6 +40,7 @@ class Controller:
 
     @property
     def cpu_seconds(self) -> float:
+        """User and system time since its start: fields 14 and 15 of /proc/PID/stat (proc_pid_stat(5))."""
         after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
 

@@ -66,6 +66,7 @@ class Site:
         return Statements(sum(round(calls / readings) for calls, _ in rows), sum(calls for calls, _ in rows) / passed)
 
     def insert(self, type_: str, count: int, *, claimed_by: str | None = None) -> None:
+        """Inserts pending jobs, or jobs that the worker `claimed_by` runs in its first attempt."""
         self.jobs.execute(
             """INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts)
                SELECT (SELECT id FROM tenants LIMIT 1), %(type)s, %(status)s, %(worker)s, %(attempts)s
