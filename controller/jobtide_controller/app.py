@@ -76,7 +76,7 @@ class Controller:
         asked = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
         failure = work.exception() if work.done() else None
-        self.emit(Stopping("asked to" if failure is None else _words(failure), failed=failure is not None))
+        self.emit(Stopping("on request" if failure is None else _words(failure), failed=failure is not None))
         asked.cancel()
         await _cancel(work)
         await self._hand_over()
@@ -94,7 +94,7 @@ class Controller:
             group.create_task(self.loops.run(), name="loops")
 
     async def _hand_over(self) -> None:
-        """What is on its way arrives before another may act, and that is within two seconds."""
+        """Lets writes in flight end before another controller may act, which it may within two seconds."""
         self.elector.resign()
         self.queue.clear()
         try:

@@ -17,7 +17,7 @@ from jobtide_controller.render.deployment import POOL_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """All times in this file are seconds since 1970."""
+    """A worker or a controller, as last seen. All times in this file are seconds since 1970."""
 
     uid: str
     name: str

@@ -83,7 +83,7 @@ def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials,
 
 
 def kubeconfig_text(*, name: str, url: str, credentials: Credentials) -> str:
-    """JSON is YAML: every Kubernetes client reads it, and no YAML library is needed to write it."""
+    """Returns a kubeconfig with one context, as JSON: it is YAML too, and needs no YAML library."""
     cluster = {"server": url, "certificate-authority": str(credentials.authority)}
     document = {
         "apiVersion": "v1",

@@ -24,7 +24,7 @@ class Settings:
 
 
 def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """From flags, or from JOBS and TENANTS. dev/cluster/choose.py reads the variables of the cluster."""
+    """Reads flags, or JOBS and TENANTS. dev/cluster/choose.py reads the variables of the cluster."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("--jobs", help="default: JOBS, or 3000", default=environ.get("JOBS") or "3000")
     parser.add_argument("--tenants", help="default: TENANTS, or 20", default=environ.get("TENANTS") or "20")

@@ -17,7 +17,7 @@ def manifest() -> str:
 
 
 def chart_template() -> str:
-    """Kept on uninstall: deleting the CRD would delete every pool in the cluster."""
+    """Returns the chart's template. Helm keeps the CRD on uninstall: without it, every pool would be deleted."""
     resource = crd()
     resource["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     return f"{_HEADER}{{{{- if .Values.crds.enabled }}}}\n{_yaml(resource)}{{{{- end }}}}\n"

@@ -32,7 +32,7 @@ def require_program(name: str, remedy: str) -> Path:
 
 
 def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
-    """Called before long work: half-written images and build caches are what fills a disk."""
+    """Raises DevError if the disk has too little space; called before work that writes images or build caches."""
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
@@ -57,7 +57,7 @@ def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
 
 
 def raise_file_limit() -> None:
-    """Started processes inherit it: a Kubernetes node has more open files than a shell's usual 1024."""
+    """Raises the limit of open files, for child processes too: a Kubernetes node needs more than the usual 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -25,7 +25,7 @@ def ensure_controller_image(cluster: Cluster) -> str:
 
 
 def ensure_worker_image(cluster: Cluster) -> str:
-    """Also the base of an application's image, which copies its module into /app."""
+    """Returns the reference of the worker's image: the base of an application's, which copies its module into /app."""
     return _ensure_jobtide_image(cluster, "worker")
 
 

@@ -82,7 +82,7 @@ class Node:
 
 
 def require_local(cluster: Cluster) -> LocalCluster:
-    """Raises DevError for any other kind of cluster."""
+    """Returns the cluster if it is the local one; raises DevError for any other kind."""
     if not isinstance(cluster, LocalCluster):
         raise DevError(
             "chaos kills processes of the node, so it runs only on the local cluster: set CONTEXT=jobtide-local"

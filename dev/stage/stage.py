@@ -98,7 +98,7 @@ class Stage:
 
 
 def set_stage() -> Stage:
-    """From any state of the machine to a running controller. Each part that exists already is only checked."""
+    """Makes a stage with a running controller, from any state of the machine; checks what exists already."""
     cluster = choose_cluster()
     kubeconfig = cluster.ensure()
     tools = ensure_tools("kubectl", "helm")

@@ -63,7 +63,7 @@ class DatabaseLoop:
         self._rescuing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Until cancelled; a bug costs a tick, not the loop."""
+        """Runs until cancelled; a bug costs a tick, not the loop."""
         while True:
             started = self._monotonic()
             try:

@@ -20,7 +20,7 @@ def names() -> tuple[str, ...]:
 
 
 def built_in(name: str, seed: int) -> Trace:
-    """Raises KeyError for a name that is not in `names`."""
+    """Returns this trace, the same for the same seed. Raises KeyError for a name that is not in `names`."""
     return _TRACES[name](Random(f"{name} {seed}"))  # noqa: S311 - repeatable on purpose
 
 

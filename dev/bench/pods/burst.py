@@ -36,7 +36,7 @@ def used_pools(site: Site) -> list[Workers]:
 
 
 def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
-    """All three alternate, so that other load on the machine affects all of them."""
+    """Measures used pools, new pools and plain Deployments in alternation: other load affects all three."""
     for workers in pools:
         wait_until(f"{workers.owner} without jobs and workers", partial(site.is_idle, workers), reason=where_to_look)
     known, unknown, plain = [], [], []

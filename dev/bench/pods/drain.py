@@ -35,7 +35,7 @@ class Drain:
 
 
 def measure(site: Site, *, full: bool) -> list[Figure]:
-    """All repetitions at once: each pool has its own pods, which only wait."""
+    """Measures all repetitions at once: each pool has its own pods, which only wait."""
     scale = 1.0 if full else SHORTER
     dice = random.Random(SEED)
     lengths = [scale * dice.uniform(*JOB_SECONDS) for _ in range(JOBS)]

@@ -46,7 +46,7 @@ class Wake:
 
 
 def measure(site: Site) -> list[Figure]:
-    """Pools and plain Deployments alternate, so that other load on the machine affects both."""
+    """Measures pools and plain Deployments in alternation, so that other load on the machine affects both."""
     _plain(site)  # the first pod of an image is slower
     pools, plain = [], []
     for _ in range(TWINS):

@@ -126,7 +126,7 @@ def containerd(layout: Layout) -> Component:
 
 
 def ctr(layout: Layout) -> list[Argument]:
-    """The kubelet looks for images in this namespace only."""
+    """Returns containerd's client for the namespace k8s.io, the only one in which the kubelet looks for images."""
     return ["ctr", "--address", layout.containerd_socket, "--namespace", "k8s.io"]
 
 

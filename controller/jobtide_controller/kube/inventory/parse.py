@@ -87,7 +87,7 @@ def pool_of_pod(raw: Json) -> PoolRef | None:
 
 
 def deployment_of(raw: Json) -> Deployment | None:
-    """None for one that no pool controls."""
+    """Returns the Deployment; None for one that no pool controls."""
     owner = owner_uid(raw)
     if owner is None:
         return None
@@ -111,7 +111,7 @@ def deployment_of(raw: Json) -> Deployment | None:
 
 
 def fingerprint(value: Any) -> str:
-    """Equal for equal content, on every machine."""
+    """Returns 16 hexadecimal digits of SHA-256: equal for equal content, on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
