@@ -94,7 +94,7 @@ class Controller:
             group.create_task(self.loops.run(), name="loops")
 
     async def _hand_over(self) -> None:
-        """Lets writes in flight end before another controller may act, which it may within two seconds."""
+        """Lets writes in flight end, then lets another controller take over; both within two seconds."""
         self.elector.resign()
         self.queue.clear()
         try:

@@ -30,7 +30,7 @@ ALREADY_DELETED = (404, 409)
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Carries out one planned fault at a time, on the node, in PostgreSQL or on a pod of the fleet."""
+    """Carries out planned faults, which may overlap: on the node, in PostgreSQL or on a pod of the fleet."""
 
     node: Node
     postgres: PostgresServer

@@ -40,7 +40,7 @@ class Key:
 
 
 def key_of(kind: Literal["unique", "cron"], tenant_id: UUID, type_: str, name: str) -> Key:
-    """Returns the key of a unique job, or of one run of a schedule, by the digest of all four values.
+    """Returns the key of a unique job or of a schedule, a digest of all four values.
 
     `name` is what the caller chose: the unique key, or the name of the schedule. Two kinds never share an id.
     """

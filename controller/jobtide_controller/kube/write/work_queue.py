@@ -83,7 +83,7 @@ class _Retrying:
 
 
 class WriteQueue:
-    """Runs at most `workers` requests at once, and one per pool; retries those that raise ApiError until they succeed.
+    """Runs at most `workers` requests at once, one per pool; retries after ApiError until success or withdrawal.
 
     A request that raises NotLeadingError or GoneError ends without a retry. Any other error is a bug: it is emitted,
     and the request ends.
