@@ -16,6 +16,7 @@ from dev.tools.toolchain import TOOLS, ensure_tools
 
 
 def main() -> int:
+    """Runs the command; returns the exit code: 0, 1 after an error that the message explains, 130 after Ctrl-C."""
     arguments = _parser().parse_args()
 
     def run() -> bool:

@@ -59,6 +59,7 @@ def main(arguments: Sequence[str], root: Path = Path()) -> int:
 
 
 def problems(path: str, text: str) -> Iterator[str]:
+    """Returns one line for each refused word: path, line number, and what to write instead."""
     for match in _PATTERN.finditer(text):
         word = re.sub(_GAP, " ", match[0]).lower()
         line = text.count("\n", 0, match.start()) + 1

@@ -19,6 +19,7 @@ COLLECT_AFTER = (10_000, 20, 50)
 
 
 def main() -> int:
+    """Runs the command; returns the exit code: 0, 1 if a part ended by itself, 2 for settings that can't be used."""
     if sys.argv[1:2] == ["simulate"]:
         from jobtide_controller.simulate.command import main as simulate
 

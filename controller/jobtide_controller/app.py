@@ -67,6 +67,7 @@ class Controller:
     filled: asyncio.Event
 
     async def run(self, stop: asyncio.Event) -> int:
+        """Runs until `stop` is set or a part ends, then hands over; returns the exit code, 1 if a part ended."""
         settings = self.settings
         server, port = await self.health.serve(settings.http_port)
         configured = tuple(DatabaseUrls(settings.databases_dir).names())
@@ -75,7 +76,7 @@ class Controller:
         asked = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
         failure = work.exception() if work.done() else None
-        self.emit(Stopping("asked to" if failure is None else _words(failure), failed=failure is not None))
+        self.emit(Stopping("on request" if failure is None else _words(failure), failed=failure is not None))
         asked.cancel()
         await _cancel(work)
         await self._hand_over()
@@ -93,7 +94,7 @@ class Controller:
             group.create_task(self.loops.run(), name="loops")
 
     async def _hand_over(self) -> None:
-        """What is on its way arrives before another may act, and that is within two seconds."""
+        """Lets writes in flight end, then lets another controller take over; both within two seconds."""
         self.elector.resign()
         self.queue.clear()
         try:
@@ -107,6 +108,7 @@ class Controller:
 
 
 def build(settings: Settings, api: Api) -> Controller:
+    """Connects all parts of the controller; starts nothing, and sends no request."""
     subscribers: list[Subscriber] = [logs.on_event]
     emit = to_all(subscribers)
 

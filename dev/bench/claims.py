@@ -33,6 +33,7 @@ UPDATE job_queue SET status = 'completed', completed_at = now() WHERE id IN (
 
 
 def measure(table: Table) -> list[Figure]:
+    """Returns the rate of claims over single-row updates, the gain of batches, and the rate under an old snapshot."""
     return [*_against_the_ceiling(table), _old_snapshot(table)]
 
 
@@ -120,6 +121,7 @@ def _old_snapshot(table: Table) -> Figure:
 
 
 def jobs_per_second(run: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:
+    """Repeats `run`, which returns the number of jobs that it did, for this time; returns the mean rate."""
     done, started = 0, perf_counter()
     while (elapsed := perf_counter() - started) < seconds:
         done += run()

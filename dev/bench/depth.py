@@ -22,6 +22,7 @@ COUNT = "SELECT count(*) FROM job_queue WHERE type = %s AND status = 'pending'"
 
 
 def measure(table: Table, deep: int) -> list[Figure]:
+    """Returns the cost of a reading with `deep` pending rows, over that of counts and of a shallow queue."""
     types = [f"pool.{number}" for number in range(POOLS)]
     table.refill_types(types, SHALLOW, table.tenants(TENANTS))
     with _reader(table) as reader:

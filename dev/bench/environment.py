@@ -30,4 +30,5 @@ def peers_python() -> Path:
 
 
 def peers_version(python: Path, package: str) -> str:
+    """Returns the installed version of a package, from the environment of this Python."""
     return run([python, "-c", f"from importlib.metadata import version; print(version({package!r}))"]).strip()

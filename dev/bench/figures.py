@@ -47,19 +47,23 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:
+    """Writes all fields of the figures as a JSON list; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
 
 
 def seconds_of(call: Callable[[], object]) -> float:
+    """Returns the duration of one call, in seconds."""
     started = perf_counter()
     call()
     return perf_counter() - started
 
 
 def median_and_spread(values: Sequence[float]) -> tuple[float, str]:
+    """Returns the median, and the spread as text, for the fields of a Figure."""
     return statistics.median(values), spread(values)
 
 
 def spread(values: Sequence[float]) -> str:
+    """Returns minimum and maximum with three digits, as text."""
     return f"{min(values):.3g} to {max(values):.3g}"

@@ -17,6 +17,7 @@ PROCRASTINATE_CONCURRENCY = 30
 
 
 def measure(table: Table) -> list[Figure]:
+    """Returns the rate of one worker over pgbench, and of one and two workers over each other queue."""
     ours = Jobtide(table, concurrency=4, prefetch=BATCH - 4, jobs=40_000)
     pgqueuer, procrastinate = _peers(table)
     rates: dict[str, list[float]] = {}

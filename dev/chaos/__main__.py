@@ -11,6 +11,7 @@ from dev.machine.errors import exit_code
 
 
 def run() -> bool:
+    """Prints the settings with the seed, which repeats the run, and runs it; True if no rule was violated."""
     settings = read_settings()
     print(f"chaos: SECONDS={settings.seconds} SEED={settings.seed}", flush=True)
     return run_chaos(settings)

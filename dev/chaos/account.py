@@ -39,6 +39,7 @@ class Record:
 
 
 def make_account(settings: Settings, record: Record) -> Account:
+    """Applies every rule to the record; the account lists waits, disturbances, recoveries and violations."""
     lives = record.ledger.lives
     waits = [wait_of(job, lives[job.id]) for job in record.jobs.values() if job.id in lives]
     spans = disturbances(record.course.strikes, waits, MAX_WAIT_SECONDS)

@@ -46,11 +46,12 @@ class Recovery:
 
 
 def clock(at: float) -> str:
-    """For example 14:05:09, in the format of the log of faults."""
+    """Returns the local time of day, for example 14:05:09, as in the log of faults."""
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def wait_of(job: ChaosJob, life: Life) -> Wait:
+    """Returns the job's wait; without an end (infinite) if it was never claimed."""
     return Wait(job, life.created_at + (job.delay_seconds or 0.0), life.first_claim_at)
 
 
@@ -60,7 +61,7 @@ def disturbances(strikes: Iterable[Strike], waits: Sequence[Wait], promise_secon
 
 
 def recoveries(strikes: Iterable[Strike], waits: Sequence[Wait], claims_at: Sequence[float]) -> list[Recovery]:
-    """`claims_at` in ascending order."""
+    """Returns the recoveries from faults at whose end jobs waited. `claims_at` is in ascending order."""
     found = []
     for strike in strikes:
         if any(wait.due_at <= strike.healed_at < wait.claimed_at for wait in waits):

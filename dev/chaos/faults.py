@@ -30,6 +30,8 @@ ALREADY_DELETED = (404, 409)
 
 @dataclass(frozen=True, slots=True)
 class Faults:
+    """Carries out planned faults, which may overlap: on the node, in PostgreSQL or on a pod of the fleet."""
+
     node: Node
     postgres: PostgresServer
     fleet: Fleet

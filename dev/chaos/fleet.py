@@ -17,7 +17,7 @@ from jobtide_controller.render.deployment import POOL_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """All times in this file are seconds since 1970."""
+    """A worker or a controller, as last seen. All times in this file are seconds since 1970."""
 
     uid: str
     name: str
@@ -35,6 +35,8 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
+    """A change of a pool's replicas, at the time at which the controller wrote it."""
+
     at: float
     pool: str
     before: int
@@ -108,6 +110,7 @@ class Fleet:
                 self.holdings.append(seen)
 
     def workers(self) -> list[Pod]:
+        """The workers that a fault can strike, by UID."""
         with self._lock:
             return sorted((pod for pod in self._living() if pod.pool and pod.is_target), key=lambda pod: pod.uid)
 

@@ -25,6 +25,8 @@ WAIT_SLACK_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Violation:
+    """A rule that was broken, and one sentence with the job and the numbers."""
+
     rule: str
     words: str
 

@@ -50,11 +50,14 @@ class Life:
 
     @property
     def first_claim_at(self) -> float:
+        """Seconds since 1970; infinite if it was never claimed."""
         return self.claims[0].at if self.claims else NEVER
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
+    """Everything that the database recorded of one run, by job id."""
+
     lives: Mapping[UUID, Life]
     executions: Mapping[UUID, list[str]] = field(default_factory=dict)  # of effect jobs: the token of each execution
 
@@ -75,6 +78,7 @@ class LedgerReader:
         return self._count("overdue", {"tenants": list(self.tenants), "seconds": seconds})
 
     def read(self) -> Ledger:
+        """Raises psycopg.OperationalError if the database does not answer."""
         with self.server.connect() as conn:
             rows = conn.execute(load(SQL, "rows"), {"tenants": list(self.tenants)}).fetchall()
             transitions = conn.execute(load(SQL, "transitions")).fetchall()

@@ -26,6 +26,8 @@ class Victim(StrEnum):
 
 
 class Kind(StrEnum):
+    """Every fault that a run may have; its value is the name in the report."""
+
     POSTGRES_KILLED = "postgres killed"
     POSTGRES_BACKEND_KILLED = "postgres backend killed"
     POSTGRES_FROZEN = "postgres frozen"

@@ -39,7 +39,7 @@ LOOK_SECONDS = 1.0
 
 
 def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
-    """True if no rule was violated."""
+    """Runs jobs and faults until both have ended, and prints the account; True if no rule was violated."""
     cluster = require_local(choose_cluster())
     stage = set_stage()
     try:

@@ -50,6 +50,7 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
 
 
 def clear_pools(stage: Stage) -> None:
+    """Deletes pools, Deployments and pods at once; raises DevError if a pod is left after two minutes."""
     place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
     stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
     stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")

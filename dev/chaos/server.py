@@ -84,6 +84,7 @@ class PostgresServer:
         self.wait_back()
 
     def wait_back(self) -> None:
+        """Raises DevError if PostgreSQL does not answer within BACK_WITHIN_SECONDS."""
         wait_until("PostgreSQL's return", self._answers, within_seconds=BACK_WITHIN_SECONDS)
 
     def _answers(self) -> bool:

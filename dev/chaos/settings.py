@@ -16,6 +16,8 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """`seconds` is how long faults strike and jobs arrive; the same seed makes the same jobs and faults."""
+
     seconds: int
     seed: int
 
@@ -23,7 +25,7 @@ class Settings:
 def read_settings(
     environ: Mapping[str, str] = os.environ, *, new_seed: Callable[[int], int] = secrets.randbelow
 ) -> Settings:
-    """From SECONDS and SEED; without SEED, a new seed."""
+    """Reads SECONDS and SEED; without SEED, draws a new seed."""
     seed = environ.get("SEED") or str(new_seed(LARGEST_SEED))
     return Settings(
         # bash has a variable SECONDS of its own, but never exports it.

@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.5
 
 
 class Breaking(Protocol):
-    """See faults.py."""
+    """What carries out one fault: faults.py, or a fake in tests."""
 
     def struck(self, fault: Fault) -> AbstractContextManager[Target]: ...
 

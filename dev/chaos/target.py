@@ -13,5 +13,7 @@ class NoTargetError(DevError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """What a fault struck: a pod, or a process by its name."""
+
     name: str
     uid: str = ""  # of a pod

@@ -46,6 +46,8 @@ class ChaosJob:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
+    """When the producer inserts a job."""
+
     at_seconds: float  # since the start of the run
     job: ChaosJob
 

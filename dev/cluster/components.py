@@ -33,6 +33,7 @@ class Endpoints:
 
 
 def etcd_arguments(data_directory: Path, endpoints: Endpoints) -> list[str]:
+    """Returns flags for one etcd without TLS, which keeps its data in `data_directory`."""
     peer_url = f"http://127.0.0.1:{endpoints.etcd_peer_port}"
     return [
         f"--data-dir={data_directory}",
@@ -47,6 +48,7 @@ def etcd_arguments(data_directory: Path, endpoints: Endpoints) -> list[str]:
 
 
 def apiserver_arguments(endpoints: Endpoints, credentials: Credentials) -> list[str]:
+    """Returns flags for an API server with RBAC, which knows users by the tokens in `credentials`."""
     return [
         f"--etcd-servers={endpoints.etcd_url}",
         f"--secure-port={endpoints.apiserver_port}",
@@ -64,6 +66,7 @@ def apiserver_arguments(endpoints: Endpoints, credentials: Credentials) -> list[
 
 
 def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials, kubeconfig: Path) -> list[str]:
+    """Returns flags for the only controller manager; it keeps a folder of plugins beside `kubeconfig`."""
     return [
         f"--kubeconfig={kubeconfig}",
         f"--secure-port={endpoints.controller_manager_port}",
@@ -80,7 +83,7 @@ def controller_manager_arguments(endpoints: Endpoints, credentials: Credentials,
 
 
 def kubeconfig_text(*, name: str, url: str, credentials: Credentials) -> str:
-    """JSON is YAML: every Kubernetes client reads it, and no YAML library is needed to write it."""
+    """Returns a kubeconfig with one context, as JSON: it is YAML too, and needs no YAML library."""
     cluster = {"server": url, "certificate-authority": str(credentials.authority)}
     document = {
         "apiVersion": "v1",

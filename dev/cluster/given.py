@@ -31,6 +31,7 @@ class GivenCluster:
 
     @property
     def image_prefix(self) -> str:
+        """Raises DevError if no registry is set: a given cluster can only pull images."""
         return self._require_registry()
 
     def ensure(self) -> Path:

@@ -54,7 +54,7 @@ class Credentials:
 
 
 def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner = run) -> Credentials:
-    """Made once per folder. `names` are openssl's alternative names (IP:127.0.0.1, DNS:kubernetes)."""
+    """Makes them once per folder. `names` are openssl's alternative names (IP:127.0.0.1, DNS:kubernetes)."""
     credentials = Credentials(directory)
     if credentials.tokens.exists():
         return credentials

@@ -30,6 +30,7 @@ def findings(verdict: Verdict) -> list[str]:
 
 
 def last_line(verdict: Verdict, *, max_workers: int, zero_after_seconds: float) -> str:
+    """Returns the line that tests and scripts parse: `demo:` and fields of the form name=number."""
     return (
         f"demo: jobs={verdict.jobs} completed={verdict.completed} failed={verdict.failed} lost={verdict.lost} "
         f"duplicates={verdict.duplicates} max_workers={max_workers} zero_after_s={zero_after_seconds:.1f}"

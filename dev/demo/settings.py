@@ -16,13 +16,15 @@ MOST_TENANTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """The size of one demo run, and its only fault."""
+
     jobs: int = 3_000
     tenants: int = 20
     postgres_down_seconds: int = 0  # 0: it is not killed
 
 
 def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """From flags, or from JOBS and TENANTS. dev/cluster/choose.py reads the variables of the cluster."""
+    """Reads flags, or JOBS and TENANTS. dev/cluster/choose.py reads the variables of the cluster."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("--jobs", help="default: JOBS, or 3000", default=environ.get("JOBS") or "3000")
     parser.add_argument("--tenants", help="default: TENANTS, or 20", default=environ.get("TENANTS") or "20")

@@ -21,6 +21,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """Counts of one run. It `holds` if each job ended once, and exactly the malformed ones failed."""
+
     jobs: int
     completed: int
     failed: int
@@ -41,6 +43,7 @@ class Verdict:
 
 
 def judge(jobs: Sequence[DemoJob], rows: Mapping[UUID, Row], answers: Answers) -> Verdict:
+    """Compares rows and expected ends. A job is lost if its row is missing or has not ended."""
     ended = [rows[job.id] for job in jobs if job.id in rows and rows[job.id].status in ("completed", "failed")]
     return Verdict(
         jobs=len(jobs),

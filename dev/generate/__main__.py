@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
+    """Runs the command; returns the exit code: 1 if `--check` found a file out of date, else 0."""
     parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; print differences and exit with 1")
     check = parser.parse_args().check

@@ -12,11 +12,12 @@ _HEADER = "# Generated from controller/jobtide_controller/api by `make generate`
 
 
 def manifest() -> str:
+    """Returns the text of crds/jobworkerpools.yaml."""
     return _HEADER + _yaml(crd())
 
 
 def chart_template() -> str:
-    """Kept on uninstall: deleting the CRD would delete every pool in the cluster."""
+    """Returns the chart's template. Helm keeps the CRD on uninstall: without it, every pool would be deleted."""
     resource = crd()
     resource["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     return f"{_HEADER}{{{{- if .Values.crds.enabled }}}}\n{_yaml(resource)}{{{{- end }}}}\n"

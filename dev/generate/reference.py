@@ -15,6 +15,7 @@ Generated from the resource's models by `make generate`; `kubectl explain jwp.sp
 
 
 def render() -> str:
+    """Returns the text of docs/reference.md: one table for spec, one for status, one for the columns."""
     properties = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     parts = [_INTRO]
     for section in ("spec", "status"):

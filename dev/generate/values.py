@@ -26,6 +26,8 @@ class _Section(BaseModel):
 
 
 class Image(_Section):
+    """An image; its digest, if set, replaces the tag."""
+
     repository: str = Field("jobtide/controller", min_length=1, description="Image name without tag.")
     tag: str = Field("", description="Tag; empty: the chart's appVersion.")
     digest: str = Field("", pattern=r"^(sha256:[0-9a-f]{64})?$", description="sha256:...; if set, the tag is ignored.")
@@ -35,10 +37,14 @@ class Image(_Section):
 
 
 class ImagePullSecret(_Section):
+    """A Secret with which the nodes pull the controller's image."""
+
     name: SecretName = Field(description="Secret with registry credentials in the release's namespace.")
 
 
 class Database(_Section):
+    """A database with a job_queue: where its URL is stored, and how many connections its workers may hold."""
+
     secret_name: SecretName = Field(description="Secret in the release's namespace; it may be created later.")
     key: SecretKey = Field("url", description="Key whose value is the connection URL.")
     connection_budget: ConnectionBudget | None = Field(
@@ -55,21 +61,29 @@ class Settings(_Section, ChartSettings):
 
 
 class Crds(_Section):
+    """Whether the chart installs the CustomResourceDefinition."""
+
     enabled: bool = Field(default=True, description="Install the CRD with the release; it is kept on uninstall.")
 
 
 class Rbac(_Section):
+    """Which roles the chart creates."""
+
     create: bool = Field(default=True, description="Create the roles that the controller needs.")
     aggregate: bool = Field(default=True, description="Add pools to the cluster's view, edit and admin roles.")
 
 
 class ServiceAccount(_Section):
+    """The ServiceAccount of the controller's pods."""
+
     create: bool = Field(default=True, description="Create a ServiceAccount.")
     name: str = Field("", max_length=253, description="Its name; empty: the release's full name.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Resources(_Section):
+    """Requests and limits of the controller's container."""
+
     requests: dict[str, str | int | float] = Field(
         {"cpu": "50m", "memory": "128Mi"}, description="Kubernetes quantities."
     )
@@ -77,28 +91,38 @@ class Resources(_Section):
 
 
 class PodDisruptionBudget(_Section):
+    """How many controllers a node drain may stop at once."""
+
     enabled: bool = Field(default=True, description="Create one if there is more than one replica.")
     max_unavailable: Annotated[int, Field(ge=1)] = Field(1, description="Pods that may be unavailable at once.")
 
 
 class MetricsService(_Section):
+    """The Service through which metrics are scraped."""
+
     enabled: bool = Field(default=True, description="Create a Service for the HTTP port.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Monitor(_Section):
+    """A ServiceMonitor or PodMonitor of the Prometheus Operator."""
+
     enabled: bool = Field(default=False, description="Create it if the Prometheus Operator's CRDs are installed.")
     interval_seconds: Annotated[int, Field(ge=1)] = Field(30, description="Seconds between two scrapes.")
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
 
 
 class Metrics(_Section):
+    """The objects through which Prometheus finds the controller."""
+
     service: MetricsService = Field(MetricsService(), description="Service for scraping.")
     service_monitor: Monitor = Field(Monitor(), description="ServiceMonitor of the Prometheus Operator.")
     pod_monitor: Monitor = Field(Monitor(), description="PodMonitor of the Prometheus Operator.")
 
 
 class NetworkPolicy(_Section):
+    """Restricts the controller's traffic to DNS, the API server, databases and scrapes."""
+
     enabled: bool = Field(default=False, description="Restrict the controller's traffic.")
     api_server_ports: list[Port] = Field([443, 6443], description="Ports of the API server.")
     database_ports: list[Port] = Field([5432, 6543], description="Ports of the databases.")
@@ -106,6 +130,8 @@ class NetworkPolicy(_Section):
 
 
 class Notes(_Section):
+    """Values of the example pool that Helm prints after an installation."""
+
     image: str = Field("registry.example.com/acme/jobs:1.0", description="Image with your handlers.")
     app: str = Field("acme.jobs:tide", pattern=r"^[\w.]+:\w+$", description="MODULE:ATTRIBUTE of your handlers.")
     type: str = Field("thumbs", min_length=1, description="A job type that they handle.")

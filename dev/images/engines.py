@@ -136,10 +136,12 @@ def older(listed: Sequence[str], reference: str) -> list[str]:
 
 
 def choose_engine(runner: Runner = run) -> Engine:
+    """Returns Docker if its engine answers, else Buildah; does not prepare it."""
     return Docker(runner) if docker_answers(runner) else Buildah(runner)
 
 
 def docker_answers(runner: Runner = run) -> bool:
+    """True if the docker command reaches an engine; the command alone does not count."""
     return succeeds(runner, ["docker", "version", "--format", "{{.Server.Version}}"])
 
 

@@ -81,6 +81,7 @@ class Daemons:
 
 
 def process_ids(proc: Path = PROC) -> list[int]:
+    """Returns the ids of all processes; each may end at any time."""
     return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
 
 

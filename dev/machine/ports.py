@@ -13,6 +13,7 @@ PORTS = range(20_000, 32_000)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
+    """Returns a port of `host` that no program listens on; another program may take it at any time."""
     return free_ports(1, host)[0]
 
 

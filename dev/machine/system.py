@@ -24,6 +24,7 @@ NETWORK_ERROR = re.compile(
 
 
 def require_program(name: str, remedy: str) -> Path:
+    """Returns the program's path; raises DevError with `remedy` if it is not on the PATH."""
     found = shutil.which(name)
     if found is None:
         raise DevError(f"`{name}` was not found on the PATH: {remedy}")
@@ -31,7 +32,7 @@ def require_program(name: str, remedy: str) -> Path:
 
 
 def require_disk(directory: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
-    """Called before long work: half-written images and build caches are what fills a disk."""
+    """Raises DevError if the disk has too little space; called before work that writes images or build caches."""
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
@@ -47,6 +48,7 @@ def is_network_error(output: str) -> bool:
 
 
 def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
+    """Raises DevError unless this process runs as root."""
     if user_id() != 0:
         raise DevError(
             "a local cluster needs root, and no Docker engine answers: run this as root, start Docker, "
@@ -55,12 +57,13 @@ def require_root(user_id: Callable[[], int] = os.geteuid) -> None:
 
 
 def raise_file_limit() -> None:
-    """Started processes inherit it: a Kubernetes node has more open files than a shell's usual 1024."""
+    """Raises the limit of open files, for child processes too: a Kubernetes node needs more than the usual 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def require_free_port(address: str, port: int, purpose: str, runner: Runner = run) -> None:
+    """Raises DevError, with the program that listens there, if a server could not use this port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

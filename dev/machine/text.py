@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def percentile(values: Iterable[float], percent: float) -> float | None:
-    """The nearest rank: of 1 to 200, the 99th percentile is 198. None of nothing."""
+    """Returns the nearest rank: of 1 to 200, the 99th percentile is 198. None if there are no values."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)] if ranked else None

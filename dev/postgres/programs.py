@@ -99,6 +99,7 @@ def _credentials() -> dict[str, object]:
 
 
 def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
+    """Runs a program as PostgreSQL's account; raises ServerError with its output and the end of `log` if it fails."""
     # A file, not a pipe: the server that pg_ctl starts would keep the pipe open as long as it runs.
     with tempfile.TemporaryFile() as output:
         result = subprocess.run(
@@ -120,6 +121,7 @@ def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
 
 
 def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts a program as PostgreSQL's account, with an open pipe as standard input; its output is discarded."""
     guard: subprocess.Popen[bytes] = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

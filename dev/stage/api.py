@@ -21,6 +21,8 @@ NoAnswer = (OSError, http.client.HTTPException, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Api:
+    """A client of one API server, for what chaos reads and deletes. Every call may raise NoAnswer."""
+
     url: str
     credentials: Credentials
     _opener: urllib.request.OpenerDirector = field(init=False)
@@ -32,6 +34,7 @@ class Api:
         object.__setattr__(self, "_opener", urllib.request.build_opener(*handlers))
 
     def get(self, path: str) -> Any:
+        """Raises urllib.error.HTTPError, which is also a NoAnswer, for an answer other than 2xx."""
         with self._opener.open(self._request(path), timeout=ANSWER_SECONDS) as answer:
             return json.load(answer)
 

@@ -20,11 +20,12 @@ PASSED_ON = ("PIP_INDEX_URL",)  # the mirror of Python packages, if one is set
 
 
 def ensure_controller_image(cluster: Cluster) -> str:
+    """Returns the reference of the controller's image; builds and loads it first if its inputs changed."""
     return _ensure_jobtide_image(cluster, "controller")
 
 
 def ensure_worker_image(cluster: Cluster) -> str:
-    """Also the base of an application's image, which copies its module into /app."""
+    """Returns the reference of the worker's image: the base of an application's, which copies its module into /app."""
     return _ensure_jobtide_image(cluster, "worker")
 
 
@@ -95,6 +96,7 @@ def content_digest(
 
 
 def context_files(context_root: Path, context_paths: Sequence[str | Path]) -> Iterator[Path]:
+    """Returns the files under these paths, without Python's caches. Raises FileNotFoundError for a missing path."""
     for path in context_paths:
         chosen = context_root / path
         if chosen.is_file():
@@ -106,6 +108,7 @@ def context_files(context_root: Path, context_paths: Sequence[str | Path]) -> It
 
 
 def copy_context(context_root: Path, context_paths: Sequence[Path], context: Path) -> None:
+    """Copies these files to the same places under `context`, with their modes and times."""
     for file in context_files(context_root, context_paths):
         destination = context / file.relative_to(context_root)
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ FIELD_MANAGER = "jobtide-demo"
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
+    """kubectl with one kubeconfig; a call returns its output. Raises CommandError if it fails."""
+
     program: Path
     kubeconfig: Path
 
@@ -23,6 +25,7 @@ class Kubectl:
         return run(self.command(*arguments), input_text=input_text)
 
     def command(self, *arguments: Argument) -> list[Argument]:
+        """Returns the command line, for callers that start it themselves."""
         return [self.program, "--kubeconfig", self.kubeconfig, *arguments]
 
     def json(self, *arguments: Argument) -> Any:
@@ -58,6 +61,8 @@ class Kubectl:
 
 @dataclass(frozen=True, slots=True)
 class Helm:
+    """helm with one kubeconfig; a call returns its output. Raises CommandError if it fails."""
+
     program: Path
     kubeconfig: Path
 

@@ -23,6 +23,8 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """The local cluster's processes, by name. `_down` holds those that `kept_alive` must not restart yet."""
+
     cluster: LocalCluster
     credentials: Credentials
     components: dict[str, Component]
@@ -46,11 +48,13 @@ class Node:
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
+        """Stops the process inside the block; at the end it runs and is healthy."""
         with frozen(sorted(self.cluster.daemons.running(name))):
             yield
         self.wait_healthy(name)
 
     def wait_healthy(self, name: str) -> None:
+        """Raises DevError if it is not healthy within READY_WITHIN_SECONDS."""
         wait_until(f"{name} being healthy", self.components[name].healthy)
 
     @contextlib.contextmanager
@@ -78,7 +82,7 @@ class Node:
 
 
 def require_local(cluster: Cluster) -> LocalCluster:
-    """Raises DevError for any other kind of cluster."""
+    """Returns the cluster if it is the local one; raises DevError for any other kind."""
     if not isinstance(cluster, LocalCluster):
         raise DevError(
             "chaos kills processes of the node, so it runs only on the local cluster: set CONTEXT=jobtide-local"

@@ -12,6 +12,8 @@ from jobtide_controller.render.deployment import POOL_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Condition:
+    """The part of a pool's condition that the demo and tests compare."""
+
     status: str
     reason: str
     message: str
@@ -20,6 +22,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
+    """One pool: its line in `kubectl get`, its workers, and its conditions by type."""
+
     name: str
     shown: tuple[str, ...]  # the columns of `kubectl get`, without the age
     desired: int
@@ -27,11 +31,14 @@ class Pool:
     conditions: Mapping[str, Condition]
 
     def is_(self, condition: str, status: str) -> bool:
+        """False also if the pool does not have this condition yet."""
         return condition in self.conditions and self.conditions[condition].status == status
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """The pools of a namespace and its living workers, from one list."""
+
     pools: tuple[Pool, ...]
     workers: int  # pods, including those that are being deleted
     ready: int
@@ -42,11 +49,13 @@ class Snapshot:
 
 
 def take_snapshot(kubectl: Kubectl, namespace: str) -> Snapshot:
+    """Lists the namespace with kubectl; raises CommandError if the API server does not answer."""
     listed = kubectl.json("get", "jobworkerpools,pods", "--namespace", namespace)
     return snapshot_of(listed["items"])
 
 
 def snapshot_of(items: list[Mapping[str, Any]]) -> Snapshot:
+    """Returns the snapshot of listed objects; pods that are finished or not workers do not count."""
     pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]
@@ -79,5 +88,6 @@ def _condition(condition: Mapping[str, Any]) -> Condition:
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
+    """True if the pod has the condition Ready with the status True."""
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -23,6 +23,8 @@ table inet {table} {{
 
 @dataclass(frozen=True, slots=True)
 class Process:
+    """A process on this machine, and the command that it runs."""
+
     pid: int
     command: tuple[str, ...]
 

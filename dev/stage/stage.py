@@ -34,6 +34,8 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 @dataclass(frozen=True, slots=True)
 class Images:
+    """References of the four images, as pods on the stage name them."""
+
     controller: str
     worker: str
     application: str
@@ -42,6 +44,8 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
+    """A cluster with PostgreSQL and Jobtide, and the clients to use it."""
+
     kubectl: Kubectl
     helm: Helm
     postgres: ClusterPostgres
@@ -94,7 +98,7 @@ class Stage:
 
 
 def set_stage() -> Stage:
-    """From any state of the machine to a running controller. Each part that exists already is only checked."""
+    """Makes a stage with a running controller, from any state of the machine; checks what exists already."""
     cluster = choose_cluster()
     kubeconfig = cluster.ensure()
     tools = ensure_tools("kubectl", "helm")

@@ -70,12 +70,14 @@ class KubectlSource:
         self._lock = threading.Lock()
 
     def get(self, path: str) -> Any:
+        """Raises ConnectionError if kubectl fails."""
         try:
             return json.loads(self._kubectl("get", "--raw", path))
         except CommandError as error:
             raise ConnectionError(str(error)) from error
 
     def lines(self, path: str) -> Iterator[Any]:
+        """Yields events until the watch ends. Raises HTTPError 410 for an expired version, else ConnectionError."""
         command = [str(argument) for argument in self._kubectl.command("get", "--raw", path)]
         pipe = subprocess.PIPE
         with self._lock:

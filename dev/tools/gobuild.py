@@ -28,7 +28,7 @@ class Build:
 
 
 def build(request: Build) -> None:
-    """May be interrupted at any time: Go keeps what it compiled, and a program appears only when it is complete."""
+    """Builds the programs. It may be interrupted at any time: Go keeps what it compiled."""
     require_program("go", "install Go 1.26 or newer from https://go.dev/dl/ and put it on the PATH")
     with (
         step(request.title, usual=request.usual, unit="packages") as current,

@@ -1,7 +1,7 @@
 """What every implementation of the loop's ports must do, as contracts to inherit from.
 
-An implementation's test class inherits a contract and has a fixture `world`: a driver that acts as users and the platform
-would, and offers the port. Times are bounds to wait for a condition, never pauses.
+An implementation's test class inherits a contract and has a fixture `world`: a driver that acts as users and the
+platform would, and offers the port. Times are bounds to wait for a condition, never pauses.
 """
 
 from __future__ import annotations

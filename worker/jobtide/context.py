@@ -62,6 +62,7 @@ class Context:
         self._on_cancel = call
 
     def cancel(self, why: Cancellation) -> None:
+        """Asks the handler to end; the first reason stays. Returns at once."""
         self.cancelled_by = self.cancelled_by or why
         if self._waited_for is not None:
             self._waited_for.set()

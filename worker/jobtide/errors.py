@@ -60,7 +60,7 @@ class TableUnusable(JobtideError):  # noqa: N818
 
 
 def seconds_of(after: float | timedelta) -> float:
-    """Raises ValueError if it is negative or ten years or more."""
+    """Returns the delay in seconds. Raises ValueError if it is negative, or ten years or more."""
     seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
     if not 0 <= seconds < 10 * 365 * 86_400:
         raise ValueError(f"after={after!r}: expected 0 seconds to ten years")

@@ -35,6 +35,7 @@ def rule(expression: str, message: str, *values: str) -> dict[str, str]:
 
 
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
+    """Returns the rules as the schema extension under which the API server expects them."""
     return {"x-kubernetes-validations": list(rules)}
 
 

@@ -26,6 +26,8 @@ class OnAllFailing(StrEnum):
 
 
 class Tenants(Model):
+    """Limits of the jobs that one tenant may run at once in this pool: one for all tenants, and overrides."""
+
     max_concurrent: int | None = Field(
         default=None,
         ge=1,
@@ -46,6 +48,8 @@ class Tenants(Model):
 
 
 class ScaleDown(Model):
+    """How long the controller waits before it removes workers."""
+
     stabilization_seconds: int | None = Field(
         default=None,
         ge=0,
@@ -56,6 +60,8 @@ class ScaleDown(Model):
 
 
 class Retry(Model):
+    """Attempts of a job, and the pauses between them; the workers of the pool apply it."""
+
     max_attempts: int = Field(
         default=5,
         ge=1,
@@ -78,6 +84,8 @@ class Retry(Model):
 
 
 class DatabaseSecret(Model):
+    """The Secret, and the key in it, from which the workers read their database URL."""
+
     name: str = Field(
         default="jobtide-worker-db",
         min_length=1,

@@ -33,6 +33,8 @@ class Learned(Model):
 
 
 class TypeStatus(Model):
+    """The jobs of one type at the last reading, and their learned duration."""
+
     type: str = Field(description="The value of job_queue.type.")
     pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
     scheduled: int = Field(default=0, description="Jobs among them that are not due yet.")
@@ -44,6 +46,8 @@ class TypeStatus(Model):
 
 
 class TenantStatus(Model):
+    """The jobs of one tenant at the last reading, over all types of the pool."""
+
     tenant: str = Field(description="Tenant id.")
     pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
     processing: int = Field(default=0, description="Running jobs.")
@@ -52,6 +56,8 @@ class TenantStatus(Model):
 
 
 class ClampStatus(Model):
+    """A limit that changed the number of workers, with the number before and after it."""
+
     name: str = Field(description="Name of the limit.")
     before: int = Field(description="Workers before this limit.")
     after: int = Field(description="Workers after it.")

@@ -1,0 +1,1 @@
+"""One loop for each database: reads it, decides its pools, submits the writes, and rescues jobs of gone pods."""

@@ -30,6 +30,8 @@ POOLS_PER_YIELD = 20
 
 
 class DatabaseLoop:
+    """Reads one database and decides its pools. `run_once()` is one pass, `run()` repeats it."""
+
     def __init__(
         self,
         source: Source,
@@ -61,7 +63,7 @@ class DatabaseLoop:
         self._rescuing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Until cancelled; a bug costs a tick, not the loop."""
+        """Runs until cancelled; a bug costs a tick, not the loop."""
         while True:
             started = self._monotonic()
             try:

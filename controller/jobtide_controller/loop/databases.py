@@ -11,6 +11,12 @@ CHECK_SECONDS = 0.2
 
 
 class Loops:
+    """Starts the loop of a database within CHECK_SECONDS after the first pool names it; no loop ends by itself.
+
+    `names` returns the databases that pools name now, `make` builds the loop of one. A loop without pools holds no
+    connection.
+    """
+
     def __init__(self, names: Callable[[], set[str]], make: Callable[[str], DatabaseLoop]) -> None:
         self._names = names
         self._make = make

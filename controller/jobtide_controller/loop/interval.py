@@ -17,6 +17,7 @@ class Interval:
     woken_share: float = 0.1  # what a stream of events may take
 
     def after(self, cost_seconds: float, failures: int) -> float:
+        """Returns the pause in seconds; after failed readings it grows by backoff, up to max_seconds."""
         if failures:
             return backoff_seconds(failures, base_seconds=2 * self.min_seconds, max_seconds=self.max_seconds)
         return self._within(cost_seconds / self.share)

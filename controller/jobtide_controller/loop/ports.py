@@ -27,7 +27,7 @@ class RescueFailedError(Exception):
 
 
 class Source(Protocol):
-    """One database with a job_queue. It never raises for a database that is away: Unreadable says why."""
+    """One database with a job_queue. It never raises for a database that can't be read: Unreadable says why."""
 
     name: str
 
@@ -174,5 +174,5 @@ class Writes(Protocol):
         ...
 
     def end(self) -> None:
-        """Drops what waits; what is under way arrives."""
+        """Drops waiting writes; those in flight complete."""
         ...

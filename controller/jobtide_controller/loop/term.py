@@ -102,7 +102,7 @@ class Terms:
 
     @property
     def current(self) -> Term | None:
-        """None: we do not lead, and everything of the last term is dropped."""
+        """The current term; None while another controller leads: everything of the last term is dropped."""
         number = self._number()
         if self._term is not None and self._term.number != number:
             self._term.writes.end()

@@ -1,3 +1,5 @@
+"""`python -m jobtide_controller.plugin`: the same as `kubectl jobtide`."""
+
 from __future__ import annotations
 
 import sys

@@ -39,9 +39,11 @@ class Kubectl:
     flags: tuple[str, ...]  # the user's own: which cluster, which namespace
 
     def pool(self, name: str) -> JobWorkerPool:
+        """Raises PluginError if kubectl fails; for a missing pool, the message lists the pools of the namespace."""
         return self._get(name)[0]
 
     def pools(self, *, all_namespaces: bool = False) -> list[JobWorkerPool]:
+        """Raises PluginError if kubectl fails."""
         return self._get(*["--all-namespaces"] if all_namespaces else [])
 
     def _get(self, *arguments: str) -> list[JobWorkerPool]:

@@ -9,10 +9,12 @@ from jobtide_controller.render import display
 
 
 def ago(moment: datetime, now: float) -> str:
+    """Returns the age of `moment`, such as 4m10s ago. `now` is in seconds since 1970; a later moment is 0 s ago."""
     return f"{display.age(max(0.0, now - moment.timestamp()))} ago"
 
 
 def clock(moment: datetime) -> str:
+    """Returns date and time of a moment that is in UTC, as the API server stores it."""
     return f"{moment:%Y-%m-%d %H:%M:%SZ}"
 
 
@@ -22,4 +24,5 @@ def is_known(status: JobWorkerPoolStatus) -> bool:
 
 
 def oldest(seconds: int, pending: int) -> str:
+    """Returns the age of the oldest due job, such as 4m10s; - if no job waits or none is due."""
     return display.age(seconds) if pending and seconds else display.NONE

@@ -16,7 +16,7 @@ Row = Sequence[str]
 
 
 def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
-    """`namespaces`: show pools as namespace/name."""
+    """Returns the tables. `now` is in seconds since 1970; `namespaces` shows pools as namespace/name."""
     if not pools:
         return "no pools"
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}

@@ -27,6 +27,7 @@ _TROUBLE = {
 
 
 def render(pool: JobWorkerPool, now: float) -> str:
+    """Returns the whole text, one section for each question. `now` is in seconds since 1970."""
     status = pool.status
     title = f"{pool.metadata.namespace}/{pool.metadata.name}"
     if status is None or not status.conditions:

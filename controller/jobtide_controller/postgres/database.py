@@ -47,7 +47,7 @@ class Database:
             )
 
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
-        """Requeue the jobs of gone pods; returns their number by pod UID. Raises RescueFailedError."""
+        """Requeues the jobs of gone pods; returns their number by pod UID. Raises RescueFailedError."""
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._thread.call(lambda: rescue(self._reader.session, gives_back))
@@ -57,11 +57,11 @@ class Database:
             raise RescueFailedError(f"{classify(error)}: {message_of(error, None)}") from error
 
     async def disconnect(self) -> None:
-        """Close the connection while no pool needs it; the next reading opens a new one."""
+        """Closes the connection while no pool needs it; the next reading opens a new one."""
         if self._reader.session.connected and not self._thread.busy:
             await self._thread.call(self._reader.session.close)
 
     def close(self) -> None:
-        """Cut the connection, even while a statement runs, and end the thread."""
+        """Cuts the connection, even while a statement runs, and ends the thread."""
         self._reader.session.abort()
         self._thread.stop(self._reader.session.close)

@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 def rescue(session: Session, gives_back: Mapping[str, bool]) -> dict[str, int]:
-    """Requeue the jobs that these gone pods hold. Returns the number of jobs by pod UID.
+    """Requeues the jobs that these gone pods hold. Returns the number of jobs by pod UID.
 
     gives_back: by pod UID, True if the loss is not the jobs' fault, so that the attempt does not count.
     """

@@ -73,7 +73,7 @@ class Session:
         return self._connection is not None and not self._connection.closed
 
     def abort(self) -> None:
-        """Cut the connection that the thread waits for: a server that hangs does not answer a cancel request either."""
+        """Cuts the connection that the thread waits for: a server that hangs answers no cancel request either."""
         connection = self._connection
         if connection is None or connection.closed:
             return

@@ -28,7 +28,7 @@ class ConnectionThread:
         self._thread.start()
 
     async def call(self, work: Callable[[], Result]) -> Result:
-        """Run `work` in the thread. Cancelling ends the wait, not the work. Raises BusyError."""
+        """Runs `work` in the thread. Cancelling ends the wait, not the work. Raises BusyError."""
         if self._running.is_set():
             raise BusyError("the previous statement has not returned yet")
         self._running.set()
@@ -42,7 +42,7 @@ class ConnectionThread:
         return self._running.is_set()
 
     def stop(self, last: Callable[[], object]) -> None:
-        """End the thread after the running call; it calls `last` before it ends."""
+        """Ends the thread after the running call; it calls `last` before it ends."""
         self._last = last
         self._calls.put(None)
 

@@ -11,6 +11,7 @@ _EPILOG = "\n".join(["Built-in traces:", *(f"  {name:12} {meaning}" for name, me
 
 
 def parser() -> argparse.ArgumentParser:
+    """Returns the parser; it prints the error and exits with 2 for flags that can't be used."""
     made = argparse.ArgumentParser(
         prog="python -m jobtide_controller simulate",
         description="Simulates the controller over a trace of arrivals, next to KEDA's algorithm and a lower bound.",

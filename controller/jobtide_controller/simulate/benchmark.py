@@ -34,6 +34,7 @@ LAWS: dict[str, Law] = {
 
 
 def pool_of(trace: Trace) -> JobWorkerPoolSpec:
+    """Returns the pool of the table: promise 30 s, at most 40 workers of 4 jobs, with the trace's limits of tenants."""
     return JobWorkerPoolSpec.model_validate(
         {
             "types": list(trace.types),

@@ -35,7 +35,7 @@ class _Stretch:
 
 
 def least_worker_seconds(jobs: Sequence[Job], *, promise: float, concurrency: int, start_seconds: float) -> float:
-    """Two jobs of 5 s, 60 s apart, promise 30 s, start 6 s: two starts and the jobs themselves, 2 * (6 + 5) = 22 s."""
+    """Returns the bound. Two jobs of 5 s, 60 s apart, promise 30 s, start 6 s: 2 * (6 + 5) = 22 worker-seconds."""
     total, free_since = 0.0, -inf
     for stretch in _stretches(jobs, promise):
         work = sum(job.service_seconds for job in stretch.jobs) / concurrency

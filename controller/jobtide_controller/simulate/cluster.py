@@ -75,6 +75,7 @@ class Cluster:
 
     @property
     def oldest_seconds(self) -> float:
+        """Seconds that the oldest due job has waited; 0 if none is due."""
         return max((self.now - line.due[0].due_at for line in self.lines if line.due), default=0.0)
 
     @property

@@ -27,6 +27,7 @@ MAX_WAIT_SECONDS = 30
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns the exit code: 0, or 2 if the pool or the trace can't be read."""
     flags = parser().parse_args(arguments)
     options = Options(flags.tick_seconds, StartTimes.around(flags.start_seconds), flags.seed)
     try:

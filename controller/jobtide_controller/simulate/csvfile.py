@@ -17,7 +17,7 @@ class TraceError(Exception):
 
 
 def read(path: Path) -> Trace:
-    """Raises TraceError with the number of the line that can't be read."""
+    """Reads the file. Raises TraceError with the number of the line that can't be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             jobs = _jobs(csv.DictReader(lines), path)

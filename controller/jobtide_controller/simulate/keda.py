@@ -45,6 +45,8 @@ class KedaSettings:
 
 
 class Keda:
+    """A scaler with KEDA's polls and the HPA's syncs, each at its own times, within the replicas of `policy`."""
+
     def __init__(self, settings: KedaSettings, policy: JobWorkerPoolSpec, name: str | None = None) -> None:
         self.name = name or settings.name
         self._settings = settings

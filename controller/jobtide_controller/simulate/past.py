@@ -19,7 +19,7 @@ JOBS_MAX = 5_000_000  # about 2 GB in memory
 
 
 def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
-    """Raises TraceError if the table can't be read or has no such jobs."""
+    """Reads the jobs of these types, or of all. Raises TraceError if the table can't be read or has no such jobs."""
     what = f"the jobs of the last {days:g} days"
     try:
         with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
@@ -43,6 +43,10 @@ def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
 
 
 def trace(jobs: Sequence[PastJob], *, slots: int, known: Mapping[str, float]) -> Trace:
+    """Returns the trace of these jobs, of which there must be at least one.
+
+    `slots` is the concurrency of the workers that ran them. `known` has the user's service times, in seconds by type.
+    """
     lengths = service_seconds(jobs, slots=slots, known=known)
     return from_epoch(
         "job_queue",

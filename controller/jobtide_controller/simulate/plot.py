@@ -25,6 +25,8 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
+    """One chart of the SVG: `top` and all results in pixels, `seconds` and `highest` are the ends of its axes."""
+
     title: str
     top: float
     highest: float
@@ -34,10 +36,12 @@ class Panel:
         return LEFT + (WIDTH - LEFT - RIGHT) * at / self.seconds
 
     def y(self, value: float) -> float:
+        """A value above the axis is drawn at its end."""
         return self.top + PANEL_HEIGHT * (1.0 - min(value, self.highest) / self.highest)
 
 
 def svg(title: str, outcomes: Sequence[Outcome]) -> str:
+    """Returns the text of the SVG: two panels over the same time, and one line of legend for each outcome."""
     seconds = max([sample.at for outcome in outcomes for sample in outcome.samples], default=0.0) or 1.0
     waits = Panel("wait of the oldest job", TOP, _highest(outcomes, _oldest), seconds)
     workers = Panel("workers", TOP + PANEL_HEIGHT + GAP, _highest(outcomes, _workers), seconds)

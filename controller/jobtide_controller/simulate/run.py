@@ -31,6 +31,7 @@ class StartTimes:
 
     @property
     def mean_seconds(self) -> float:
+        """The mean of 2,000 draws; always the same, so that bounds can be compared."""
         chance = Random(0)  # noqa: S311 - an average, not a secret
         return sum(self.draw(chance) for _ in range(2_000)) / 2_000
 
@@ -42,6 +43,8 @@ class StartTimes:
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """What is the same for all scalers that are compared: ticks, start times of workers, random numbers."""
+
     tick_seconds: float = 1.0
     start: StartTimes = field(default_factory=StartTimes)
     seed: int = 1
@@ -59,6 +62,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
+    """What one scaler achieved over one trace: waits of jobs, and costs in worker-seconds."""
+
     name: str
     waits: tuple[float, ...]  # sorted; of every attempt, without tenants that have a cap
     promise_seconds: float
@@ -78,6 +83,7 @@ class Outcome:
 
     @property
     def late_share(self) -> float:
+        """The share of attempts that waited longer than promised; an unfinished job counts as one of them."""
         late = sum(wait > self.promise_seconds for wait in self.waits) + self.unfinished
         return late / max(1, len(self.waits) + self.unfinished)
 
@@ -88,6 +94,11 @@ class Outcome:
 
 
 def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Options) -> Outcome:
+    """Returns the outcome of this scaler; `policy` defines the workers, and the promise by which jobs are late.
+
+    The same options give the same result. The simulation ends when all jobs have ended and the fleet has shrunk, for
+    which it has AFTERWARDS_SECONDS; or `hopeless_seconds` after the last arrival, with a backlog.
+    """
     chance = Random(options.seed)  # noqa: S311 - repeatable on purpose
     setting = Setting(policy.concurrency, lambda: options.start.draw(chance), policy.tenants, policy.retry)
     cluster = Cluster(trace, setting, chance)
@@ -110,6 +121,7 @@ def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Option
 
 
 def bound(trace: Trace, policy: JobWorkerPoolSpec, options: Options) -> float:
+    """Returns a lower bound of the worker-seconds of any scaler that keeps the promise; bound.py proves it."""
     return least_worker_seconds(
         trace.jobs,
         promise=float(policy.wait_seconds),

@@ -19,6 +19,8 @@ UNKNOWN_START_SECONDS = 10.0
 
 
 class Scaler(Protocol):
+    """A scaling algorithm. `replicas` is called once a tick; it may call `cluster.reading()`, which resets arrivals."""
+
     name: str
 
     def replicas(self, cluster: Cluster, *, readable: bool) -> int:

@@ -12,6 +12,8 @@ from jobtide_controller.simulate.trace import Job
 
 @dataclass(slots=True, eq=False)
 class Worker:
+    """A simulated pod, from its creation until its last job ends. Times are seconds from the trace's start."""
+
     number: int
     created_at: float
     ready_at: float
@@ -24,6 +26,8 @@ class Worker:
 
 
 class Waiting(NamedTuple):
+    """One attempt that is not claimed yet; `order` is the position of the job among all arrivals."""
+
     due_at: float
     order: int
     job: Job

@@ -20,11 +20,13 @@ def text(outcomes: Sequence[Outcome], bound_seconds: float) -> str:
 
 
 def hours(seconds: float) -> str:
+    """Returns seconds as hours with two decimals; without decimals from 100 hours on."""
     value = seconds / 3_600
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004 - two digits are noise beyond
 
 
 def seconds_text(seconds: float) -> str:
+    """Returns seconds with one decimal; without decimals from 100 seconds on."""
     return f"{seconds:.1f}s" if seconds < 100 else f"{seconds:,.0f}s"  # noqa: PLR2004 - as above
 
 
@@ -36,6 +38,7 @@ def percent(share: float) -> str:
 
 
 def multiple(value: float) -> str:
+    """Returns a factor with one decimal; without decimals from 100 on."""
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004 - as above
 
 

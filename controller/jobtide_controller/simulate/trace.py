@@ -10,6 +10,8 @@ from jobtide_controller.api.v1alpha1 import Tenants
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """One job to simulate; the tenant matters for rotation and caps."""
+
     created_at: float
     service_seconds: float  # how long it holds its slot
     type: str = "job"
@@ -34,6 +36,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Trace:
+    """All jobs, and the spans in which the reading or every attempt fails."""
+
     name: str
     jobs: tuple[Job, ...]  # by created_at
     unreadable: tuple[Span, ...] = ()  # the database answers workers, but not the scaler's reading

@@ -15,11 +15,12 @@ PERIOD_SECONDS = 900.0
 
 
 def names() -> tuple[str, ...]:
+    """Returns the names of the built-in traces, in the order of the table."""
     return tuple(_TRACES)
 
 
 def built_in(name: str, seed: int) -> Trace:
-    """Raises KeyError for a name that is not in `names`."""
+    """Returns this trace, the same for the same seed. Raises KeyError for a name that is not in `names`."""
     return _TRACES[name](Random(f"{name} {seed}"))  # noqa: S311 - repeatable on purpose
 
 

@@ -11,6 +11,8 @@ from jobtide_controller.api.base import PoolRef
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """The settings are read, and probes are answered; nothing is known of the cluster yet."""
+
     version: str
     namespaces: tuple[str, ...]  # empty: all
     databases: tuple[str, ...]
@@ -20,6 +22,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
+    """The controller ends. `why` is the request, the part that failed, or a lease that could not be released."""
+
     why: str
     failed: bool = False
 
@@ -73,6 +77,8 @@ class Relisted:
 
 @dataclass(frozen=True, slots=True)
 class RelistFailed:
+    """A full list could not be read; the inventory stays as it is until the next."""
+
     kind: str
     message: str
 
@@ -100,6 +106,8 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLost:
+    """The first failed reading of an outage, or one with another reason; the pools keep their workers."""
+
     database: str
     reason: str
     message: str
@@ -107,6 +115,8 @@ class DatabaseLost:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFound:
+    """The first reading that succeeded: after an outage, or after the start."""
+
     database: str
     away_seconds: float | None  # None: it was not read before
 
@@ -175,6 +185,8 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class RescueFailed:
+    """Jobs of gone pods could not be requeued; the next reading finds them again."""
+
     database: str
     message: str
 
@@ -224,6 +236,8 @@ Emit = Callable[[Event], None]
 
 
 class Subscriber(Protocol):
+    """A function that logs, counts or records events. The emitter waits for it: it must neither block nor raise."""
+
     def __call__(self, event: Event, /) -> None: ...
 
 

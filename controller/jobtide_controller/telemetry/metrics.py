@@ -70,7 +70,7 @@ class GaugeCollector(Collector):
         oldest = GaugeMetricFamily(
             "jobtide_pool_oldest_seconds", "Seconds that the oldest due job has waited.", labels=labels
         )
-        desired = GaugeMetricFamily("jobtide_pool_desired_replicas", "Workers asked for.", labels=labels)
+        desired = GaugeMetricFamily("jobtide_pool_desired_replicas", "Desired workers.", labels=labels)
         ready = GaugeMetricFamily("jobtide_pool_ready_replicas", "Workers that are ready.", labels=labels)
         busy = GaugeMetricFamily("jobtide_pool_busy_replicas", "Workers that run at least one job.", labels=labels)
         behind = GaugeMetricFamily("jobtide_pool_behind", "1 while a pool doesn't keep up.", labels=[*labels, "reason"])
@@ -137,7 +137,7 @@ class Metrics:
         histogram = partial(Histogram, registry=self.registry)
         self._leader = gauge("jobtide_leader", "1 in the controller that acts.")
         self._reads = histogram(
-            "jobtide_read_seconds", "What the depth statement took.", ["database"], buckets=_READ_BUCKETS
+            "jobtide_read_seconds", "Duration of the depth statement.", ["database"], buckets=_READ_BUCKETS
         )
         self._ticks = histogram(
             "jobtide_tick_seconds", "A whole tick: read, decide, queue writes.", ["database"], buckets=_TICK_BUCKETS

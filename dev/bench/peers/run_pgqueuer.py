@@ -13,6 +13,7 @@ from pgqueuer import AsyncpgDriver, Job, PgQueuer, Queries
 
 
 async def enqueue(url: str, count: int) -> None:
+    """Replaces all jobs by `count` new ones; makes pgqueuer's tables first if they are missing."""
     connection = await asyncpg.connect(url)
     queries = Queries(AsyncpgDriver(connection))
     if not await queries.has_table("pgqueuer"):
@@ -24,6 +25,7 @@ async def enqueue(url: str, count: int) -> None:
 
 
 async def work(url: str, batch: int) -> None:
+    """Runs jobs until SIGTERM. `batch` is the number of jobs in one claim."""
     connection = await asyncpg.connect(url)
     queue = PgQueuer(AsyncpgDriver(connection))
 

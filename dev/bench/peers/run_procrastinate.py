@@ -9,6 +9,7 @@ import procrastinate
 
 
 def app_for(url: str, connections: int) -> procrastinate.App:
+    """Returns an application with the one task of the benchmark, which does nothing."""
     connector = procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=connections)
     app = procrastinate.App(connector=connector)
 
@@ -20,6 +21,7 @@ def app_for(url: str, connections: int) -> procrastinate.App:
 
 
 async def enqueue(url: str, count: int) -> None:
+    """Replaces all jobs by `count` new ones; makes procrastinate's tables first if they are missing."""
     app = app_for(url, 2)
     async with app.open_async():
         found = await app.connector.execute_query_one_async("SELECT to_regclass('procrastinate_jobs') AS jobs")
@@ -31,6 +33,7 @@ async def enqueue(url: str, count: int) -> None:
 
 
 async def work(url: str, concurrency: int) -> None:
+    """Runs jobs until SIGTERM; polls once a second as a fallback for notifications."""
     app = app_for(url, concurrency + 2)
     async with app.open_async():
         await app.run_worker_async(concurrency=concurrency, wait=True, fetch_job_polling_interval=1)

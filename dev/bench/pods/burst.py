@@ -36,7 +36,7 @@ def used_pools(site: Site) -> list[Workers]:
 
 
 def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
-    """All three alternate, so that other load on the machine affects all of them."""
+    """Measures used pools, new pools and plain Deployments in alternation: other load affects all three."""
     for workers in pools:
         wait_until(f"{workers.owner} without jobs and workers", partial(site.is_idle, workers), reason=where_to_look)
     known, unknown, plain = [], [], []
@@ -48,6 +48,7 @@ def measure(site: Site, pools: Sequence[Workers]) -> list[Figure]:
 
 
 def figures(known: Sequence[Burst], unknown: Sequence[Burst], plain: Sequence[Burst]) -> list[Figure]:
+    """Returns the figures; the three lists have one burst for each repetition, in the same order."""
     reached = [burst.all_claimed_seconds for burst in known]
     jobs = f"{JOBS:,} jobs of {JOB_SECONDS:g} s, {WORKERS} workers of one job each, until all have claimed"
     return [

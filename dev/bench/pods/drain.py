@@ -35,7 +35,7 @@ class Drain:
 
 
 def measure(site: Site, *, full: bool) -> list[Figure]:
-    """All repetitions at once: each pool has its own pods, which only wait."""
+    """Measures all repetitions at once: each pool has its own pods, which only wait."""
     scale = 1.0 if full else SHORTER
     dice = random.Random(SEED)
     lengths = [scale * dice.uniform(*JOB_SECONDS) for _ in range(JOBS)]
@@ -55,6 +55,7 @@ def measure(site: Site, *, full: bool) -> list[Figure]:
 
 
 def figures(runs: Sequence[Drain], lengths: Sequence[float]) -> list[Figure]:
+    """Returns sums over all runs, each of which must be 0. `lengths` are the seconds of the jobs."""
     how = (
         f"{len(runs)} pools of at most {WORKERS} workers, {len(lengths)} jobs of {min(lengths):.0f} to "
         f"{max(lengths):.0f} s each, stabilizationSeconds 0"

@@ -53,11 +53,14 @@ class Workers:
         return event.name == self.deployment and event.object["spec"]["replicas"] >= replicas
 
     def is_pod(self, event: Event) -> bool:
+        """True if the event is of one of these pods; the Deployment's name is the prefix of theirs."""
         return event.name.startswith(f"{self.deployment}-")
 
 
 @dataclass(slots=True)
 class Site:
+    """An empty place for measurements: makes workers and jobs, and reads what the cluster and the table show."""
+
     kubectl: Kubectl
     connection: psycopg.Connection[Any]
     tenant: UUID
@@ -101,6 +104,7 @@ class Site:
         ]
 
     def claiming_pods(self, workers: Workers) -> int:
+        """The number of different pods that have claimed a job of these workers."""
         return int(self._execute("pods", workers)[0][0])
 
     def jobs(self, workers: Workers, status: str) -> int:

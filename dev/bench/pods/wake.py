@@ -46,7 +46,7 @@ class Wake:
 
 
 def measure(site: Site) -> list[Figure]:
-    """Pools and plain Deployments alternate, so that other load on the machine affects both."""
+    """Measures pools and plain Deployments in alternation, so that other load on the machine affects both."""
     _plain(site)  # the first pod of an image is slower
     pools, plain = [], []
     for _ in range(TWINS):
@@ -56,6 +56,7 @@ def measure(site: Site) -> list[Figure]:
 
 
 def figures(pools: Sequence[Wake], plain: Sequence[Wake]) -> list[Figure]:
+    """Returns the figures. `plain` are the same pods in a Deployment that was scaled by hand."""
     runs = f"{len(pools)} new pools with no worker, one job each at a random moment"
     keda = "KEDA, median: 20.4 s at its default poll of 30 s, 3.3 s at 5 s, 0.61 s at 1 s"
     start = statistics.median(wake.start_seconds for wake in plain)

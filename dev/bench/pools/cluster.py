@@ -24,10 +24,12 @@ def pool_name(number: int) -> str:
 
 
 def pod_name(number: int) -> str:
+    """All names have one length: see copies.py."""
     return f"worker-{number:05d}"
 
 
 def namespace_of(number: int) -> str:
+    """Distributes the pools over NAMESPACES namespaces."""
     return f"team-{number % NAMESPACES:02d}"
 
 
@@ -98,6 +100,7 @@ class Cluster:
 
 @contextmanager
 def cluster(directory: Path) -> Iterator[Cluster]:
+    """Starts an API server with the CRD and the namespaces; stops it at the end of the block."""
     with control_plane(directory) as plane:
         made = Cluster(plane)
         made.kubectl("apply", "--server-side", "-f", CRD)

@@ -20,6 +20,8 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Controller:
+    """A running controller. Memory is in MB of 2^20 bytes; `words` is its log until now."""
+
     process: subprocess.Popen[bytes]
     log: Path
     started_at: float  # monotonic, before exec
@@ -38,6 +40,7 @@ class Controller:
 
     @property
     def cpu_seconds(self) -> float:
+        """User and system time since its start: fields 14 and 15 of /proc/PID/stat (proc_pid_stat(5))."""
         after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
 
@@ -65,6 +68,7 @@ class Controller:
 
 @contextmanager
 def controller(folder: Path, kubeconfig: Path, databases: Path, **settings: str) -> Iterator[Controller]:
+    """Runs a controller in the block, which ends with SIGTERM. `settings` are environment variables."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
         "KUBECONFIG": str(kubeconfig),

@@ -113,6 +113,7 @@ def copy_pods(cluster: Cluster, numbers: Iterable[int]) -> Callable[[], None]:
 
 
 def exchanged(stored: bytes, exchange: Exchange) -> bytes:
+    """Replaces each text by one of the same length; raises ValueError if the lengths differ."""
     for old, new in exchange.items():
         if len(old) != len(new):
             raise ValueError(f"{old} and {new} differ in length: stored objects contain lengths in bytes")

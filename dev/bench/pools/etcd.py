@@ -16,9 +16,12 @@ PUTS_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
+    """One etcd without TLS. Raises urllib.error.URLError if it does not answer."""
+
     url: str
 
     def get(self, key: str) -> bytes:
+        """Returns the stored value; raises KeyError if there is no such key."""
         (found,) = self._call("range", {"key": _encoded(key.encode())})["kvs"]
         return base64.b64decode(found["value"])
 

@@ -34,6 +34,8 @@ READING = "WITH RECURSIVE clock"  # how the statement of readings.sql begins
 
 @dataclass(frozen=True, slots=True)
 class Statements:
+    """SQL statements that one controller sends, from pg_stat_statements; BEGIN and COMMIT count."""
+
     per_reading: int
     per_second: float
 
@@ -64,6 +66,7 @@ class Site:
         return Statements(sum(round(calls / readings) for calls, _ in rows), sum(calls for calls, _ in rows) / passed)
 
     def insert(self, type_: str, count: int, *, claimed_by: str | None = None) -> None:
+        """Inserts pending jobs, or jobs that the worker `claimed_by` runs in its first attempt."""
         self.jobs.execute(
             """INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts)
                SELECT (SELECT id FROM tenants LIMIT 1), %(type)s, %(status)s, %(worker)s, %(attempts)s
@@ -87,6 +90,7 @@ class Site:
 
 
 def measure(postgres_version: int) -> list[Figure]:
+    """Returns memory, CPU and statements with POOLS idle pools, the time to a decision, and watch events a second."""
     with site(postgres_version) as here:
         alone, alone_mb = _one_pool(here)
         copy_pool(here.cluster, 0, range(1, POOLS))
@@ -121,6 +125,7 @@ def measure(postgres_version: int) -> list[Figure]:
 
 @contextmanager
 def site(postgres_version: int) -> Iterator[Site]:
+    """Starts PostgreSQL and an API server, with one tenant and no job; both end with the block."""
     settings = {"shared_preload_libraries": "pg_stat_statements"}
     with (
         tempfile.TemporaryDirectory() as name,

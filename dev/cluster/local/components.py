@@ -30,6 +30,7 @@ class Component:
 
 
 def control_plane(layout: Layout, credentials: Credentials, tools: dict[str, Path]) -> list[Component]:
+    """Returns etcd, API server, controller manager and scheduler in the order of their start."""
     apiserver_ready = partial(
         answers, f"{ENDPOINTS.url}/readyz", token=credentials.token, authority=credentials.authority
     )
@@ -86,6 +87,7 @@ def control_plane(layout: Layout, credentials: Credentials, tools: dict[str, Pat
 
 
 def node(layout: Layout, tools: dict[str, Path]) -> list[Component]:
+    """Returns kubelet, kube-proxy and CoreDNS, which need a running control plane."""
     configuration = layout.configuration
     return [
         Component(
@@ -118,12 +120,13 @@ def node(layout: Layout, tools: dict[str, Path]) -> list[Component]:
 
 
 def containerd(layout: Layout) -> Component:
+    """Returns the container runtime, from the PATH; it must run before the kubelet."""
     command = ("containerd", "--config", layout.configuration / "containerd.toml")
     return Component("containerd", command, (), partial(succeeds, run, [*ctr(layout), "images", "list"]))
 
 
 def ctr(layout: Layout) -> list[Argument]:
-    """The kubelet looks for images in this namespace only."""
+    """Returns containerd's client for the namespace k8s.io, the only one in which the kubelet looks for images."""
     return ["ctr", "--address", layout.containerd_socket, "--namespace", "k8s.io"]
 
 

@@ -63,6 +63,7 @@ COREFILE = """\
 
 
 def write_configuration(layout: Layout) -> None:
+    """Writes the files of all four programs into `layout.configuration`, over those of an earlier start."""
     directory = layout.configuration
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "containerd.toml").write_text(
@@ -90,6 +91,7 @@ def write_configuration(layout: Layout) -> None:
 
 
 def kubelet_configuration(layout: Layout) -> dict[str, object]:
+    """Returns the KubeletConfiguration (kubelet.config.k8s.io/v1beta1), for a machine that does other work too."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -130,6 +132,7 @@ def kubelet_configuration(layout: Layout) -> dict[str, object]:
 
 
 def proxy_configuration(layout: Layout) -> dict[str, object]:
+    """Returns the KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), with rules in nftables alone."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

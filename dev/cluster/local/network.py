@@ -16,7 +16,7 @@ OUR_RANGES = (POD_RANGE, SERVICE_RANGE, f"{NODE_ADDRESS}/32")
 
 
 def ensure_network(layout: Layout, runner: Runner = run) -> None:
-    """A bridge has the node's address, because not every kernel has the link type `dummy`.
+    """Makes a bridge with the node's address, because not every kernel has the link type `dummy`.
 
     The routes of pods and services lead to it: without kube-proxy's rule such a packet must not reach the real network.
     """
@@ -44,7 +44,7 @@ def require_free_ranges(runner: Runner = run) -> None:
 
 
 def write_pod_network(layout: Layout) -> None:
-    """One veth pair and one host route a pod (CNI's `ptp`).
+    """Configures one veth pair and one host route for each pod (CNI's `ptp`).
 
     On a shared bridge the answer of a Service would go directly from pod to pod and skip the address translation,
     unless the kernel filters bridges. A route for each pod needs no such setting.
@@ -69,6 +69,7 @@ def write_pod_network(layout: Layout) -> None:
 
 
 def remove_network(runner: Runner = run) -> None:
+    """Removes connections, rules and the link of the local cluster; what does not exist is skipped."""
     for flow in (f"--orig-{side}={text}" for side in ("src", "dst") for text in OUR_RANGES):
         succeeds(runner, ["conntrack", "--delete", flow])  # fails if there is none
     for family, table in NFT_TABLES:

@@ -20,7 +20,7 @@ DOWNLOAD = f'cd "$1" && apt-get update -qq && apt-get download -qq {PACKAGE} && 
 
 
 def ensure_busybox(runner: Runner = run) -> Path:
-    """Unpacked into the cache, not installed: the package would replace the machine's busybox."""
+    """Unpacks busybox into the cache. It is not installed: the package would replace the machine's busybox."""
     busybox = cache_directory() / "tools" / PACKAGE / "busybox"
     if busybox.exists():
         return busybox
@@ -38,7 +38,7 @@ def ensure_busybox(runner: Runner = run) -> Path:
 
 
 def write_pause_image(archive: Path, name: str, busybox: Path) -> None:
-    """An archive as `docker save` writes it: one layer with one program, which sleeps until it is killed."""
+    """Writes an archive as `docker save` writes it: one layer with one program, which sleeps until it is killed."""
     layer = _tar({"bin/busybox": busybox.read_bytes()})
     configuration = {
         "architecture": ARCHITECTURES[platform.machine()],

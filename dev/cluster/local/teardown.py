@@ -22,7 +22,7 @@ SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 def remove_everything(layout: Layout, daemons: Daemons) -> None:
-    """Each part removes what it finds, so the next run completes an interrupted one."""
+    """Removes the cluster. Each part removes what it finds, so the next run completes an interrupted one."""
     if not layout.state.exists() and not layout.runtime.exists() and not daemons.running():
         return
     with step("Taking the local cluster down", usual="3 to 60 s, by the number of images"):
@@ -42,7 +42,7 @@ def remove_everything(layout: Layout, daemons: Daemons) -> None:
 
 
 def kill_containers() -> None:
-    """Processes of pods carry no mark, but they are in cgroups that only our kubelet makes."""
+    """Kills the processes of pods, which have no mark: they are in cgroups that only our kubelet makes."""
 
     def none_left() -> bool:
         living = {pid for cgroup in pod_cgroups() for pid in _members(cgroup)}
@@ -56,13 +56,15 @@ def kill_containers() -> None:
 
 
 def pod_cgroups() -> list[Path]:
-    """Deepest first. There is one tree on cgroup v2, one for each controller on v1."""
+    """Returns the pods' cgroups, deepest first: one tree on cgroup v2, one for each controller on v1."""
     roots = [path for path in (*CGROUPS.glob(f"*/{POD_CGROUP}"), CGROUPS / POD_CGROUP) if path.is_dir()]
     found = [path for root in roots for path in (root, *root.rglob("*")) if path.is_dir()]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 
 def remove_cgroups() -> None:
+    """Removes the cgroups of pods; raises DevError if a process is left in one after 30 s."""
+
     def none_left() -> bool:
         for cgroup in pod_cgroups():
             with contextlib.suppress(OSError):  # busy until the kernel has reaped the last process
@@ -73,26 +75,27 @@ def remove_cgroups() -> None:
 
 
 def unmount_under(*directories: Path) -> None:
-    """Lazily: a mount disappears at once, even if a process still has a file open in it."""
+    """Unmounts lazily: a mount disappears at once, even if a process still has a file open in it."""
     for mount_point in mounts_under(*directories):
         run(["umount", "--lazy", mount_point])
 
 
 def mounts_under(*directories: Path, table: Path = Path("/proc/self/mounts")) -> list[Path]:
-    """Innermost first; a point that is mounted twice is listed twice."""
+    """Returns the mounts below, innermost first; a point that is mounted twice is listed twice."""
     points = [Path(_unescape(line.split()[1])) for line in table.read_text().splitlines()]
     ours = [point for point in points if any(point.is_relative_to(directory) for directory in directories)]
     return ours[::-1]
 
 
 def remove_dead_sockets(directory: Path = SHIM_SOCKETS) -> None:
-    """A killed shim leaves its socket in a folder that every containerd of this machine shares."""
+    """Removes sockets of killed shims from the folder that every containerd of this machine shares."""
     for path in directory.glob("*"):
         if path.is_socket() and not _answered(path):
             path.unlink(missing_ok=True)
 
 
 def remove_container_log_links(layout: Layout, directory: Path = Path("/var/log/containers")) -> None:
+    """Removes the kubelet's links to logs of our pods; those of another cluster stay."""
     for link in directory.glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(layout.pod_logs):
             link.unlink(missing_ok=True)

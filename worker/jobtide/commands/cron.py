@@ -16,7 +16,7 @@ from jobtide.queue.session import DatabaseUnreachable, Session, one_line, url_so
 
 
 def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:
-    """As every worker does at its start; for pools that never had a worker. The exit code. Raises JobtideError."""
+    """Adds each schedule's next slot, as a worker does at its start; returns the exit code. Raises JobtideError."""
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
     tide = load_tide(settings.app)
     if not tide.schedules:

@@ -24,7 +24,7 @@ _MOST = 1e9  # refuses inf and nan, and keeps every sum in the range of PostgreS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """See VARIABLES for the name, meaning and default of each."""
+    """Settings of one worker process; VARIABLES has the name, meaning and default of each."""
 
     app: str  # empty: only programs
     programs: tuple[Program, ...]

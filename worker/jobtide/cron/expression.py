@@ -119,7 +119,7 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """Raises ValueError that names the wrong field and its range."""
+    """Parses five fields, or a macro such as @daily. Raises ValueError that names the wrong field and its range."""
     fields = _MACROS.get(text.strip().lower(), text).lower().split()
     if len(fields) != len(_FIELDS):
         raise ValueError(

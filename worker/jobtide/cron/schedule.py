@@ -50,7 +50,7 @@ class Schedule:
 def schedule_of(
     expression: str, type_: str, *, tenant_id: UUID | str, timezone: str, payload: Any, name: str
 ) -> Schedule:
-    """Raises ValueError for a schedule that can't be parsed or stored, or never falls due."""
+    """Checks and builds a schedule. Raises ValueError if it can't be parsed or stored, or never falls due."""
     value = json_value(payload)
     json_text(value, f"the payload of {type_!r}")
     schedule = Schedule(

@@ -172,7 +172,7 @@ def _check(job: NewJob) -> _Checked:
 
 
 def uuid_of(name: str, value: UUID | str) -> UUID:
-    """Raises ValueError that calls the value `name`."""
+    """Returns the value as UUID. Raises ValueError for other text; its message calls the value `name`."""
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (ValueError, AttributeError, TypeError):

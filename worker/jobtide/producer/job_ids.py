@@ -22,6 +22,7 @@ class Key:
     prefix: int  # the first 96 bits
 
     def id(self, number: int) -> UUID:
+        """Returns the id with this number, which is at least 0 and below 2^32."""
         return UUID(int=self.prefix << NUMBER_BITS | number)
 
     @property
@@ -39,6 +40,10 @@ class Key:
 
 
 def key_of(kind: Literal["unique", "cron"], tenant_id: UUID, type_: str, name: str) -> Key:
+    """Returns the key of a unique job or of a schedule, a digest of all four values.
+
+    `name` is what the caller chose: the unique key, or the name of the schedule. Two kinds never share an id.
+    """
     text = json.dumps([kind, str(tenant_id), type_, name])
     digest = bytearray(sha256(text.encode()).digest()[:12])
     digest[6] = digest[6] & 0x0F | 0x80  # version 8
@@ -47,4 +52,5 @@ def key_of(kind: Literal["unique", "cron"], tenant_id: UUID, type_: str, name: s
 
 
 def key_of_id(id_: UUID) -> Key:
+    """Returns the key that an id holds; for a random id it is one that `key_of` never returns."""
     return Key(id_.int >> NUMBER_BITS)

@@ -176,6 +176,7 @@ def _exit_notice(pid: int, selector: selectors.BaseSelector) -> Iterator[None]:
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
+    """Sends a signal to all processes of the group; does nothing if none is left."""
     # PermissionError: all processes of the group have exited already (on macOS).
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)

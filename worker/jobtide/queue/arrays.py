@@ -16,6 +16,7 @@ class ArrayDumper(Dumper):
     """One dimension, text format, no type: every statement casts its arrays."""
 
     def dump(self, obj: list[Any]) -> bytes:
+        """Raises DataError for text that UTF-8 can't encode, TypeError for a value of a type without a writer."""
         try:
             return f"{{{','.join([_WRITERS[type(value)](value) for value in obj])}}}".encode()
         except UnicodeEncodeError as wrong:

@@ -10,6 +10,8 @@ from jobtide.job import End, Job
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """The worker has its settings and handlers, and begins to claim jobs of these types."""
+
     app: str
     types: tuple[str, ...]
     concurrency: int
@@ -30,6 +32,8 @@ class ListenIgnored:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
+    """A claim returned at least one job; the jobs are leased to this worker."""
+
     jobs: list[Job]
     seconds: float  # duration of the claim
 
@@ -52,6 +56,8 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
+    """Another worker may have this job: its end is not written here, or its handler is cancelled."""
+
     job: Job
     during: str  # extend or finish
 
@@ -122,12 +128,16 @@ class DatabaseBack:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
+    """The worker was asked to stop: it claims no more jobs."""
+
     running: int
     seconds: float  # how long running jobs may still take
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
+    """The worker has requeued what it could not finish, and exits."""
+
     requeued: int  # jobs, their attempt not counted
     unwritten: int  # ends that could not be written in time
 

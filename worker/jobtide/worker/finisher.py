@@ -72,7 +72,7 @@ class Finisher:
         return len(self._unwritten) if self._thread.is_alive() else 0
 
     def run(self) -> None:
-        """Until it is stopped and every end is written."""
+        """Runs until it is stopped and every end is written."""
         while not (self._stopping and not self._unwritten and self._arrived.empty()):
             self._beat(monotonic())
             self._collect(self._wait_seconds(monotonic()))

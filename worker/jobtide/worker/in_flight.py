@@ -79,6 +79,7 @@ class InFlight:
             claimed.extend_at = asked_at + self._lease_seconds / 3
 
     def next_extension_at(self) -> float | None:
+        """When the next lease is to be extended, by time.monotonic(); None if no job is claimed."""
         return min((claimed.extend_at for claimed in self.all()), default=None)
 
     def newly_overdue(self, now: float) -> list[InFlightJob]:

@@ -81,7 +81,7 @@ class Worker:
         self._mailbox.put("woken")
 
     def run(self) -> int:
-        """Until a signal has stopped it and it has drained; the exit code. Raises JobtideError."""
+        """Runs until a signal has stopped it and it has drained; returns the exit code. Raises JobtideError."""
         self._finisher.start()
         while not self.stops:
             self._wait(self.run_once(monotonic()))

@@ -27,7 +27,7 @@ class Listener:
         threading.Thread(target=self.run, name="jobtide-listen", daemon=True).start()
 
     def run(self) -> None:
-        """Until the process ends; behind a pooler it returns at once."""
+        """Runs until the process ends; behind a pooler it returns at once."""
         never = threading.Event()
         while True:
             try:

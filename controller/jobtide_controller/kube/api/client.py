@@ -113,6 +113,7 @@ class Api:
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def get(self, path: str, *, timeout_seconds: float = WRITE_SECONDS) -> Json:
+        """Raises ApiError, with code 0 if there is no answer in time."""
         return await self.request("GET", path, timeout_seconds=timeout_seconds)
 
     async def list_pages(

@@ -36,6 +36,8 @@ from jobtide_controller.telemetry.events import Emit, LeaderChanged, LeaseFailed
 
 
 class LeaseApi(Protocol):
+    """The part of the API client that the elector needs; `request` raises ApiError."""
+
     async def request(self, method: str, path: str, *, body: Json | None = None, timeout_seconds: float) -> Json: ...
 
 
@@ -101,7 +103,7 @@ class Elector:
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads pollers
 
     async def step(self) -> float:
-        """Renew the lease, take it, or look at it; returns the seconds until the next pass."""
+        """Renews the lease, takes it, or looks at it; returns the seconds until the next pass."""
         trouble = None
         try:
             async with asyncio.timeout(self._timing.request_seconds):
@@ -120,13 +122,13 @@ class Elector:
         return self._timing.retry_seconds if trouble else self._timing.renew_seconds
 
     def resign(self) -> None:
-        """Begin no more writes. No other controller takes over before `release`, so that writes under way can end."""
+        """Begins no more writes. No other controller takes over before `release`, so writes in flight can end."""
         if self._leading:
             self._resigned_in_time = self.held()
             self._follow("asked to stop")
 
     async def release(self) -> None:
-        """Let another controller take over at once. No write may follow."""
+        """Lets another controller take over at once. No write may follow."""
         self.resign()
         if not self._resigned_in_time:
             return
@@ -167,7 +169,7 @@ class Elector:
         return self._monotonic() - self._seen_at >= wait
 
     async def _take(self, lease: Json | None) -> bool:
-        """Write our identity into the lease, a renewal if it is ours already; False if another client was faster."""
+        """Writes our identity into the lease, a renewal if it is ours already; False if another client was faster."""
         sent_at = self._monotonic()
         try:
             if lease is None:

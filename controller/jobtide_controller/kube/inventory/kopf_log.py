@@ -34,6 +34,7 @@ class Reachability(logging.Handler):
         self._failed_at = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Takes kopf's lines about attempts; other lines go to the root logger, from WARNING on."""
         attempt = _ATTEMPT.fullmatch(record.getMessage())
         if attempt is None:
             if record.levelno >= logging.WARNING:

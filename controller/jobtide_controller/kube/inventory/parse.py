@@ -52,10 +52,12 @@ def version_of(raw: Json) -> int:
 
 
 def ref_of(raw: Json) -> PoolRef:
+    """Returns the object's own namespace and name; the namespace is empty if the object has none."""
     return PoolRef(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
 
 
 def uid_of(raw: Json) -> str:
+    """Returns metadata.uid, which no later object of the same name has."""
     uid: str = raw["metadata"]["uid"]
     return uid
 
@@ -79,12 +81,13 @@ def owner_words(raw: Json) -> str:
 
 
 def pool_of_pod(raw: Json) -> PoolRef | None:
+    """Returns the pool in the pod's label; None if it has no such label. The pool may have been deleted."""
     name = (raw["metadata"].get("labels") or {}).get(POOL_LABEL)
     return PoolRef(raw["metadata"].get("namespace", ""), name) if name else None
 
 
 def deployment_of(raw: Json) -> Deployment | None:
-    """None for one that no pool controls."""
+    """Returns the Deployment; None for one that no pool controls."""
     owner = owner_uid(raw)
     if owner is None:
         return None
@@ -108,12 +111,17 @@ def deployment_of(raw: Json) -> Deployment | None:
 
 
 def fingerprint(value: Any) -> str:
-    """Equal for equal content, on every machine."""
+    """Returns 16 hexadecimal digits of SHA-256: equal for equal content, on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def pod_of(raw: Json) -> Pod:
+    """Returns the pod with its times in seconds since 1970.
+
+    A deletion cost that is not a whole number counts as 0. Raises KeyError for an object without the fields that the
+    API server always sets.
+    """
     metadata, status = raw["metadata"], raw.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     ready = conditions.get("Ready", {})

@@ -71,12 +71,14 @@ class Pods:
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
     def presence_of(self, uid: str) -> GoneWorker | Presence:
+        """What is known of this pod; UNKNOWN also for one that was forgotten long ago."""
         gone = self._gone.get(uid)
         if gone is not None:
             return gone
         return Presence.ALIVE if uid in self._known else Presence.UNKNOWN
 
     def forget_pool(self, pool: PoolRef) -> None:
+        """Drops the pool's learned start times; its pods stay until their own events."""
         self._starts.pop(pool, None)
 
     def _drop(self, uid: str) -> PoolRef | None:

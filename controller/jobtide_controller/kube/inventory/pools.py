@@ -86,6 +86,7 @@ class Pools:
         return self._entries.get(self._uids.get(ref, ""))
 
     def put(self, entry: PoolEntry) -> None:
+        """Adds the entry, or replaces the one with the same UID."""
         self.drop(entry.uid)
         self._entries[entry.uid] = entry
         self._uids[entry.ref] = entry.uid
@@ -94,6 +95,7 @@ class Pools:
             self._by_type[entry.database].setdefault(type_, set()).add(entry.uid)
 
     def drop(self, uid: str) -> PoolEntry | None:
+        """Returns the entry that was removed; None if there was none."""
         entry = self._entries.pop(uid, None)
         if entry is None:
             return None

@@ -57,7 +57,7 @@ class Relister:
         self._trouble: str | None = None  # reported once, however long it lasts
 
     async def fill(self) -> None:
-        """Read the first lists, until they succeed: nothing may be decided before."""
+        """Reads the first lists, until they succeed: nothing may be decided before."""
         base_seconds, max_seconds = FIRST_RETRY_SECONDS
         failures = 0
         while not await self._pass(is_first=True):
@@ -65,7 +65,7 @@ class Relister:
             await asyncio.sleep(backoff_seconds(failures, base_seconds=base_seconds, max_seconds=max_seconds))
 
     async def run(self, resync_seconds: float) -> None:
-        """Compare again and again. The first time comes soon, because an object that was deleted between our first
+        """Compares repeatedly. The first time comes soon, because an object that was deleted between our first
         lists and the start of the watch has no event. After a failed list the next one comes soon, too.
         """
         self._asked.set()
@@ -79,11 +79,11 @@ class Relister:
                 self._asked.set()
 
     def soon(self) -> None:
-        """Compare soon: the watch has missed events."""
+        """Compares soon: the watch has missed events."""
         self._asked.set()
 
     async def run_once(self) -> bool:
-        """Compare everything once; True if all lists were read."""
+        """Compares everything once; True if all lists were read."""
         return await self._pass(is_first=False)
 
     async def pod_uids(self) -> set[str]:
@@ -110,7 +110,7 @@ class Relister:
         return True
 
     async def _compare(self, kind: _Kind) -> tuple[int, int]:
-        """Compare all namespaces; returns the number of objects, and how many of them were repaired.
+        """Compares all namespaces; returns the number of objects, and how many of them were repaired.
 
         Each object is released after its comparison: 10,000 of them at once are half a gigabyte. The oldest list's
         version decides what is absent, so that nothing newer is dropped.

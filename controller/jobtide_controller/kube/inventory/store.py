@@ -59,9 +59,11 @@ class Inventory:
         return True
 
     def forget_pool(self, raw: Raw) -> bool:
+        """True if it was known."""
         return self._forget_pool(uid_of(raw))
 
     def upsert_deployment(self, raw: Raw) -> bool:
+        """True if it is a pool's and new or changed."""
         uid = uid_of(raw)
         known = self._deployments.get(self._owners.get(uid, ""))
         if uid in self._gone or (known is not None and known.uid == uid and known.version >= version_of(raw)):
@@ -100,6 +102,7 @@ class Inventory:
         return sum([self._forget_pool(uid) for uid in absent])
 
     def forget_absent_deployments(self, present: AbstractSet[str], list_version: int) -> int:
+        """Forgets those that a full list did not have, unless they are newer; returns their number."""
         absent = [
             known.uid
             for known in self._deployments.values()
@@ -108,6 +111,7 @@ class Inventory:
         return sum([self._forget_deployment(uid) for uid in absent])
 
     def forget_absent_pods(self, present: AbstractSet[str], list_version: int) -> int:
+        """Forgets those that a full list did not have, unless they are newer; returns their number."""
         absent = self.pods.absent(present, list_version)
         for uid in absent:
             self._mark_ref(self.pods.vanished(uid))

@@ -118,7 +118,7 @@ class Watch:
             self._on_gap()
 
     async def _follow(self) -> str:
-        """Run kopf until it ends; returns the reason."""
+        """Runs kopf until it ends; returns the reason."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[str] = loop.create_future()
         hand_over = HandOver(self._handle, loop)
@@ -206,6 +206,7 @@ def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
 
 
 def operator_settings() -> kopf.OperatorSettings:
+    """Returns kopf's settings: only watches of pools and worker objects. All times are in seconds."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # kopf's own Events
     settings.scanning.disabled = True  # needs rights on CRDs and namespaces that the chart does not grant
@@ -242,7 +243,7 @@ def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
-    """Run kopf until it ends; returns the reason."""
+    """Runs kopf until it ends; returns the reason."""
     try:
         asyncio.run(_operator(made, namespaces, stop))
     except Exception as error:  # noqa: BLE001 - every error is the reason that is reported

@@ -22,6 +22,8 @@ REMEMBERED = 10_000
 
 
 class EventWriter(Protocol):
+    """The part of the writer that the recorder needs; `create` raises ApiError, NotLeadingError."""
+
     async def create(self, what: str, path: str, body: Json) -> Json: ...
 
 

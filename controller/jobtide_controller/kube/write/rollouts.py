@@ -47,6 +47,7 @@ class Rollouts:
             self.end(uid)
 
     def end(self, uid: str) -> None:
+        """Frees the pool's place, and wakes the first pools that wait for one."""
         self._waiting.pop(uid, None)
         if uid not in self._rolling:
             return

@@ -16,6 +16,8 @@ MANAGER = "jobtide-status"
 
 
 class StatusWriter:
+    """Applies a pool's status only if it differs from the one that the API server has."""
+
     def __init__(self, inventory: Inventory, writer: Writer, queue: WriteQueue) -> None:
         self._inventory = inventory
         self._writer = writer

@@ -68,6 +68,9 @@ class Retry:
     max_seconds: float = 30.0
 
     def seconds(self, attempts: int, error: ApiError) -> float:
+        """Returns the pause after so many failed attempts: not less than the server asked for, unless that is over
+        max_seconds.
+        """
         pause = backoff_seconds(attempts, base_seconds=self.base_seconds, max_seconds=self.max_seconds)
         return max(pause, min(self.max_seconds, error.retry_after_seconds or 0.0))
 
@@ -80,6 +83,12 @@ class _Retrying:
 
 
 class WriteQueue:
+    """Runs at most `workers` requests at once, one per pool; retries after ApiError until success or withdrawal.
+
+    A request that raises NotLeadingError or GoneError ends without a retry. Any other error is a bug: it is emitted,
+    and the request ends.
+    """
+
     def __init__(
         self,
         emit: Emit,

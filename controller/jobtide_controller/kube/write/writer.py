@@ -48,12 +48,14 @@ class Writer:
         )
 
     async def merge(self, what: str, path: str, body: Json, *, manager: str) -> Json:
+        """JSON merge patch: changes only the fields in `body`."""
         query = {"fieldManager": manager}
         return await self._write(
             what, lambda: self._api.request("PATCH", path, query=query, body=body, content_type=MERGE)
         )
 
     async def create(self, what: str, path: str, body: Json) -> Json:
+        """Adds an object to the collection `path`."""
         return await self._write(what, lambda: self._api.request("POST", path, body=body))
 
     async def _write(self, what: str, send: Callable[[], Awaitable[Json]]) -> Json:

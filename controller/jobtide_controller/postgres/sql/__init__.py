@@ -1,0 +1,1 @@
+"""The controller's statements, each in a file of its own; `jobtide.sql.load` reads them."""

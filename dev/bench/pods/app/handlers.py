@@ -12,6 +12,7 @@ tide = Tide()
 
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
+    """Waits `seconds` of the payload. A draining worker requeues the job at once."""
     if ctx.wait_cancelled(payload["seconds"]):
         raise Snooze(0)
     return {}
