@@ -15,7 +15,7 @@ from jobtide_controller.decide.arrival_rate import Pieces
 from jobtide_controller.decide.reading import Key
 
 PRIOR_SERVICE_SECONDS = 1.0
-"""S0: the assumed service time of a job before any has ended. Even ten times too much or too little is not measurable."""
+"""S0: the assumed service time before any job has ended. A value ten times off has no measurable effect."""
 
 PRIOR_JOBS = 2.0
 """The number of jobs that S0 counts as."""
@@ -31,7 +31,7 @@ class Learned:
 
     @property
     def service_seconds(self) -> float:
-        """S, the seconds that a job takes, by Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
+        """S, seconds per job by Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
         return (self.slot_seconds + PRIOR_JOBS * PRIOR_SERVICE_SECONDS) / (self.jobs + PRIOR_JOBS)
 
     @property

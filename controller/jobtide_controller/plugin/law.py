@@ -17,7 +17,7 @@ DIGITS_MIN, DIGITS_MAX = 3, 12
 
 
 def terms(numbers: Numbers) -> list[Term]:
-    """The raw number of workers is the greatest of them."""
+    """The number of workers that the promise requires is the greatest of them."""
     if numbers.per_worker:
         return [*_per_worker(numbers), *_awake(numbers)]
     return [*_load(numbers), *_backlog(numbers), *_running(numbers), *_awake(numbers)]
