@@ -229,7 +229,7 @@ def _message(rendered: dict[str, Any], type_: str) -> str:
 
 def test_missed_promise_names_how_long_and_what_keeps_workers_away():
     message = _message(_render(DEPTHS, fleet(5), maxReplicas=5), "KeepingUp")
-    assert "longer than maxWaitSeconds (60); the oldest due one waits for 3m12s now; " in message
+    assert "longer than maxWaitSeconds (60); the oldest due job has waited 3m12s; " in message
     assert message.endswith("-> 5 limited by maxReplicas (5)")
 
 
