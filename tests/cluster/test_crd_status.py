@@ -64,15 +64,15 @@ def test_kubectl_wait_works_on_conditions_and_totals(kubectl, pool):
 
 def test_deployment_is_accepted_and_template_and_replicas_have_separate_managers(kubectl, pool):
     kubectl.apply(pool())
-    rendered = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
 
     def apply(manager: str, manifest: dict[str, Any]) -> dict[str, Any]:
         kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=json.dumps(manifest))
         return kubectl.get("deployment", "thumbs-worker")
 
-    apply("jobtide-scale", deployment.deployment_first_apply(rendered, 3))
-    first = apply("jobtide-template", deployment.deployment_template_apply(rendered))
-    again = apply("jobtide-template", deployment.deployment_template_apply(rendered))
+    apply("jobtide-scale", deployment.deployment_first_apply(stored, 3))
+    first = apply("jobtide-template", deployment.deployment_template_apply(stored))
+    again = apply("jobtide-template", deployment.deployment_template_apply(stored))
     assert first["spec"]["replicas"] == 3
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
@@ -80,9 +80,9 @@ def test_deployment_is_accepted_and_template_and_replicas_have_separate_managers
 def test_pod_of_a_minimal_template_passes_the_restricted_standard(kubectl, pool):
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     kubectl.apply(pool())
-    mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
-    template = deployment.deployment_template_apply(mine)["spec"]["template"]
-    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": mine.spec.template["spec"]}
+    stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    template = deployment.deployment_template_apply(stored)["spec"]["template"]
+    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": stored.spec.template["spec"]}
     ours = {**given, "metadata": {**template["metadata"], "name": "one"}, "spec": template["spec"]}
     refused = kubectl.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(given))
     assert 'violates PodSecurity "restricted' in refused.stderr

@@ -1,8 +1,8 @@
 """Chooses the pods that a scale-down removes: idle ones, marked by their deletion cost.
 
 The ReplicaSet removes pods that are not ready first, then those with the lowest deletion cost. So the chosen idle pods
-get a negative cost before the number of replicas is lowered; a pod that runs a job never gets one. Kubernetes has the
-last word. A pod that claims a job at that moment finishes it: on SIGTERM a worker drains.
+get a negative cost before the number of replicas is lowered; a pod that runs a job never gets one. Kubernetes chooses
+in the end; a pod that claims a job at that moment finishes it: on SIGTERM a worker drains.
 """
 
 from __future__ import annotations

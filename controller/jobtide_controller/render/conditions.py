@@ -35,7 +35,7 @@ SCHEMA_REASONS = frozenset(
 _LIMITING = {
     Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
     Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
-    Reason.CAPPED_BY_TENANT: "jobs wait whose tenants run as many at once as tenants.maxConcurrent allows",
+    Reason.CAPPED_BY_TENANT: "jobs wait because their tenants run as many at once as tenants.maxConcurrent allows",
     Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
     Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
 }

@@ -130,7 +130,7 @@ def test_two_tenants_with_half_the_jobs_each_need_as_much_as_one(world, depth):
     whole = _situation(replace(world, policy=policy), reading=Reading(world.now, {A: even}))
     halves = {Key("a", "left"): half, Key("a", "right"): half}
     split = replace(whole, reading=Reading(world.now, halves))
-    # Only the rounding of the sums may differ.
+    # Long jobs take a slot each, short ones share one: only the rounding of the sums may differ.
     assert math.isclose(need(whole, 0.0).slots, need(split, 0.0).slots, rel_tol=1e-9, abs_tol=1e-9)
 
 

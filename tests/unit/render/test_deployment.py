@@ -87,7 +87,7 @@ def test_selector_is_part_of_the_labels_of_deployment_and_pods():
     assert selector(pool()) == "app.kubernetes.io/name=jobtide-worker,jobtide.dev/pool=thumbs"
 
 
-def test_rollout_keeps_the_number_of_workers():
+def test_rollout_never_has_fewer_workers_than_before():
     strategy = deployment_template_apply(pool())["spec"]["strategy"]
     assert strategy["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
 
