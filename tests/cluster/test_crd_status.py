@@ -1,4 +1,4 @@
-"""What the controller computes, through a real API server and back: accepted whole, and stable."""
+"""Tests the rendered status and Deployment on a real API server: accepted completely, and stable."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def _render(stored: dict[str, Any], reading: Reading | Unreadable, now: float) -
         pytest.param(BUSY, id="busy"),
         pytest.param(Reading(NOW, {}), id="idle"),
         pytest.param(
-            Unreadable(UnreadableReason.TIMEOUT, "canceling statement due to statement timeout", NOW), id="blind"
+            Unreadable(UnreadableReason.TIMEOUT, "canceling statement due to statement timeout", NOW), id="unreadable"
         ),
     ],
 )
-def test_status_comes_back_as_it_was_written_and_is_not_written_again(kubectl, pool, reading):
+def test_stored_status_is_equal_to_the_written_one_and_is_not_written_again(kubectl, pool, reading):
     kubectl.apply(pool())
     written = _render(kubectl.get("jwp", "thumbs"), reading, NOW)
     patch = json.dumps({"status": written})
@@ -54,7 +54,7 @@ def test_status_comes_back_as_it_was_written_and_is_not_written_again(kubectl, p
     assert _render(stored, reading, NOW + 60) == written
 
 
-def test_condition_can_be_waited_for(kubectl, pool):
+def test_kubectl_wait_works_on_conditions_and_totals(kubectl, pool):
     kubectl.apply(pool())
     written = _render(kubectl.get("jwp", "thumbs"), Reading(NOW, {}), NOW)
     kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", json.dumps({"status": written}))
@@ -62,27 +62,27 @@ def test_condition_can_be_waited_for(kubectl, pool):
     kubectl("wait", "jwp/thumbs", "--for=jsonpath={.status.pending}=0", "--timeout=5s")
 
 
-def test_deployment_of_a_pool_is_accepted_and_template_and_number_have_their_own_managers(kubectl, pool):
+def test_deployment_is_accepted_and_template_and_replicas_have_separate_managers(kubectl, pool):
     kubectl.apply(pool())
-    mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
 
     def apply(manager: str, manifest: dict[str, Any]) -> dict[str, Any]:
         kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=json.dumps(manifest))
         return kubectl.get("deployment", "thumbs-worker")
 
-    apply("jobtide-scale", deployment.deployment_first_apply(mine, 3))
-    first = apply("jobtide-template", deployment.deployment_template_apply(mine))
-    again = apply("jobtide-template", deployment.deployment_template_apply(mine))
+    apply("jobtide-scale", deployment.deployment_first_apply(stored, 3))
+    first = apply("jobtide-template", deployment.deployment_template_apply(stored))
+    again = apply("jobtide-template", deployment.deployment_template_apply(stored))
     assert first["spec"]["replicas"] == 3
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_pod_of_a_silent_template_passes_the_restricted_standard(kubectl, pool):
+def test_pod_of_a_minimal_template_passes_the_restricted_standard(kubectl, pool):
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     kubectl.apply(pool())
-    mine = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
-    template = deployment.deployment_template_apply(mine)["spec"]["template"]
-    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": mine.spec.template["spec"]}
+    stored = JobWorkerPool.model_validate(kubectl.get("jwp", "thumbs"))
+    template = deployment.deployment_template_apply(stored)["spec"]["template"]
+    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": stored.spec.template["spec"]}
     ours = {**given, "metadata": {**template["metadata"], "name": "one"}, "spec": template["spec"]}
     refused = kubectl.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(given))
     assert 'violates PodSecurity "restricted' in refused.stderr

@@ -1,0 +1,1 @@
+"""Pure functions that decide how many workers each pool should have, and why."""

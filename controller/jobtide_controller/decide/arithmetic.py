@@ -1,4 +1,4 @@
-"""The few operations that every formula of the law shares."""
+"""Rounding and bounds that the formulas of the scaling law share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 
 
 def ceil(value: float) -> int:
-    """Up to the next whole number; 3.0000001, which is a rounding error, is 3."""
+    """Rounds up to a whole number, except for rounding errors: 3.0000001 becomes 3."""
     return math.ceil(value - 1e-6)
 
 
 def clamp(value: float, low: float, high: float) -> float:
+    """`value` within `low` and `high`; `low` wins if it is the greater of the two."""
     return max(low, min(value, high))
 
 
 def clamp_int(value: int, low: int, high: int) -> int:
+    """As `clamp`, for whole numbers."""
     return max(low, min(value, high))

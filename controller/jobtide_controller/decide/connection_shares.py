@@ -1,7 +1,8 @@
 """How the pools of one database share the connections that it has for workers.
 
-Fair, and never more than there are: each pool gets its next worker in turn, those with the fewest first, and a worker
-begins only when the connections that it needs are free, not when somebody has been told to give them up.
+The division is fair and never exceeds the budget. Workers are given one at a time, to the pool with the fewest first.
+A worker starts only when its connections are free, not when another worker was only asked to release them.
+docs/adr/2026-11-24-pools-share-a-connection-budget.md has the reasons.
 """
 
 from __future__ import annotations
@@ -16,36 +17,41 @@ from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.reading import Reading, Unreadable
 
 HELD_BY_WORKER = 2
-"""One for claims, one for ends and leases. A test counts them on a real server."""
+"""Connections: one for claims, one for outcomes and leases. A test counts them on a real server."""
 
 HELD_TO_LISTEN = 1
-"""With JOBTIDE_LISTEN=1."""
+"""Connections in addition, with JOBTIDE_LISTEN=1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRequest:
-    """What one pool asks for and what it has, in workers."""
+    """What one pool needs of the connections and what it has, in workers."""
 
-    desired: int  # if there were no budget
-    least: int = 0  # of these, the ones that the user asked for by number: minReplicas, or a pin
-    busy: int = 0  # run jobs: never cut
-    current: int = 0  # running, or asked for
-    leaving: int = 0  # told to stop: they hold their connections until they have finished
-    connections: int = HELD_BY_WORKER  # of one worker
+    desired: int  # without a budget
+    least: int = 0  # the part of `desired` that the user set by number: minReplicas, or a pin
+    busy: int = 0  # run jobs, so they are never removed
+    current: int = 0  # running or requested
+    leaving: int = 0  # terminating: they hold their connections until they have finished
+    connections: int = HELD_BY_WORKER  # per worker
 
     @property
     def is_nothing(self) -> bool:
+        """Whether the pool neither holds nor needs a connection."""
         return not (self.desired or self.current or self.leaving)
 
     @property
     def held(self) -> int:
+        """The number of connections that the pool holds, or will hold once its requested workers are up."""
         return self.connections * (self.current + self.leaving)
 
 
 def connection_request(
     policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, desired: int
 ) -> ConnectionRequest:
-    """A pool's, which would have `want` workers without a budget. Unread, every worker counts as busy."""
+    """The request of a pool that would have `desired` workers without a budget.
+
+    While the database can't be read, every worker counts as busy.
+    """
     present = [pod for pod in fleet.pods if not pod.finished]
     leaving = sum(pod.terminating for pod in present)
     up = len(present) - leaving
@@ -60,58 +66,62 @@ def connection_request(
 
 
 def divide(budget: int, requests: Mapping[str, ConnectionRequest]) -> dict[str, int]:
-    """How many workers each pool may have now.
+    """How many workers each pool, by UID, may have now, with `budget` connections for all of them.
 
-    20 connections, 2 a worker. `a` wants 8 workers and `b` 3, none is up: `b` gets its 3, `a` the other 7.
-    Then `c` wants 5 too: the fair shares are 4, 3, 3. `a` goes down to 4, or to its busy ones, and `c` gets its
-    first worker when the first of `a`'s has ended, and has its 3 when three have.
+    20 connections, 2 a worker. `a` needs 8 workers and `b` 3, no worker is up: `b` gets its 3, `a` the other 7.
+    Then `c` needs 5 too: the fair shares are 4, 3, 3. `a` goes down to 4, or to its busy ones. `c` gets its first
+    worker when the first of `a`'s has ended, and its third when three have.
     """
     if sum(one.connections * (max(one.desired, one.current) + one.leaving) for one in requests.values()) <= budget:
         return {uid: max(one.desired, one.busy) for uid, one in requests.items()}
-    unmoved = sum(one.connections * (one.busy + one.leaving) for one in requests.values())
     busy = {uid: one.busy for uid, one in requests.items()}
-    shares = _filled(budget - unmoved, requests, busy, {uid: one.desired for uid, one in requests.items()})
+    desired = {uid: one.desired for uid, one in requests.items()}
+    not_removable = sum(one.connections * (one.busy + one.leaving) for one in requests.values())
+    shares = _add_workers(budget - not_removable, requests, busy, desired)
     kept = {uid: min(shares[uid], one.current) for uid, one in requests.items()}
-    return _filled(budget - sum(one.held for one in requests.values()), requests, kept, shares)
+    return _add_workers(budget - sum(one.held for one in requests.values()), requests, kept, shares)
 
 
-class _Turn(NamedTuple):
-    """Who is next: the smallest. A tie goes to the pool that has more already, so that nothing moves for a tie."""
+class _Next(NamedTuple):
+    """Sorts the pools: the smallest gets the next worker. In a tie, the pool with more workers keeps them."""
 
     has_least: bool
     workers: int
-    lacks: int
+    minus_current: int
     uid: str
 
 
-def _filled(
+def _add_workers(
     free: int, requests: Mapping[str, ConnectionRequest], start: Mapping[str, int], limits: Mapping[str, int]
 ) -> dict[str, int]:
-    """One worker in each turn, until the next does not fit: nobody overtakes because he is smaller."""
-    given = dict(start)
-    turns = [_turn(uid, one, given[uid]) for uid, one in requests.items() if given[uid] < limits[uid]]
-    heapq.heapify(turns)
-    while turns:
-        uid = turns[0].uid
+    """Adds one worker at a time to `start`, while `free` connections are left and up to the `limits`.
+
+    Stops at the first worker that does not fit, even if a smaller one would: otherwise large workers starve.
+    """
+    workers = dict(start)
+    queue = [_next(uid, one, workers[uid]) for uid, one in requests.items() if workers[uid] < limits[uid]]
+    heapq.heapify(queue)
+    while queue:
+        uid = queue[0].uid
         free -= requests[uid].connections
         if free < 0:
             break
-        given[uid] += 1
-        heapq.heappop(turns)
-        if given[uid] < limits[uid]:
-            heapq.heappush(turns, _turn(uid, requests[uid], given[uid]))
-    return given
+        workers[uid] += 1
+        heapq.heappop(queue)
+        if workers[uid] < limits[uid]:
+            heapq.heappush(queue, _next(uid, requests[uid], workers[uid]))
+    return workers
 
 
-def _turn(uid: str, one: ConnectionRequest, workers: int) -> _Turn:
-    return _Turn(workers >= one.least, workers, -one.current, uid)
+def _next(uid: str, one: ConnectionRequest, workers: int) -> _Next:
+    return _Next(workers >= one.least, workers, -one.current, uid)
 
 
 LISTEN_ENV = "JOBTIDE_LISTEN"
 
 
 def listens(spec: JobWorkerPoolSpec) -> bool:
-    """Whether the pool's workers keep a connection for notifications; a value from elsewhere counts as yes."""
+    """Whether the pool's workers keep a connection for notifications; a value from a `valueFrom` counts as yes."""
     return any(
         entry["name"] == LISTEN_ENV and entry.get("value", "1") not in ("", "0")
         for container in spec.template["spec"]["containers"]

@@ -1,4 +1,4 @@
-"""What Kubernetes says about one pool's workers, as plain values."""
+"""The state of one pool's workers in Kubernetes, as plain values."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Pod:
     ready: bool = False
     ready_at: float | None = None
     terminating: bool = False
-    finished: bool = False  # phase Succeeded or Failed: its containers will not run again
-    deletion_cost: int = 0  # controller.kubernetes.io/pod-deletion-cost as it stands
+    finished: bool = False  # phase Succeeded or Failed: its containers do not run again
+    deletion_cost: int = 0  # its annotation controller.kubernetes.io/pod-deletion-cost
     problem: str | None = None  # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one pool has of the connections that all pools of its database share."""
+    """One pool's part of the connections that all pools of its database share."""
 
-    workers: int  # that the pool may have now
-    connections: int  # that each of them takes
+    workers: int  # the number that the pool may have now
+    connections: int  # the number that each of them holds
     budget: int  # connections for the workers of all pools
 
 
@@ -33,54 +33,56 @@ class Share:
 class Fleet:
     """One pool's Deployment and pods."""
 
-    current_replicas: int | None = None  # spec.replicas as it stands; None: there is no Deployment yet
+    current_replicas: int | None = None  # spec.replicas of the Deployment; None: it does not exist yet
     pods: tuple[Pod, ...] = ()
-    busy_uids: frozenset[str] = field(default_factory=frozenset)  # pods that hold a processing row
+    busy_uids: frozenset[str] = field(default_factory=frozenset)  # UIDs of pods that hold a processing row
     start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known
 
     @property
     def ready(self) -> int:
+        """Number of pods that are ready and not terminating."""
         return sum(pod.ready and not pod.terminating for pod in self.pods)
 
     @property
     def starting(self) -> tuple[Pod, ...]:
+        """Pods that are not ready yet."""
         return tuple(pod for pod in self.pods if not (pod.ready or pod.terminating or pod.finished))
 
     @property
     def busy(self) -> int:
-        """Pods that must not be cut: they hold work and are not already on their way out."""
+        """Number of pods that must not be removed: they hold jobs and are not terminating."""
         return sum(pod.uid in self.busy_uids and not pod.terminating for pod in self.pods)
 
     @property
-    def takers(self) -> int:
-        """Pods without a job that may take one any moment, ready or not: a worker claims before its first probe."""
+    def may_claim(self) -> int:
+        """Number of pods without a job that may claim one now, ready or not: a worker claims before its first probe."""
         return sum(
             not (pod.uid in self.busy_uids or pod.terminating or pod.finished or pod.problem) for pod in self.pods
         )
 
     @property
-    def kept_by_busy(self) -> int:
-        """The smallest number of workers that costs no busy one.
+    def min_replicas_for_busy(self) -> int:
+        """The lowest number of replicas that removes no busy pod.
 
-        Kubernetes removes pods that are not ready before any that is, whatever their deletion cost. So while a busy
-        pod is not ready (its database was away), no idle ready one can go without it:
+        Kubernetes removes pods that are not ready before ready ones, regardless of deletion cost. So while a busy
+        pod is not ready (its database was unreachable), no idle ready pod can be removed before it:
 
             busy and ready, idle and ready, idle and ready      -> 1
             busy and not ready, idle and ready, idle and ready  -> 3
             busy and not ready, idle and not ready              -> 1
         """
-        staying = [pod for pod in self.pods if not (pod.terminating or pod.finished)]
-        idle = [pod for pod in staying if pod.uid not in self.busy_uids]
-        if all(pod.ready for pod in staying if pod.uid in self.busy_uids):
-            return len(staying) - len(idle)
-        return len(staying) - sum(not pod.ready for pod in idle)
+        present = [pod for pod in self.pods if not (pod.terminating or pod.finished)]
+        idle = [pod for pod in present if pod.uid not in self.busy_uids]
+        if all(pod.ready for pod in present if pod.uid in self.busy_uids):
+            return len(present) - len(idle)
+        return len(present) - sum(not pod.ready for pod in idle)
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The Deployment's own view of itself."""
+    """The state of the Deployment's rollout."""
 
-    complete: bool = True  # it has seen its newest template, and all its pods run it
-    deadline_exceeded: bool = False  # of its newest template: its condition Progressing is False
-    paused: bool = False  # by somebody, with `kubectl rollout pause`
-    replica_failure: str | None = None  # its condition ReplicaFailure, such as a quota that is used up
+    complete: bool = True  # the newest template is observed, and all pods run it
+    deadline_exceeded: bool = False  # its condition Progressing is False for the newest template
+    paused: bool = False  # by a user, with `kubectl rollout pause`
+    replica_failure: str | None = None  # its condition ReplicaFailure, such as an exceeded quota

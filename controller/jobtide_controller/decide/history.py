@@ -1,7 +1,7 @@
-"""What the decision remembers from one tick to the next: a value, given in and handed out again.
+"""What one decision needs from the earlier ones: a value that each decision takes and returns.
 
-Only what was learned about the types must outlive the process; it is kept in the pool's status. All else may
-be lost: a controller without history lowers nothing before one hold has passed.
+What was learned about the types must survive a restart, so the pool's status has it. All else may be lost:
+a controller without history does not scale down before one hold has passed.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from jobtide_controller.decide.arrival_rate import Pieces
 from jobtide_controller.decide.reading import Key
 
 PRIOR_SERVICE_SECONDS = 1.0
-"""S0: what a job is taken to last before any has ended. Ten times wrong changes nothing measurable."""
+"""S0: the assumed service time before any job has ended. A value ten times off has no measurable effect."""
 
 PRIOR_JOBS = 2.0
-"""How many jobs' worth that first guess counts."""
+"""The number of jobs that S0 counts as."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What is known of one type."""
+    """What was learned about one type."""
 
-    slot_seconds: float = 0.0  # num: seconds of slots that were used, older ones count less
-    jobs: float = 0.0  # den: jobs that were seen to end in that time
-    ran_seconds: float = 0.0  # how long jobs of the type have been seen to run
+    slot_seconds: float = 0.0  # seconds of slots that its jobs used; older ones count less
+    jobs: float = 0.0  # jobs that ended in that time; older ones count less
+    ran_seconds: float = 0.0  # how long jobs of the type have been running
 
     @property
     def service_seconds(self) -> float:
-        """S, by Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
+        """S, seconds per job by Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
         return (self.slot_seconds + PRIOR_JOBS * PRIOR_SERVICE_SECONDS) / (self.jobs + PRIOR_JOBS)
 
     @property
     def evidence(self) -> float:
-        """How much more than the first guess is known; a minute of one running job counts as 60."""
+        """How much is known beyond S0, in jobs; a minute of one running job counts as 60."""
         return self.slot_seconds / PRIOR_SERVICE_SECONDS + self.jobs
 
 
@@ -44,32 +44,35 @@ UNKNOWN_TYPE = Learned()
 
 
 class Group(NamedTuple):
-    """Whose arrivals are counted together: a tenant with a cap by itself, all others as one."""
+    """Tenants whose arrivals of one type are counted together: a tenant with a cap alone, all others as one."""
 
     type: str
-    tenant_id: str | None
+    tenant_id: str | None  # None: all tenants without a cap
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One key as the last reading had it."""
+    """The rows of one key at the last reading."""
 
     due: int
     later: int
     running: int
     capped: bool
-    estimate: float  # of the due rows, dead-reckoned while counting stops early
+    estimate: float  # of the due rows, computed from arrivals and slots while counting stops early
 
 
 class Failing(NamedTuple):
-    """Attempts have ended, and none that was looked at ended well; by the database's clock."""
+    """Attempts have ended, and none that was looked at succeeded; times by the database's clock."""
 
-    since: float
-    last_at: float  # when the latest of them was seen
+    since: float  # the first failure
+    last_at: float  # the latest one
 
 
 class Recommendation(NamedTuple):
-    """How many workers one decision would have had, by the controller's clock."""
+    """The number of workers that one decision recommended, before the limits of scaling down.
+
+    Times are by the controller's clock.
+    """
 
     at: float
     replicas: int
@@ -79,21 +82,22 @@ class Recommendation(NamedTuple):
 class History:
     """One pool's past. Times are by the database's clock; `late_at` and `recommendations` by the controller's."""
 
-    began_at: float = 0.0  # first reading
-    read_at: float | None = None  # last reading
-    counts: Mapping[Key, Count] = field(default_factory=dict)
+    began_at: float = 0.0  # time of the first reading
+    read_at: float | None = None  # time of the last reading
+    counts: Mapping[Key, Count] = field(default_factory=dict)  # of the last reading
     types: Mapping[str, Learned] = field(default_factory=dict)
-    flow: Mapping[Group, Pieces] = field(default_factory=dict)
+    flow: Mapping[Group, Pieces] = field(default_factory=dict)  # rows that fell due in the last ten minutes
     failing: Failing | None = None
-    late_at: float | None = None  # a job was seen to wait longer than promised, within the last minute
-    recommendations: tuple[Recommendation, ...] = ()
+    late_at: float | None = None  # when a job last waited longer than promised; None: not within the last minute
+    recommendations: tuple[Recommendation, ...] = ()  # oldest and highest first
 
     def learned(self, type_: str) -> Learned:
+        """What was learned about a type; UNKNOWN_TYPE if nothing was."""
         return self.types.get(type_, UNKNOWN_TYPE)
 
 
 def restored(status: JobWorkerPoolStatus | None) -> History:
-    """The history of a controller that has just started: only what a job of each type takes."""
+    """The history after a restart of the controller: what the status kept of the learned service times."""
     if status is None:
         return History()
     return History(
@@ -106,25 +110,25 @@ def restored(status: JobWorkerPoolStatus | None) -> History:
 
 
 def limited(history: History, types: Collection[str]) -> History:
-    """Without what was learned of types that the pool has no more."""
+    """The history without the types that the pool does not have any more."""
     if all(type_ in types for type_ in history.types):
         return history
     return replace(history, types={type_: known for type_, known in history.types.items() if type_ in types})
 
 
-def remembered(history: History, *, now: float, replicas: int, current: int, hold_seconds: float) -> History:
-    """The record with this decision's number in it; one that starts empty starts with what runs now.
+def with_recommendation(history: History, *, now: float, replicas: int, current: int, hold_seconds: float) -> History:
+    """The history with this decision's recommendation; an empty one starts with the `current` number of workers.
 
-    Kept strictly falling: a number is forgotten as soon as a later one is at least as high, for it can't be
+    The recommendations are strictly falling: one is dropped when a later one is at least as high, since it can't be
     the highest of any window any more. 3 at 10 s, 5 at 20 s, 2 at 30 s is kept as 5 at 20 s, 2 at 30 s.
     """
     earlier = history.recommendations or (Recommendation(now, current),)
-    # A clock that was set back must not hold the fleet until it has caught up.
+    # After a clock was set back, times in the future must not extend the hold.
     higher = [Recommendation(min(one.at, now), one.replicas) for one in earlier if one.replicas > replicas]
     recent = tuple(one for one in higher if now - one.at <= hold_seconds)
     return replace(history, recommendations=(*recent, Recommendation(now, replicas)))
 
 
 def highest_recent(history: History) -> int:
-    """The highest number that the hold still remembers, this decision's own included."""
+    """The highest recommendation within the hold, this decision's included."""
     return history.recommendations[0].replicas

@@ -1,7 +1,8 @@
-"""What one more reading teaches: how long jobs take, how fast rows fall due, how many wait.
+"""Learns from each reading: how long jobs take, how fast rows fall due, how many wait.
 
-Little's law, read off the table: the slots in use, integrated over time, divided by the jobs that ended in
-that time, is the time that a job holds its slot. Nobody measures a job, and no worker reports anything.
+By Little's law, the slots in use, integrated over time, divided by the jobs that ended in that time, are the seconds
+that a job holds its slot. The table is enough for that: no worker measures or reports anything.
+docs/adr/2026-11-24-scaling-law.md says how the constants were measured.
 """
 
 from __future__ import annotations
@@ -15,41 +16,42 @@ from jobtide_controller.decide import arrival_rate
 from jobtide_controller.decide.history import Count, Failing, Group, History, Learned
 from jobtide_controller.decide.reading import Depth, Key, Reading
 
-GAP_SECONDS = 20.0  # between readings further apart, what ran in between is a guess
-FAILING_KEPT_SECONDS = 60.0  # between two jobs that fail a pool may be empty, and still everything fails
-STEPPED_BACK_SECONDS = 60.0  # a clock set back by more was wrong before, not late now
+GAP_SECONDS = 20.0  # of readings further apart no service time is learned: what ran in between is not known
+FAILING_KEPT_SECONDS = 60.0  # a pool that is empty for less between two failing jobs still counts as failing
+STEPPED_BACK_SECONDS = 60.0  # a clock set back by more was wrong before, so learning restarts
 
 _NOTHING = Depth()
 _ABSENT = Count(due=0, later=0, running=0, capped=False, estimate=0.0)
 
 
 def learn(tenants: Tenants, reading: Reading, history: History) -> History:
-    """The history after this reading. A reading that is no younger than the last teaches nothing."""
+    """The history with this reading. One that is not later than the last reading is ignored."""
     if history.read_at is None or reading.taken_at < history.read_at - STEPPED_BACK_SECONDS:
-        return _begun(reading, history)
+        return _restarted(reading, history)
     seconds = reading.taken_at - history.read_at
     if seconds <= 0:
         return history
     changes = _changes(reading, history)
     types = dict(history.types)
     for type_, change in changes.items():
-        types[type_] = _learned(history.learned(type_), change, seconds)
+        types[type_] = _learn_service_time(history.learned(type_), change, seconds)
     return replace(
         history,
         read_at=reading.taken_at,
         types=types,
         flow=_flow(tenants, reading, history),
-        counts={key: _counted(key, depth, history, seconds, types) for key, depth in reading.depths.items()},
+        counts={key: _count_of(key, depth, history, seconds, types) for key, depth in reading.depths.items()},
         failing=_failing(reading, history.failing),
     )
 
 
 def group_of(tenants: Tenants, key: Key) -> Group:
+    """The group whose arrivals the key's rows are counted in."""
     return Group(key.type, None if tenants.cap_of(key.tenant_id) is None else key.tenant_id)
 
 
 def estimated_due(key: Key, depth: Depth, history: History) -> float:
-    """How many rows are due: as counted, or as last reckoned where counting stopped."""
+    """The number of due rows: as counted, or as estimated if counting stopped."""
     count = history.counts.get(key)
     return float(depth.due) if count is None or not depth.capped else max(float(depth.due), count.estimate)
 
@@ -75,16 +77,16 @@ class _Change:
 
     @property
     def ended(self) -> int:
-        """Rows that left: came in, and are neither waiting nor running. 10 came, 4 more are there: 6 ended."""
+        """Rows that neither wait nor run any more. 10 arrived, and there are 4 more than before: 6 ended."""
         return self.arrivals - self.total
 
     def slot_seconds(self, seconds: float) -> float:
-        """Slots in use, between the two readings. 3 before and 5 now, 2 s apart: 8 slot seconds."""
+        """Slots in use, integrated between the two readings. 3 before and 5 now, 2 s apart: 8 slot seconds."""
         return (self.running_before + self.running_now) / 2 * seconds
 
 
-def _begun(reading: Reading, history: History) -> History:
-    """The first reading, or the first by a clock that was put right: nothing to compare it with."""
+def _restarted(reading: Reading, history: History) -> History:
+    """After the first reading, or the first since a clock was corrected: there is none to compare it with."""
     return History(
         began_at=reading.taken_at,
         read_at=reading.taken_at,
@@ -104,18 +106,18 @@ def _changes(reading: Reading, history: History) -> Mapping[str, _Change]:
     return changes
 
 
-def _learned(learned: Learned, change: _Change, seconds: float) -> Learned:
+def _learn_service_time(learned: Learned, change: _Change, seconds: float) -> Learned:
     if seconds > GAP_SECONDS:
         return learned
     running = change.running_before > 0 or change.running_now > 0
     ran_seconds = learned.ran_seconds + seconds if running else learned.ran_seconds
     slot_seconds = change.slot_seconds(seconds)
-    # Attempts that only fail use slots and end nothing: S would swell without bound.
+    # Attempts that fail use slots but end no job: S would grow without bound.
     failing = change.ended <= 0 and change.later > 0
-    silent = slot_seconds == 0 and change.ended == 0
-    if change.capped or failing or silent:
+    idle = slot_seconds == 0 and change.ended == 0
+    if change.capped or failing or idle:
         return replace(learned, ran_seconds=ran_seconds)
-    # Forget over eight jobs' length: a second at S = 1 s keeps exp(-1/120) = 99.2 % of what was known.
+    # The memory is eight service times, 120 to 1,200 s: at S = 1 s, exp(-1/120) = 99.2 % is kept each second.
     kept = math.exp(-seconds / min(max(8.0 * learned.service_seconds, 120.0), 1200.0))
     return Learned(
         slot_seconds=learned.slot_seconds * kept + slot_seconds,
@@ -125,7 +127,7 @@ def _learned(learned: Learned, change: _Change, seconds: float) -> Learned:
 
 
 def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, arrival_rate.Pieces]:
-    """Rows that became due: new ones, and scheduled ones whose time has come; those put off don't count."""
+    """Rows that fell due: new ones, and scheduled ones that became due. New scheduled rows don't count yet."""
     assert history.read_at is not None
     rows: dict[Group, int] = {}
     for key, depth in reading.depths.items():
@@ -136,7 +138,7 @@ def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, a
         if key not in reading.depths:
             group = group_of(tenants, key)
             rows[group] = rows.get(group, 0) + count.later
-    grown = {
+    flow = {
         group: arrival_rate.added(
             history.flow.get(group, ()),
             start=history.read_at,
@@ -145,13 +147,13 @@ def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, a
         )
         for group in {**history.flow, **rows}
     }
-    return {group: pieces for group, pieces in grown.items() if pieces}
+    return {group: pieces for group, pieces in flow.items() if pieces}
 
 
-def _counted(key: Key, depth: Depth, history: History, seconds: float, types: Mapping[str, Learned]) -> Count:
-    """Counting stops at a cap; beyond it, what came is added and what the slots must have done is taken off.
+def _count_of(key: Key, depth: Depth, history: History, seconds: float, types: Mapping[str, Learned]) -> Count:
+    """If counting stopped, the estimate is the last one, plus the arrivals, minus what the running slots finished.
 
-    Counted to 1,000 with 5,000 reckoned before, 200 came, 40 ran for 2 s at S = 1 s:
+    Counted to 1,000 with an estimate of 5,000 before, 200 arrived, 40 ran for 2 s at S = 1 s:
     5,000 + 200 - 80 = 5,120.
     """
     if not depth.capped:
@@ -166,7 +168,7 @@ def _count(depth: Depth, estimate: float) -> Count:
 
 
 def _failing(reading: Reading, before: Failing | None) -> Failing | None:
-    """One attempt that ends well ends it, of whatever type; so does a minute with nothing to do and no failure."""
+    """Ends with one successful attempt of any type, or after a minute without a failure and without jobs."""
     if any(depth.succeeded for depth in reading.depths.values()):
         return None
     if any(depth.failed for depth in reading.depths.values()):
@@ -177,5 +179,5 @@ def _failing(reading: Reading, before: Failing | None) -> Failing | None:
 
 
 def _will_be_tried(depth: Depth) -> bool:
-    """Not what is scheduled for never: of that nobody will see an attempt."""
+    """False for rows scheduled at infinity: they are never attempted."""
     return depth.due > 0 or depth.running > 0 or depth.next_due_at is not None

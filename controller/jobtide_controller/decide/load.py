@@ -1,4 +1,7 @@
-"""What comes in all the time, and the workers that it keeps busy."""
+"""The lasting load: the slots that steady arrivals keep busy, and the workers for them.
+
+docs/adr/2026-11-24-scaling-law.md says how the constants were measured.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from jobtide_controller.decide.arithmetic import ceil, clamp
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.need import Situation, slots_cap
 
-SHORT_WORKERS = 0.25  # with short jobs, a quarter worker may be missing: the backlog term makes up for it
-BAND_WORKERS = 0.15  # the load must change by this much before a worker more or less follows
+SHORT_WORKERS = 0.25  # with short jobs this may be missing: the backlog term compensates
+BAND_WORKERS = 0.15  # the load must change by this much before the number of workers follows
 HOLD_MIN_SECONDS, HOLD_MAX_SECONDS = 10.0, 60.0
-WARM_MIN_SECONDS = 30.0
+WARM_MIN_SECONDS = 30.0  # how long at least a worker stays for the next row
 
 
 class Load(NamedTuple):
-    """What comes in all the time."""
+    """What arrives steadily."""
 
-    slots: float  # in use on average, tenants with a cap up to it
+    slots: float  # in use on average, for each tenant at most its cap
     rows_per_second: float
-    service_seconds: float  # Sm: of the jobs, by the slots they take; long ones weigh more
+    service_seconds: float  # Sm: mean over the slots in use, so long jobs weigh more
     silence_seconds: float  # since the latest row
 
 
@@ -32,7 +35,7 @@ NO_LOAD = Load(slots=0.0, rows_per_second=0.0, service_seconds=0.0, silence_seco
 def lasting_load(situation: Situation) -> Load:
     """Slots in use on average: rate times service time, by Little's law. 4 rows/s of 2 s: 8 slots.
 
-    A tenant with a cap never loads more than its cap: 16 slots, whatever it sends.
+    A tenant with a cap counts for no more than its cap: at most 16 slots with a cap of 16.
     """
     tenants, now = situation.policy.tenants, situation.reading.taken_at
     slots: dict[str | None, float] = {}
@@ -45,7 +48,7 @@ def lasting_load(situation: Situation) -> Load:
         weighted += rate * service * service
         slots[group.tenant_id] = slots.get(group.tenant_id, 0.0) + rate * service
     return Load(
-        slots=math.fsum(min(mine, slots_cap(tenants, tenant)) for tenant, mine in slots.items()),
+        slots=math.fsum(min(used, slots_cap(tenants, tenant)) for tenant, used in slots.items()),
         rows_per_second=rows_per_second,
         service_seconds=weighted / total if total > 0 else 0.0,
         silence_seconds=min(
@@ -55,8 +58,9 @@ def lasting_load(situation: Situation) -> Load:
 
 
 def hold(policy: JobWorkerPoolSpec, fleet: Fleet, load: Load) -> float:
-    """How long a lower number must do before workers go: twice what it takes to have one back.
+    """The hold: seconds for which a lower number must be enough before scaling down.
 
+    Twice the start of a worker or half a job, at least 10 s and at most 60 s, unless the user sets it.
     Start 5.7 s, jobs of 1 s: 11.4 s. Jobs of 60 s: 30 s.
     """
     if policy.scale_down.stabilization_seconds is not None:
@@ -65,10 +69,10 @@ def hold(policy: JobWorkerPoolSpec, fleet: Fleet, load: Load) -> float:
     return clamp(learned, HOLD_MIN_SECONDS, HOLD_MAX_SECONDS)
 
 
-def is_over(situation: Situation, load: Load, hold_seconds: float) -> bool:
-    """Nothing waits or runs, and the next row is not worth a warm worker.
+def load_has_ended(situation: Situation, load: Load, hold_seconds: float) -> bool:
+    """Whether nothing waits or runs, and the next row is not expected soon enough to keep a worker for it.
 
-    With a hold of 12 s a worker stays warm for 36 s, and beyond that only for a row in less than 36 s.
+    With a hold of 12 s a worker stays for up to 36 s, if a row is expected in 36 s or less.
     """
     if any(depth.due or depth.running for depth in situation.reading.depths.values()):
         return False
@@ -77,7 +81,7 @@ def is_over(situation: Situation, load: Load, hold_seconds: float) -> bool:
 
 
 def base(load_slots: float, service_seconds: float, promise: float) -> float:
-    """The load with headroom for its chance: only long jobs need it, short ones wait for the next free slot.
+    """The load in slots with headroom for random peaks. Only long jobs need it: short ones soon find a free slot.
 
     9 slots of 1 s at a promise of 30 s: 9 + 3 * 1/90 = 9.03. Of 60 s: 9 + 3 * 60/90 = 11.
     """
@@ -85,7 +89,7 @@ def base(load_slots: float, service_seconds: float, promise: float) -> float:
 
 
 def band(base_slots: float, service_seconds: float, promise: float, concurrency: int) -> tuple[int, int]:
-    """The workers that do for the base: fewer must grow to the first number, more may go down to the second.
+    """The lowest and the highest number of workers for the base; within this band the current number stays.
 
     9.03 slots of short jobs at 4 a worker: 2.26 - 0.24 = 2.02, so at least 3; 2.02 + 0.15, so at most 3.
     """

@@ -1,4 +1,7 @@
-"""What waits now, and the slots that it needs within the time that is left to it."""
+"""The slots that the waiting rows need to start within what is left of the promise.
+
+docs/adr/2026-11-24-scaling-law.md says how the constants were measured.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from jobtide_controller.decide.history import History
 from jobtide_controller.decide.learn import estimated_due
 from jobtide_controller.decide.reading import Depth, Reading
 
-PROMISE_USED = 0.8  # the part of the promise that is planned with; the rest is for what nobody can know
-PROMISE_LEFT = 0.2  # rows that are late already get this part of it, not nothing
+PROMISE_USED = 0.8  # the part of the promise to plan with; the rest is for what can't be foreseen
+PROMISE_LEFT = 0.2  # the part of the promise that late rows are still given
 TIME_LEFT_MIN_SECONDS = 0.5
-WAKE_EARLY_SECONDS = 1.0  # a scheduled row's worker is asked for so much before its usual start time
+WAKE_EARLY_SECONDS = 1.0  # added to the start time when a worker is requested for a scheduled row
 
 
 class Need(NamedTuple):
-    """Slots that the rows which wait now need within the time that is left to them."""
+    """Slots that running and waiting jobs need."""
 
-    occupied_slots: float  # still held by the jobs that run
-    queue_slots: float
+    occupied_slots: float  # that running jobs still hold, on average over the time left
+    queue_slots: float  # that waiting rows need to start in the time left
 
     @property
     def slots(self) -> float:
@@ -32,9 +35,9 @@ class Need(NamedTuple):
 
 
 def need(situation: Situation, lead_seconds: float) -> Need:
-    """Slots for the rows that wait, if those that come up start working after `lead_seconds`.
+    """The slots needed, if additional workers start to work after `lead_seconds`.
 
-    3,000 rows of 1 s, all just come, promise 30 s: 24 s are left, so each slot does 24 of them: 125 slots.
+    3,000 rows of 1 s, all just arrived, promise 30 s: 24 s are left, so each slot runs 24 of them: 125 slots.
     100 rows of 60 s: a slot does not finish one in time, so each row needs its own: 100 slots.
     """
     promise = situation.policy.wait_seconds
@@ -48,7 +51,7 @@ def need(situation: Situation, lead_seconds: float) -> Need:
             TIME_LEFT_MIN_SECONDS,
         )
         share = situation.history.learned(key.type).service_seconds / seconds_left
-        # Of the time left, the part in which jobs that run now still hold their slots, if they end at random.
+        # The part of the time left in which running jobs still hold their slots, if they end at random.
         occupied += depth.running * share * (1.0 - math.exp(-1.0 / share))
         rows = estimated_due(key, depth, situation.history)
         queue[key.tenant_id] = queue.get(key.tenant_id, 0.0) + min(rows, rows * share)
@@ -57,13 +60,16 @@ def need(situation: Situation, lead_seconds: float) -> Need:
 
 
 def youngest_age(depth: Depth) -> float:
-    """Of the due rows, if their ages are spread evenly. Mean 4 s and oldest 6 s: 2 s. Counting stopped: 6 s."""
+    """Seconds that the youngest row has been due, if ages are spread evenly, or the oldest if counting stopped.
+
+    Mean 4 s and oldest 6 s: 2 s. Counting stopped: 6 s.
+    """
     oldest = depth.oldest_age_seconds
     return oldest if depth.capped else clamp(2.0 * depth.mean_age_seconds - oldest, 0.0, oldest)
 
 
 def is_awake(situation: Situation) -> bool:
-    """Whether there is work for a worker by the time that it is up."""
+    """Whether a row is due, or will be when a worker requested now is up."""
     horizon = situation.reading.taken_at + situation.fleet.start_seconds + WAKE_EARLY_SECONDS
     return any(
         depth.due > 0 or (depth.next_due_at is not None and depth.next_due_at <= horizon)
@@ -72,7 +78,7 @@ def is_awake(situation: Situation) -> bool:
 
 
 def startable(situation: Situation) -> float:
-    """Rows that wait, tenants with a cap only up to it."""
+    """The number of due rows that may start, for each tenant with a cap at most what the cap leaves."""
     queue: dict[str, float] = {}
     running: dict[str, int] = {}
     for key, depth in situation.reading.depths.items():
@@ -82,7 +88,7 @@ def startable(situation: Situation) -> float:
 
 
 def _within_caps(tenants: Tenants, queue: Mapping[str, float], running: Mapping[str, int]) -> float:
-    """Exact sum: the order in which tenants come must not change a whole worker."""
+    """The sum for all tenants, each within its cap. It is exact, so that the order of tenants changes no worker."""
     return math.fsum(
         min(slots, max(0.0, slots_cap(tenants, tenant) - running[tenant])) for tenant, slots in queue.items()
     )
@@ -90,17 +96,17 @@ def _within_caps(tenants: Tenants, queue: Mapping[str, float], running: Mapping[
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The pool, its table, its workers and its past, as every formula takes them."""
+    """The pool, its reading, its workers and its past: the arguments of every formula."""
 
     policy: JobWorkerPoolSpec
     reading: Reading
     fleet: Fleet
-    history: History  # this reading included
+    history: History  # including this reading
     now: float  # the controller's clock; the reading has the database's
     share: Share | None = None  # of the database's connection budget; None: there is no budget
 
 
 def slots_cap(tenants: Tenants, tenant_id: str | None) -> float:
-    """Jobs at once that a tenant may have; those counted together have no limit."""
+    """The jobs that a tenant may run at once; infinite without a cap, and for None (tenants counted together)."""
     cap = None if tenant_id is None else tenants.cap_of(tenant_id)
     return math.inf if cap is None else float(cap)

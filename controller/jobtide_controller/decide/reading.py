@@ -1,7 +1,7 @@
-"""What the table says: one reading of one database, or the reason why there is none.
+"""One reading of one database's job table, or the reason why there is none.
 
 Times are seconds since the epoch by the database's clock, ages are seconds. The controller's own clock never
-enters a reading, so a skewed node can't make a job look late.
+is part of a reading, so a skewed node can't make a job look late.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """The grain of every count: one tenant's jobs of one type."""
+    """One tenant's jobs of one type: the unit of all counts."""
 
     type: str
     tenant_id: str
@@ -24,34 +24,34 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much one tenant waits for, and runs, of one type."""
+    """The waiting and running rows of one key."""
 
     due: int = 0  # pending, and allowed to start now
     later: int = 0  # pending, scheduled or backing off
     running: int = 0  # processing
-    oldest_age_seconds: float = 0.0  # how long the oldest due row has been due; 0 where none is
+    oldest_age_seconds: float = 0.0  # how long the oldest due row has been due; 0 without one
     mean_age_seconds: float = 0.0  # the same, averaged over the due rows that were counted
-    capped: bool = False  # counting stopped: due and later are at least this
+    capped: bool = False  # counting stopped: due and later are lower bounds
     next_due_at: float | None = None  # when the first `later` row falls due
     arrivals: int = 0  # rows created since the previous reading
-    succeeded: int = 0  # attempts that were seen to end well since then; not all are looked at
-    failed: int = 0  # attempts that were seen to end otherwise, those that will be tried again among them
+    succeeded: int = 0  # attempts that succeeded since then; not all are looked at
+    failed: int = 0  # attempts that ended otherwise since then, including those that will be retried
 
 
-# A worker outside Kubernetes calls itself local-<hex>: no cluster can say that it is gone, only its lease can.
+# A worker outside Kubernetes is named local-<hex>: the cluster can't report its end, only its lease can expire.
 _POD_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def is_pod_uid(holder: str) -> bool:
-    """Whether the holder of a claim is a pod."""
+    """Whether the holder of a claim is a pod, by the form of its name."""
     return _POD_UID.fullmatch(holder) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PodRun:
-    """What one worker pod holds, by the claim tokens in the table."""
+    """The jobs that one worker pod holds, by the claim tokens in the table."""
 
-    running: Mapping[Key, int]
+    running: Mapping[Key, int]  # number of jobs
 
     @property
     def jobs(self) -> int:
@@ -60,18 +60,18 @@ class PodRun:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One database at one moment: every key that waits or runs, whatever pools there are."""
+    """All waiting and running rows of one database at one time, for all pools."""
 
     taken_at: float
     depths: Mapping[Key, Depth]
     pods: Mapping[str, PodRun] = field(default_factory=dict)  # by pod UID
-    query_seconds: float = 0.0  # what the statement cost, by our clock
+    query_seconds: float = 0.0  # duration of the statement, by the controller's clock
 
 
 class UnreadableReason(StrEnum):
     """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
 
-    NOT_CONFIGURED = "DatabaseNotConfigured"  # no such name among the chart's databases
+    NOT_CONFIGURED = "DatabaseNotConfigured"  # the chart configures no database of that name
     UNREACHABLE = "Unreachable"
     AUTH_FAILED = "AuthFailed"
     TLS_FAILED = "TLSFailed"
@@ -87,28 +87,31 @@ class UnreadableReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """No reading. It holds the fleet as it is: unknown is not zero."""
+    """A failed reading. The workers stay as they are: unknown is not zero."""
 
     reason: UnreadableReason
-    message: str  # the server's own words, never a password
-    since: float  # when the first failure of this run of failures was seen, controller clock
+    message: str  # the server's message, without passwords
+    since: float  # time of the first of these consecutive failures, by the controller's clock
 
 
 PoolsOfType = Callable[[str], AbstractSet[str]]
+"""The UIDs of the pools that handle a type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """By pool UID. A pool without jobs shares the one empty reading."""
+    """One reading split by pool."""
 
-    by_pool: dict[str, Reading]
-    empty: Reading
+    by_pool: dict[str, Reading]  # by pool UID
+    empty: Reading  # shared by all pools without jobs
 
     def of(self, uid: str) -> Reading:
+        """The part of the reading for the pool with this UID."""
         return self.by_pool.get(uid, self.empty)
 
 
 def slices(reading: Reading, pools_of_type: PoolsOfType) -> Slices:
+    """Splits a reading: each pool gets the keys of its types; several pools may get the same key."""
     depths: defaultdict[str, dict[Key, Depth]] = defaultdict(dict)
     running: defaultdict[str, defaultdict[str, dict[Key, int]]] = defaultdict(lambda: defaultdict(dict))
     for key, depth in reading.depths.items():
@@ -121,10 +124,10 @@ def slices(reading: Reading, pools_of_type: PoolsOfType) -> Slices:
     by_pool = {
         uid: Reading(
             reading.taken_at,
-            mine,
+            pool_depths,
             {pod_uid: PodRun(counts) for pod_uid, counts in running[uid].items()} if uid in running else {},
             reading.query_seconds,
         )
-        for uid, mine in depths.items()
+        for uid, pool_depths in depths.items()
     }
     return Slices(by_pool, Reading(reading.taken_at, {}, {}, reading.query_seconds))

@@ -1,4 +1,4 @@
-"""A decision in one word, and what else a user should know about it."""
+"""The reason of a decision in one word, and notes for the user that do not change it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.need import PROMISE_USED, Situation, startable
 from jobtide_controller.decide.required import Numbers
 
-LATE_KEPT_SECONDS = 60.0
+LATE_KEPT_SECONDS = 60.0  # how long a late job is reported
 
 
 class Reason(StrEnum):
@@ -31,43 +31,41 @@ class Reason(StrEnum):
 
 
 class Note(StrEnum):
-    """What a user should know, though it changes nothing."""
+    """A fact for the user that does not change the decision."""
 
     PROMISE_BELOW_START = "PromiseBelowStart"
     PROMISE_MISSED = "PromiseMissed"
     ALL_FAILING = "AllFailing"
 
 
-def reason_of(situation: Situation, counted: Numbers, replicas: int, sized_by: tuple[Clamp, ...]) -> Reason:
-    users = users_reason(situation.policy, situation.now)
-    if users is not None:
-        return users
-    if replicas > max(counted.current_replicas, counted.ready):
-        return Reason.SCALING_UP
-    if replicas < counted.current_replicas:
+def reason_of(situation: Situation, numbers: Numbers, replicas: int, limits: tuple[Clamp, ...]) -> Reason:
+    """Why the pool should have `replicas` workers; `limits` are the clamps of the recommendation."""
+    overridden = override_reason(situation.policy, situation.now)
+    if overridden is not None:
+        return overridden
+    if replicas < numbers.current_replicas:
         return Reason.SCALING_DOWN
-    if replicas > counted.ready:
+    if replicas > numbers.ready:
         return Reason.SCALING_UP
-    return _settled_reason(
-        situation, counted, replicas, {clamp.name for clamp in sized_by if clamp.after < clamp.before}
-    )
+    lowered_by = {clamp.name for clamp in limits if clamp.after < clamp.before}
+    return _unchanged_reason(situation, numbers, replicas, lowered_by)
 
 
-def _settled_reason(situation: Situation, counted: Numbers, replicas: int, lowered_by: set[ClampName]) -> Reason:
-    """Why the number stays as it is."""
+def _unchanged_reason(situation: Situation, numbers: Numbers, replicas: int, lowered_by: set[ClampName]) -> Reason:
+    """Why the number of workers stays as it is."""
     for name, reason in _CAPPED:
         if name in lowered_by:
             return reason
-    if not (counted.due or counted.running) and replicas <= situation.policy.min_replicas:
+    if not (numbers.due or numbers.running) and replicas <= situation.policy.min_replicas:
         return Reason.IDLE
-    if replicas > max(counted.raw, situation.policy.min_replicas):
+    if replicas > max(numbers.required, situation.policy.min_replicas):
         return Reason.STABILIZING
     if _is_capped_by_tenant(situation):
         return Reason.CAPPED_BY_TENANT
     return Reason.STEADY
 
 
-# The last limit that lowered the number is the one that holds it.
+# The last limit that lowered the number is the effective one, so they are in reverse order.
 _CAPPED = (
     (ClampName.CONNECTION_BUDGET, Reason.CAPPED_BY_CONNECTIONS),
     (ClampName.MAX_REPLICAS, Reason.CAPPED_BY_MAX),
@@ -76,36 +74,41 @@ _CAPPED = (
 
 
 def _is_capped_by_tenant(situation: Situation) -> bool:
-    """Rows wait that no worker may start, because their tenants run as much as they may."""
+    """Whether rows wait that no worker may start, because their tenants are at their caps."""
     due = sum(depth.due for depth in situation.reading.depths.values())
     return due > 0 and startable(situation) < due
 
 
-def users_reason(policy: JobWorkerPoolSpec, now: float) -> Reason | None:
+def override_reason(policy: JobWorkerPoolSpec, now: float) -> Reason | None:
+    """Paused or Pinned, if the user overrides the number of workers; else None."""
     if clamps.is_paused(policy, now):
         return Reason.PAUSED
     return Reason.PINNED if policy.replicas is not None else None
 
 
-def notes_of(situation: Situation, counted: Numbers) -> tuple[Note, ...]:
-    notes = start_note(situation.policy, counted)
+def notes_of(situation: Situation, numbers: Numbers) -> tuple[Note, ...]:
+    """All notes that apply."""
+    notes = start_note(situation.policy, numbers)
     if situation.history.late_at is not None:
         notes = (*notes, Note.PROMISE_MISSED)
     return (*notes, Note.ALL_FAILING) if clamps.is_failing(situation) else notes
 
 
-def start_note(policy: JobWorkerPoolSpec, counted: Numbers) -> tuple[Note, ...]:
-    """A burst that meets no worker waits for one to start: a shorter promise needs minReplicas."""
+def start_note(policy: JobWorkerPoolSpec, numbers: Numbers) -> tuple[Note, ...]:
+    """A burst at zero workers waits for one to start: a promise shorter than that needs minReplicas."""
     if policy.jobs_per_worker is not None or policy.min_replicas:
         return ()
-    is_below = PROMISE_USED * counted.promise_seconds <= counted.start_seconds
+    is_below = PROMISE_USED * numbers.promise_seconds <= numbers.start_seconds
     return (Note.PROMISE_BELOW_START,) if is_below else ()
 
 
-def late_at(policy: JobWorkerPoolSpec, counted: Numbers, before: float | None, now: float) -> float | None:
-    """When a job was last late. For a minute, or waits that come and go round the promise would be news each time."""
+def late_at(policy: JobWorkerPoolSpec, numbers: Numbers, before: float | None, now: float) -> float | None:
+    """When a job was last late, by the controller's clock; `before` is the previous value.
+
+    It is kept for a minute: waits that vary around the promise would change the condition each time.
+    """
     if policy.jobs_per_worker is not None:
         return None
-    if counted.oldest_seconds > counted.promise_seconds:
+    if numbers.oldest_seconds > numbers.promise_seconds:
         return now
     return before if before is not None and 0 <= now - before < LATE_KEPT_SECONDS else None

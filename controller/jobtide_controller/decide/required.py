@@ -1,7 +1,8 @@
-"""How many workers the promise needs, before any limit: the least constant rate that meets all deadlines.
+"""The number of workers that the promise requires, before any limit.
 
-Rows that wait now must start within the promise; rows yet to come have the whole promise from their own
-arrival. So it is the greater of backlog over time left and the lasting load, never their sum.
+It is the lowest constant rate that meets all deadlines. Waiting rows must start within what is left of the promise;
+later rows have the whole promise from their own arrival. So it is the maximum of backlog over time left and the
+lasting load, never their sum. docs/adr/2026-11-24-scaling-law.md compares the alternatives.
 """
 
 from __future__ import annotations
@@ -10,39 +11,39 @@ from dataclasses import dataclass, replace
 
 from jobtide_controller.decide.arithmetic import ceil, clamp_int
 from jobtide_controller.decide.learn import estimated_due
-from jobtide_controller.decide.load import band, base, hold, is_over, lasting_load
+from jobtide_controller.decide.load import band, base, hold, lasting_load, load_has_ended
 from jobtide_controller.decide.need import Need, Situation, is_awake, need, startable
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Everything that the raw want follows from; `recomputed` is the proof."""
+    """All numbers that `required` follows from; `recomputed` proves it. The status has them, see render/sentence.py."""
 
-    current_replicas: int = 0
-    ready: int = 0
-    busy: int = 0
-    concurrency: int = 1
+    current_replicas: int = 0  # spec.replicas of the Deployment; 0 without one
+    ready: int = 0  # workers
+    busy: int = 0  # workers
+    concurrency: int = 1  # slots per worker
     promise_seconds: float = 0.0
-    start_seconds: float = 0.0
+    start_seconds: float = 0.0  # creation of a pod until it is ready
     hold_seconds: float = 0.0
-    due: float = 0.0  # as reckoned; counting stops early
-    later: int = 0
-    running: int = 0
-    oldest_seconds: float = 0.0
-    load_slots: float = 0.0
-    service_seconds: float = 0.0
-    base_slots: float = 0.0
-    low: int = 0
-    high: int = 0
-    lead_seconds: float = 0.0
+    due: float = 0.0  # rows; an estimate if counting stopped
+    later: int = 0  # rows scheduled or backing off
+    running: int = 0  # rows
+    oldest_seconds: float = 0.0  # how long the oldest due row has been due
+    load_slots: float = 0.0  # lasting load
+    service_seconds: float = 0.0  # mean of the lasting load
+    base_slots: float = 0.0  # lasting load with headroom
+    low: int = 0  # fewest workers for the base
+    high: int = 0  # most workers for the base
+    lead_seconds: float = 0.0  # until additional workers start to work
     occupied_slots: float = 0.0
     queue_slots: float = 0.0
     per_worker: int = 0  # jobsPerWorker; 0: the promise decides
-    awake: int = 0  # 1: something is due, or about to be
-    raw: int = 0
+    awake: int = 0  # 1: a row is due, or about to be
+    required: int = 0  # workers, before any limit
 
     def recomputed(self) -> int:
-        """The raw want, from nothing but the numbers here."""
+        """`required`, from the other numbers alone."""
         if self.per_worker:
             return max(ceil((self.queue_slots + self.running) / self.per_worker), self.awake)
         return max(
@@ -53,16 +54,16 @@ class Numbers:
         )
 
 
-def numbers(situation: Situation) -> Numbers:
-    """The raw want, with all that led to it."""
+def numbers_of(situation: Situation) -> Numbers:
+    """The number of workers that the promise requires, with all numbers that it follows from."""
     policy, fleet, depths = situation.policy, situation.fleet, situation.reading.depths
     concurrency, promise = policy.concurrency, float(policy.wait_seconds)
     load = lasting_load(situation)
     hold_seconds = hold(policy, fleet, load)
-    load_slots = 0.0 if is_over(situation, load, hold_seconds) else load.slots
+    load_slots = 0.0 if load_has_ended(situation, load, hold_seconds) else load.slots
     base_slots = base(load_slots, load.service_seconds, promise)
     low, high = band(base_slots, load.service_seconds, promise, concurrency)
-    lead_seconds, needed = _needed(situation)
+    lead_seconds, needed = _need_with_lead(situation)
     if policy.jobs_per_worker is not None:
         needed = Need(0.0, startable(situation))
     result = Numbers(
@@ -88,14 +89,14 @@ def numbers(situation: Situation) -> Numbers:
         per_worker=policy.jobs_per_worker or 0,
         awake=int(is_awake(situation)),
     )
-    return replace(result, raw=result.recomputed())
+    return replace(result, required=result.recomputed())
 
 
-def _needed(situation: Situation) -> tuple[float, Need]:
-    """At once if the ready workers will do; else counted from when those that start are up."""
-    at_once = need(situation, 0.0)
-    if at_once.slots <= situation.fleet.ready * situation.policy.concurrency:
-        return 0.0, at_once
+def _need_with_lead(situation: Situation) -> tuple[float, Need]:
+    """The lead in seconds and the need with it: none if the ready workers are enough, else until new ones are up."""
+    without_lead = need(situation, 0.0)
+    if without_lead.slots <= situation.fleet.ready * situation.policy.concurrency:
+        return 0.0, without_lead
     lead_seconds = max(0.0, situation.fleet.start_seconds - _mean_starting_age(situation))
     return lead_seconds, need(situation, lead_seconds)
 

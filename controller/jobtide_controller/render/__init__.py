@@ -1,0 +1,1 @@
+"""Pure functions that turn a pool into its Deployment, and a decision into the pool's status."""

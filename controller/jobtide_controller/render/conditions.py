@@ -1,4 +1,4 @@
-"""The conditions of a pool, and the one word that sums them up.
+"""The conditions of a pool's status, and the one word for the column REASON.
 
 | condition | True | False, by reason | Unknown |
 |---|---|---|---|
@@ -7,12 +7,12 @@
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
 | KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
-| Progressing | workers come or go (ScalingUp, ScalingDown, RollingOut) | they are as asked for (Settled) | |
+| Progressing | workers start or stop (ScalingUp, ScalingDown, RollingOut) | the workers are as desired (Settled) | |
 | Paused | the user paused it (Paused) | NotPaused | |
-| Stalled | it can't go on by itself: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
+| Stalled | it can't continue without help: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
 
-Ready says whether Jobtide does its work; a limit that the user set is in ScalingActive, never in Ready, so
-that GitOps tools, which read Ready and Stalled (kstatus), show such a pool as healthy.
+Ready says whether Jobtide works. A limit that the user set is in ScalingActive, never in Ready, so that GitOps tools,
+which read Ready and Stalled (kstatus), show such a pool as healthy.
 """  # noqa: E501 - the truth table
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
 
-POOLS_NAMED = 3
+POOLS_NAMED = 3  # of those that handle the same type, in a message
 
 SCHEMA_REASONS = frozenset(
     {UnreadableReason.TABLE_MISSING, UnreadableReason.GRANT_MISSING, UnreadableReason.SCHEMA_WRONG}
@@ -35,7 +35,7 @@ SCHEMA_REASONS = frozenset(
 _LIMITING = {
     Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
     Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
-    Reason.CAPPED_BY_TENANT: "jobs wait whose tenants run as many at once as tenants.maxConcurrent allows",
+    Reason.CAPPED_BY_TENANT: "jobs wait because their tenants run as many at once as tenants.maxConcurrent allows",
     Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
     Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
 }
@@ -49,6 +49,7 @@ _PROBLEMS = (
 
 
 def judge(facts: Facts) -> tuple[Judgement, ...]:
+    """All conditions, in the order of the table above."""
     return (
         _ready(facts),
         _database_reachable(facts.reading),
@@ -61,11 +62,11 @@ def judge(facts: Facts) -> tuple[Judgement, ...]:
     )
 
 
-def word(facts: Facts) -> str:
-    """The REASON column: what a user has to know first."""
+def pool_reason(facts: Facts) -> str:
+    """The word for the column REASON: what a user must know first."""
     ready, stalled = _ready(facts), _stalled(facts)
     if ready.status != "True":
-        # "Unreachable" alone would leave open what can't be reached.
+        # "Unreachable" alone would not say that it is the database.
         return "DatabaseUnreachable" if ready.reason == UnreadableReason.UNREACHABLE else ready.reason
     if stalled.status == "True":
         return stalled.reason
@@ -123,23 +124,23 @@ def _keeping_up(facts: Facts) -> Judgement:
         return Judgement("KeepingUp", "Unknown", facts.reading.reason, "the database can't be read")
     if is_paused(facts.spec, facts.now):
         return Judgement("KeepingUp", "Unknown", "Paused", "jobs wait because the pool is paused")
-    for note, words in _BEHIND:
+    for note, message in _NOT_KEEPING_UP:
         if note in facts.decision.notes:
-            return Judgement("KeepingUp", "False", note, words(facts))
+            return Judgement("KeepingUp", "False", note, message(facts))
     if facts.spec.jobs_per_worker is not None:
         return Judgement("KeepingUp", "True", "NoPromise", "jobsPerWorker decides; no waiting time is promised")
     return Judgement("KeepingUp", "True", "Keeping", "no job waits longer than maxWaitSeconds")
 
 
 def _progressing(facts: Facts) -> Judgement:
-    wanted, ready = facts.decision.replicas, facts.fleet.ready
-    if ready < wanted:
-        return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {wanted} workers are ready")
-    if ready > wanted:
-        return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers on the way to {wanted}")
+    desired, ready = facts.decision.replicas, facts.fleet.ready
+    if ready < desired:
+        return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {desired} workers are ready")
+    if ready > desired:
+        return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers are ready, {desired} are desired")
     if not facts.context.rollout.complete:
-        return Judgement("Progressing", "True", "RollingOut", "workers are replaced by those of the new template")
-    return Judgement("Progressing", "False", "Settled", "the workers are as asked for")
+        return Judgement("Progressing", "True", "RollingOut", "workers of the new template replace the old ones")
+    return Judgement("Progressing", "False", "Settled", "the workers are as desired")
 
 
 def _paused(facts: Facts) -> Judgement:
@@ -164,7 +165,7 @@ def _stalled(facts: Facts) -> Judgement:
 
 
 def problem_reason(problem: str) -> str:
-    """A pod's trouble in one word: ErrImagePull and ImagePullBackOff are the same to its owner."""
+    """The reason in Stalled for a pod's problem: ErrImagePull and ImagePullBackOff are the same to a user."""
     for prefixes, reason in _PROBLEMS:
         if problem.startswith(prefixes):
             return reason
@@ -179,51 +180,54 @@ def _pause_message(spec: JobWorkerPoolSpec) -> str:
 
 def _failing_message(facts: Facts) -> str:
     del facts
-    return "every attempt that was seen to end has failed; the rows' result has the last error, the workers' logs all"
+    return (
+        "every attempt that was seen to end has failed; a row's last error is in its column result, "
+        "all errors are in the workers' logs"
+    )
 
 
 def _missed_message(facts: Facts) -> str:
-    """With what keeps the number of workers from being what the promise needs."""
-    counted = facts.decision.numbers
-    waited = 0.0 if counted is None else counted.oldest_seconds
+    """With the limits that keep the number of workers below what the promise requires."""
+    numbers = facts.decision.numbers
+    waited = 0.0 if numbers is None else numbers.oldest_seconds
     limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
     why = "".join(f"; {sentence.clamped(clamp)}" for clamp in limits)
     return (
         f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); "
-        f"the oldest due one waits for {display.age(waited)} now{why}"
+        f"the oldest due job has waited {display.age(waited)}{why}"
     )
 
 
 def _below_start_message(facts: Facts) -> str:
     return (
-        f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that meet none wait longer than most of "
-        f"maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas to 1 or more, or promise a longer time"
+        f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that find no worker wait longer than most "
+        f"of maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas to 1 or more, or promise a longer time"
     )
 
 
 def _limiting_message(facts: Facts) -> str:
-    words, share = _LIMITING[facts.decision.reason], facts.decision.share
+    message, share = _LIMITING[facts.decision.reason], facts.decision.share
     if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
-        return words
+        return message
     return (
-        f"{words}: of the {share.budget} that the workers of all pools of {facts.spec.database} share, this pool has "
+        f"{message}: of the {share.budget} that the workers of all pools of {facts.spec.database} share, this pool has "
         f"{share.workers * share.connections}, {share.connections} for each of {share.workers} workers"
     )
 
 
 def _overlap_message(context: Context) -> str:
-    shared = [f"{overlap.type} is handled by {_some(overlap.pools)} too" for overlap in context.overlaps]
+    shared = [f"{overlap.type} is handled by {_first_of(overlap.pools)} too" for overlap in context.overlaps]
     return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"
 
 
-def _some(pools: tuple[str, ...]) -> str:
-    """Enough to find the others by: a thousand pools may have one type."""
+def _first_of(pools: tuple[str, ...]) -> str:
+    """The names of the first few: a thousand pools may handle the same type."""
     more = len(pools) - POOLS_NAMED
     return ", ".join(pools[:POOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-# The first that holds: while everything fails, waiting is the lesser trouble.
-_BEHIND: tuple[tuple[Note, Callable[[Facts], str]], ...] = (
+# The first that applies: while every attempt fails, long waits are the smaller problem.
+_NOT_KEEPING_UP: tuple[tuple[Note, Callable[[Facts], str]], ...] = (
     (Note.ALL_FAILING, _failing_message),
     (Note.PROMISE_MISSED, _missed_message),
     (Note.PROMISE_BELOW_START, _below_start_message),

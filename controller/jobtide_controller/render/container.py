@@ -1,4 +1,4 @@
-"""The container named worker: it gets what it does not set itself. docs/architecture.md has the contract."""
+"""Adds to the container named worker what its template does not set; docs/architecture.md has the contract."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DATABASE_ENV = "JOBTIDE_DATABASE_URL_FILE"
 OWN_DATABASE_ENV = "JOBTIDE_DATABASE_URL"
 PORT_ENV = "JOBTIDE_HTTP_PORT"
 HTTP_PORT = 8080
-NO_PORT = 0  # a worker that serves nothing has nothing to probe
+NO_PORT = 0  # the worker serves no HTTP, so it has no probes
 
 
 def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
-    """The container as it runs."""
+    """The container with command, environment, probes, ports, mounts and security settings; the template's own win."""
     given = {entry["name"] for entry in container.get("env", ())}
     ours = [entry for entry in _environment(pool) if entry["name"] not in given]
-    if OWN_DATABASE_ENV in given:  # two ways to the database would leave open which one counts
+    if OWN_DATABASE_ENV in given:  # with two addresses of the database it would not be clear which one is used
         ours = [entry for entry in ours if entry["name"] != DATABASE_ENV]
     port = _port(container)
     return {
@@ -66,19 +66,19 @@ def _caps(tenants: Tenants) -> dict[str, str]:
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:
-    # With the version that the API server would fill in: a fieldRef is compared as a whole, and one that differs
-    # from what is stored is a conflict between our two managers.
+    # With apiVersion, which the API server would add: a fieldRef is compared as a whole, so a difference from the
+    # stored one is a conflict between our two field managers.
     return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
 def _port(container: dict[str, Any]) -> int:
-    """The template's own port counts for the probes too."""
+    """The port of the worker's HTTP server, also for the probes: the template's own, or HTTP_PORT."""
     own = [entry.get("value") for entry in container.get("env", ()) if entry["name"] == PORT_ENV]
     return int(own[0]) if own and own[0] and own[0].isdecimal() else HTTP_PORT
 
 
 def _probes(port: int) -> dict[str, Any]:
-    """A database that is away makes workers unready and restarts none: only /readyz looks at it."""
+    """An unreachable database makes workers unready and restarts none: only /readyz checks it."""
     if port == NO_PORT:
         return {}
 
@@ -108,7 +108,7 @@ def _mounts(container: dict[str, Any], *, own_database: bool) -> list[dict[str, 
 
 
 def _security(given: dict[str, Any]) -> dict[str, Any]:
-    """As the restricted Pod Security standard asks. The root file system stays writable: handlers use /tmp."""
+    """As the restricted Pod Security Standard requires. The root file system stays writable: handlers use /tmp."""
     ours: dict[str, Any] = {"capabilities": {"drop": ["ALL"]}}
     if not given.get("privileged"):
         ours["allowPrivilegeEscalation"] = False

@@ -1,7 +1,7 @@
-"""A pool as a Deployment: what two field managers apply, each only what it owns.
+"""Renders a pool's Deployment for two field managers, each with only the fields that it owns.
 
-`jobtide-template` applies everything but the number of replicas; `jobtide-scale` applies that number
-alone. The first apply carries both, for a Deployment made without a number would start with one worker.
+`jobtide-template` applies everything but the number of replicas; `jobtide-scale` applies that number alone. The first
+apply has both, since a Deployment created without a number would start with one worker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME_LABEL = "app.kubernetes.io/name"
 WORKER_NAME = "jobtide-worker"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "jobtide"}
 
-# The fields of a pool's spec that its pods are made from.
+# The fields of a pool's spec that its pod template is rendered from.
 RENDERED = ("template", "types", "concurrency", "drain_seconds", "retry", "tenants", "database_secret")
 
 PROGRESS_DEADLINE_SECONDS = 600
@@ -26,32 +26,36 @@ REVISIONS_KEPT = 2
 
 
 def deployment_name(pool: JobWorkerPool) -> str:
+    """The name of the pool's Deployment."""
     return f"{pool.metadata.name}-worker"
 
 
 def selector_labels(pool: JobWorkerPool) -> dict[str, str]:
-    """Never changed: a Deployment's selector can't be."""
+    """The labels that select the pool's pods. A Deployment's selector is immutable, so they never change."""
     return {NAME_LABEL: WORKER_NAME, POOL_LABEL: pool.metadata.name}
 
 
 def selector(pool: JobWorkerPool) -> str:
-    """The same as text, for `kubectl scale` and for a person."""
+    """The selector as text, for `kubectl scale` and for users."""
     return ",".join(f"{key}={value}" for key, value in selector_labels(pool).items())
 
 
 def labels(pool: JobWorkerPool) -> dict[str, str]:
+    """The labels of the Deployment and its pods."""
     return {**selector_labels(pool), "app.kubernetes.io/instance": pool.metadata.name, **MANAGED_BY}
 
 
 def deployment_first_apply(pool: JobWorkerPool, replicas: int) -> dict[str, Any]:
-    """The Deployment as it begins, for the scale manager: it must own the number before the template manager
-    applies without one, or that second apply would reset it to one.
+    """The manifest that creates the Deployment, for the manager `jobtide-scale`.
+
+    That manager must own the number before `jobtide-template` applies without one: else that apply resets it to one.
     """
     manifest = deployment_template_apply(pool)
     return {**manifest, "spec": {"replicas": replicas, **manifest["spec"]}}
 
 
 def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
+    """The Deployment without a number of replicas, for the manager `jobtide-template`."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -65,7 +69,7 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
             "selector": {"matchLabels": selector_labels(pool)},
             "revisionHistoryLimit": REVISIONS_KEPT,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
-            # New workers first, then the old ones drain: a rollout never has fewer than are needed.
+            # New workers start before old ones drain: a rollout never has fewer workers than needed.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
             "template": _pod_template(pool),
         },
@@ -73,7 +77,7 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
 
 
 def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
-    """Deleting the pool deletes its Deployment, by Kubernetes' own hand: no finalizer can get stuck."""
+    """With it Kubernetes deletes the Deployment when the pool is deleted: no finalizer can get stuck."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -92,13 +96,13 @@ def _pod_template(pool: JobWorkerPool) -> dict[str, Any]:
 
 
 def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
-    """What the template leaves open; whatever it sets stays."""
+    """Adds what the template does not set."""
     spec.setdefault("terminationGracePeriodSeconds", pool.spec.drain_seconds + DRAIN_MARGIN_SECONDS)
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
-    # The first process of a container loses a SIGTERM that comes before its handler is set: told to go while Python
-    # starts, a worker would claim on for its whole grace period, to be killed in mid-job.
-    if not spec.get("hostPID"):  # the two exclude each other
+    # The first process of a container loses a SIGTERM that comes before its handler is set: a worker stopped while
+    # Python starts would keep claiming for its whole grace period, and be killed in the middle of a job.
+    if not spec.get("hostPID"):  # the API server refuses both together
         spec.setdefault("shareProcessNamespace", True)
     spec["securityContext"] = _pod_security(spec.get("securityContext", {}))
     spec["containers"] = [
@@ -110,7 +114,7 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pod_security(given: dict[str, Any]) -> dict[str, Any]:
-    """As the restricted Pod Security standard asks, unless the template says root."""
+    """As the restricted Pod Security Standard requires, unless the template sets root."""
     root = given.get("runAsUser") == 0
     ours = {"seccompProfile": {"type": "RuntimeDefault"}, **({} if root else {"runAsNonRoot": True})}
     return {**ours, **given}

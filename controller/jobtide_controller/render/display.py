@@ -1,4 +1,4 @@
-"""Numbers as people read them in a column of `kubectl get`."""
+"""Short texts of numbers and ages, for the columns of `kubectl get` and for messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def count(number: int, *, capped: bool = False) -> str:
-    """8,140; 12k; 1.2M; with a plus where counting stopped."""
+    """8,140; 12k; 1.2M; rounded down, and with a plus if counting stopped."""
     plus = "+" if capped else ""
     if number < _PLAIN_BELOW:
         return f"{number:,}{plus}"
@@ -23,17 +23,17 @@ def count(number: int, *, capped: bool = False) -> str:
 
 
 def age(seconds: float) -> str:
-    """41s; 4m10s; 2h4m; 3d4h."""
+    """41s; 4m10s; 2h4m; 3d4h: the two largest units, rounded down."""
     whole = int(seconds)
     if whole < _MINUTE:
         return f"{whole}s"
     if whole < _HOUR:
-        return _two(whole, _MINUTE, 1, "ms")
+        return _two_units(whole, _MINUTE, 1, "ms")
     if whole < _DAY:
-        return _two(whole, _HOUR, _MINUTE, "hm")
-    return _two(whole, _DAY, _HOUR, "dh")
+        return _two_units(whole, _HOUR, _MINUTE, "hm")
+    return _two_units(whole, _DAY, _HOUR, "dh")
 
 
-def _two(seconds: int, large: int, small: int, units: str) -> str:
-    rest = seconds % large // small
-    return f"{seconds // large}{units[0]}" + (f"{rest}{units[1]}" if rest else "")
+def _two_units(seconds: int, large: int, small: int, units: str) -> str:
+    remainder = seconds % large // small
+    return f"{seconds // large}{units[0]}" + (f"{remainder}{units[1]}" if remainder else "")

@@ -1,4 +1,4 @@
-"""What the pipeline knows about a pool beside its reading, fleet and decision."""
+"""The values that a pool's status is rendered from, and its conditions as values."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    conflict: str | None = None  # a Deployment of our name that is not ours: whose it is
-    apply_error: str | None = None  # the API server's words to the last write; None once one went through
+    """What the pipeline knows about a pool besides its reading, fleet and decision."""
+
+    conflict: str | None = None  # the Deployment of this name has another owner: which one
+    apply_error: str | None = None  # the API server's error for the last write; None after a successful one
     overlaps: tuple[Overlap, ...] = ()
     schema_warnings: tuple[str, ...] = ()  # it works, but slowly: a missing index, with its DDL
     rollout: Rollout = field(default_factory=Rollout)
@@ -33,7 +35,7 @@ Status = Literal["True", "False", "Unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One condition, before it has a time and a generation."""
+    """One condition without transition time and generation."""
 
     type: str
     status: Status
@@ -43,11 +45,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a pool is judged by."""
+    """All that a pool's conditions follow from."""
 
     spec: JobWorkerPoolSpec
     reading: Reading | Unreadable
     fleet: Fleet
     decision: Decision
     context: Context
-    now: float
+    now: float  # by the controller's clock, seconds since the epoch

@@ -1,4 +1,4 @@
-"""A decision as one sentence, with the numbers that it follows from."""
+"""A decision as one sentence, and its numbers as they are stored in the status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobtide_controller.decide.required import Numbers
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import display
 
-_RULE_WORDS = {
+_CLAMP_TEXTS = {
     ClampName.UNREADABLE: "held while the database can't be read",
     ClampName.COLD_START: "how long such jobs take is not known yet",
     ClampName.ALL_FAILING: "held while every attempt fails",
@@ -34,29 +34,30 @@ def sentence(decision: Decision) -> str:
 
 
 def clamped(clamp: Clamp) -> str:
-    words = _RULE_WORDS[clamp.name].format(limit=clamp.limit)
-    return words if clamp.before == clamp.after else f"{clamp.before} -> {clamp.after} {words}"
+    """41 -> 40 limited by maxReplicas (40); without the numbers of workers if they are equal."""
+    text = _CLAMP_TEXTS[clamp.name].format(limit=clamp.limit)
+    return text if clamp.before == clamp.after else f"{clamp.before} -> {clamp.after} {text}"
 
 
 def as_numbers(numbers: Numbers) -> dict[str, float]:
-    """For the status: camelCase and short, yet exact enough to reproduce the decision."""
+    """For the status, by camelCase name: rounded to nine digits, which is enough to reproduce the decision."""
     return {_camel(name): _rounded(value) for name, value in asdict(numbers).items()}
 
 
 def from_numbers(stored: Mapping[str, float]) -> Numbers:
-    """The way back: what is not there is 0, and what a newer release added is left aside."""
+    """The inverse of `as_numbers`: a missing number is 0, and one that a newer release added is ignored."""
     known = {name: value for name in _FIELDS if (value := stored.get(_camel(name))) is not None}
     return Numbers(**{name: _FIELDS[name](value) for name, value in known.items()})
 
 
 def unreadable(reading: Unreadable) -> str:
-    """Without times that move: the same failure is the same words."""
+    """A message without times: the same failure always has the same message."""
     return f"{reading.message}; the workers stay as they are until the database can be read again"
 
 
 def _need(numbers: Numbers) -> str:
     if not (numbers.due or numbers.running):
-        return _quiet(numbers)
+        return _need_without_jobs(numbers)
     known = [
         f"{display.count(ceil(numbers.due))} due",
         *([f"oldest {display.age(numbers.oldest_seconds)}"] if numbers.due else []),
@@ -64,14 +65,14 @@ def _need(numbers: Numbers) -> str:
         *([f"{numbers.service_seconds:.3g} s a job"] if numbers.service_seconds else []),
     ]
     law = f"{numbers.per_worker} a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
-    return f"{', '.join(known)}, {law}: {_workers(numbers.raw)}"
+    return f"{', '.join(known)}, {law}: {_workers(numbers.required)}"
 
 
-def _quiet(numbers: Numbers) -> str:
-    if numbers.raw == 0:
+def _need_without_jobs(numbers: Numbers) -> str:
+    if numbers.required == 0:
         return "nothing to do"
     why = "a scheduled job falls due" if numbers.awake else "more jobs are expected"
-    return f"nothing waits, {why}: {_workers(numbers.raw)}"
+    return f"nothing waits, {why}: {_workers(numbers.required)}"
 
 
 def _workers(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The status of a pool, as a value: written only when it says something new."""
+"""Renders the status of a pool; it stays equal if only the time has changed, so that it is not written again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import deployment, display, sentence, totals
-from jobtide_controller.render.conditions import judge, word
+from jobtide_controller.render.conditions import judge, pool_reason
 from jobtide_controller.render.facts import Context, Facts, Judgement
 
 
@@ -33,11 +33,11 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
     previous_status: Mapping[str, Any] | None,
     now: float,
 ) -> dict[str, Any]:
-    """The status as Kubernetes stores it; the previous one itself where nothing but the time has changed."""
+    """The status as Kubernetes stores it; a copy of the previous one if nothing but the time has changed."""
     previous = JobWorkerPoolStatus.model_validate(previous_status or {})
     facts = Facts(pool.spec, reading, fleet, decision, context, now)
     rendered = _status(pool, facts, previous).as_object()
-    if previous_status is not None and _timeless(rendered) == _timeless(previous_status):
+    if previous_status is not None and _without_read_time(rendered) == _without_read_time(previous_status):
         return dict(previous_status)
     return rendered
 
@@ -47,7 +47,7 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
     present = sum(not (pod.terminating or pod.finished) for pod in fleet.pods)
     status = JobWorkerPoolStatus(
         observed_generation=generation,
-        reason=word(facts),
+        reason=pool_reason(facts),
         message=_message(facts),
         replicas=present,
         ready_replicas=fleet.ready,
@@ -60,12 +60,14 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
         decisions=_decisions(facts, previous),
         conditions=_conditions(judge(facts), previous, generation, facts.now),
     )
-    return status.model_copy(update=_depth(pool, facts, previous))
+    return status.model_copy(update=_reading_fields(pool, facts, previous))
 
 
-def _depth(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) -> dict[str, Any]:
-    """What the reading says. Without one the totals are not known, and the details stay as of lastReadTime:
-    a restarted controller takes from them what it had learned.
+def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) -> dict[str, Any]:
+    """The fields that come from the reading.
+
+    Without a reading the totals are not known, and types and tenants stay as of lastReadTime: a restarted controller
+    restores from them what it had learned.
     """
     limited_by = ", ".join(clamp.name for clamp in facts.decision.limited_by) or display.NONE
     if isinstance(facts.reading, Unreadable):
@@ -114,7 +116,7 @@ def _message(facts: Facts) -> str:
 
 
 def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionStatus, ...]:
-    """The last changes, newest first. What was decided counts, not what is applied yet: a slow write is one."""
+    """The last changes, newest first. Decided numbers count, not applied ones: a slow write is one change."""
     before = previous.decisions[0].replicas if previous.decisions else (facts.fleet.current_replicas or 0)
     if facts.decision.replicas == before:
         return previous.decisions
@@ -138,7 +140,7 @@ def _limits(decision: Decision) -> tuple[ClampStatus, ...]:
 
 
 def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
-    """Most pools are idle at most times, and every controller keeps their statuses in memory: no zeros there."""
+    """Without `zeros` it is small: most pools are idle at most times, and controllers keep all statuses in memory."""
     if decision.numbers is None:
         return {}
     return {name: value for name, value in sentence.as_numbers(decision.numbers).items() if zeros or value}
@@ -147,13 +149,13 @@ def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
 def _conditions(
     judgements: tuple[Judgement, ...], previous: JobWorkerPoolStatus, generation: int, now: float
 ) -> tuple[Condition, ...]:
-    since = {condition.type: condition for condition in previous.conditions}
+    before = {condition.type: condition for condition in previous.conditions}
     return tuple(
         Condition(
             type=judgement.type,
             status=judgement.status,
             observed_generation=generation,
-            last_transition_time=_since(judgement, since.get(judgement.type), now),
+            last_transition_time=_transition_time(judgement, before.get(judgement.type), now),
             reason=judgement.reason,
             message=judgement.message[:MESSAGE_LIMIT],
         )
@@ -161,16 +163,16 @@ def _conditions(
     )
 
 
-def _since(judgement: Judgement, before: Condition | None, now: float) -> datetime:
+def _transition_time(judgement: Judgement, before: Condition | None, now: float) -> datetime:
     if before is not None and before.status == judgement.status:
         return before.last_transition_time
     return _moment(now)
 
 
-def _timeless(status: Mapping[str, Any]) -> dict[str, Any]:
+def _without_read_time(status: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in status.items() if key != "lastReadTime"}
 
 
 def _moment(seconds: float) -> datetime:
-    """Whole seconds, as Kubernetes writes its own times."""
+    """In whole seconds, as Kubernetes writes its times."""
     return datetime.fromtimestamp(int(seconds), UTC)

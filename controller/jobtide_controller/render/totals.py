@@ -1,4 +1,4 @@
-"""One reading summed up for people: in total, by type, by tenant."""
+"""Sums of one reading for the status: in total, by type, by tenant."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ from jobtide_controller.decide.reading import Depth, Key, Reading
 
 @dataclass(frozen=True, slots=True)
 class Total:
+    """Rows and tenants of a part of a reading."""
+
     due: int
     later: int
     running: int
     oldest_seconds: float
     tenants: int
-    capped: bool
+    capped: bool  # counting stopped: the rows are lower bounds
 
     @property
     def pending(self) -> int:
+        """Rows that wait, scheduled ones included."""
         return self.due + self.later
 
 
 def total(reading: Reading) -> Total:
+    """The sum of all keys."""
     return _total(reading.depths.items())
 
 
 def by_type(spec: JobWorkerPoolSpec, reading: Reading, history: History) -> tuple[TypeStatus, ...]:
-    """Every type of the pool, those without jobs too: a reader sees that they are looked at."""
+    """All types of the pool, also those without jobs, so that a user sees that they are read."""
     return tuple(_type(type_, reading, history) for type_ in spec.types)
 
 
 def top_tenants(spec: JobWorkerPoolSpec, reading: Reading) -> tuple[TenantStatus, ...]:
-    """Those with the most waiting jobs, then the most running ones."""
+    """The TENANTS_SHOWN tenants with the most waiting jobs, then the most running ones."""
     grouped: dict[str, list[tuple[Key, Depth]]] = {}
     for key, depth in reading.depths.items():
         grouped.setdefault(key.tenant_id, []).append((key, depth))
@@ -63,8 +67,8 @@ def _type(type_: str, reading: Reading, history: History) -> TypeStatus:
         processing=depth.running,
         oldest_seconds=int(depth.oldest_seconds),
         tenants=depth.tenants,
-        service_seconds=_short(history.learned(type_).service_seconds),
-        learned=learned and Learned(slot_seconds=_short(learned.slot_seconds), jobs=_short(learned.jobs)),
+        service_seconds=_three_digits(history.learned(type_).service_seconds),
+        learned=learned and Learned(slot_seconds=_three_digits(learned.slot_seconds), jobs=_three_digits(learned.jobs)),
     )
 
 
@@ -81,6 +85,6 @@ def _total(items: Iterable[tuple[Key, Depth]]) -> Total:
     )
 
 
-def _short(value: float) -> float:
-    """Three digits: enough to learn on from, and a status that does not change with every tick."""
+def _three_digits(value: float) -> float:
+    """Enough digits to continue learning from, and few enough that the status does not change with every tick."""
     return float(f"{value:.3g}")

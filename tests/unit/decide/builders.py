@@ -1,4 +1,4 @@
-"""Pools, readings and fleets for tests: the ordinary ones by name, all others by hypothesis."""
+"""Builds pools, readings and fleets for tests: common cases by functions, all others by hypothesis."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pool(name: str = "thumbs", *, generation: int = 3, **fields: Any) -> JobWork
 
 
 def fleet(ready: int = 0, *, busy: int = 0, starting: int = 0, current: int | None = -1, **other: Any) -> Fleet:
-    """`current` replicas are as many as the pods, unless given."""
+    """`current` replicas: -1 means as many as there are pods, None that there is no Deployment."""
     pods = [
         Pod(f"uid-{number}", f"pod-{number}", NOW - 600 + number, ready=True, ready_at=NOW - 590)
         for number in range(ready)
@@ -56,7 +56,7 @@ def share(workers: int) -> Share:
 def replay(
     policy: JobWorkerPoolSpec, readings: list[Reading], workers: Fleet, history: History, share: Share | None = None
 ) -> Decision:
-    """One decision for each reading, each applied at once; the last of them."""
+    """The last of the decisions for `readings`, each applied at once."""
     decision = None
     for reading in readings:
         decision = decide(policy, reading, workers, history, reading.taken_at, share)
@@ -67,7 +67,7 @@ def replay(
 
 @dataclass(frozen=True)
 class World:
-    """Everything that one decision is made from."""
+    """The arguments of one decision."""
 
     policy: JobWorkerPoolSpec
     reading: Reading
@@ -104,30 +104,30 @@ def readings(draw: st.DrawFn, taken_at: float = NOW) -> Reading:
     return Reading(taken_at, draw(st.dictionaries(keys, depths(taken_at), max_size=3)))
 
 
-def _any_reading(chance: Random, taken_at: float) -> Reading:
+def _any_reading(rng: Random, taken_at: float) -> Reading:
     keys = [Key(type_, tenant) for type_ in ("a", "b") for tenant in ("t1", "t2", "t3")]
-    return Reading(taken_at, {key: _any_depth(chance, taken_at) for key in chance.sample(keys, chance.randint(0, 4))})
+    return Reading(taken_at, {key: _any_depth(rng, taken_at) for key in rng.sample(keys, rng.randint(0, 4))})
 
 
-def _any_depth(chance: Random, taken_at: float) -> Depth:
-    oldest, later = chance.choice([0.0, chance.uniform(0, 1_000)]), chance.choice([0, chance.randint(1, 500)])
+def _any_depth(rng: Random, taken_at: float) -> Depth:
+    oldest, later = rng.choice([0.0, rng.uniform(0, 1_000)]), rng.choice([0, rng.randint(1, 500)])
     return Depth(
-        due=chance.choice([0, chance.randint(1, 20_000)]),
+        due=rng.choice([0, rng.randint(1, 20_000)]),
         later=later,
-        running=chance.choice([0, chance.randint(1, 200)]),
+        running=rng.choice([0, rng.randint(1, 200)]),
         oldest_age_seconds=oldest,
-        mean_age_seconds=oldest * chance.random(),
-        capped=chance.random() < 0.2,
-        next_due_at=taken_at + chance.uniform(0, 1_000) if later else None,
-        arrivals=chance.choice([0, chance.randint(1, 5_000)]),
-        succeeded=chance.randint(0, 1),
-        failed=chance.randint(0, 1),
+        mean_age_seconds=oldest * rng.random(),
+        capped=rng.random() < 0.2,
+        next_due_at=taken_at + rng.uniform(0, 1_000) if later else None,
+        arrivals=rng.choice([0, rng.randint(1, 5_000)]),
+        succeeded=rng.randint(0, 1),
+        failed=rng.randint(0, 1),
     )
 
 
 @st.composite
 def policies(draw: st.DrawFn) -> JobWorkerPoolSpec:
-    least = draw(st.integers(0, 5))
+    minimum = draw(st.integers(0, 5))
     optional: dict[str, Any] = {}
     if draw(st.booleans()):
         optional["tenants"] = {"maxConcurrent": draw(st.none() | st.integers(1, 50)), "overrides": {"t1": 7}}
@@ -138,8 +138,8 @@ def policies(draw: st.DrawFn) -> JobWorkerPoolSpec:
     else:
         optional["maxWaitSeconds"] = draw(st.integers(1, 3_600))
     return spec(
-        minReplicas=least,
-        maxReplicas=draw(st.integers(max(1, least), 60)),
+        minReplicas=minimum,
+        maxReplicas=draw(st.integers(max(1, minimum), 60)),
         concurrency=draw(st.integers(1, 32)),
         onAllFailing=draw(st.sampled_from(["Scale", "Hold"])),
         **optional,
@@ -158,14 +158,14 @@ def fleets(draw: st.DrawFn) -> Fleet:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A pool with a past: its history is one that a few earlier readings left."""
+    """A pool whose history comes from up to two earlier readings."""
     policy, workers = draw(policies()), draw(fleets())
     gaps = draw(st.lists(st.sampled_from([0.2, 1.0, 5.0, 19.0, 60.0, 700.0, 0.0, -3.0, -90.0]), max_size=2))
-    # The past by chance and the present by hypothesis: what is drawn is what a failure is reduced to.
-    chance = Random(draw(st.integers(0, 2**32)))
+    # The past is random and the present drawn by hypothesis, which reduces a failure to a small present.
+    rng = Random(draw(st.integers(0, 2**32)))
     history, now = History(), NOW
     for gap in gaps:
-        history = decide(policy, _any_reading(chance, now), workers, history, now).history
+        history = decide(policy, _any_reading(rng, now), workers, history, now).history
         now += gap
-    within = draw(st.none() | st.builds(share, st.integers(1, 80)))
-    return World(policy, draw(readings(now)), workers, history, now, within)
+    given_share = draw(st.none() | st.builds(share, st.integers(1, 80)))
+    return World(policy, draw(readings(now)), workers, history, now, given_share)

@@ -1,4 +1,4 @@
-"""A small cluster in closed loop: jobs of one length, workers that take time to start, the real decision."""
+"""Simulates a small cluster: jobs of one length, workers that take time to start, and the real decision."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ START_SECONDS = 5.0
 
 @dataclass
 class Worker:
+    """Times are seconds since the epoch."""
+
     number: int
     ready_at: float
     free_at: list[float]  # of each slot
 
     def running(self, now: float) -> int:
+        """Number of jobs that run at `now`."""
         return sum(end > now for end in self.free_at) if self.ready_at <= now else 0
 
 
 @dataclass
 class Simulation:
-    """One tick is one second; jobs come evenly within it and are claimed by the least busy worker."""
+    """One tick is one second; jobs arrive evenly within it, and the least busy worker claims them."""
 
     policy: JobWorkerPoolSpec
     job_seconds: float
     history: History = field(default_factory=History)
     now: float = NOW
-    want: int | None = 0
+    replicas: int | None = 0
     workers: list[Worker] = field(default_factory=list)
-    queue: deque[float] = field(default_factory=deque)  # when each waiting job came
-    waits: list[float] = field(default_factory=list)
-    wants: list[int] = field(default_factory=list)
-    owed: float = 0.0
-    made: int = 0
+    queue: deque[float] = field(default_factory=deque)  # arrival time of each waiting job
+    waits: list[float] = field(default_factory=list)  # seconds that each started job waited
+    decided: list[int] = field(default_factory=list)  # replicas, by tick
+    arrivals_due: float = 0.0  # fraction of a job that has not arrived yet
+    workers_made: int = 0
     busy_stopped: int = 0
 
     def run(self, seconds: int, jobs_per_second: float = 0.0) -> Simulation:
+        """Simulates so many ticks with this rate of arrivals."""
         for _ in range(seconds):
             arrivals = self._arrive(jobs_per_second)
             self.now += 1
@@ -53,19 +57,19 @@ class Simulation:
 
     @property
     def last_change(self) -> int:
-        """Ticks until the number of workers changed for the last time."""
-        changes = [tick for tick in range(1, len(self.wants)) if self.wants[tick] != self.wants[tick - 1]]
+        """The tick in which the number of replicas changed for the last time."""
+        changes = [tick for tick in range(1, len(self.decided)) if self.decided[tick] != self.decided[tick - 1]]
         return changes[-1] if changes else 0
 
     def _arrive(self, jobs_per_second: float) -> int:
-        self.owed += jobs_per_second
-        count = int(self.owed)
-        self.owed -= count
+        self.arrivals_due += jobs_per_second
+        count = int(self.arrivals_due)
+        self.arrivals_due -= count
         self.queue.extend(self.now + index / count for index in range(count))
         return count
 
     def _work(self) -> None:
-        """Claims in order; the slot that has been free for longest takes the job, so that the load spreads."""
+        """Claims in order; the slot that has been free for longest gets the job, which spreads the load."""
         ready = [worker for worker in self.workers if worker.ready_at <= self.now]
         while self.queue and ready:
             worker = min(ready, key=lambda candidate: min(candidate.free_at))
@@ -77,7 +81,7 @@ class Simulation:
             self.waits.append(start - self.queue.popleft())
 
     def _decide(self, arrivals: int) -> Decision:
-        ages = [self.now - came for came in self.queue]
+        ages = [self.now - arrived_at for arrived_at in self.queue]
         running = sum(worker.running(self.now) for worker in self.workers)
         depth = Depth(
             due=len(ages),
@@ -97,15 +101,15 @@ class Simulation:
             for w in self.workers
         ]
         busy = frozenset(str(w.number) for w in self.workers if w.running(self.now))
-        return Fleet(current_replicas=self.want, pods=tuple(pods), busy_uids=busy, start_seconds=START_SECONDS)
+        return Fleet(current_replicas=self.replicas, pods=tuple(pods), busy_uids=busy, start_seconds=START_SECONDS)
 
     def _scale(self, decision: Decision) -> None:
-        self.want = decision.replicas
-        self.wants.append(decision.replicas)
+        self.replicas = decision.replicas
+        self.decided.append(decision.replicas)
         while len(self.workers) < decision.replicas:
-            self.made += 1
+            self.workers_made += 1
             ready_at = self.now + START_SECONDS
-            self.workers.append(Worker(self.made, ready_at, [ready_at] * self.policy.concurrency))
+            self.workers.append(Worker(self.workers_made, ready_at, [ready_at] * self.policy.concurrency))
         idle_first = sorted(self.workers, key=lambda worker: (worker.running(self.now), -worker.ready_at))
         for worker in idle_first[: len(self.workers) - decision.replicas]:
             self.busy_stopped += worker.running(self.now) > 0
@@ -113,4 +117,5 @@ class Simulation:
 
 
 def simulate(job_seconds: float, **fields: Any) -> Simulation:
+    """A simulation of a pool with these fields of its spec; by default 30 s of waiting and 40 replicas at most."""
     return Simulation(spec(**{"maxWaitSeconds": 30, "maxReplicas": 40, **fields}), job_seconds)

@@ -1,4 +1,4 @@
-"""How fast rows fall due, in the numbers that the code's own comments work out."""
+"""Tests the rate at which rows fall due, with the worked examples of the code's docstrings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _rate(pieces: arrival_rate.Pieces, *, service_seconds: float = 1.0, began: f
     return arrival_rate.rate(pieces, service_seconds=service_seconds, began_at=NOW - began, now=NOW)
 
 
-def test_no_rows_no_rate():
+def test_without_rows_the_rate_is_zero():
     assert _rate(()) == 0
 
 
@@ -26,25 +26,25 @@ def test_no_rows_no_rate():
     [
         pytest.param(_steady(4, 60), 4.0, id="four-a-second-for-a-minute"),
         pytest.param(_steady(1, 60), 1.0, id="one-a-second"),
-        pytest.param((Piece(NOW - 60, 1_000.0),), 3 / 60, id="silence-after-a-burst-bounds-the-rate"),
+        pytest.param((Piece(NOW - 60, 1_000.0),), 3 / 60, id="time-since-a-burst-bounds-the-rate"),
         pytest.param((Piece(NOW - 30, 1.0),), 1 / 60, id="one-row-in-the-window"),
     ],
 )
-def test_rate_is_the_least_of_its_views(pieces, expected):
+def test_rate_is_the_lowest_of_its_estimates(pieces, expected):
     assert _rate(pieces) == pytest.approx(expected, rel=0.06)
 
 
-def test_short_view_sees_the_end_of_a_burst_long_before_the_window_does():
+def test_short_window_notices_the_end_of_a_burst_before_the_long_one():
     burst_then_trickle = (Piece(NOW - 30, 3_000.0), *_steady(2, 20))
     assert _rate(burst_then_trickle) < 3
 
 
-def test_long_jobs_are_rated_over_a_longer_window():
+def test_rate_of_long_jobs_uses_a_longer_window():
     three_minutes_ago = (Piece(NOW - 180, 90.0), Piece(NOW - 1, 1.0))
     assert _rate(three_minutes_ago, service_seconds=60) > _rate(three_minutes_ago, service_seconds=1)
 
 
-def test_young_pool_is_rated_over_its_own_age_and_not_over_a_whole_window():
+def test_rate_of_a_new_pool_is_computed_over_its_age_and_not_over_a_whole_window():
     assert _rate(_steady(4, 15), began=15) == pytest.approx(4)
 
 
@@ -53,7 +53,7 @@ def test_rows_of_a_long_gap_are_spread_over_it():
     assert pieces == tuple(Piece(NOW - 15 + 5 * index, 3.0) for index in range(4))
 
 
-def test_gap_of_hours_leaves_no_more_than_ten_minutes_of_pieces():
+def test_gap_of_hours_adds_no_more_than_ten_minutes_of_pieces():
     pieces = arrival_rate.added((), start=NOW - 36_000, end=NOW, rows=36_000)
     assert sum(piece.rows for piece in pieces) == pytest.approx(600)
     assert NOW - pieces[0].at <= arrival_rate.KEPT_SECONDS

@@ -1,4 +1,4 @@
-"""Each limit by name: when it bites, with which number, and what people read about it."""
+"""Tests each limit: when it changes the result, with which number, and what a user reads about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.decide.builders import NOW, A, fleet, replay, share, spec
 
 KNOWN = History(types={"a": Learned(slot_seconds=1_000, jobs=1_000, ran_seconds=900)})
 BURST = {A: Depth(due=3_000)}
-BLIND = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
+UNREADABLE = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
 SOON = (datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5)).isoformat()
 PAST = (datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5)).isoformat()
 
@@ -56,7 +56,7 @@ def _held_at(replicas: int, seconds_ago: float = 5) -> History:
         pytest.param(_decide(BURST, paused=True), Clamp(ClampName.PAUSED, 54, 0, 0), id="paused"),
     ],
 )
-def test_limit_that_bites_is_named_with_its_number(decision, clamp):
+def test_limit_that_changes_the_result_is_reported_with_its_number(decision, clamp):
     assert decision.limited_by[-1] == clamp
     assert decision.replicas == clamp.after
 
@@ -76,18 +76,18 @@ def test_limits_are_reported_in_the_order_in_which_they_apply():
         pytest.param({"replicas": 5}, ["Pinned", "ConnectionBudget"], id="pin"),
     ],
 )
-def test_no_wish_of_a_user_takes_connections_that_are_not_there(fields, names):
+def test_minimum_and_pin_of_a_user_stay_within_the_connection_budget(fields, names):
     decision = _decide({}, share=share(3), **fields)
     assert [clamp.name for clamp in decision.limited_by] == names
     assert decision.replicas == 3
 
 
-def test_pin_waits_for_connections_without_a_reading_too():
-    assert decide(spec(replicas=5), BLIND, fleet(2), KNOWN, NOW, share(3)).replicas == 3
+def test_pin_stays_within_its_share_without_a_reading_too():
+    assert decide(spec(replicas=5), UNREADABLE, fleet(2), KNOWN, NOW, share(3)).replicas == 3
 
 
-def test_a_new_pool_that_can_not_be_read_begins_with_its_share_of_the_minimum():
-    assert decide(spec(minReplicas=5), BLIND, fleet(current=None), KNOWN, NOW, share(3)).replicas == 3
+def test_new_pool_of_an_unreadable_database_starts_with_the_minimum_within_its_share():
+    assert decide(spec(minReplicas=5), UNREADABLE, fleet(current=None), KNOWN, NOW, share(3)).replicas == 3
 
 
 def test_limit_that_changes_nothing_is_not_reported():
@@ -99,7 +99,7 @@ def test_cold_start_ends_when_jobs_have_run_for_a_while():
     assert all(clamp.name != ClampName.COLD_START for clamp in _decide(BURST, history=ran).limited_by)
 
 
-def test_hold_does_not_keep_more_than_a_lowered_maximum():
+def test_hold_keeps_no_more_than_a_lowered_maximum():
     assert _decide({}, workers=fleet(8), history=_held_at(8), maxReplicas=6).replicas == 6
 
 
@@ -107,14 +107,14 @@ def test_hold_ends():
     assert _decide({}, workers=fleet(8), history=_held_at(8, seconds_ago=21)).replicas == 0
 
 
-def test_unreadable_names_itself_and_keeps_the_workers():
-    decision = decide(spec(), BLIND, fleet(7), KNOWN, NOW)
+def test_unreadable_database_is_the_reason_and_keeps_the_workers():
+    decision = decide(spec(), UNREADABLE, fleet(7), KNOWN, NOW)
     assert (decision.replicas, decision.reason, decision.numbers) == (7, Reason.UNREADABLE, None)
     assert [clamp.name for clamp in decision.limited_by] == [ClampName.UNREADABLE]
 
 
-def test_unreadable_before_the_first_worker_begins_with_the_minimum():
-    assert decide(spec(minReplicas=2), BLIND, fleet(current=None), KNOWN, NOW).replicas == 2
+def test_unreadable_database_before_the_first_worker_gives_the_minimum():
+    assert decide(spec(minReplicas=2), UNREADABLE, fleet(current=None), KNOWN, NOW).replicas == 2
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_unreadable_before_the_first_worker_begins_with_the_minimum():
         pytest.param({"paused": True, "pausedUntil": PAST}, 7, id="pause-that-is-over"),
     ],
 )
-def test_what_the_user_says_needs_no_reading(fields, replicas):
-    assert decide(spec(**fields), BLIND, fleet(7), KNOWN, NOW).replicas == replicas
+def test_overrides_of_the_user_need_no_reading(fields, replicas):
+    assert decide(spec(**fields), UNREADABLE, fleet(7), KNOWN, NOW).replicas == replicas
 
 
-def test_pause_that_ends_by_itself_wakes_the_decision_then():
+def test_pause_with_an_end_sets_the_wake_up_time_to_it():
     decision = _decide(BURST, paused=True, pausedUntil=SOON)
     assert (decision.replicas, decision.wake_at) == (0, NOW + 300)
 
@@ -137,7 +137,7 @@ def test_pause_that_ends_by_itself_wakes_the_decision_then():
 @pytest.mark.parametrize(
     ("on_all_failing", "expected"), [pytest.param("Hold", 2, id="hold"), pytest.param("Scale", 54, id="scale")]
 )
-def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expected):
+def test_failing_pool_scales_up_unless_the_user_set_hold(on_all_failing, expected):
     failing = replace(KNOWN, failing=Failing(NOW - 60, NOW - 1), read_at=NOW - 1, counts={})
     policy = {"workers": fleet(2), "history": failing, "onAllFailing": on_all_failing}
     decision = _decide(BURST, **policy)
@@ -165,7 +165,7 @@ def test_failing_fleet_grows_unless_the_user_asked_to_hold(on_all_failing, expec
         pytest.param(_decide({A: Depth(running=8)}, workers=fleet(1, current=2)), Reason.SCALING_UP, id="starting"),
     ],
 )
-def test_decision_has_its_word(decision, reason):
+def test_decision_has_its_reason(decision, reason):
     assert decision.reason is reason
 
 
@@ -190,21 +190,21 @@ def test_decision_has_its_word(decision, reason):
         ),
     ],
 )
-def test_notes_say_what_changes_nothing(decision, notes):
+def test_notes_of_a_decision(decision, notes):
     assert decision.notes == notes
 
 
 @pytest.mark.parametrize("minimum", [0, 2])
 @pytest.mark.parametrize("start_seconds", [5.0, 60.0])
-def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seconds):
+def test_shortcut_for_an_idle_pool_gives_the_full_decision(minimum, start_seconds):
     policy = spec(minReplicas=minimum)
     workers = fleet(minimum, start_seconds=start_seconds)
-    quiet = [Reading(NOW + tick, {}) for tick in range(3)]
-    ended = Pod("uid-ended", "ended", NOW - 900, finished=True)  # counts as nothing, but is looked at
-    asleep = replay(policy, quiet, workers, KNOWN)
-    awake = replay(policy, quiet, replace(workers, pods=(*workers.pods, ended)), KNOWN)
-    within = replay(policy, quiet, workers, KNOWN, share(2))
-    assert asleep == awake == replace(within, share=None)
+    empty = [Reading(NOW + tick, {}) for tick in range(3)]
+    ended = Pod("uid-ended", "ended", NOW - 900, finished=True)  # changes no number, but prevents the shortcut
+    short = replay(policy, empty, workers, KNOWN)
+    full = replay(policy, empty, replace(workers, pods=(*workers.pods, ended)), KNOWN)
+    within_share = replay(policy, empty, workers, KNOWN, share(2))
+    assert short == full == replace(within_share, share=None)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seco
         pytest.param(
             _decide({A: Depth(later=1, next_due_at=NOW + 5)}),
             "nothing waits, a scheduled job falls due: 1 worker",
-            id="woken",
+            id="scheduled",
         ),
         pytest.param(
             _decide({A: Depth(due=900, running=100)}, maxWaitSeconds=None, jobsPerWorker=200),
@@ -228,24 +228,26 @@ def test_pool_that_sleeps_decides_what_a_full_decision_would(minimum, start_seco
         ),
     ],
 )
-def test_decision_explains_itself_in_a_sentence(decision, text):
+def test_sentence_of_a_decision(decision, text):
     assert sentence(decision) == text
 
 
 @pytest.mark.parametrize("name", ClampName)
-def test_every_limit_has_words(name):
+def test_every_limit_has_a_text(name):
     assert clamped(Clamp(name, 9, 4, 4))
 
 
 @pytest.mark.parametrize(
     ("busy_ready", "idle_ready", "kept"),
     [
-        pytest.param(True, True, 1, id="the-idle-go"),
-        pytest.param(False, True, 4, id="none-goes-before-the-busy-one"),
-        pytest.param(False, False, 1, id="idle-ones-as-unready-go"),
+        pytest.param(True, True, 1, id="idle-ones-are-removed"),
+        pytest.param(False, True, 4, id="none-is-removed-before-the-busy-one"),
+        pytest.param(False, False, 1, id="idle-ones-that-are-not-ready-are-removed"),
     ],
 )
-def test_no_ready_worker_goes_while_a_busy_one_is_not_ready_and_would_go_first(busy_ready, idle_ready, kept):
+def test_no_idle_ready_worker_is_removed_while_a_busy_one_is_not_ready_and_would_be_removed_first(
+    busy_ready, idle_ready, kept
+):
     busy, *idle = fleet(4, busy=1).pods
     pods = (replace(busy, ready=busy_ready), *(replace(pod, ready=idle_ready) for pod in idle))
     workers = replace(fleet(4, busy=1), pods=pods)
@@ -259,13 +261,13 @@ def test_no_ready_worker_goes_while_a_busy_one_is_not_ready_and_would_go_first(b
 @pytest.mark.parametrize(
     ("waiting", "spec", "problem", "kept"),
     [
-        pytest.param(Depth(due=2), {}, None, 3, id="two-jobs-find-two-workers"),
-        pytest.param(Depth(due=50), {}, None, 8, id="no-more-than-there-are"),
+        pytest.param(Depth(due=2), {}, None, 3, id="one-worker-for-each-waiting-job"),
+        pytest.param(Depth(due=50), {}, None, 8, id="no-more-than-exist"),
         pytest.param(Depth(due=50, running=4), {"tenants": {"maxConcurrent": 5}}, None, 2, id="a-tenant-up-to-its-cap"),
-        pytest.param(Depth(due=50), {}, "CrashLoopBackOff", 1, id="workers-that-do-not-come-up-take-none"),
+        pytest.param(Depth(due=50), {}, "CrashLoopBackOff", 1, id="workers-with-a-problem-claim-none"),
     ],
 )
-def test_a_worker_that_a_waiting_job_is_about_to_find_stays(waiting, spec, problem, kept):
+def test_idle_workers_stay_for_waiting_jobs(waiting, spec, problem, kept):
     busy, *idle = fleet(8, busy=1).pods
     workers = replace(fleet(8, busy=1), pods=(busy, *(replace(pod, problem=problem) for pod in idle)))
 

@@ -1,4 +1,4 @@
-"""The law's properties, each for any pool, reading, fleet and past."""
+"""Tests properties of the scaling law, each for any pool, reading, fleet and history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import lasting_load
 from jobtide_controller.decide.need import Situation, need
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
-from jobtide_controller.decide.required import numbers
+from jobtide_controller.decide.required import numbers_of
 from jobtide_controller.decide.scaling import conclude, decide, propose
 from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, policies, share, spec, worlds
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # properties over generated worlds
 
 
 def _situation(world: World, **changed: object) -> Situation:
-    """With what was learned as it is, so that only what is changed can change the result."""
+    """The learned history is fixed, so that only `changed` can change the result."""
     history = replace(learn(world.policy.tenants, world.reading, world.history), counts={})
     situation = Situation(world.policy, world.reading, world.fleet, history, world.now)
     return replace(situation, **changed)  # type: ignore[arg-type]
@@ -32,26 +32,26 @@ def _with(reading: Reading, key: Key, depth: Depth) -> Reading:
     return replace(reading, depths={**reading.depths, key: depth})
 
 
-def _promised(world: World) -> World:
+def _with_promise(world: World) -> World:
     policy = world.policy.model_copy(update={"jobs_per_worker": None})
     return replace(world, policy=policy)
 
 
 @given(worlds())
-def test_replicas_stay_between_the_minimum_and_the_greater_of_the_maximum_and_the_busy_or_about_to_be(world):
+def test_replicas_are_at_least_the_minimum_and_at_most_the_maximum_or_the_busy_and_claiming_workers(world):
     decision = world.decide()
     fleet = world.fleet
-    busy = min(max(fleet.busy, fleet.kept_by_busy) + fleet.takers, fleet.current_replicas or 0)
+    kept = max(fleet.busy, fleet.min_replicas_for_busy) + fleet.may_claim
     share = world.share
     least = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
-    assert least <= decision.replicas <= max(world.policy.max_replicas, busy)
+    assert least <= decision.replicas <= max(world.policy.max_replicas, min(kept, fleet.current_replicas or 0))
 
 
 @given(worlds(), st.sampled_from(UnreadableReason), st.integers(1, 5))
-def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, times):
-    history, blind = world.history, Unreadable(blindness, "gone", NOW)
+def test_unreadable_database_changes_neither_replicas_nor_history(world, reason, times):
+    history, unreadable = world.history, Unreadable(reason, "connection lost", NOW)
     for tick in range(times):
-        decision = decide(world.policy, blind, world.fleet, history, world.now + tick, world.share)
+        decision = decide(world.policy, unreadable, world.fleet, history, world.now + tick, world.share)
         history = decision.history
         share = world.share
         first = world.policy.min_replicas if share is None else min(world.policy.min_replicas, share.workers)
@@ -61,48 +61,47 @@ def test_unreadable_depth_changes_neither_want_nor_history(world, blindness, tim
 
 
 @given(worlds(), st.integers(1, 50))
-def test_anything_due_has_a_worker_in_that_decision(world, due):
+def test_a_due_row_gives_at_least_one_worker(world, due):
     waiting = replace(world, reading=_with(world.reading, A, Depth(due=due)))
     assert waiting.decide().replicas >= 1
 
 
 @given(worlds())
-def test_from_zero_the_first_step_is_the_whole_step(world):
-    asleep = replace(world, fleet=fleet(0))
-    decision = asleep.decide()
-    sized = [c.after for c in decision.limited_by if c.name not in ("Stabilization", "BusyWorkers")]
+def test_scaling_up_from_zero_takes_one_decision(world):
+    decision = replace(world, fleet=fleet(0)).decide()
+    recommended = [c.after for c in decision.limited_by if c.name not in ("Stabilization", "BusyWorkers")]
     assert decision.numbers is not None
-    assert decision.replicas == (sized[-1] if sized else decision.numbers.raw)
+    assert decision.replicas == (recommended[-1] if recommended else decision.numbers.required)
 
 
 @given(worlds())
-def test_lowering_never_goes_below_busy(world):
-    decision, want = world.decide(), world.fleet.current_replicas or 0
-    if decision.replicas < want:
-        assert decision.replicas >= min(world.fleet.busy, want)
+def test_scale_down_never_goes_below_the_busy_workers(world):
+    decision, current = world.decide(), world.fleet.current_replicas or 0
+    if decision.replicas < current:
+        assert decision.replicas >= min(world.fleet.busy, current)
 
 
 @given(worlds(), depths(), st.integers(1, 10_000))
-def test_raw_never_falls_when_more_is_due(world, depth, more):
+def test_required_number_never_falls_when_more_rows_are_due(world, depth, more):
     before = _situation(world, reading=_with(world.reading, A, depth))
     after = replace(before, reading=_with(world.reading, A, replace(depth, due=depth.due + more)))
-    assert numbers(after).raw >= numbers(before).raw
+    assert numbers_of(after).required >= numbers_of(before).required
 
 
 @given(worlds(), depths(), st.integers(1, 500))
-def test_raw_never_falls_when_an_uncapped_tenant_runs_more(world, depth, more):
+def test_required_number_never_falls_when_a_tenant_without_a_cap_runs_more(world, depth, more):
     policy = world.policy.model_copy(update={"tenants": spec().tenants})
     before = _situation(replace(world, policy=policy), reading=_with(world.reading, A, depth))
     after = replace(before, reading=_with(world.reading, A, replace(depth, running=depth.running + more)))
-    assert numbers(after).raw >= numbers(before).raw
+    assert numbers_of(after).required >= numbers_of(before).required
 
 
 @given(worlds(), st.integers(1, 5_000))
-def test_longer_promise_never_needs_more_workers(world, longer):
-    world = _promised(world)
+def test_longer_promise_never_requires_more_workers(world, longer):
+    world = _with_promise(world)
     policy = world.policy.model_copy(update={"max_wait_seconds": world.policy.wait_seconds + longer})
     short = _situation(world)
-    assert numbers(replace(short, policy=policy)).raw <= numbers(short).raw
+    assert numbers_of(replace(short, policy=policy)).required <= numbers_of(short).required
 
 
 @given(worlds())
@@ -118,20 +117,20 @@ def test_every_number_is_finite_and_none_is_negative(world):
 
 @given(worlds())
 def test_order_of_types_and_tenants_changes_nothing(world):
-    turned = replace(world.reading, depths=dict(reversed(world.reading.depths.items())))
-    here, there = world.decide(), replace(world, reading=turned).decide()
-    assert (here.replicas, here.limited_by) == (there.replicas, there.limited_by)
+    reordered = replace(world.reading, depths=dict(reversed(world.reading.depths.items())))
+    first, second = world.decide(), replace(world, reading=reordered).decide()
+    assert (first.replicas, first.limited_by) == (second.replicas, second.limited_by)
 
 
 @given(worlds(), depths())
-def test_two_halves_of_a_tenant_need_what_the_whole_needs(world, depth):
+def test_two_tenants_with_half_the_jobs_each_need_as_much_as_one(world, depth):
     policy = world.policy.model_copy(update={"tenants": spec().tenants})
     even = replace(depth, due=depth.due // 2 * 2, running=depth.running // 2 * 2, capped=False)
     half = replace(even, due=even.due // 2, running=even.running // 2)
     whole = _situation(replace(world, policy=policy), reading=Reading(world.now, {A: even}))
     halves = {Key("a", "left"): half, Key("a", "right"): half}
     split = replace(whole, reading=Reading(world.now, halves))
-    # Long jobs take a slot each, short ones share: only the sum may round differently.
+    # Long jobs take a slot each, short ones share one: only the rounding of the sums may differ.
     assert math.isclose(need(whole, 0.0).slots, need(split, 0.0).slots, rel_tol=1e-9, abs_tol=1e-9)
 
 
@@ -152,14 +151,14 @@ def test_numbers_and_clamps_reproduce_the_result(world):
 
 
 @given(worlds(), depths(), st.integers(1, 40))
-def test_capped_tenant_never_queues_beyond_its_cap(world, depth, cap):
+def test_waiting_rows_of_a_tenant_need_no_more_slots_than_its_cap_leaves(world, depth, cap):
     policy = world.policy.model_copy(update={"tenants": spec(tenants={"maxConcurrent": cap}).tenants})
     situation = _situation(replace(world, policy=policy), reading=Reading(world.now, {A: depth}))
     assert need(situation, 0.0).queue_slots <= max(0, cap - depth.running)
 
 
 @given(worlds(), st.integers(1, 40))
-def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
+def test_lasting_load_of_a_tenant_is_at_most_its_cap(world, cap):
     policy = world.policy.model_copy(update={"tenants": spec(tenants={"maxConcurrent": cap}).tenants})
     capped = replace(world, policy=policy, history=replace(world.history, flow={}))
     situation = _situation(capped)
@@ -169,7 +168,7 @@ def test_capped_tenant_never_loads_beyond_its_cap(world, cap):
 
 
 @given(policies(), fleets(), st.integers(0, 50))
-def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
+def test_without_history_no_scale_down_happens_before_one_hold(policy, workers, seconds):
     workers = replace(workers, current_replicas=min(workers.current_replicas or 0, policy.max_replicas))
     first = decide(policy, Reading(NOW, {}), workers, History(), NOW)
     assert first.numbers is not None
@@ -180,7 +179,7 @@ def test_lost_history_lowers_nothing_before_one_hold(policy, workers, seconds):
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0.2, 19))
-def test_failing_attempts_leave_the_service_time_as_it_is(running, failed, seconds):
+def test_failing_attempts_do_not_change_the_service_time(running, failed, seconds):
     learned = Learned(slot_seconds=50, jobs=10, ran_seconds=100)
     before = Depth(due=10, running=running)
     after = Depth(due=10, running=running, later=failed)
@@ -192,7 +191,7 @@ def test_failing_attempts_leave_the_service_time_as_it_is(running, failed, secon
 
 
 @given(st.floats(0.5, 60), st.floats(0.01, 5_000))
-def test_scheduled_row_wants_a_worker_one_start_before_it_falls_due_and_none_earlier(start, ahead):
+def test_scheduled_row_gets_a_worker_one_start_time_before_it_falls_due_and_not_earlier(start, ahead):
     workers = replace(fleet(0), start_seconds=start)
     row = Depth(later=1, next_due_at=NOW + ahead)
     decision = decide(spec(), Reading(NOW, {A: row}), workers, History(), NOW)
@@ -200,17 +199,17 @@ def test_scheduled_row_wants_a_worker_one_start_before_it_falls_due_and_none_ear
 
 
 @given(st.floats(0.5, 60), st.floats(2, 5_000))
-def test_wake_up_for_a_scheduled_row_is_asked_for_in_time(start, ahead):
+def test_wake_up_time_for_a_scheduled_row_is_early_enough(start, ahead):
     workers = replace(fleet(0), start_seconds=start)
     row = Depth(later=1, next_due_at=NOW + start + ahead)
-    asleep = decide(spec(), Reading(NOW, {A: row}), workers, History(), NOW)
-    assert asleep.wake_at is not None
-    awake = decide(spec(), Reading(asleep.wake_at, {A: row}), workers, asleep.history, asleep.wake_at)
-    assert (asleep.replicas, awake.replicas) == (0, 1)
+    before = decide(spec(), Reading(NOW, {A: row}), workers, History(), NOW)
+    assert before.wake_at is not None
+    after = decide(spec(), Reading(before.wake_at, {A: row}), workers, before.history, before.wake_at)
+    assert (before.replicas, after.replicas) == (0, 1)
 
 
 @given(worlds(), st.integers(0, 80))
-def test_a_share_that_is_large_enough_changes_nothing(world, spare):
+def test_large_enough_share_changes_nothing(world, spare):
     proposal = propose(world.policy, world.reading, world.fleet, world.history, world.now)
     most = max(world.policy.max_replicas, world.fleet.current_replicas or 0, proposal.unlimited.replicas)
     concluded = conclude(proposal, share(most + spare))
@@ -218,7 +217,7 @@ def test_a_share_that_is_large_enough_changes_nothing(world, spare):
 
 
 @given(worlds(), st.integers(0, 80), st.integers(0, 60))
-def test_no_pool_grows_beyond_its_share(world, workers, pin):
+def test_no_pool_scales_up_beyond_its_share(world, workers, pin):
     policy = world.policy.model_copy(update={"replicas": pin or None})
     concluded = conclude(propose(policy, world.reading, world.fleet, world.history, world.now), share(workers))
     assert concluded.replicas <= max(workers, world.fleet.current_replicas or 0)

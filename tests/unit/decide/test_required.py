@@ -1,4 +1,4 @@
-"""The raw want in worked numbers: the ordinary cases, before any limit."""
+"""Tests the number of workers that the promise requires, before any limit, with worked examples."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 from jobtide_controller.decide.arrival_rate import Piece
 from jobtide_controller.decide.history import Group, History, Learned
-from jobtide_controller.decide.load import NO_LOAD, band, base, hold, is_over, lasting_load
+from jobtide_controller.decide.load import NO_LOAD, band, base, hold, lasting_load, load_has_ended
 from jobtide_controller.decide.need import Situation, need, startable, youngest_age
 from jobtide_controller.decide.reading import Depth, Key, Reading
-from jobtide_controller.decide.required import numbers
+from jobtide_controller.decide.required import numbers_of
 from tests.unit.decide.builders import NOW, A, B, fleet, spec
 
 STEADY = tuple(Piece(NOW - age, 4.0) for age in reversed(range(60)))
@@ -27,7 +27,9 @@ def _situation(depths=None, *, fields=None, workers=None, **history) -> Situatio
     [
         pytest.param(Depth(due=3_000), {}, 125, id="short-jobs-share-slots"),
         pytest.param(Depth(due=100), {"a": SLOW}, 100, id="long-jobs-need-one-each"),
-        pytest.param(Depth(due=60, oldest_age_seconds=14, mean_age_seconds=14), {}, 6, id="half-the-promise-is-gone"),
+        pytest.param(
+            Depth(due=60, oldest_age_seconds=14, mean_age_seconds=14), {}, 6, id="half-the-promise-has-passed"
+        ),
         pytest.param(Depth(due=60, oldest_age_seconds=99, mean_age_seconds=99), {}, 10, id="late-rows-get-a-fifth"),
     ],
 )
@@ -35,17 +37,17 @@ def test_backlog_needs_the_slots_that_start_it_in_time(depth, learned, slots):
     assert need(_situation({A: depth}, types=learned), 0.0).queue_slots == pytest.approx(slots, rel=0.04)
 
 
-def test_time_that_workers_take_to_start_is_missing_to_the_backlog():
+def test_time_until_workers_are_up_increases_the_need_of_waiting_rows():
     situation = _situation({A: Depth(due=480)})
     assert need(situation, 12.0).slots == pytest.approx(2 * need(situation, 0.0).slots)
 
 
-def test_capped_tenant_waits_for_its_own_slots_whatever_it_sends():
+def test_waiting_rows_of_a_tenant_need_only_the_slots_that_its_cap_leaves():
     situation = _situation({A: Depth(due=60_000, running=10)}, fields={"tenants": {"maxConcurrent": 16}})
     assert need(situation, 0.0).queue_slots == 6
 
 
-def test_jobs_that_run_hold_their_slots_for_a_part_of_the_time_left():
+def test_running_jobs_hold_their_slots_for_a_part_of_the_time_left():
     short = need(_situation({A: Depth(running=8)}), 0.0).occupied_slots
     long = need(_situation({A: Depth(running=8)}, types={"a": SLOW}), 0.0).occupied_slots
     assert short < 1
@@ -71,7 +73,7 @@ def test_lasting_load_is_rate_times_service_time():
     assert load.silence_seconds == 0
 
 
-def test_lasting_load_of_a_capped_tenant_ends_at_its_cap():
+def test_lasting_load_of_a_tenant_is_at_most_its_cap():
     fields = {"tenants": {"overrides": {"t1": 2}}}
     flow = {Group("a", "t1"): STEADY, Group("a", None): STEADY}
     assert lasting_load(_situation(fields=fields, flow=flow)).slots == pytest.approx(2 + 4, rel=0.05)
@@ -94,10 +96,10 @@ def test_base_adds_headroom_for_long_jobs_only(slots, service_seconds, expected)
     ("slots", "service_seconds", "expected"),
     [
         pytest.param(9.033, 1, (3, 3), id="inside"),
-        pytest.param(4.9, 1, (1, 2), id="either-will-do"),
+        pytest.param(4.9, 1, (1, 2), id="both-are-enough"),
         pytest.param(8, 60, (2, 3), id="long-jobs-have-no-tail"),
-        pytest.param(0.01, 1, (1, 1), id="any-load-has-a-worker"),
-        pytest.param(0, 1, (0, 0), id="none-has-none"),
+        pytest.param(0.01, 1, (1, 1), id="any-load-gets-a-worker"),
+        pytest.param(0, 1, (0, 0), id="no-load-no-worker"),
     ],
 )
 def test_band_keeps_a_load_on_the_edge_from_flapping(slots, service_seconds, expected):
@@ -111,8 +113,8 @@ def test_band_keeps_a_load_on_the_edge_from_flapping(slots, service_seconds, exp
         pytest.param(1, 1, {}, 10, id="at-least-ten"),
         pytest.param(5.7, 60, {}, 30, id="half-a-long-job"),
         pytest.param(120, 1, {}, 60, id="at-most-a-minute"),
-        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 300}}, 300, id="as-the-user-says"),
-        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 0}}, 0, id="none-if-the-user-says-so"),
+        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 300}}, 300, id="set-by-the-user"),
+        pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 0}}, 0, id="set-to-none-by-the-user"),
     ],
 )
 def test_hold_follows_start_and_service_time(start_seconds, service_seconds, fields, expected):
@@ -121,22 +123,22 @@ def test_hold_follows_start_and_service_time(start_seconds, service_seconds, fie
 
 
 @pytest.mark.parametrize(
-    ("depths", "silence", "rate", "over"),
+    ("depths", "silence", "rate", "ended"),
     [
         pytest.param({A: Depth(due=1)}, 999, 0.0, False, id="something-waits"),
         pytest.param({A: Depth(running=1)}, 999, 0.0, False, id="something-runs"),
-        pytest.param({A: Depth(later=1)}, 37, 1.0, True, id="silent-for-longer-than-warm"),
-        pytest.param({}, 1, 0.02, True, id="next-row-too-far-away"),
-        pytest.param({}, 1, 0.05, False, id="next-row-soon"),
+        pytest.param({A: Depth(later=1)}, 37, 1.0, True, id="no-row-for-longer-than-the-warm-time"),
+        pytest.param({}, 1, 0.02, True, id="next-row-expected-late"),
+        pytest.param({}, 1, 0.05, False, id="next-row-expected-soon"),
     ],
 )
-def test_last_worker_stays_warm_only_for_a_row_that_comes_soon(depths, silence, rate, over):
+def test_last_worker_stays_only_for_a_row_that_is_expected_soon(depths, silence, rate, ended):
     load = NO_LOAD._replace(silence_seconds=silence, rows_per_second=rate)
-    assert is_over(_situation(depths), load, hold_seconds=12) is over
+    assert load_has_ended(_situation(depths), load, hold_seconds=12) is ended
 
 
 @pytest.mark.parametrize(
-    ("depths", "fields", "raw"),
+    ("depths", "fields", "required"),
     [
         pytest.param({}, {}, 0, id="nothing"),
         pytest.param({A: Depth(due=1)}, {}, 1, id="one-row"),
@@ -149,12 +151,12 @@ def test_last_worker_stays_warm_only_for_a_row_that_comes_soon(depths, silence, 
         ),
     ],
 )
-def test_raw_want(depths, fields, raw):
+def test_required_number_of_workers(depths, fields, required):
     policy = {"maxWaitSeconds": None, **fields} if "jobsPerWorker" in fields else fields
-    assert numbers(_situation(depths, fields=policy)).raw == raw
+    assert numbers_of(_situation(depths, fields=policy)).required == required
 
 
-def test_startable_rows_of_capped_tenants_end_at_what_they_may_add():
+def test_startable_rows_of_a_tenant_are_at_most_what_its_cap_leaves():
     tenants = {"maxConcurrent": 5}
     depths = {A: Depth(due=100, running=3), Key("b", "t1"): Depth(due=100), B: Depth(due=2)}
     assert startable(_situation(depths, fields={"tenants": tenants})) == 2 + 2

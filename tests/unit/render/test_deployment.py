@@ -1,4 +1,4 @@
-"""The Deployment of a pool: what it gets by itself, and that a template which says otherwise is kept."""
+"""Tests a pool's Deployment: its defaults, and that everything the template sets stays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobtide_controller.render.deployment import (
 )
 from tests.unit.decide.builders import pool
 
-GREEDY = {
+DETAILED = {
     "metadata": {"labels": {"team": "media"}, "annotations": {"note": "kept"}},
     "spec": {
         "terminationGracePeriodSeconds": 900,
@@ -63,18 +63,18 @@ def _with_worker(**fields: Any) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1", **fields}]}}
 
 
-@pytest.mark.parametrize("template", [pytest.param(None, id="silent"), pytest.param(GREEDY, id="greedy")])
+@pytest.mark.parametrize("template", [pytest.param(None, id="minimal"), pytest.param(DETAILED, id="detailed")])
 def test_deployment_is_valid_for_kubernetes(template):
     fields = {} if template is None else {"template": template}
     kubernetes_validate.validate(deployment_first_apply(pool(**fields), 3), "1.37", strict=True)
 
 
-def test_template_manager_says_nothing_about_replicas_and_the_first_apply_does():
+def test_only_the_first_apply_has_replicas():
     assert "replicas" not in deployment_template_apply(pool())["spec"]
     assert deployment_first_apply(pool(), 0)["spec"]["replicas"] == 0
 
 
-def test_deployment_goes_with_its_pool():
+def test_deployment_is_deleted_with_its_pool():
     (owner,) = deployment_template_apply(pool())["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-of-pool", True, True)
 
@@ -92,7 +92,7 @@ def test_rollout_never_has_fewer_workers_than_before():
     assert strategy["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
 
 
-def test_silent_template_passes_restricted_pod_security():
+def test_minimal_template_passes_restricted_pod_security():
     spec_, worker = _pod()["spec"], _worker()
     assert spec_["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert worker["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -102,7 +102,7 @@ def test_worker_has_no_token_for_the_kubernetes_api():
     assert _pod()["spec"]["automountServiceAccountToken"] is False
 
 
-def test_worker_gets_the_contract_of_its_environment():
+def test_worker_gets_its_environment_variables():
     fields = {"concurrency": 8, "drainSeconds": 30, "retry": {"maxAttempts": 2, "baseSeconds": 1, "maxSeconds": 9}}
     assert _env(_worker(**fields)) == {
         "JOBTIDE_DATABASE_URL_FILE": "/var/run/jobtide/database/url",
@@ -119,14 +119,14 @@ def test_worker_gets_the_contract_of_its_environment():
     }
 
 
-def test_worker_is_told_the_limits_of_tenants_where_there_are_any():
+def test_worker_gets_the_caps_of_tenants_if_there_are_any():
     owner = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     env = _env(_worker(tenants={"maxConcurrent": 16, "overrides": {owner: 64}}))
     assert env["JOBTIDE_TENANT_MAX_CONCURRENT"] == "16"
     assert env["JOBTIDE_TENANT_OVERRIDES"] == f'{{"{owner}": 64}}'
 
 
-def test_database_secret_is_a_file():
+def test_database_secret_is_mounted_as_a_file():
     pod = _pod(databaseSecret={"name": "pg", "key": "dsn"})["spec"]
     (volume,) = pod["volumes"]
     assert volume["secret"] == {"secretName": "pg", "items": [{"key": "dsn", "path": "url"}]}
@@ -138,32 +138,32 @@ def test_database_secret_is_a_file():
     )
 
 
-def test_worker_is_not_the_first_process_so_that_no_signal_is_lost_while_python_starts():
+def test_worker_is_not_the_first_process_and_loses_no_signal_while_python_starts():
     assert _pod()["spec"]["shareProcessNamespace"] is True
 
 
 @pytest.mark.parametrize(
     ("given", "shared"),
     [({"shareProcessNamespace": False}, False), ({"hostPID": True}, None)],
-    ids=["the template's own word", "which the API server refuses beside hostPID"],
+    ids=["set by the template", "refused by the API server with hostPID"],
 )
-def test_process_namespace_is_shared_only_where_it_may_be(given: dict[str, bool], shared: bool | None):
-    spec = {**GREEDY["spec"], **given}
+def test_process_namespace_is_shared_only_if_the_template_permits_it(given: dict[str, bool], shared: bool | None):
+    spec = {**DETAILED["spec"], **given}
     assert _pod({"spec": spec})["spec"].get("shareProcessNamespace") is shared
 
 
-def test_grace_period_is_the_drain_and_ten_seconds():
+def test_grace_period_is_ten_seconds_longer_than_the_drain():
     assert _pod(drainSeconds=120)["spec"]["terminationGracePeriodSeconds"] == 130
 
 
-def test_database_that_is_away_restarts_no_worker():
+def test_unreachable_database_restarts_no_worker():
     worker = _worker()
     paths = {probe: worker[probe]["httpGet"]["path"] for probe in worker if probe.endswith("Probe")}
     assert paths == {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
 
 
 def test_what_the_template_sets_stays():
-    pod, worker, env = _pod(GREEDY)["spec"], _worker(GREEDY), _env(_worker(GREEDY))
+    pod, worker, env = _pod(DETAILED)["spec"], _worker(DETAILED), _env(_worker(DETAILED))
     assert (pod["terminationGracePeriodSeconds"], pod["automountServiceAccountToken"]) == (900, True)
     assert pod["securityContext"]["runAsUser"] == 1234
     assert (worker["command"], worker["args"]) == (["acme-worker"], ["acme.jobs:tide"])
@@ -174,20 +174,20 @@ def test_what_the_template_sets_stays():
     assert pod["containers"][1] == {"name": "proxy", "image": "envoy"}
 
 
-def test_labels_and_annotations_of_the_template_stay_beside_ours():
-    metadata = _pod(GREEDY)["metadata"]
+def test_labels_and_annotations_of_the_template_stay():
+    metadata = _pod(DETAILED)["metadata"]
     assert metadata["labels"]["team"] == "media"
     assert metadata["labels"]["jobtide.dev/pool"] == "thumbs"
     assert metadata["annotations"] == {"note": "kept"}
 
 
-def test_probes_and_port_follow_the_templates_own_port():
-    worker = _worker(GREEDY)
+def test_probes_and_container_port_use_the_templates_own_port():
+    worker = _worker(DETAILED)
     assert worker["readinessProbe"]["httpGet"]["port"] == 9090
     assert worker["ports"] == [{"name": "metrics", "containerPort": 9090, "protocol": "TCP"}]
 
 
-def test_worker_that_serves_nothing_is_not_probed():
+def test_worker_without_an_http_server_has_no_probes():
     worker = _worker(_with_worker(env=[{"name": "JOBTIDE_HTTP_PORT", "value": "0"}]))
     assert not [field for field in worker if field.endswith("Probe")]
     assert worker["ports"] == []
@@ -201,25 +201,25 @@ def test_template_with_its_own_database_mounts_no_secret(variable):
     assert sum(name.startswith("JOBTIDE_DATABASE") for name in _env(_worker(template))) == 1
 
 
-def test_template_that_says_root_is_not_contradicted():
+def test_template_that_sets_root_is_respected():
     template = {**_with_worker()["spec"], "securityContext": {"runAsUser": 0}}
     assert "runAsNonRoot" not in _pod({"spec": template})["spec"]["securityContext"]
 
 
-def test_privileged_container_is_not_contradicted():
+def test_privileged_container_is_respected():
     worker = _worker(_with_worker(securityContext={"privileged": True}))
     assert "allowPrivilegeEscalation" not in worker["securityContext"]
 
 
-def test_pool_itself_is_never_changed():
-    given = pool(template=copy.deepcopy(GREEDY))
+def test_rendering_does_not_change_the_pool():
+    given = pool(template=copy.deepcopy(DETAILED))
     deployment_first_apply(given, 1)
-    assert given.spec.template == GREEDY
+    assert given.spec.template == DETAILED
 
 
 def test_same_pool_gives_the_same_manifest():
     assert deployment_template_apply(pool()) == deployment_template_apply(pool())
 
 
-def test_name_of_the_deployment_is_the_pools_with_a_suffix():
+def test_name_of_the_deployment_is_the_name_of_the_pool_with_a_suffix():
     assert deployment_name(pool("x")) == "x-worker"

@@ -1,3 +1,5 @@
+"""Tests the short texts of numbers and ages."""
+
 from __future__ import annotations
 
 import pytest

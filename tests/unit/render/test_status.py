@@ -1,4 +1,4 @@
-"""What people and tools read about a pool: totals, conditions, the one word, the last decisions."""
+"""Tests the status of a pool: totals, conditions, the word in column REASON, the last decisions."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def _conditions(rendered: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {entry["type"]: (entry["status"], entry["reason"]) for entry in rendered["conditions"]}
 
 
-def test_totals_are_those_of_the_reading():
+def test_totals_are_the_sums_of_the_reading():
     rendered = _render(DEPTHS, fleet(24, busy=23))
     assert (rendered["pending"], rendered["scheduled"], rendered["processing"]) == (8_152, 140, 96)
     assert (rendered["oldestSeconds"], rendered["tenantsTotal"]) == (192, 2)
     assert (rendered["replicas"], rendered["readyReplicas"], rendered["busyReplicas"]) == (24, 24, 23)
 
 
-def test_columns_are_text_that_people_read():
+def test_columns_have_short_texts():
     assert _render(DEPTHS, fleet(24, busy=23), maxReplicas=5)["display"] == {
         "pending": "8,152",
         "oldest": "3m12s",
@@ -70,7 +70,7 @@ def test_columns_are_text_that_people_read():
     }
 
 
-def test_counting_that_stopped_shows_a_plus():
+def test_stopped_counting_shows_a_plus():
     assert _render({A: Depth(due=95_000, capped=True)})["display"]["pending"] == "95k+"
 
 
@@ -81,7 +81,7 @@ def test_unreadable_shows_question_marks_and_never_zero():
     assert (rendered["reason"], rendered["desiredReplicas"]) == ("DatabaseUnreachable", 4)
 
 
-def test_outage_keeps_what_was_learned_and_when_it_was_read():
+def test_outage_keeps_what_was_learned_and_the_last_read_time():
     before = _render(DEPTHS, fleet(4))
     during = _render(REFUSED, fleet(4), before=before, at=NOW + 60)
     assert during["types"] == before["types"]
@@ -114,17 +114,17 @@ def test_ten_tenants_with_the_most_waiting_jobs_are_listed():
         pytest.param(_render(DEPTHS, paused=True), "Paused", id="paused"),
         pytest.param(_render(DEPTHS, history=FAILING), "AllFailing", id="all-failing"),
         pytest.param(_render(REFUSED), "DatabaseUnreachable", id="unreachable"),
-        pytest.param(_render(Unreadable(UnreadableReason.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="blinded"),
+        pytest.param(_render(Unreadable(UnreadableReason.RLS_HIDES_ROWS, "", NOW)), "RLSHidesRows", id="rows-hidden"),
         pytest.param(_render({}, context=Context(conflict="not ours")), "Conflict", id="conflict"),
         pytest.param(_render(REFUSED, context=Context(apply_error="403")), "ApplyFailed", id="apply-failed"),
         pytest.param(_render({}, context=Context(overlaps=(Overlap("a", ("x/y",)),))), "TypesOverlap", id="overlap"),
     ],
 )
-def test_one_word_says_what_to_know_first(rendered, word):
+def test_column_reason_has_the_most_important_reason(rendered, word):
     assert rendered["reason"] == word
 
 
-def _broken(problem: str) -> Fleet:
+def _with_problem(problem: str) -> Fleet:
     workers = fleet(0, starting=1)
     return replace(workers, pods=(replace(workers.pods[0], problem=problem),))
 
@@ -132,7 +132,7 @@ def _broken(problem: str) -> Fleet:
 @pytest.mark.parametrize(
     ("rendered", "expected"),
     [
-        pytest.param(_render({}), {"Ready": ("True", "Applied"), "Stalled": ("False", "NotStalled")}, id="well"),
+        pytest.param(_render({}), {"Ready": ("True", "Applied"), "Stalled": ("False", "NotStalled")}, id="healthy"),
         pytest.param(
             _render(REFUSED),
             {
@@ -142,7 +142,7 @@ def _broken(problem: str) -> Fleet:
                 "ScalingActive": ("Unknown", "Unreachable"),
                 "KeepingUp": ("Unknown", "Unreachable"),
             },
-            id="database-gone",
+            id="database-unreachable",
         ),
         pytest.param(
             _render(Unreadable(UnreadableReason.TABLE_MISSING, "no job_queue", NOW)),
@@ -165,7 +165,7 @@ def _broken(problem: str) -> Fleet:
                 "ScalingActive": ("False", "CappedByMax"),
                 "Stalled": ("False", "NotStalled"),
             },
-            id="a-limit-leaves-it-ready",
+            id="a-pool-at-its-limit-is-ready",
         ),
         pytest.param(
             _render(DEPTHS, paused=True, pausedUntil="2030-01-01T00:00:00Z"),
@@ -184,8 +184,8 @@ def _broken(problem: str) -> Fleet:
         pytest.param(_render({}, maxWaitSeconds=9), {"KeepingUp": ("False", "PromiseBelowStart")}, id="below-start"),
         pytest.param(_render({}, maxWaitSeconds=9, minReplicas=1), {"KeepingUp": ("True", "Keeping")}, id="warm"),
         pytest.param(_render(DEPTHS, history=FAILING), {"KeepingUp": ("False", "AllFailing")}, id="all-failing"),
-        pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-come"),
-        pytest.param(_render({}, fleet(3, current=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-go"),
+        pytest.param(_render(DEPTHS), {"Progressing": ("True", "ScalingUp")}, id="workers-start"),
+        pytest.param(_render({}, fleet(3, current=0)), {"Progressing": ("True", "ScalingDown")}, id="workers-stop"),
         pytest.param(
             _render({}, context=Context(rollout=Rollout(complete=False))),
             {"Progressing": ("True", "RollingOut"), "Stalled": ("False", "NotStalled")},
@@ -202,7 +202,9 @@ def _broken(problem: str) -> Fleet:
             id="quota",
         ),
         pytest.param(
-            _render(DEPTHS, _broken("ImagePullBackOff: no such image")), {"Stalled": ("True", "ImagePull")}, id="image"
+            _render(DEPTHS, _with_problem("ImagePullBackOff: no such image")),
+            {"Stalled": ("True", "ImagePull")},
+            id="image",
         ),
         pytest.param(
             _render({}, context=Context(conflict="owned by helm")),
@@ -227,28 +229,28 @@ def _message(rendered: dict[str, Any], type_: str) -> str:
     return next(entry["message"] for entry in rendered["conditions"] if entry["type"] == type_)
 
 
-def test_missed_promise_names_how_long_and_what_keeps_workers_away():
+def test_message_of_a_missed_promise_has_the_wait_and_the_limits():
     message = _message(_render(DEPTHS, fleet(5), maxReplicas=5), "KeepingUp")
-    assert "longer than maxWaitSeconds (60); the oldest due one waits for 3m12s now; " in message
+    assert "longer than maxWaitSeconds (60); the oldest due job has waited 3m12s; " in message
     assert message.endswith("-> 5 limited by maxReplicas (5)")
 
 
-def test_promise_below_the_start_advises_a_warm_worker():
+def test_message_of_a_promise_below_the_start_time_recommends_min_replicas():
     message = _message(_render({}, replace(fleet(0), start_seconds=12), maxWaitSeconds=9), "KeepingUp")
     assert "takes 12 s to start" in message
     assert "minReplicas" in message
 
 
-def test_limit_of_connections_is_told_with_its_numbers():
+def test_message_of_the_connection_limit_has_its_numbers():
     message = _message(_render(DEPTHS, fleet(5), share=Share(5, connections=2, budget=80)), "ScalingActive")
     assert "of the 80 that the workers of all pools of main share, this pool has 10, 2 for each of 5" in message
 
 
-@pytest.mark.parametrize("blindness", UnreadableReason)
-def test_every_reason_to_be_blind_makes_the_pool_unready_and_says_why(blindness):
-    rendered = _render(Unreadable(blindness, "the server's words", NOW), fleet(3))
-    assert _conditions(rendered)["Ready"] == ("False", blindness)
-    assert "the server's words" in rendered["message"]
+@pytest.mark.parametrize("reason", UnreadableReason)
+def test_every_read_failure_makes_the_pool_unready_with_its_reason_and_message(reason):
+    rendered = _render(Unreadable(reason, "the server's message", NOW), fleet(3))
+    assert _conditions(rendered)["Ready"] == ("False", reason)
+    assert "the server's message" in rendered["message"]
 
 
 @pytest.mark.parametrize(
@@ -261,17 +263,17 @@ def test_every_reason_to_be_blind_makes_the_pool_unready_and_says_why(blindness)
         ("Evicted: disk", "PodProblem"),
     ],
 )
-def test_pods_trouble_has_one_word(problem, reason):
+def test_problem_of_a_pod_has_one_reason(problem, reason):
     assert problem_reason(problem) == reason
 
 
-def test_every_condition_carries_the_generation_it_was_judged_for():
+def test_every_condition_has_the_generation_it_was_computed_for():
     rendered = _render({}, before=_render({}, generation=3), generation=4)
     assert {entry["observedGeneration"] for entry in rendered["conditions"]} == {4}
     assert rendered["observedGeneration"] == 4
 
 
-def test_transition_time_moves_only_when_the_status_does():
+def test_transition_time_changes_only_with_the_status():
     before = _render({}, fleet(0))
     during = _render(REFUSED, fleet(0), before=before, at=NOW + 60)
     times = {entry["type"]: entry["lastTransitionTime"] for entry in during["conditions"]}
@@ -282,12 +284,12 @@ def test_transition_time_moves_only_when_the_status_does():
     assert {entry["type"]: entry["lastTransitionTime"] for entry in still["conditions"]} == times
 
 
-def test_steady_pool_is_not_written_again():
+def test_status_of_an_unchanged_pool_stays_equal():
     before = json.loads(json.dumps(_render({})))
     assert _render({}, before=before, at=NOW + 600) == before
 
 
-def test_decisions_are_kept_newest_first_and_only_when_they_change_something():
+def test_decisions_that_change_replicas_are_kept_newest_first():
     rendered: dict[str, Any] = _render({})
     for tick in range(15):
         due = {A: Depth(due=2_000)} if tick % 2 else {}
@@ -303,12 +305,12 @@ def test_decision_in_the_status_can_be_recomputed():
     (entry,) = _render(DEPTHS, fleet(0), maxReplicas=20)["decisions"]
     numbers = entry["numbers"]
     slots = numbers["occupiedSlots"] + numbers["queueSlots"]
-    assert numbers["raw"] == max(-(-slots // numbers["concurrency"]), numbers["low"])
-    assert entry["limitedBy"] == [{"name": "MaxReplicas", "before": numbers["raw"], "after": 20, "limit": 20}]
+    assert numbers["required"] == max(-(-slots // numbers["concurrency"]), numbers["low"])
+    assert entry["limitedBy"] == [{"name": "MaxReplicas", "before": numbers["required"], "after": 20, "limit": 20}]
     assert "limited by maxReplicas (20)" in entry["message"]
 
 
-def test_status_is_what_the_crd_describes():
+def test_status_is_valid_for_the_crd():
     rendered = _render(DEPTHS, fleet(24, busy=3))
     assert JobWorkerPoolStatus.model_validate(rendered).as_object() == rendered
 
@@ -320,15 +322,15 @@ def test_status_is_what_the_crd_describes():
             Context(overlaps=tuple(Overlap("t" * 63, ("n" * 63 + "/" + "p" * 253,) * 1000) for _ in range(64))),
             id="a thousand pools handle the same 64 types",
         ),
-        pytest.param(Context(apply_error="x" * 100_000), id="the API server says much"),
+        pytest.param(Context(apply_error="x" * 100_000), id="the API server sends a long error"),
     ],
 )
-def test_no_message_is_longer_than_the_api_server_takes(context):
+def test_no_message_is_longer_than_the_api_server_accepts(context):
     rendered = _render({}, context=context)
     assert max(len(entry["message"]) for entry in rendered["conditions"]) <= MESSAGE_LIMIT
 
 
-def test_a_shared_type_names_a_few_of_the_other_pools():
+def test_message_of_a_shared_type_names_a_few_of_the_other_pools():
     rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3", "x/4", "x/5")),)))
     message = next(entry["message"] for entry in rendered["conditions"] if entry["type"] == "ScalingActive")
     assert message.startswith("a is handled by x/1, x/2, x/3 and 2 more too: ")
