@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from dev.generate.values import Values
+from jobtide import __version__
 
 ROOT = Path(__file__).parents[3]
 EVERYTHING = yaml.safe_load((Path(__file__).parent / "values/everything.yaml").read_text())
-VERSION = re.search(r'"(.+)"', (ROOT / "worker/jobtide/_version.py").read_text())[1]
+VERSION = __version__
 
 
 @pytest.mark.parametrize(
