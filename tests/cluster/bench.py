@@ -30,7 +30,7 @@ class Bench:
         self.statuses = StatusWriter(self.inventory, self.writer, self.queue)
         self.relister = Relister(api, self.inventory, (kubectl.namespace,), self.events.append)
         self.busy_uids: set[str] = set()
-        self._rollouts = Rollouts(self.inventory.wake, lambda uid: self.inventory.pools.get(uid) is not None)
+        self._rollouts = Rollouts(self.inventory.wake)
         self._appliers: dict[str, Applier] = {}
 
     def applier_of(self, entry: Any) -> Applier:

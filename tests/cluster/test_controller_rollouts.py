@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.kube.write.apply import RECHECK_SECONDS
 from jobtide_controller.kube.write.rollouts import MAX_ROLLING
 from jobtide_controller.kube.write.work_queue import Priority, WriteRequest
 from jobtide_controller.telemetry.events import WriteFailed, Wrote
@@ -91,7 +90,7 @@ async def test_a_pool_that_waits_to_roll_is_not_due(fleet):
     last = fleet.entries[NAMES[-1]]
     applier = fleet.bench.applier_of(last)
     assert not applier.is_due(1)
-    assert applier.due_in_seconds() == RECHECK_SECONDS
+    assert applier.due_in_seconds() is None
 
 
 async def test_a_number_of_workers_waits_for_no_rollout(fleet):
@@ -121,7 +120,9 @@ async def test_a_deleted_pool_frees_its_place(fleet):
     await fleet.upgrade()
     await fleet.converge()
     fleet.bench.kubectl("delete", "jobworkerpool", NAMES[0])
+    gone = fleet.bench.applier_of(fleet.entries[NAMES[0]])
     await fleet.bench.see()
+    gone.close()
     assert await fleet.converge(names=NAMES[1:]) == {NAMES[MAX_ROLLING]: ["template"]}
 
 

@@ -7,13 +7,13 @@ platform would, and offers the port. Times are bounds to wait for a condition, n
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Any, Protocol
 
 from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.loop.ports import GoneWorker, Pools, Presence, Scaler, Workers, Writes
+from jobtide_controller.loop.ports import GoneWorker, Pools, Presence, Scaler, Scaling, Workers, Writes
 
 NO_WORKERS = Fleet(current_replicas=0)
+DONE = Scaling(is_due=False)
 NEVER_SEEN = "0f0f0f0f-0000-4000-8000-000000000000"
 OUTSIDE = "local-12ab34cd"
 
@@ -165,30 +165,30 @@ class WritesWorld(Protocol):
 class WritesContract:
     """Make it N, and write a status."""
 
-    async def scaled(self, world: WritesWorld, scaler: Scaler, replicas: int) -> float:
+    async def scaled(self, world: WritesWorld, scaler: Scaler, replicas: int) -> Scaling:
         """Scales until nothing is to do; the last answer."""
         for _ in range(10):
-            seconds = scaler.scale(replicas, lambda: NO_WORKERS)
+            scaling = scaler.scale(replicas, lambda: NO_WORKERS)
             await world.written()
-            if seconds > 0 or scaler.failure is not None:
-                return seconds
+            if not scaling.is_due or scaler.failure is not None:
+                return scaling
         raise AssertionError("it does not come to an end")
 
     async def test_a_pool_gets_as_many_workers_as_decided(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
         for replicas in (0, 3, 1, 0):
-            assert math.isinf(await self.scaled(world, scaler, replicas))
+            assert await self.scaled(world, scaler, replicas) == DONE
             assert await world.replicas("a") == replicas
 
     async def test_what_is_as_decided_is_not_written_again(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
         await self.scaled(world, scaler, 2)
-        assert math.isinf(scaler.scale(2, lambda: NO_WORKERS))
+        assert scaler.scale(2, lambda: NO_WORKERS) == DONE
 
     async def test_a_second_term_finds_what_the_first_one_made(self, world: WritesWorld) -> None:
         uid = await world.pool("a")
         await self.scaled(world, world.writes.scaler(uid), 2)
-        assert math.isinf(world.writes.scaler(uid).scale(2, lambda: NO_WORKERS))
+        assert world.writes.scaler(uid).scale(2, lambda: NO_WORKERS) == DONE
 
     async def test_the_latest_decision_wins(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
@@ -215,5 +215,5 @@ class WritesContract:
 
     async def test_a_write_of_a_deleted_pool_is_dropped(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler("no-such-pool")
-        assert math.isinf(scaler.scale(3, lambda: NO_WORKERS))
+        assert scaler.scale(3, lambda: NO_WORKERS) == DONE
         assert scaler.failure is None

@@ -77,18 +77,17 @@ def propose(
 
 def conclude(proposal: Proposal, share: Share | None) -> Decision:
     """The second step: the decision within `share` of the database's connections. None: there is no budget."""
-    policy, reading, fleet, history, now = (
-        proposal.policy, proposal.reading, proposal.fleet, proposal.history, proposal.now,
-    )  # fmt: skip
+    one, reading = proposal, proposal.reading
     if share is None:
-        return proposal.unlimited
+        return one.unlimited
     if isinstance(reading, Unreadable):
-        return _unreadable(policy, fleet, history, now, share)
-    if proposal.numbers is None:
-        if share.workers >= policy.min_replicas:
-            return replace(proposal.unlimited, share=share)
-        return conclude(_proposed(policy, reading, fleet, history, now), share)
-    return _decided(Situation(policy, reading, fleet, history, now, share), proposal.numbers)
+        return _unreadable(one.policy, one.fleet, one.history, one.now, share)
+    if one.numbers is None and share.workers >= one.policy.min_replicas:
+        return replace(one.unlimited, share=share)
+    if one.numbers is None:  # the share limits an idle pool: compute what the short cut left out
+        one = _proposed(one.policy, reading, one.fleet, one.history, one.now)
+    assert one.numbers is not None
+    return _decided(Situation(one.policy, reading, one.fleet, one.history, one.now, share), one.numbers)
 
 
 def _unreadable(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float, share: Share | None) -> Decision:

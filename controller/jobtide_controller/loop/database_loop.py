@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slices
 from jobtide_controller.decide.scaling import Proposal
@@ -27,6 +29,12 @@ from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
 POOLS_PER_YIELD = 20
+
+
+class _Proposed(NamedTuple):
+    entry: PoolEntry
+    pool: PoolState
+    proposal: Proposal
 
 
 class DatabaseLoop:
@@ -61,6 +69,7 @@ class DatabaseLoop:
         self._monotonic = monotonic
         self._cost_seconds = 0.0
         self._rescuing: asyncio.Task[None] | None = None
+        self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
@@ -84,76 +93,84 @@ class DatabaseLoop:
             await self._source.disconnect()
             return self._interval.min_seconds
         types = self._pools.types(self.name)
+        state = term.database(self.name, self._connections, self._unreadable)
+        is_budget_stale = self._follow_pools(term, state)
         if not types:
-            term.databases.pop(self.name, None)
+            del term.databases[self.name]
+            self._unreadable = None
             await self._source.disconnect()
             return self._interval.max_seconds
-        state = term.database(self.name, self._connections)
         reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
-        decided = await self._advance(term, state, reading, changed)
+        self._unreadable = reading if isinstance(reading, Unreadable) else None
+        decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
         if isinstance(reading, Reading):
             self._start_rescue(reading)
         self._emit_tick(reading, decided)
         return self._pause(state)
 
-    async def _advance(self, term: Term, state: DatabaseState, reading: Reading | Unreadable, changed: set[str]) -> int:
+    async def _advance(
+        self,
+        term: Term,
+        state: DatabaseState,
+        reading: Reading | Unreadable,
+        changed: set[str],
+        *,
+        is_budget_stale: bool,
+    ) -> int:
         """Every pool that this reading may concern; how many there were."""
         parts = slices(reading, self._pools_of_type) if isinstance(reading, Reading) else reading
-        is_budget_stale = self._follow_pools(term, state)
         with_jobs = parts.by_pool if isinstance(parts, Slices) else {}
         due = due_pools(state, changed, with_jobs, self._wall_clock())
+
+        def jobs_first(uid: str) -> tuple[bool, str]:
+            """After a start all pools are due: jobs don't wait for the idle ones."""
+            return uid not in with_jobs, uid
+
         if state.connections is None:
-            # After a start all pools are looked at: jobs don't wait for the idle ones.
-            async for uid in yielding_every(POOLS_PER_YIELD, sorted(due, key=lambda uid: (uid not in with_jobs, uid))):
+            async for uid in yielding_every(POOLS_PER_YIELD, sorted(due, key=jobs_first)):
                 if (proposed := self._propose(state, uid, parts)) is not None:
-                    self._conclude(term, state, *proposed)
+                    self._conclude(term, state, proposed)
         else:
-            due = await self._advance_within_budget(term, state, due, parts, is_stale=is_budget_stale)
+            proposals = await self._propose_within_budget(state, due, parts, is_stale=is_budget_stale)
+            due |= proposals.keys()
+            async for uid in yielding_every(POOLS_PER_YIELD, sorted(proposals, key=jobs_first)):
+                self._conclude(term, state, proposals[uid])
         if isinstance(reading, Reading):
             state.read_at = reading.taken_at
         return len(due)
 
-    async def _advance_within_budget(
-        self, term: Term, state: DatabaseState, due: set[str], parts: Slices | Unreadable, *, is_stale: bool
-    ) -> set[str]:
-        """Every pool proposes; then each concludes with its share, also those whose share alone changed."""
-        proposals: dict[str, tuple[PoolEntry, PoolState, Proposal]] = {}
+    async def _propose_within_budget(
+        self, state: DatabaseState, due: set[str], parts: Slices | Unreadable, *, is_stale: bool
+    ) -> dict[str, _Proposed]:
+        """The proposals of the due pools, and of those whose share of the connection budget changes by them."""
+        proposals: dict[str, _Proposed] = {}
+        async for uid in yielding_every(POOLS_PER_YIELD, sorted(due)):
+            if (proposed := self._propose(state, uid, parts)) is not None:
+                proposals[uid] = proposed
+                is_stale |= put_request(state, uid, self._pipeline.request(proposed.pool, proposed.proposal))
+        moved = divide_budget(state) - due if is_stale else set[str]()
+        async for uid in yielding_every(POOLS_PER_YIELD, sorted(moved)):
+            if (proposed := self._propose(state, uid, parts)) is not None:
+                proposals[uid] = proposed
+        return proposals
 
-        async def propose(uids: Iterable[str]) -> bool:
-            is_new = False
-            async for uid in yielding_every(POOLS_PER_YIELD, sorted(uids)):
-                proposed = self._propose(state, uid, parts)
-                if proposed is not None:
-                    proposals[uid] = proposed
-                    is_new |= put_request(state, uid, self._pipeline.request(proposed[1], proposed[2]))
-            return is_new
-
-        if await propose(due) or is_stale:
-            await propose(divide_budget(state) - due)
-        async for uid in yielding_every(POOLS_PER_YIELD, sorted(proposals)):
-            self._conclude(term, state, *proposals[uid])
-        return proposals.keys() | due
-
-    def _propose(
-        self, state: DatabaseState, uid: str, parts: Slices | Unreadable
-    ) -> tuple[PoolEntry, PoolState, Proposal] | None:
+    def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
         if entry is None or pool is None:
             return None
         end_idle(pool, state.read_at)
         reading = parts.of(uid) if isinstance(parts, Slices) else parts
         try:
-            return entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock())
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock()))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._emit_bug(entry, pool, error)
             return None
 
-    def _conclude(
-        self, term: Term, state: DatabaseState, entry: PoolEntry, pool: PoolState, proposal: Proposal
-    ) -> None:
-        if state.pools.get(entry.uid) is not pool or self._terms.current is not term:
-            return  # deleted, or another controller leads, since the reading
+    def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
+        entry, pool, proposal = proposed
+        if self._pools.get(entry.uid) is not entry or self._terms.current is not term:
+            return  # the pool was changed or deleted, or the lease was lost, since: the next tick looks at it
         try:
             share, warnings = state.share(entry.uid), self._source.warnings
             self._pipeline.advance(term, entry, pool, proposal, share=share, warnings=warnings)
@@ -175,6 +192,8 @@ class DatabaseLoop:
         """
         present = self._pools.of_database(self.name)
         gone = [state.pools.pop(uid) for uid in state.pools.keys() - present]
+        for pool in gone:
+            pool.scaler.close()
         for uid in present - state.pools.keys():
             state.pools[uid] = PoolState(term.writes.scaler(uid))
         state.changing_pools = sum(pool.status_written_at is not None for pool in state.pools.values())
@@ -202,5 +221,5 @@ class DatabaseLoop:
         next_wake = wake_at(state)
         return pause if next_wake is None else max(0.0, min(pause, next_wake - self._wall_clock()))
 
-    def _pools_of_type(self, type_: str) -> set[str]:
-        return set(self._pools.of_type(self.name, type_))
+    def _pools_of_type(self, type_: str) -> AbstractSet[str]:
+        return self._pools.of_type(self.name, type_)

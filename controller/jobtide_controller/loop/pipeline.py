@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
 from jobtide_controller.decide.fleet import Fleet, Share
@@ -53,15 +51,15 @@ class Pipeline:
         """Concludes the decision, has it applied and reported, and notes when to look at the pool again."""
         decision = conclude(proposal, share)
         state.history = decision.history
-        again_seconds = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
+        scaling = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
         outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, warnings))
         state.gauges = gauges(outcome)
         is_reported = self._reporter.report(term, outcome, state)
-        state.is_idle = is_reported and again_seconds > 0 and _changes_no_more(outcome)
+        state.is_idle = is_reported and not scaling.is_due and _changes_no_more(outcome)
         if state.is_idle:
             self._reporter.end_changes(term, state)
-        moments = [decision.wake_at, proposal.now + again_seconds if 0 < again_seconds < math.inf else None]
-        state.wake_at = min((moment for moment in moments if moment is not None), default=None)
+        again_at = None if scaling.again_seconds is None else proposal.now + scaling.again_seconds
+        state.wake_at = min((at for at in (decision.wake_at, again_at) if at is not None), default=None)
 
     def _fleet_now(self, uid: str, state: PoolState, then: Fleet) -> Fleet:
         """Workers as they are, busy as last read: a write may have waited since the decision."""

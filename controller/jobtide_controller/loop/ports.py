@@ -147,6 +147,13 @@ class WriteFailure:
     is_conflict: bool = False  # what the pool would manage belongs to another owner: none of its workers can start
 
 
+class Scaling(NamedTuple):
+    """How far a pool's workers are from what was decided."""
+
+    is_due: bool  # a write is under way
+    again_seconds: float | None = None  # time alone makes a write due after this; None: it does not
+
+
 class Scaler(Protocol):
     """Makes one pool's workers as many as decided. It holds what one term remembers of the pool's writes."""
 
@@ -155,12 +162,15 @@ class Scaler(Protocol):
         """How the last write failed; None after one that succeeded."""
         ...
 
-    def scale(self, replicas: int, fleet: Callable[[], Fleet]) -> float:
+    def scale(self, replicas: int, fleet: Callable[[], Fleet]) -> Scaling:
         """Makes it `replicas` workers, idle ones first. Returns at once.
 
-        `fleet` is called when workers are chosen to stop, which may be some time later. The answer is in how many
-        seconds it makes sense to call this again: 0 while a write is under way, infinity if all is as decided.
+        `fleet` is called when workers are chosen to stop, which may be some time later.
         """
+        ...
+
+    def close(self) -> None:
+        """The pool is forgotten: frees its place in what all pools share."""
         ...
 
 

@@ -8,7 +8,10 @@ from jobtide_controller.telemetry.events import DatabaseFound, DatabaseLost, Emi
 
 
 def note_reading(name: str, state: DatabaseState, reading: Reading | Unreadable, now: float, emit: Emit) -> None:
-    """Keeps the reading; wakes every pool if the database became readable, unreadable, or for another reason."""
+    """Keeps the reading, and emits when the database becomes readable or unreadable.
+
+    Wakes every pool then, and when the database stays unreadable for another reason.
+    """
     before, state.reading = state.reading, reading
     lost = before if isinstance(before, Unreadable) else None
     if isinstance(reading, Unreadable):

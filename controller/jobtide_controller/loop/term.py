@@ -82,9 +82,11 @@ class Term:
         self.writes = writes
         self.databases: dict[str, DatabaseState] = {}
 
-    def database(self, name: str, connections: int | None) -> DatabaseState:
-        """The state of this database; `connections` is its budget, for a new one."""
-        return self.databases.setdefault(name, DatabaseState(connections))
+    def database(self, name: str, connections: int | None, unreadable: Unreadable | None = None) -> DatabaseState:
+        """The state of this database. A new one starts with its connection budget and the outage that goes on."""
+        if name not in self.databases:
+            self.databases[name] = DatabaseState(connections, reading=unreadable)
+        return self.databases[name]
 
     @property
     def changing_pools(self) -> int:

@@ -72,7 +72,7 @@ async def test_a_tick_is_one_connection_and_four_statements_for_any_number_of_po
     assert calls(admin) == dict.fromkeys(STATEMENTS_OF_A_TICK, 1)
     backends = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [USER]).fetchone()
     assert backends == (1,)
-    assert len(world.board.outcomes) == pools, "and every pool was decided by them"
+    assert len(world.gauges()) == pools, "and every pool was decided by them"
 
 
 async def test_the_reading_is_one_row_of_pg_stat_statements_for_all_parameters(world, admin):

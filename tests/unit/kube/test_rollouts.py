@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.apply import RECHECK_SECONDS, Applier, asked_hash, template_hash
+from jobtide_controller.kube.write.apply import Applier, asked_hash, template_hash
 from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.rollouts import MAX_ROLLING, Rollouts
 from jobtide_controller.kube.write.work_queue import NotLeadingError
@@ -44,7 +44,7 @@ class World:
         self.api, events = SlowApi(), Events()
         self.inventory = Inventory(events)
         writer = Writer(self.api, events, leading=lambda: self.leading, rate_limit=RateLimit())
-        rollouts = Rollouts(self.inventory.wake, lambda uid: self.inventory.pools.get(uid) is not None)
+        rollouts = Rollouts(self.inventory.wake)
         self.appliers = {name: Applier(f"uid-{name}", self.inventory, writer, rollouts) for name in NAMES}
         for name in NAMES:
             self.inventory.upsert_pool(pool(name))
@@ -132,6 +132,21 @@ async def test_a_deleted_pool_frees_its_place():
     for name in NAMES[:MAX_ROLLING]:
         await world.converge(name)
     assert world.due() == []
-    assert world.appliers["p5"].due_in_seconds() == RECHECK_SECONDS
+    world.inventory.changes.take("main")
     world.inventory.forget_pool(pool("p2"))
+    world.appliers["p2"].close()
+    assert world.inventory.changes.take("main") >= {"uid-p5"}, "and wakes one that waits"
     assert world.due() == ["p5"]
+
+
+async def test_a_waiting_pool_that_its_user_changes_waits_no_more():
+    world = World()
+    world.api.may_answer.set()
+    for name in NAMES[:MAX_ROLLING]:
+        await world.converge(name)
+    assert world.due() == []
+    world.inventory.upsert_deployment(rendered("p5", template_hash(world.entry("p5"))))
+    assert world.due() == []
+    world.inventory.changes.take("main")
+    world.appliers["p2"].close()
+    assert world.inventory.changes.take("main") == set(), "there is nothing to roll"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
@@ -69,17 +67,12 @@ class Applier:
         return current is None or current.replicas != replicas
 
     def due_in_seconds(self):
-        return math.inf
+        return None
+
+    def close(self): ...
 
     async def converge(self, replicas, fleet):
-        world = self.world
-        fleet()
-        error = world.refuses(self.uid)
-        if error is not None:
-            raise error
-        name = world.inventory.pools.get(self.uid).ref.name
-        world.applied.append((name, replicas))
-        world.inventory.upsert_deployment(deployment(name, uid=f"d-{name}", replicas=replicas))
+        await self.world.converge(self.uid, replicas, fleet)
 
 
 class ScriptedWrites(KubeWrites):
@@ -116,6 +109,16 @@ class World:
             self.source, self.inventory.pools, Pipeline(self.inventory.pools, workers, reporter), self.rescuer,
             self.terms, emit=self.events, connections=connections, wall_clock=self.clock, monotonic=self.clock,
         )  # fmt: skip
+
+    async def converge(self, uid, replicas, fleet):
+        """What the API server does with a write."""
+        fleet()
+        error = self.refuses(uid)
+        if error is not None:
+            raise error
+        name = self.inventory.pools.get(uid).ref.name
+        self.applied.append((name, replicas))
+        self.inventory.upsert_deployment(deployment(name, uid=f"d-{name}", replicas=replicas))
 
     async def _no_pods(self):
         return set()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 
 from jobtide.errors import SettingsError
+from jobtide.telemetry.health import Health
 
 _STUCK_SECONDS = 60.0  # a pass starts every 5 s, but a claim may wait until its connection times out
 
@@ -72,11 +72,3 @@ def _livez(health: Health, now: float) -> tuple[int, str]:
 
 def _readyz(health: Health) -> tuple[int, str]:
     return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")
-
-
-@dataclass(slots=True)
-class Health:
-    """What the probes read. Times are time.monotonic(), in seconds."""
-
-    passed_at: float  # when the claim loop began its last pass
-    polled: bool = False  # the database answered the last poll

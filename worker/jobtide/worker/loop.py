@@ -17,7 +17,7 @@ from jobtide.queue.outage import Outage
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJobs
-from jobtide.telemetry.status_server import Health
+from jobtide.telemetry.health import Health
 from jobtide.worker import outcome
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight, InFlightJob

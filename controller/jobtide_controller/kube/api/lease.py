@@ -71,7 +71,7 @@ class Elector:
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.terms = 0  # times that we began to lead: while it stays the same, no other controller has led
+        self.terms = 0  # times that the lease became ours, after another controller or a lapse
         self._api = api
         self._emit = emit
         self._path = LEASES.path(namespace, name)
@@ -181,10 +181,11 @@ class Elector:
             if not error.conflict:
                 raise
             return False
+        if not self.held():
+            self.terms += 1  # also after a lapse that no other controller used: writes were dropped in it
         self._held_until = sent_at + self._timing.hold_seconds
         if not self._leading:
             self._leading = True
-            self.terms += 1
             self._emit(LeaderChanged(leading=True, why=f"took the lease as {self._identity}"))
         return True
 

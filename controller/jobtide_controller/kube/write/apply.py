@@ -21,7 +21,6 @@ client's change, is refused, and the next pass starts from the Deployment as the
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,8 +62,6 @@ MAX_STEPS = 6
 MAX_REFRESHES = 2
 # A client that keeps changing our fields is overruled twice a minute, not in a loop.
 REPAIR_SECONDS = 30.0
-# For a pool that waits to roll: it is woken when there is a place, unless the pool that had it is deleted.
-RECHECK_SECONDS = 30.0
 
 
 class ConflictError(ApiError):
@@ -103,14 +100,16 @@ class Applier:
         entry = self._inventory.pools.get(self.uid)
         return entry is not None and self._next_step(entry, replicas) is not None
 
-    def due_in_seconds(self) -> float:
-        """When nothing is due: in how many seconds time alone may change that; infinity if it can't."""
+    def due_in_seconds(self) -> float | None:
+        """When nothing is due: after how many seconds a repair will be; None: there is nothing to repair."""
         deployment, applied = self._inventory.deployment(self.uid), self._applied
-        if self._rollouts.is_waiting(self.uid):
-            return RECHECK_SECONDS
         if deployment is None or applied is None or applied.fingerprint == deployment.fingerprint:
-            return math.inf
+            return None
         return max(0.0, applied.at + REPAIR_SECONDS - self._monotonic())
+
+    def close(self) -> None:
+        """The pool is forgotten: another one may roll in its place."""
+        self._rollouts.end(self.uid)
 
     async def converge(self, replicas: int, fleet: Callable[[], Fleet]) -> None:
         """Brings the Deployment to `replicas` and to the pool's template.

@@ -17,32 +17,31 @@ MAX_ROLLING = 5
 class Rollouts:
     """The pools that roll now and those that wait for a place, by UID, in one term of leadership.
 
-    `wake` has a pool looked at again; `exists` is False for a pool that is deleted, which gives its place back.
+    `wake` has a pool looked at again.
     """
 
-    def __init__(self, wake: Callable[[str], None], exists: Callable[[str], bool]) -> None:
+    def __init__(self, wake: Callable[[str], None]) -> None:
         self._wake = wake
-        self._exists = exists
         self._rolling: set[str] = set()
         self._waiting: dict[str, None] = {}
 
     def may_begin(self, uid: str) -> bool:
         """Whether there is a place for this pool; if not, it is woken when there may be one."""
-        self._rolling = {one for one in self._rolling if self._exists(one)}
         if uid in self._rolling or len(self._rolling) < MAX_ROLLING:
             return True
         self._waiting[uid] = None
         return False
-
-    def is_waiting(self, uid: str) -> bool:
-        return uid in self._waiting
 
     def begin(self, uid: str) -> None:
         self._waiting.pop(uid, None)
         self._rolling.add(uid)
 
     def observe(self, uid: str, rollout: Rollout) -> None:
-        """A rollout that is blocked for ten minutes, or paused by a user, frees its place: its old workers go on."""
+        """The pool has the newest template: it waits for no place, and frees its own once its rollout can't go on.
+
+        A rollout that is blocked for ten minutes, or paused by a user, counts as over: its old workers go on.
+        """
+        self._waiting.pop(uid, None)
         if uid in self._rolling and (rollout.complete or rollout.deadline_exceeded or rollout.paused):
             self.end(uid)
 

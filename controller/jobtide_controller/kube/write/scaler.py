@@ -13,7 +13,7 @@ from jobtide_controller.kube.write.rollouts import Rollouts
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import Priority, WriteQueue, WriteRequest
 from jobtide_controller.kube.write.writer import Writer
-from jobtide_controller.loop.ports import PoolEntry, Status, WriteFailure
+from jobtide_controller.loop.ports import PoolEntry, Scaling, Status, WriteFailure
 
 
 class DeploymentScaler:
@@ -27,14 +27,17 @@ class DeploymentScaler:
         self._queue = queue
         self.failure: WriteFailure | None = None
 
-    def scale(self, replicas: int, fleet: Callable[[], Fleet]) -> float:
+    def scale(self, replicas: int, fleet: Callable[[], Fleet]) -> Scaling:
         if self._applier.is_due(replicas):
             self._queue.submit(self._request(replicas, fleet))
-            return 0.0
+            return Scaling(is_due=True)
         # All is as decided: a number that waits to be tried again is out of date.
         self._queue.withdraw(self._applier.uid, "fleet")
         self.failure = None
-        return self._applier.due_in_seconds()
+        return Scaling(is_due=False, again_seconds=self._applier.due_in_seconds())
+
+    def close(self) -> None:
+        self._applier.close()
 
     def _request(self, replicas: int, fleet: Callable[[], Fleet]) -> WriteRequest:
         uid = self._applier.uid
@@ -78,7 +81,7 @@ class KubeWrites:
         self._queue = queue
         self._monotonic = monotonic
         self._statuses = StatusWriter(inventory, writer, queue)
-        self._rollouts = Rollouts(inventory.wake, lambda uid: inventory.pools.get(uid) is not None)
+        self._rollouts = Rollouts(inventory.wake)
 
     def scaler(self, pool_uid: str) -> DeploymentScaler:
         applier = Applier(pool_uid, self._inventory, self._writer, self._rollouts, monotonic=self._monotonic)

@@ -109,6 +109,7 @@ class WriteQueue:
         self._blocked: dict[str, set[Key]] = {}
         self._retries: dict[Key, _Retrying] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clears = 0  # how often `clear` was called: a request from before is not tried again
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -135,6 +136,7 @@ class WriteQueue:
         """Drops all waiting requests: another controller leads."""
         self._waiting.clear()
         self._retries.clear()
+        self._clears += 1
 
     async def idle(self) -> None:
         """Returns when nothing is in flight; a request that waits for its retry does not count."""
@@ -164,12 +166,14 @@ class WriteQueue:
         self._pump()
 
     async def _attempt(self, request: WriteRequest) -> None:
+        clears = self._clears
         try:
             await request.run()
         except (NotLeadingError, GoneError):
             self._retries.pop(request.key, None)
         except ApiError as error:
-            self._retry_later(request, error)
+            if clears == self._clears:
+                self._retry_later(request, error)
         else:
             self._retries.pop(request.key, None)
             request.on_result(None)
