@@ -150,3 +150,17 @@ async def test_a_waiting_pool_that_its_user_changes_waits_no_more():
     world.inventory.changes.take("main")
     world.appliers["p2"].close()
     assert world.inventory.changes.take("main") == set(), "there is nothing to roll"
+
+
+async def test_a_waiting_pool_that_another_client_changed_is_not_due_for_a_repair():
+    world = World()
+    world.inventory.upsert_deployment(rendered("p5", template_hash(world.entry("p5"))))
+    assert not world.appliers["p5"].is_due(1), "its spec is known"
+    world.api.may_answer.set()
+    for name in NAMES[:MAX_ROLLING]:
+        await world.converge(name)
+    changed = world.asked(rendered("p5", OLD))
+    changed["spec"]["template"] = {"spec": {"hostNetwork": True}}
+    world.inventory.upsert_deployment(changed)
+    assert world.due() == []
+    assert world.appliers["p5"].due_in_seconds() is None, "or its loop would never pause"

@@ -77,7 +77,7 @@ class _Repair:
 class Applier:
     """Applies one pool's Deployment, in one term of leadership."""
 
-    __slots__ = ("_applied", "_inventory", "_monotonic", "_rollouts", "_writer", "uid")
+    __slots__ = ("_applied", "_inventory", "_monotonic", "_repair_at", "_rollouts", "_writer", "uid")
 
     def __init__(
         self,
@@ -94,6 +94,7 @@ class Applier:
         self._rollouts = rollouts
         self._monotonic = monotonic
         self._applied: _Repair | None = None  # the spec as our last template apply left it
+        self._repair_at: float | None = None  # another client changed it, and it is too early to repair that
 
     def is_due(self, replicas: int) -> bool:
         """Whether there is anything to write for this pool."""
@@ -101,11 +102,8 @@ class Applier:
         return entry is not None and self._next_step(entry, replicas) is not None
 
     def due_in_seconds(self) -> float | None:
-        """When nothing is due: after how many seconds a repair will be; None: there is nothing to repair."""
-        deployment, applied = self._inventory.deployment(self.uid), self._applied
-        if deployment is None or applied is None or applied.fingerprint == deployment.fingerprint:
-            return None
-        return max(0.0, applied.at + REPAIR_SECONDS - self._monotonic())
+        """When nothing was due: after how many seconds a repair will be; None: there is nothing to repair."""
+        return None if self._repair_at is None else max(0.0, self._repair_at - self._monotonic())
 
     def close(self) -> None:
         """The pool is forgotten: another one may roll in its place."""
@@ -135,6 +133,7 @@ class Applier:
                 await self._refresh(entry)
 
     def _next_step(self, entry: PoolEntry, replicas: int) -> Step | None:
+        self._repair_at = None
         deployment = self._inventory.deployment(entry.uid)
         if deployment is None:
             return "create"
@@ -156,11 +155,16 @@ class Applier:
         return deployment is not None and not is_users and replicas < min(deployment.replicas, fleet.busy)
 
     def _is_changed_by_others(self, deployment: Deployment) -> bool:
+        """Whether another client changed our template, long enough after our last apply to repair it now."""
         if self._applied is None:
             self._applied = _Repair(deployment.fingerprint, self._monotonic())
         if self._applied.fingerprint == deployment.fingerprint:
             return False
-        return self._monotonic() - self._applied.at >= REPAIR_SECONDS
+        repair_at = self._applied.at + REPAIR_SECONDS
+        if self._monotonic() >= repair_at:
+            return True
+        self._repair_at = repair_at
+        return False
 
     async def _refresh(self, entry: PoolEntry) -> None:
         """Reads the Deployment as it is: the watch may lag behind."""
