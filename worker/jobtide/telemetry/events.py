@@ -109,6 +109,7 @@ class DatabaseLost:
 
     doing: str
     message: str
+    state: str = "unreachable"  # or read-only
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class DatabaseStillLost:
 
     doing: str
     message: str
+    state: str = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ indexes AS (
 SELECT jsonb_build_object(
   'role', current_user,
   'database', current_database(),
+  'encoding', current_setting('server_encoding'),
   'search_path', current_setting('search_path'),
   'in_recovery', pg_is_in_recovery(),
   'table', (SELECT jsonb_build_object(
