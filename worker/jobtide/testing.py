@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+from psycopg import Cursor
 from psycopg.rows import dict_row
 from psycopg.types.json import JsonbBinaryLoader
 
@@ -170,10 +171,10 @@ class _Borrowed(Session):
         self._borrowed = connection
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._borrowed.cursor(row_factory=dict_row, binary=True) as cursor:
+        with Cursor(self._borrowed, row_factory=dict_row) as cursor:  # Django's own cursors have no binary results
             cursor.adapters.register_loader("jsonb", JsonbBinaryLoader)  # Django's connections leave JSON as text
             cursor.adapters.register_loader("timestamptz", MomentLoader)
-            rows: list[dict[str, Any]] = cursor.execute(statement, parameters).fetchall()
+            rows: list[dict[str, Any]] = cursor.execute(statement, parameters, binary=True).fetchall()
             return rows
 
     @contextmanager

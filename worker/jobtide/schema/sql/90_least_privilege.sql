@@ -40,11 +40,24 @@ BEGIN
   ) THEN
     CREATE POLICY jobtide_worker_policy ON job_queue FOR ALL TO jobtide_worker USING (true) WITH CHECK (true);
   END IF;
+  -- An earlier version's policy let the controller change every row.
+  IF EXISTS (
+    SELECT FROM pg_policy
+    WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_policy' AND polcmd = '*'
+  ) THEN
+    DROP POLICY jobtide_controller_policy ON job_queue;
+  END IF;
   IF NOT EXISTS (
     SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_policy'
   ) THEN
-    CREATE POLICY jobtide_controller_policy ON job_queue FOR ALL TO jobtide_controller
-      USING (true) WITH CHECK (true);
+    CREATE POLICY jobtide_controller_policy ON job_queue FOR SELECT TO jobtide_controller USING (true);
+  END IF;
+  -- Only a running job of a worker, and only back to pending: no ended job is reopened, no result forged.
+  IF NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_rescue_policy'
+  ) THEN
+    CREATE POLICY jobtide_controller_rescue_policy ON job_queue FOR UPDATE TO jobtide_controller
+      USING (status = 'processing' AND starts_with(worker_id, 'jobtide:')) WITH CHECK (status = 'pending');
   END IF;
 END
 $roles$;
