@@ -338,6 +338,19 @@ def test_a_read_only_session_is_named_and_ends_when_the_setting_does(
     wait_until(lambda: process.logged("database back, can claim again"), 30)
 
 
+@pytest.mark.parametrize("level", ["serializable", "repeatable read"])
+def test_every_statement_of_a_worker_reads_committed_rows(pooler, database, as_login, hostile_database, level):
+    url = as_login("jobtide_worker", "default_transaction_isolation", level)
+    hostile_database("default_transaction_isolation", level)
+    for each in (url, pooler.url(conninfo_to_dict(database)["dbname"])):
+        session = Session(lambda each=each: each)
+        statement = "SELECT current_setting('transaction_isolation') AS level, %(n)s::int AS n"
+        assert session.execute(statement, {"n": 1}) == [{"level": "read committed", "n": 1}]
+        with session.transaction() as execute:
+            assert execute(statement, {"n": 2}) == [{"level": "read committed", "n": 2}]
+        session.close()
+
+
 def test_a_setting_that_another_client_leaves_on_a_pooled_connection_is_noticed_at_connect(
     pooler, database, owner, look
 ):

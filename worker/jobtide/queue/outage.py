@@ -6,7 +6,6 @@ import re
 
 from jobtide.backoff import backoff_seconds
 from jobtide.database_errors import one_line
-from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, DatabaseStillLost, Emit
 
 _BASE_SECONDS = 0.2
@@ -37,7 +36,7 @@ class Outage:
         """Notes a failed try. Returns the seconds until the next: 0.2, 0.4, 0.8, ... 10 s, each jittered."""
         message = one_line(error)
         cause = _DETAILS.sub("", message)
-        state = error.state if isinstance(error, DatabaseUnreachable) else "unreachable"
+        state = getattr(error, "state", "unreachable")
         if not self:
             self._emit(DatabaseLost(self._doing, message, state))
         elif cause != self._cause:

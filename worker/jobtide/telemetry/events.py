@@ -109,7 +109,7 @@ class DatabaseLost:
 
     doing: str
     message: str
-    state: str = "unreachable"  # or read-only
+    state: str = "unreachable"  # or read-only, or unusable: its table is wrong
 
 
 @dataclass(frozen=True, slots=True)
