@@ -58,6 +58,8 @@ class NoHandlers(LoadError):  # noqa: N818
 class TableUnusable(JobtideError):  # noqa: N818
     """The table is missing, wrong, or hidden from this role."""
 
+    state = "unusable"  # in a log line, after "database"
+
 
 def seconds_of(after: float | timedelta) -> float:
     """Returns the delay in seconds. Raises ValueError if it is negative, or ten years or more."""

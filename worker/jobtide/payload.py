@@ -21,6 +21,7 @@ _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty, dict[str, Any], list[Any])
 
 
@@ -60,6 +61,11 @@ def json_text(value: Json, what: str) -> str:
     except UnicodeEncodeError as wrong:
         raise ValueError(f"{what} holds half a surrogate pair, which is no character: {wrong.reason}") from None
     return text
+
+
+def in_ascii(text: str) -> str:
+    """The same JSON with \\u escapes: it arrives unchanged, whatever client_encoding the caller's connection has."""
+    return text if text.isascii() else _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def json_value(payload: Any) -> Json:

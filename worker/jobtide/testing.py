@@ -7,12 +7,13 @@ import json
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+from psycopg import Cursor
 from psycopg.rows import dict_row
-from psycopg.types.json import JsonbLoader
+from psycopg.types.json import JsonbBinaryLoader
 
 from jobtide.context import Context
 from jobtide.job import End, EndStatus, Job, Json
@@ -20,6 +21,7 @@ from jobtide.payload import json_text, json_value
 from jobtide.producer.drivers import Statement, Task, psycopg_connection
 from jobtide.producer.drivers import run as run_task
 from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.moments import MomentLoader
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Execute, Session
 from jobtide.sql import load
@@ -169,9 +171,10 @@ class _Borrowed(Session):
         self._borrowed = connection
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        with self._borrowed.cursor(row_factory=dict_row) as cursor:
-            cursor.adapters.register_loader("jsonb", JsonbLoader)  # Django's connections leave JSON as text
-            rows: list[dict[str, Any]] = cursor.execute(statement, parameters).fetchall()
+        with Cursor(self._borrowed, row_factory=dict_row) as cursor:  # Django's own cursors have no binary results
+            cursor.adapters.register_loader("jsonb", JsonbBinaryLoader)  # Django's connections leave JSON as text
+            cursor.adapters.register_loader("timestamptz", MomentLoader)
+            rows: list[dict[str, Any]] = cursor.execute(statement, parameters, binary=True).fetchall()
             return rows
 
     @contextmanager
@@ -187,9 +190,13 @@ def _enqueued(type_: str, tenant_id: UUID | str | None) -> Task[list[Enqueued]]:
     asked = {"type": type_, "tenant_id": None if tenant_id is None else str(tenant_id)}
     rows = yield Statement(load("jobtide.sql", "testing/enqueued"), json.dumps(asked))
     return [
-        Enqueued(UUID(id_), type_, UUID(owner), None if payload is None else json.loads(payload), not_before)
-        for id_, owner, payload, not_before in rows
+        Enqueued(UUID(id_), type_, UUID(owner), None if payload is None else json.loads(payload), _moment(due))
+        for id_, owner, payload, due in rows
     ]
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _matching(waiting: Sequence[Enqueued], fields: Mapping[str, Any]) -> list[Enqueued]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
+from jobtide.database_errors import DatabaseUrlWrong, one_line
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.loop.ports import RescueFailedError
-from jobtide_controller.postgres.read_failure import classify, message_of
+from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
@@ -51,10 +52,10 @@ class Database:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._thread.call(lambda: rescue(self._reader.session, gives_back))
-        except (psycopg.Error, OSError, LookupError, ValueError) as error:
+        except (psycopg.Error, OSError, LookupError, ValueError, DatabaseUrlWrong) as error:
             if isinstance(error, TimeoutError):
                 self._reader.session.abort()
-            raise RescueFailedError(f"{classify(error)}: {message_of(error, None)}") from error
+            raise RescueFailedError(f"{classify(error)}: {one_line(error)}") from error
 
     async def disconnect(self) -> None:
         """Closes the connection while no pool needs it; the next reading opens a new one."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from jobtide.database_errors import DatabaseUrlWrong
 from jobtide_controller.decide.reading import UnreadableReason
 from jobtide_controller.postgres.urls import NotConfiguredError
 
@@ -50,13 +49,9 @@ _BY_MESSAGE = (
 )
 
 
-class BadUrlError(ValueError):
-    """The text is not a PostgreSQL URL. The message does not repeat it: it may hold the password."""
-
-
 def classify(error: Exception) -> UnreadableReason:
     """The reason behind an error of connecting or of a statement."""
-    if isinstance(error, NotConfiguredError | BadUrlError):
+    if isinstance(error, NotConfiguredError | DatabaseUrlWrong):
         return UnreadableReason.NOT_CONFIGURED
     if isinstance(error, TimeoutError):
         return UnreadableReason.TIMEOUT
@@ -69,39 +64,9 @@ def classify(error: Exception) -> UnreadableReason:
     return next((reason for pattern, reason in _BY_MESSAGE if pattern.search(message)), UnreadableReason.UNREACHABLE)
 
 
-def message_of(error: Exception, url: str | None) -> str:
-    """The server's message on one line, without the password in any spelling."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    password = _password(url)
-    for spelling in {password, quote(password, safe=""), quote(password)} - {""}:
-        message = message.replace(spelling, "***")
-    return message
-
-
-def checked_url(url: str, source: str) -> str:
-    """The URL, if libpq can parse it. Raises BadUrlError: libpq's own message would quote the URL."""
-    try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise BadUrlError(
-            f"{source} holds no PostgreSQL URL; expected postgresql://user:password@host:5432/database, with "
-            "special characters of the password percent-encoded"
-        ) from None
-    return url
-
-
 def _by_sqlstate(sqlstate: str) -> UnreadableReason:
     known = _BY_SQLSTATE.get(sqlstate)
     if known is not None:
         return known
     # 08: connection exceptions; 57P: the server shuts down, has crashed or is still starting
     return UnreadableReason.UNREACHABLE if sqlstate.startswith(("08", "57P")) else UnreadableReason.QUERY_FAILED
-
-
-def _password(url: str | None) -> str:
-    if url is None:
-        return ""
-    try:
-        return str(conninfo_to_dict(url).get("password") or "")
-    except psycopg.ProgrammingError:
-        return ""

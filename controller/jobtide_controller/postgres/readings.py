@@ -9,12 +9,13 @@ from typing import Any
 
 import psycopg
 
+from jobtide.database_errors import DatabaseUrlWrong, one_line
 from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
-from jobtide_controller.postgres.read_failure import checked_url, classify, message_of
+from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
 
@@ -42,6 +43,7 @@ _REASONS = {
     ProblemKind.INDEX_MISSING: UnreadableReason.SCHEMA_WRONG,
     ProblemKind.RLS_HIDES_ROWS: UnreadableReason.RLS_HIDES_ROWS,
     ProblemKind.STANDBY: UnreadableReason.STANDBY,
+    ProblemKind.ENCODING_WRONG: UnreadableReason.SCHEMA_WRONG,
 }
 
 
@@ -102,9 +104,9 @@ class Reader:
         except UnfitError as unfit:
             self.session.close()
             return self.unreadable(unfit.reason, str(unfit))
-        except (psycopg.Error, OSError, NotConfiguredError, ValueError) as error:
+        except (psycopg.Error, OSError, NotConfiguredError, DatabaseUrlWrong, ValueError) as error:
             self.session.close()
-            return self.unreadable(classify(error), message_of(error, self._url))
+            return self.unreadable(classify(error), one_line(error))
         self._since = None
         return reading
 
@@ -156,9 +158,8 @@ class Reader:
         return min(self._limits.depth_cap, max(LEAST_DEPTH_CAP, share))
 
     def _fresh_url(self) -> str:
-        url = self._urls.url(self.name)
-        self._url = checked_url(url, f'the Secret of database "{self.name}"')
-        return url
+        self._url = self._urls.url(self.name)
+        return self._url
 
     def _url_changed(self) -> bool:
         """A rotated password is used at once, not only after the old connection has ended."""

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.rows import dict_row
+
+from jobtide.database_errors import connect
 
 # Client-side options only: a pooler in transaction mode refuses startup parameters.
 _CLIENT_OPTIONS: dict[str, Any] = {
@@ -28,9 +31,12 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 BEFORE: LiteralString = """
 SELECT
     set_config('statement_timeout', %(milliseconds)s, true),
+    set_config('array_nulls', 'on', true),
+    set_config('row_security', 'on', true),
     set_config('jit', 'off', true),
     set_config('enable_seqscan', 'off', true),
-    set_config('enable_bitmapscan', 'off', true)
+    set_config('enable_bitmapscan', 'off', true),
+    current_setting('client_encoding') AS client_encoding
 """
 
 
@@ -48,8 +54,10 @@ class Session:
         connection = self.connect()
         try:
             with connection.transaction():
-                connection.execute(BEFORE, {"milliseconds": str(int(timeout_seconds * 1000))})
-                return connection.execute(statement, parameters).fetchall()
+                before = connection.execute(BEFORE, {"milliseconds": str(int(timeout_seconds * 1000))}).fetchone()
+                _require_utf8(before)
+                # In binary no setting of the role or database changes a value: DateStyle, extra_float_digits, ...
+                return connection.execute(statement, parameters, binary=True).fetchall()
         except BaseException:
             # A new connection reaches the new primary, uses the rotated password, and has the new grant.
             self.close()
@@ -58,7 +66,7 @@ class Session:
     def connect(self) -> psycopg.Connection[dict[str, Any]]:
         """The open connection, or a new one to the current URL."""
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = connect(
                 self._url(),
                 autocommit=True,
                 row_factory=dict_row,
@@ -66,6 +74,7 @@ class Session:
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
+            self._connection.isolation_level = IsolationLevel.READ_COMMITTED
         return self._connection
 
     @property
@@ -86,3 +95,13 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _require_utf8(before: Mapping[str, Any] | None) -> None:
+    """Raises NotSupportedError behind a pooler that ignores the startup parameter."""
+    encoding = before and before["client_encoding"]
+    if encoding != "UTF8":
+        raise psycopg.NotSupportedError(
+            f"the pooler gave a connection with client_encoding {encoding} although UTF8 was asked for: "
+            "ALTER ROLE ... RESET client_encoding"
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobtide.database_errors import url_of_file
+
 URL_FILE = "url"
 
 
@@ -25,18 +27,15 @@ class DatabaseUrls:
         return sorted(path.name for path in self.folder.iterdir() if (path / URL_FILE).is_file())
 
     def url(self, name: str) -> str:
-        """The current URL. Raises NotConfiguredError."""
+        """The current URL. Raises NotConfiguredError, or DatabaseUrlWrong for text that is no URL."""
         path = self.folder / name / URL_FILE
         try:
-            url = path.read_text(encoding="utf-8").strip()
+            return url_of_file(path, f'the Secret of database "{name}" ({path})')
         except (FileNotFoundError, NotADirectoryError):
             known = ", ".join(self.names()) or "none"
             raise NotConfiguredError(
                 f'no database is called "{name}" (configured: {known}); add it to `databases` in the chart\'s '
                 f"values or correct spec.database"
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise NotConfiguredError(f'the URL of database "{name}" can\'t be read from {path}: {error}') from None
-        if not url:
-            raise NotConfiguredError(f'the URL of database "{name}" is empty: put one into the Secret behind {path}')
-        return url

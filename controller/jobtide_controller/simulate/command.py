@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jobtide.database_errors import DatabaseUrlWrong, checked_url, url_of_file
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
 from jobtide_controller.simulate.arguments import parser
@@ -114,7 +115,10 @@ def _known(texts: Sequence[str]) -> dict[str, float]:
 
 def _url(text: str) -> str:
     """Other users of the machine can see a URL on the command line in the process list, but not one in a file."""
-    return Path(text[1:]).read_text(encoding="utf-8").strip() if text.startswith("@") else text
+    try:
+        return url_of_file(Path(text[1:]), text[1:]) if text.startswith("@") else checked_url(text, "the argument")
+    except DatabaseUrlWrong as wrong:
+        raise TraceError(f"--from-table: {wrong}") from None
 
 
 def _as_text(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], options: Options) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from jobtide.database_errors import DatabaseUrlWrong, connect, one_line
 from jobtide.sql import load
 from jobtide_controller.simulate.csvfile import TraceError, from_epoch
 from jobtide_controller.simulate.service import PastJob, service_seconds
@@ -22,15 +23,15 @@ def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
     """Reads the jobs of these types, or of all. Raises TraceError if the table can't be read or has no such jobs."""
     what = f"the jobs of the last {days:g} days"
     try:
-        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
+        with connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
             connection.read_only = True
-            with connection.cursor(name="past_jobs") as cursor:
+            with connection.cursor(name="past_jobs", binary=True) as cursor:
                 cursor.execute(
                     load(SQL_PACKAGE, "past_jobs"), {"days": days, "types": None if types is None else list(types)}
                 )
                 jobs = [_past_job(row) for row in cursor.fetchmany(JOBS_MAX + 1)]
-    except psycopg.Error as error:
-        raise TraceError(f"can't read {what} from job_queue: {str(error).strip()}") from error
+    except (psycopg.Error, OSError, DatabaseUrlWrong) as error:
+        raise TraceError(f"can't read {what} from job_queue: {one_line(error)}") from error
     if len(jobs) > JOBS_MAX:
         raise TraceError(f"{what} are more than {JOBS_MAX:,}: use fewer --days")
     if not jobs:

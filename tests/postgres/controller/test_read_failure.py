@@ -16,10 +16,12 @@ from psycopg import sql
 from dev.postgres.server import Server
 from jobtide.schema import apply
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
+from jobtide_controller.loop.ports import RescueFailedError
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits, Reader
 
 MAX_CONNECTIONS = 8
+POD = "11111111-2222-3333-4444-555555555555"
 
 
 @pytest.fixture
@@ -96,11 +98,36 @@ def test_a_database_without_a_url_names_the_databases_that_have_one(new_reader, 
     assert "configured: none" in answer.message
 
 
-@pytest.mark.parametrize("url", ["", "postgresql://user:s3cret@[::1/db", "user s3cret host"], ids=repr)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "postgresql://user:s3cret@[::1/db",
+        "user s3cret host",
+        "postgresql+psycopg2://w:s3cret@h/q",
+        "'postgresql://w:s3cret@h/q'",
+        "postgresql://w:s3cret%@h/q",
+        "postgresql://w:s3cret x@h/q",
+        "postgres//app:s3cret@h/q",
+        "postgresql://u:p@s3cret@host/q",
+        "postgresql://u:12/s3cret@host/q",
+        "postgresql://w:s3cret@h/q?pgbouncer=true",
+    ],
+    ids=repr,
+)
 def test_a_secret_without_a_valid_url_is_reported_but_not_quoted(new_reader, url):
     answer = unreadable(new_reader(url).read(["a"]))
     assert answer.reason is UnreadableReason.NOT_CONFIGURED
     assert "s3cret" not in answer.message
+
+
+async def test_a_rescue_with_a_malformed_url_does_not_quote_it(urls, configure):
+    configure("postgresql://u:p@s3cret@host/q")
+    database = Database("main", urls, Limits())
+    with pytest.raises(RescueFailedError, match="no PostgreSQL URL") as failed:
+        await database.rescue({POD: True})
+    assert "s3cret" not in str(failed.value)
+    database.close()
 
 
 def test_a_server_that_is_down_at_start_is_unreachable_until_it_is_up(new_reader, own_server, own_database):

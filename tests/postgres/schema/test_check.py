@@ -58,13 +58,15 @@ def test_a_missing_index_is_a_warning_whose_ddl_repairs_it(connect, name):
     assert check(conn) == ()
 
 
-@pytest.mark.parametrize("part", ["worker", "controller"])
-def test_the_message_of_missing_rights_names_privileges_columns_and_grant(connect, database, as_role, part):
+@pytest.mark.parametrize(
+    ("part", "updated"), [("worker", "status, worker_id, attempts"), ("controller", "status, attempts, next_retry_at")]
+)
+def test_the_message_of_missing_rights_names_privileges_columns_and_grant(connect, database, as_role, part, updated):
     url = as_role(database)
     problems = check(connect(url), part)
     missing = [problem.message for problem in problems if problem.kind is ProblemKind.GRANT_MISSING]
     assert any("lacks SELECT on id, tenant_id, type" in message for message in missing)
-    assert any("lacks UPDATE on status, worker_id, attempts" in message for message in missing)
+    assert any(f"lacks UPDATE on {updated}" in message for message in missing)
     grant = missing[0].partition("public.job_queue: ")[2].partition(" (made by")[0]
     connect().execute(grant)
     assert check(connect(url), part) == ()
@@ -72,9 +74,10 @@ def test_the_message_of_missing_rights_names_privileges_columns_and_grant(connec
 
 def test_the_controllers_role_lacks_the_rights_of_a_worker(connect, database, as_role):
     problems = check(connect(as_role(database, "IN ROLE jobtide_controller")), "worker")
-    assert [problem.kind for problem in problems] == [ProblemKind.GRANT_MISSING, ProblemKind.GRANT_MISSING]
+    assert [problem.kind for problem in problems] == [ProblemKind.GRANT_MISSING] * 3
     assert "lacks SELECT on payload of" in problems[0].message
-    assert "lacks INSERT on id, tenant_id, type, payload, next_retry_at of" in problems[1].message
+    assert "lacks UPDATE on worker_id, completed_at of" in problems[1].message
+    assert "lacks INSERT on id, tenant_id, type, payload, next_retry_at of" in problems[2].message
 
 
 @pytest.mark.parametrize(

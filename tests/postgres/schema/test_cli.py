@@ -56,7 +56,7 @@ def test_print_needs_no_database(jobtide):
 
 
 def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect):
-    connect().execute("ALTER TABLE job_queue DROP COLUMN worker_id")
+    connect().execute("ALTER TABLE job_queue DROP COLUMN worker_id CASCADE")
     applied = jobtide("schema", "apply", "--database-url", database)
     assert (applied.returncode, applied.stdout) == (1, "")
     assert applied.stderr.startswith("jobtide: nothing was changed. column public.job_queue.worker_id is missing")
@@ -66,9 +66,9 @@ def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect
     ("url", "words"),
     [
         pytest.param("", "no database: pass --database-url", id="none"),
-        pytest.param("s3cret", "the database URL can't be read", id="no URL"),
+        pytest.param("s3cret", "--database-url is no PostgreSQL URL", id="no URL"),
         pytest.param("postgresql://u:s3cret@127.0.0.1:1/db", "Connection refused", id="no server"),
-        pytest.param("postgresql://u:s3cret@127.0.0.1:x/db", "the database URL can't be read|invalid", id="port"),
+        pytest.param("postgresql://u:s3cret@127.0.0.1:x/db", "its port is no number", id="port"),
     ],
 )
 @pytest.mark.parametrize("command", ["apply", "check"])
@@ -81,7 +81,7 @@ def test_the_error_of_an_unreachable_database_is_one_sentence_without_the_passwo
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("jobtide: ")
-    assert any(word in printed.err for word in words.split("|"))
+    assert words in printed.err
     assert "s3cret" not in printed.err
 
 

@@ -127,6 +127,49 @@ def test_the_controller_knows_no_payload_and_makes_no_job(login, statement):
         login("jobtide_controller").execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("forged", "denied"),
+    [
+        pytest.param("result = '{\"paid\": true}'", 0, id="a result"),
+        pytest.param("status = 'pending'", 0, id="reopened"),
+        pytest.param("attempts = 0", 0, id="attempts"),
+        pytest.param("completed_at = NULL", None, id="its end"),
+        pytest.param("worker_id = NULL", None, id="its claim"),
+    ],
+)
+def test_the_controller_cannot_change_a_job_that_has_ended(login, connect, forged, denied):
+    connect().execute("UPDATE job_queue SET status = 'completed', worker_id = 'jobtide:pod:1', completed_at = now()")
+    change = f"UPDATE job_queue SET {forged} WHERE status = 'completed'"
+    if denied is None:
+        with pytest.raises(DENIED):
+            login("jobtide_controller").execute(change)
+    else:
+        assert login("jobtide_controller").execute(change).rowcount == denied
+
+
+def test_the_controller_only_requeues_a_running_job_and_never_ends_it(login):
+    login("jobtide_worker").execute(CLAIM)
+    with pytest.raises(DENIED, match="row-level security"):
+        login("jobtide_controller").execute("UPDATE job_queue SET status = 'completed' WHERE status = 'processing'")
+    assert login("jobtide_controller").execute("UPDATE job_queue SET status = 'pending'").rowcount == 2
+
+
+def test_rights_of_an_earlier_version_are_taken_back(database, connect, login):
+    connect().execute(
+        """GRANT UPDATE (worker_id, completed_at) ON job_queue TO jobtide_controller;
+           DROP POLICY jobtide_controller_policy ON job_queue;
+           DROP POLICY jobtide_controller_rescue_policy ON job_queue;
+           CREATE POLICY jobtide_controller_policy ON job_queue TO jobtide_controller USING (true) WITH CHECK (true)"""
+    )
+    before = login("jobtide_controller")
+    assert before.execute("UPDATE job_queue SET completed_at = now()").rowcount == 2
+    apply(database, roles=True)
+    with pytest.raises(DENIED):
+        before.execute("UPDATE job_queue SET completed_at = now()")
+    assert before.execute("UPDATE job_queue SET status = 'pending' WHERE status = 'pending'").rowcount == 0
+    assert check(login("jobtide_controller"), "controller") == ()
+
+
 def test_the_worker_cannot_insert_a_job_that_is_done_already(login, people):
     with pytest.raises(DENIED):
         login("jobtide_worker").execute(

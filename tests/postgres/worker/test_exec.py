@@ -35,6 +35,14 @@ def test_programs_alone_make_a_worker(worker, enqueue, tenant, row, wait_until):
     assert {line["job"] for line in lines if line["message"] == "oops"} == {str(ids["broken"])}
 
 
+def test_a_program_gets_the_database_url_only_if_it_asks_for_it(worker, enqueue, tenant, row, wait_until, tmp_path):
+    command = ["sh", "-c", "env | grep -c ^JOBTIDE_DATABASE_URL; true"]
+    ids = [enqueue(type_, tenant()) for type_ in ("plain", "asking")]
+    worker("", JOBTIDE_EXEC=json.dumps({"plain": command, "asking": {"command": command, "database_url": True}}))
+    wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids), seconds=30)
+    assert [row(id_)["result"] for id_ in ids] == [0, 1]
+
+
 def test_a_program_past_its_timeout_is_ended_and_tried_again(worker, enqueue, tenant, row, wait_until, tmp_path):
     id_ = enqueue("slow", tenant())
     command = f"echo $$ > {tmp_path}/pid; sleep 60; true"

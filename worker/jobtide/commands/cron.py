@@ -10,9 +10,10 @@ import psycopg
 
 from jobtide.commands.loading import load_tide
 from jobtide.commands.settings import Settings
+from jobtide.database_errors import one_line
 from jobtide.errors import JobtideError, NoHandlers
 from jobtide.producer.enqueue import enqueue_many
-from jobtide.queue.session import DatabaseUnreachable, Session, one_line, url_source
+from jobtide.queue.session import DatabaseUnreachable, Session, url_source
 
 
 def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -106,6 +107,7 @@ def from_environment(
             "no database: set JOBTIDE_DATABASE_URL to postgresql://user:password@host:port/database, "
             "or JOBTIDE_DATABASE_URL_FILE to a file that holds it"
         )
+    _check_url(url, file)
     chosen = app or read.text("JOBTIDE_APP")
     runs = (*read.programs("JOBTIDE_EXEC"), *_programs_of_flags(programs))
     if not chosen and not runs:
@@ -142,6 +144,14 @@ def from_environment(
         pod_uid=read.pod_uid("JOBTIDE_POD_UID"),
         pod_name=read.text("JOBTIDE_POD_NAME"),
     )
+
+
+def _check_url(url: str, file: str) -> None:
+    """Raises SettingsError for a malformed URL. A file that does not exist may still be mounted."""
+    from jobtide.queue.session import url_source
+
+    with contextlib.suppress(OSError):
+        url_source(url, Path(file) if file else None)()
 
 
 def _programs_of_flags(flags: Sequence[str]) -> tuple[Program, ...]:

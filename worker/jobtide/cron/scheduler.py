@@ -15,10 +15,11 @@ from time import monotonic
 import psycopg
 
 from jobtide.cron.schedule import Schedule
+from jobtide.database_errors import one_line
 from jobtide.producer.enqueue import NewJob, enqueue_many
 from jobtide.producer.job_ids import Key
 from jobtide.queue.outage import Outage
-from jobtide.queue.session import DatabaseUnreachable, Session, one_line
+from jobtide.queue.session import DatabaseUnreachable, Session
 from jobtide.telemetry.events import Emit, SlotRefused
 
 _LONGEST_WAIT_SECONDS = 60.0  # how late a change of the clock, or a suspended machine, may be noticed

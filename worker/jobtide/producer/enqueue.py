@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from jobtide.errors import seconds_of
-from jobtide.payload import json_text, json_value
+from jobtide.payload import in_ascii, json_text, json_value
 from jobtide.producer.drivers import Row, Statement, Task, run, run_async
 from jobtide.producer.job_ids import Key, key_of, key_of_id
 from jobtide.sql import load
@@ -99,7 +99,7 @@ class _Checked:
 
     job: NewJob
     tenant_id: UUID
-    payload: str  # JSON text
+    payload: str  # JSON text in ASCII
     id: UUID | None
     key: Key | None
 
@@ -168,7 +168,7 @@ def _check(job: NewJob) -> _Checked:
         raise ValueError("unique='': every job of this type and tenant would be the same; give a key, or None")
     key = None if job.unique is None else key_of("unique", tenant_id, job.type, job.unique)
     own_id = (job.job_id or uuid4()) if key is None else None
-    return _Checked(job, tenant_id, json_text(json_value(job.payload), what), own_id, key)
+    return _Checked(job, tenant_id, in_ascii(json_text(json_value(job.payload), what)), own_id, key)
 
 
 def uuid_of(name: str, value: UUID | str) -> UUID:

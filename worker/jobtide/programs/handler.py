@@ -18,7 +18,8 @@ from jobtide.tide import Tide
 EXIT_DATA_WRONG = 65  # EX_DATAERR of sysexits.h: a retry is pointless
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
 _STDERR_TAIL_CHARS = 3_000  # of a failed program's stderr, in its job's error
-_OPTIONS = {"command", "max_attempts", "timeout_seconds"}
+_OPTIONS = {"command", "max_attempts", "timeout_seconds", "database_url"}
+_DATABASE_URL = {"JOBTIDE_DATABASE_URL", "JOBTIDE_DATABASE_URL_FILE"}  # for programs that ask for it
 
 
 class ProgramFailed(Retry):
@@ -33,6 +34,7 @@ class Program:
     command: tuple[str, ...]
     max_attempts: int | None = None
     timeout_seconds: float | None = None
+    database_url: bool = False  # True: it gets the worker's JOBTIDE_DATABASE_URL and JOBTIDE_DATABASE_URL_FILE
 
 
 def parse_flag(text: str) -> Program:
@@ -84,7 +86,12 @@ def _program(type_: str, given: Any) -> Program:
         value = settings.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
             raise ValueError(f"{type_}: {name}={value!r} is not a number")
-    return Program(type_, tuple(words), settings.get("max_attempts"), settings.get("timeout_seconds"))
+    database_url = settings.get("database_url", False)
+    if database_url not in (True, False):
+        raise ValueError(f"{type_}: database_url={database_url!r} is neither true nor false")
+    return Program(
+        type_, tuple(words), settings.get("max_attempts"), settings.get("timeout_seconds"), database_url=database_url
+    )
 
 
 def _handler(program: Program, max_output_bytes: int) -> Any:
@@ -94,7 +101,7 @@ def _handler(program: Program, max_output_bytes: int) -> Any:
         ended = run_process(
             program.command,
             stdin=json.dumps(payload, ensure_ascii=False).encode() + b"\n",
-            environment={**os.environ, **_about(ctx)},
+            environment={**_inherited(program), **_about(ctx)},
             ctx=ctx,
             max_output_bytes=max_output_bytes,
         )
@@ -123,6 +130,11 @@ def result_of(stdout: bytes) -> Json:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _inherited(program: Program) -> dict[str, str]:
+    kept = os.environ if program.database_url else os.environ.keys() - _DATABASE_URL
+    return {name: os.environ[name] for name in kept}
 
 
 def _no_constant(name: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from jobtide.backoff import backoff_seconds
-from jobtide.queue.session import one_line
+from jobtide.database_errors import one_line
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, DatabaseStillLost, Emit
 
 _BASE_SECONDS = 0.2
@@ -36,10 +36,11 @@ class Outage:
         """Notes a failed try. Returns the seconds until the next: 0.2, 0.4, 0.8, ... 10 s, each jittered."""
         message = one_line(error)
         cause = _DETAILS.sub("", message)
+        state = getattr(error, "state", "unreachable")
         if not self:
-            self._emit(DatabaseLost(self._doing, message))
+            self._emit(DatabaseLost(self._doing, message, state))
         elif cause != self._cause:
-            self._emit(DatabaseStillLost(self._doing, message))
+            self._emit(DatabaseStillLost(self._doing, message, state))
         self._cause = cause
         self._failures += 1
         wait_seconds = backoff_seconds(self._failures, base_seconds=_BASE_SECONDS, max_seconds=_CAP_SECONDS)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
+from jobtide.database_errors import DatabaseUrlWrong, checked_url, connect, one_line, url_of_file
 from jobtide.payload import read_json
 from jobtide.queue.arrays import ArrayDumper
+from jobtide.queue.moments import MomentLoader
 
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
@@ -29,8 +32,42 @@ _CLIENT_OPTIONS: dict[str, Any] = {
 }
 
 
+# Settings that change what our statements mean, and the values that they are written for. Values go to the server as
+# ISO 8601 and come back in binary, so that DateStyle, TimeZone, extra_float_digits and the like need no pin.
+_PINNED = {
+    "array_nulls": "on",  # off: NULL in an array is the text "NULL"
+    "row_security": "on",  # off: an error instead of the rows that a policy shows
+    "default_transaction_isolation": "read committed",  # else SKIP LOCKED raises serialization errors
+}
+_ABOUT_SESSION: LiteralString = """
+SELECT
+    pg_backend_pid() AS pid,
+    pg_is_in_recovery() AS in_recovery,
+    current_setting('transaction_read_only')::bool AS read_only,
+    current_setting('client_encoding') AS client_encoding,
+    ARRAY(
+        SELECT pinned.name
+        FROM unnest(%(names)s::text[], %(values)s::text[]) AS pinned (name, value)
+        WHERE current_setting(pinned.name) <> pinned.value
+    ) AS different
+"""
+_PIN: LiteralString = """
+SELECT set_config(pinned.name, pinned.value, %(is_local)s::bool)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS pinned (name, value)
+"""
+_PINS = {"names": list(_PINNED), "values": list(_PINNED.values())}
+
+
 class DatabaseUnreachable(Exception):  # noqa: N818 - a state, handled by waiting
     """The statement got no answer, or an error that is not about its data. It may have committed."""
+
+    state = "unreachable"  # in a log line, after "database"
+
+
+class DatabaseReadOnly(DatabaseUnreachable):
+    """The server answers, and accepts no writes."""
+
+    state = "read-only"
 
 
 class BadData(Exception):  # noqa: N818
@@ -44,19 +81,24 @@ class Session:
         self._database_url = database_url
         self._on_connect = on_connect
         self._connection: Connection | None = None
+        self._pins_each_transaction = False  # behind a pooler, if the role's or the database's settings need it
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows that the statement returns. Raises DatabaseUnreachable or BadData."""
         with self._errors_translated():
-            return self.connection().execute(statement, parameters).fetchall()
+            connection = self.connection()
+            if self._pins_each_transaction:
+                with self._pinned_transaction(connection):
+                    return connection.execute(statement, parameters, binary=True).fetchall()
+            return connection.execute(statement, parameters, binary=True).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[Execute]:
         """Several statements in one transaction; each sees what was committed before it began."""
         with self._errors_translated():
             connection = self.connection()
-            with connection.transaction():
-                yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
+            with self._pinned_transaction(connection):
+                yield lambda statement, parameters: connection.execute(statement, parameters, binary=True).fetchall()
 
     def connection(self) -> Connection:
         """The live connection; connects if there is none. Raises DatabaseUnreachable, or what on_connect raises."""
@@ -80,55 +122,78 @@ class Session:
             self.close()
             raise DatabaseUnreachable(one_line(broken)) from None
 
+    @contextmanager
+    def _pinned_transaction(self, connection: Connection) -> Iterator[None]:
+        with connection.transaction():
+            if self._pins_each_transaction:
+                connection.execute(_PIN, {**_PINS, "is_local": True})
+            yield
+
     def _connect(self) -> Connection:
         try:
-            connection = psycopg.connect(
+            connection: Connection = connect(
                 self._database_url(),
                 autocommit=True,
                 row_factory=dict_row,
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
-            connection.adapters.register_dumper(list, ArrayDumper)
-            set_json_loads(read_json, connection)
-            if _is_direct(connection):
-                connection.prepare_threshold = 0
-        except (psycopg.Error, OSError) as refused:
+        except (psycopg.Error, OSError, DatabaseUrlWrong) as refused:
             raise DatabaseUnreachable(one_line(refused)) from None
-        if self._on_connect is not None:
-            try:
+        try:
+            self._set_up(connection)
+            if self._on_connect is not None:
                 self._on_connect(connection)
-            except psycopg.Error as broken:
-                connection.close()
-                raise DatabaseUnreachable(one_line(broken)) from None
-            except Exception:
-                connection.close()
-                raise
+        except psycopg.Error as broken:
+            connection.close()
+            raise DatabaseUnreachable(one_line(broken)) from None
+        except Exception:
+            connection.close()
+            raise
         return connection
 
+    def _set_up(self, connection: Connection) -> None:
+        """Adapters and settings of a new connection. Raises DatabaseUnreachable for one that can't be worked with.
 
-def _is_direct(connection: Connection) -> bool:
-    """True if no pooler stands between: a pooler announces a backend process ID that is not the server's.
-
-    Behind a pooler statements are never prepared: in transaction mode a prepared statement stays on a server
-    connection that the next transaction may not get.
-    """
-    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
-    return row is not None and row["pid"] == connection.info.backend_pid
+        A pooler announces a backend process ID that is not the server's. Behind it statements are never prepared, and
+        settings last for one transaction: the next may get another server connection.
+        """
+        connection.adapters.register_dumper(list, ArrayDumper)
+        connection.adapters.register_loader("timestamptz", MomentLoader)
+        set_json_loads(read_json, connection)
+        connection.isolation_level = IsolationLevel.READ_COMMITTED
+        about = connection.execute(_ABOUT_SESSION, _PINS, binary=True).fetchone()
+        assert about is not None
+        if about["in_recovery"]:
+            raise DatabaseReadOnly("the server is a standby: it can't be written to until it is promoted")
+        if about["read_only"]:
+            raise DatabaseReadOnly(
+                "the session is read-only: default_transaction_read_only is on for this role, database or server. "
+                "Some providers set it when the disk is full"
+            )
+        if about["client_encoding"] != "UTF8":
+            raise DatabaseUnreachable(
+                f"the pooler gave a connection with client_encoding {about['client_encoding']} although UTF8 was asked "
+                "for, which would store wrong characters: ALTER ROLE ... RESET client_encoding"
+            )
+        is_direct = about["pid"] == connection.info.backend_pid
+        self._pins_each_transaction = bool(about["different"]) and not is_direct
+        if about["different"] and is_direct:
+            connection.execute(_PIN, {**_PINS, "is_local": False})
+        if is_direct:
+            connection.prepare_threshold = 0
 
 
 def url_source(url: str | None, file: Path | None) -> Callable[[], str]:
-    """A function that reads the database URL at each connect: a mounted Secret may change at any time."""
+    """A function that reads the database URL at each connect: a mounted Secret may change at any time.
+
+    It raises DatabaseUrlWrong for text that is no URL, and OSError if there is no file.
+    """
 
     def read() -> str:
         if file is not None:
-            return file.read_text(encoding="utf-8").strip()
+            return url_of_file(file, f"JOBTIDE_DATABASE_URL_FILE={file}")
         assert url is not None
-        return url
+        return checked_url(url, "JOBTIDE_DATABASE_URL")
 
     return read
-
-
-def one_line(error: BaseException) -> str:
-    """The message in one line, or the type of the error if it has none. libpq never puts a password into it."""
-    return " ".join(str(error).split()) or type(error).__name__

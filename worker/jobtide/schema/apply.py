@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection, errors, sql
 
+from jobtide.database_errors import connect
 from jobtide.errors import JobtideError
 from jobtide.schema.check import read_facts
 from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems
@@ -43,6 +44,16 @@ COLLISIONS = (
 )
 
 
+# For the whole session, which is this process's own: a role's statement_timeout would stop the build of an index.
+_PINS: LiteralString = """
+SELECT
+    set_config('statement_timeout', '0', false),
+    set_config('row_security', 'on', false),
+    set_config('quote_all_identifiers', 'off', false),
+    set_config('default_transaction_isolation', 'read committed', false)
+"""
+
+
 class SchemaError(JobtideError):
     """The table was not changed, or only in part; the message names the obstacle."""
 
@@ -69,7 +80,8 @@ def apply(
     check of the table to the last index. Waits up to `wait_seconds` for another apply to end, and up to
     `lock_timeout_seconds` for a lock on a table. Raises SchemaError, or psycopg.Error if the connection breaks.
     """
-    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn, _alone(conn, wait_seconds):
+    with connect(url, autocommit=True, prepare_threshold=None) as conn, _alone(conn, wait_seconds):
+        conn.execute(_PINS)
         _refuse_contradictions(read_facts(conn))
         done = _retried(lambda: _apply_in_transaction(conn, roles=roles, lock_timeout_seconds=lock_timeout_seconds))
         done += _apply_indexes(conn, report)

@@ -22,4 +22,7 @@ def check(conn: Connection[Any], part: Part = "worker") -> tuple[Problem, ...]:
 def read_facts(conn: Connection[Any]) -> Facts:
     """The facts about the table in the catalogs, for this role and its search_path."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cast("Facts", cursor.execute(statement("facts")).fetchone())
+        # One message, so one transaction, also behind a pooler: the setting would quote the names in the facts.
+        cursor.execute(f"SELECT set_config('quote_all_identifiers', 'off', true);\n{statement('facts')}", prepare=False)
+        cursor.nextset()
+        return cast("Facts", cursor.fetchone())

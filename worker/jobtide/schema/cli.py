@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from jobtide.database_errors import checked_url, connect, one_line, url_of_file
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.schema.apply import SchemaError, apply
 from jobtide.schema.check import check
@@ -93,7 +94,7 @@ def _print(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    with _one_line_errors(), psycopg.connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
+    with _one_line_errors(), connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
         problems = check(conn, parsed.part)
     for problem in problems:
         _write(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
@@ -104,26 +105,21 @@ def _check(parsed: argparse.Namespace) -> int:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Errors as one line; without the URL if it can't be read, since it contains a password."""
     try:
         yield
     except psycopg.ProgrammingError as error:
-        if error.sqlstate is not None:
-            raise SchemaError(f"the server refused: {error}") from error
-        raise JobtideError(
-            "the database URL can't be read: write postgresql://user:password@host:port/database"
-        ) from None
-    except psycopg.Error as error:
-        raise JobtideError(f"can't work with the database: {str(error).strip()}") from error
+        raise SchemaError(f"the server refused: {one_line(error)}") from error
+    except (psycopg.Error, OSError) as error:
+        raise JobtideError(f"can't work with the database: {one_line(error)}") from error
 
 
 def _url(parsed: argparse.Namespace) -> str:
     if parsed.database_url:
-        return str(parsed.database_url)
+        return checked_url(parsed.database_url, "--database-url")
     file = os.environ.get("JOBTIDE_DATABASE_URL_FILE")
     if file:
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
+            return url_of_file(Path(file), f"JOBTIDE_DATABASE_URL_FILE={file}")
         except OSError as error:
             raise SettingsError(f"JOBTIDE_DATABASE_URL_FILE={file} can't be read: {error.strerror}") from error
     url = os.environ.get("JOBTIDE_DATABASE_URL")
@@ -131,7 +127,7 @@ def _url(parsed: argparse.Namespace) -> str:
         raise SettingsError(
             "no database: pass --database-url or set JOBTIDE_DATABASE_URL=postgresql://user:password@host:port/database"
         )
-    return url
+    return checked_url(url, "JOBTIDE_DATABASE_URL")
 
 
 def _write(line: str) -> None:

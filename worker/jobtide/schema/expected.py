@@ -33,7 +33,7 @@ GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "UPDATE": _CHANGED,
         "INSERT": ("id", "tenant_id", "type", "payload", "next_retry_at"),
     },
-    "controller": {"SELECT": _NOT_PAYLOAD, "UPDATE": _CHANGED},
+    "controller": {"SELECT": _NOT_PAYLOAD, "UPDATE": ("status", "attempts", "next_retry_at", "result")},
 }
 
 # As pg_get_indexdef writes them, the same on 15 and 18.

@@ -31,6 +31,7 @@ class ProblemKind(StrEnum):
     INDEX_MISSING = "IndexMissing"
     RLS_HIDES_ROWS = "RLSHidesRows"
     STANDBY = "Standby"
+    ENCODING_WRONG = "EncodingWrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def use_problems(facts: Facts, part: Part) -> tuple[Problem, ...]:
     table = facts["table"]
     if table is None:
         standby = _standby(facts) if facts["in_recovery"] else ()
-        return (*standby, _table_missing(facts))
+        return (*standby, *_encoding(facts), _table_missing(facts))
     problems = [*_standby(facts), *_shape(facts)]
     if not any(problem.kind is ProblemKind.COLUMN_WRONG and problem.fatal for problem in problems):
         problems += _grants(facts, part)
@@ -99,7 +100,17 @@ def _standby(facts: Facts) -> Iterator[Problem]:
         )
 
 
+def _encoding(facts: Facts) -> Iterator[Problem]:
+    if facts["encoding"] != "UTF8":
+        yield Problem(
+            ProblemKind.ENCODING_WRONG,
+            f"database {facts['database']} has the encoding {facts['encoding']}, which can't store every payload and "
+            "result: create a database WITH ENCODING 'UTF8' TEMPLATE template0, and move the tables there",
+        )
+
+
 def _shape(facts: Facts) -> Iterator[Problem]:
+    yield from _encoding(facts)
     yield from _status_values(facts)
     if facts["table"] is None:
         yield from _people(facts)

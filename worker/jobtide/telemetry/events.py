@@ -109,6 +109,7 @@ class DatabaseLost:
 
     doing: str
     message: str
+    state: str = "unreachable"  # or read-only, or unusable: its table is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class DatabaseStillLost:
 
     doing: str
     message: str
+    state: str = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)

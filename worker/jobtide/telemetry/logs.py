@@ -85,12 +85,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))
         case events.SlotRefused(type_, tenant, message):
             _write("error", "a cron slot was refused: does its tenant exist?", type=type_, tenant=tenant, error=message)
-        case events.DatabaseLost(doing, message):
-            _write("error", f"database unreachable, can't {doing}; running handlers go on", error=message)
-        case events.DatabaseStillLost(doing, message):
-            _write("error", f"database still unreachable, can't {doing}; the cause is another now", error=message)
+        case events.DatabaseLost(doing, message, state):
+            _write("error", f"database {state}, can't {doing}; running handlers go on", error=message)
+        case events.DatabaseStillLost(doing, message, state):
+            _write("error", f"database still {state}, can't {doing}; the cause is another now", error=message)
         case events.DatabaseBack(doing):
-            _write("info", f"database reachable again, can {doing}")
+            _write("info", f"database back, can {doing} again")
         case events.Draining(running, seconds):
             _write("info", f"stopping: {running} running jobs have {seconds:g} s to finish")
         case events.Drained(requeued, unwritten) if unwritten:

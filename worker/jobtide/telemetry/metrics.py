@@ -76,7 +76,7 @@ class Metrics:
                     self._add("jobtide_worker_ends_refused_total")
                 case events.SlotRefused(type_):
                     self._add("jobtide_worker_slots_refused_total", ("type", type_))
-                case events.DatabaseLost(doing, _):
+                case events.DatabaseLost(doing):
                     self._add("jobtide_worker_database_lost_total", ("doing", doing))
                 case (
                     events.Started()

@@ -6,7 +6,7 @@
 -- Lock: ACCESS EXCLUSIVE on job_queue for the moment of each CREATE POLICY.
 DO $roles$
 DECLARE
-  job_queue_schema text := (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = to_regclass('job_queue'));
+  job_queue_schema regnamespace := (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('job_queue'));
 BEGIN
   IF to_regrole('jobtide_worker') IS NULL THEN
     BEGIN CREATE ROLE jobtide_worker NOLOGIN;
@@ -17,14 +17,18 @@ BEGIN
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
   END IF;
 
-  IF NOT has_schema_privilege('jobtide_worker', job_queue_schema, 'USAGE')
-    OR NOT has_schema_privilege('jobtide_controller', job_queue_schema, 'USAGE') THEN
+  IF NOT has_schema_privilege('jobtide_worker', job_queue_schema::oid, 'USAGE')
+    OR NOT has_schema_privilege('jobtide_controller', job_queue_schema::oid, 'USAGE') THEN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO jobtide_worker, jobtide_controller', job_queue_schema);
   END IF;
 
   -- Claims, leases and ends; never the tenant, type or payload of a job.
-  GRANT UPDATE (status, worker_id, attempts, next_retry_at, result, completed_at)
-    ON job_queue TO jobtide_worker, jobtide_controller;
+  GRANT UPDATE (status, worker_id, attempts, next_retry_at, result, completed_at) ON job_queue TO jobtide_worker;
+  -- The rescue of jobs whose pod is gone. An earlier version granted two more columns.
+  IF has_column_privilege('jobtide_controller', to_regclass('job_queue')::oid, 'completed_at', 'UPDATE') THEN
+    REVOKE UPDATE (worker_id, completed_at) ON job_queue FROM jobtide_controller;
+  END IF;
+  GRANT UPDATE (status, attempts, next_retry_at, result) ON job_queue TO jobtide_controller;
   -- Follow-up jobs and schedules are ordinary new jobs.
   GRANT INSERT (id, tenant_id, type, payload, next_retry_at) ON job_queue TO jobtide_worker;
   GRANT SELECT ON job_queue TO jobtide_worker;
@@ -36,11 +40,24 @@ BEGIN
   ) THEN
     CREATE POLICY jobtide_worker_policy ON job_queue FOR ALL TO jobtide_worker USING (true) WITH CHECK (true);
   END IF;
+  -- An earlier version's policy let the controller change every row.
+  IF EXISTS (
+    SELECT FROM pg_policy
+    WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_policy' AND polcmd = '*'
+  ) THEN
+    DROP POLICY jobtide_controller_policy ON job_queue;
+  END IF;
   IF NOT EXISTS (
     SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_policy'
   ) THEN
-    CREATE POLICY jobtide_controller_policy ON job_queue FOR ALL TO jobtide_controller
-      USING (true) WITH CHECK (true);
+    CREATE POLICY jobtide_controller_policy ON job_queue FOR SELECT TO jobtide_controller USING (true);
+  END IF;
+  -- Only a running job of a worker, and only back to pending: no ended job is reopened, no result forged.
+  IF NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_rescue_policy'
+  ) THEN
+    CREATE POLICY jobtide_controller_rescue_policy ON job_queue FOR UPDATE TO jobtide_controller
+      USING (status = 'processing' AND starts_with(worker_id, 'jobtide:')) WITH CHECK (status = 'pending');
   END IF;
 END
 $roles$;

@@ -6,7 +6,9 @@ SELECT
     CAST(q.id AS text) AS id,
     CAST(q.tenant_id AS text) AS tenant_id,
     CAST(q.payload AS text) AS payload,
-    q.next_retry_at
+    -- Not as a timestamp: its text depends on the DateStyle of the caller's connection.
+    CASE WHEN isfinite(q.next_retry_at) THEN CAST(extract(EPOCH FROM q.next_retry_at) * 1000000 AS bigint) END
+        AS due_microseconds
 FROM json_to_record(CAST(CAST(%(asked)s AS text) AS json)) AS asked (type text, tenant_id uuid)
 INNER JOIN job_queue AS q ON asked.type = q.type
 WHERE
