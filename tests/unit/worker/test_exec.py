@@ -248,7 +248,7 @@ def test_the_setting_takes_texts_arrays_and_objects():
         (
             [],
             '{"t": {"command": "cat", "timeout": 1}}',
-            "t: timeout is not one of command, max_attempts, timeout_seconds",
+            "t: timeout is not one of command, database_url, max_attempts, timeout_seconds",
         ),
         ([], '{"t": {"command": "cat", "max_attempts": "2"}}', "max_attempts='2' is not a number"),
     ],
