@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from jobtide.job import End
+from jobtide.queue.refusals import RowRefused
 from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
 from jobtide.worker.finisher import Finisher
@@ -95,7 +96,7 @@ def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher,
 
 def test_a_result_that_the_server_refuses_fails_its_job_and_no_other(finisher, queue, events):
     bad, good = done(queue), done(queue)
-    queue.refuse.add(bad.job.id)
+    queue.refuse[bad.job.id] = RowRefused("numeric field overflow", "22003")
     finisher.put(bad)
     finisher.put(good)
     one_pass(finisher)

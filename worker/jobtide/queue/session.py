@@ -13,6 +13,8 @@ from psycopg.types.json import set_json_loads
 
 from jobtide.payload import read_json
 from jobtide.queue.arrays import ArrayDumper
+from jobtide.queue.deadline import NoAnswer, limit_waits
+from jobtide.queue.refusals import RowRefused, concerns_rows
 
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
@@ -27,26 +29,33 @@ _CLIENT_OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+_ANSWER_SECONDS = 30.0  # for one statement; after a missed deadline the next connection waits twice as long
+_LONGEST_ANSWER_SECONDS = 45.0  # below the minute after which /livez fails
 
 
 class DatabaseUnreachable(Exception):  # noqa: N818 - a state, handled by waiting
     """The statement got no answer, or an error that is not about its data. It may have committed."""
 
 
-class BadData(Exception):  # noqa: N818
-    """The server refused a value in the statement; nothing changed."""
-
-
 class Session:
     """Runs statements, each in its own transaction. For one thread."""
 
-    def __init__(self, database_url: Callable[[], str], on_connect: Callable[[Connection], None] | None = None) -> None:
+    def __init__(
+        self,
+        database_url: Callable[[], str],
+        on_connect: Callable[[Connection], None] | None = None,
+        *,
+        answer_seconds: float = _ANSWER_SECONDS,
+        waiting: Callable[[float], object] = lambda now: None,  # noqa: ARG005 - see limit_waits
+    ) -> None:
         self._database_url = database_url
         self._on_connect = on_connect
+        self._answer_seconds = answer_seconds
+        self._waiting = waiting
         self._connection: Connection | None = None
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The rows that the statement returns. Raises DatabaseUnreachable or BadData."""
+        """The rows that the statement returns. Raises DatabaseUnreachable or RowRefused."""
         with self._errors_translated():
             return self.connection().execute(statement, parameters).fetchall()
 
@@ -57,6 +66,18 @@ class Session:
             connection = self.connection()
             with connection.transaction():
                 yield lambda statement, parameters: connection.execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: undoes its own part if that is refused. Raises RowRefused; the transaction goes on."""
+        connection = self.connection()
+        try:
+            with connection.transaction():
+                yield
+        except psycopg.Error as error:
+            if concerns_rows(error, connection):
+                raise RowRefused(one_line(error), error.sqlstate) from None
+            raise
 
     def connection(self) -> Connection:
         """The live connection; connects if there is none. Raises DatabaseUnreachable, or what on_connect raises."""
@@ -73,12 +94,14 @@ class Session:
     def _errors_translated(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.DataError as refused:
-            raise BadData(one_line(refused)) from None
-        except psycopg.Error as broken:
+        except psycopg.Error as error:
+            if concerns_rows(error, self._connection):
+                raise RowRefused(one_line(error), error.sqlstate) from None
+            if isinstance(error, NoAnswer):
+                self._answer_seconds = min(2 * self._answer_seconds, _LONGEST_ANSWER_SECONDS)
             # Even if the connection survives: a new one finds a new primary or a rotated password.
             self.close()
-            raise DatabaseUnreachable(one_line(broken)) from None
+            raise DatabaseUnreachable(one_line(error)) from None
 
     def _connect(self) -> Connection:
         try:
@@ -89,6 +112,7 @@ class Session:
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
+            limit_waits(connection, self._answer_seconds, self._waiting)
             connection.adapters.register_dumper(list, ArrayDumper)
             set_json_loads(read_json, connection)
             if _is_direct(connection):

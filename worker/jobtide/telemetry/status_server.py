@@ -1,7 +1,7 @@
 """/livez, /readyz and /metrics.
 
 Liveness depends only on the claim loop: a database that is down must not restart the fleet. Readiness depends on
-whether the database answered the last poll.
+whether the database answered the last poll, and whether ends are written.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def _livez(health: Health, now: float) -> tuple[int, str]:
 
 
 def _readyz(health: Health) -> tuple[int, str]:
+    if health.paused:
+        return 503, f"{health.paused}\n"
     return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")
 
 
@@ -80,3 +82,4 @@ class Health:
 
     passed_at: float  # when the claim loop began its last pass
     polled: bool = False  # the database answered the last poll
+    paused: str = ""  # why the worker claims nothing, if it does not
