@@ -11,8 +11,8 @@ import pytest
 
 from jobtide.context import Context
 from jobtide.job import End
-from jobtide.queue.ring import Ring
 from jobtide.queue.refusals import RowRefused
+from jobtide.queue.ring import Ring
 from jobtide.worker import outcome
 from jobtide.worker.outcome import Moment
 

@@ -13,6 +13,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -49,6 +51,7 @@ _ISOLATE_SECONDS = 2.0  # in one pass; leases are extended between passes
 _EVIDENCE_SECONDS = 60.0  # an end that passed in this time shows that the table takes ends at all
 _TRIES_WITHOUT_EVIDENCE = 5  # about half a minute
 _STOPPING_RETRY_SECONDS = 0.2
+_ONE_CAUSE = 8  # so many refusals of one cause, without a success, speak for the rest of a batch
 
 
 class Finisher:
@@ -167,39 +170,41 @@ class Finisher:
             return max(0.0, self._tried_at + _STOPPING_RETRY_SECONDS - now)
         return self._outage.wait_seconds(now)
 
-    def _write(self, batch: list[Waiting]) -> None:
+    def _write(self, ends: list[Waiting]) -> None:
         """Writes these ends of `_unwritten`; those that are settled (written, lost or refused) leave it."""
-        settled: set[int] = set()
+        batch = _Batch(monotonic())
         try:
-            self._write_part(batch, settled, monotonic() + _ISOLATE_SECONDS)
+            self._write_part(ends, batch)
         finally:
+            settled = batch.settled
             self._unwritten = [waiting for waiting in self._unwritten if id(waiting) not in settled]
-            self._unwritten += self._again
-            self._again.clear()
+            for waiting, refusal in batch.refused:
+                self._refuse(waiting, refusal)
+            self._write_again()
 
-    def _write_part(self, part: list[Waiting], settled: set[int], until: float) -> None:
+    def _write_part(self, part: list[Waiting], batch: _Batch) -> None:
         try:
             self._send(part, self._queue.finish)
         except RowRefused as refusal:
             if not refusal.is_lock:
-                self._halve(part, refusal, settled, until)
+                self._halve(part, refusal, batch)
                 return
             try:  # the rows that are not locked don't wait for the others
                 self._send(part, self._queue.finish_unlocked)
             except RowRefused as again:
-                self._halve(part, again, settled, until)
+                self._halve(part, again, batch)
                 return
-        settled.update(map(id, part))
+        batch.settled.update(map(id, part))
 
-    def _halve(self, part: list[Waiting], refusal: RowRefused, settled: set[int], until: float) -> None:
-        if len(part) == 1 or self._refused.speaks_for(refusal, self._passed_at):
-            settled.update(map(id, part))
-            for waiting in part:
-                self._refuse(waiting, refusal)
-        elif monotonic() < until:  # what is left then waits for the next pass
+    def _halve(self, part: list[Waiting], refusal: RowRefused, batch: _Batch) -> None:
+        is_one_cause = self._passed_at < batch.began_at and batch.has_only(refusal)
+        if len(part) == 1 or is_one_cause:
+            batch.settled.update(map(id, part))
+            batch.refused += [(waiting, refusal) for waiting in part]
+        elif monotonic() < batch.began_at + _ISOLATE_SECONDS:  # what is left then waits for the next pass
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
-                self._write_part(half, settled, until)
+                self._write_part(half, batch)
 
     def _send(self, part: list[Waiting], finish: Callable[[list[End]], set[UUID]]) -> bool:
         """Sends one statement, and decides what each of its ends has become. True if one has passed."""
@@ -271,6 +276,9 @@ class Finisher:
                 self._unwritten += self._refused.release(cause)
             else:
                 self._refused.back_off(cause, now)
+        self._write_again()
+
+    def _write_again(self) -> None:
         self._unwritten += self._again
         self._again.clear()
 
@@ -282,10 +290,10 @@ class Finisher:
             jobs += [one for one in chain(self._unwritten, self._refused) if one.extend_at <= now]
         while jobs:
             part, jobs = _split(jobs, self._batch)
-            isolate(part, self._extend_part, self._extension_refused)
+            isolate(part, partial(self._extend_part, now), self._extension_refused)
 
-    def _extend_part(self, jobs: Sequence[InFlightJob | Waiting]) -> None:
-        now = monotonic()
+    def _extend_part(self, now: float, jobs: Sequence[InFlightJob | Waiting]) -> None:
+        """The new lease is counted from before the request: that is the safe side."""
         extended = self._queue.extend([_context(one) for one in jobs])
         missing = [one for one in jobs if _context(one).job.id not in extended]
         held = self._queue.held([_context(one).job for one in missing]) if missing else set()
@@ -322,6 +330,19 @@ class Finisher:
             stack = "".join(traceback.format_stack(frame)) if frame else "on the event loop"
             self._emit(Overdue(claimed.job, stack))
             claimed.context.cancel("timeout")
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one statement after another finds out about the ends of one batch."""
+
+    began_at: float
+    settled: set[int] = field(default_factory=set)  # id() of each end that is written, lost or refused
+    refused: list[tuple[Waiting, RowRefused]] = field(default_factory=list)
+
+    def has_only(self, refusal: RowRefused) -> bool:
+        """True if so many ends were refused for this cause that it speaks for the rest."""
+        return len(self.refused) >= _ONE_CAUSE and all(one.cause == refusal.cause for _, one in self.refused)
 
 
 def _context(one: InFlightJob | Waiting) -> Context:

@@ -13,7 +13,6 @@ from jobtide.worker.backlog import Waiting
 _BASE_SECONDS = 1.0
 _CAP_SECONDS = 60.0
 _PROBES = 8  # ends of one cause that are tried at once
-_ONE_CAUSE = 8  # so many refusals of one cause without a success speak for the rest of a batch
 # Less than the backlog's bounds: refused ends must not stop the claims.
 _MOST_ENDS = 500
 _MOST_BYTES = 8 << 20
@@ -23,7 +22,6 @@ Cause = tuple[str | None, str]
 
 @dataclass(slots=True)
 class _Group:
-    since: float
     try_at: float
     failures: int = 1
     ends: deque[Waiting] = field(default_factory=deque)
@@ -45,17 +43,12 @@ class RefusedEnds:
         """Keeps one end until its cause is due. Returns the ends that there is no room for any more."""
         group = self._groups.get(refusal.cause)
         if group is None:
-            group = self._groups[refusal.cause] = _Group(now, now + _wait_seconds(1))
+            group = self._groups[refusal.cause] = _Group(now + _wait_seconds(1))
         group.ends.append(waiting)
         given_up = []
         while len(self) > _MOST_ENDS or (len(self) > 1 and sum(one.size for one in self) > _MOST_BYTES):
             given_up.append(max(self._groups.values(), key=lambda one: len(one.ends)).ends.popleft())
         return given_up
-
-    def speaks_for(self, refusal: RowRefused, passed_at: float) -> bool:
-        """True if this cause alone has refused ends since an end last passed, at `passed_at`: all will be refused."""
-        group = self._groups.get(refusal.cause)
-        return group is not None and group.since > passed_at and len(group.ends) >= _ONE_CAUSE
 
     def due(self, now: float) -> list[Cause]:
         self._groups = {cause: group for cause, group in self._groups.items() if group.ends}
