@@ -142,7 +142,7 @@ def test_a_statement_without_an_answer_ends_at_its_deadline(database):
         session.execute("SELECT 1", {})
         proxy.cut("silent")
         began = monotonic()
-        with pytest.raises(DatabaseUnreachable, match="has not answered a statement for 0.5 s"):
+        with pytest.raises(DatabaseUnreachable, match=r"has not answered a statement for 0\.5 s"):
             session.execute("SELECT 1", {})
         assert 0.4 < monotonic() - began < 3
         assert seen

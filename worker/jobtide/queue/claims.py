@@ -187,7 +187,10 @@ class Claims:
             pass
         rows: Rows = []
         listing = {"token_prefix": self._prefix if prefix is None else prefix, "at_most": _LISTED_AT_MOST}
-        ids = [row["id"] for row in self._session.execute(load("jobtide.sql", "processing"), listing)]
+        try:
+            ids = [row["id"] for row in self._session.execute(load("jobtide.sql", "processing"), listing)]
+        except RowRefused as refusal:  # it changes no row
+            raise DatabaseUnreachable(str(refusal)) from None
         isolate(
             ids,
             lambda part: rows.extend(self._session.execute(statement, parameters | {"ids": list(part)})),

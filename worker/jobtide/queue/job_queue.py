@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from jobtide.context import Context
 from jobtide.job import End, Job
 from jobtide.queue.claims import Claim, Claims
+from jobtide.queue.refusals import RowRefused
 from jobtide.queue.ring import Ring
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.sql import load
 
 _ALL_TOKENS = "jobtide:"  # the start of every claim token, of any pod
@@ -62,15 +64,14 @@ class PostgresJobQueue(Claims):
 
     def held(self, jobs: Sequence[Job]) -> set[UUID]:
         """The ids whose claim is still valid: with a locked row, not with a lost lease."""
-        rows = self._session.execute(
-            load("jobtide.sql", "held"),
+        return self._looked_up(
+            "held",
             {
                 "ids": [job.id for job in jobs],
                 "tokens": [job.token for job in jobs],
                 "attempts": [job.attempt for job in jobs],
             },
         )
-        return {row["id"] for row in rows}
 
     def _finish(self, name: str, ends: Sequence[End]) -> set[UUID]:
         rows = self._session.execute(
@@ -89,11 +90,16 @@ class PostgresJobQueue(Claims):
 
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
         """The ids whose end is written already: for a finish whose answer was lost with its connection."""
-        rows = self._session.execute(
-            load("jobtide.sql", "confirm"),
-            {"ids": [end.job.id for end in ends], "tokens": [end.job.token for end in ends]},
+        return self._looked_up(
+            "confirm", {"ids": [end.job.id for end in ends], "tokens": [end.job.token for end in ends]}
         )
-        return {row["id"] for row in rows}
+
+    def _looked_up(self, name: str, parameters: dict[str, Any]) -> set[UUID]:
+        """The ids that a statement finds. It changes no row, so a refusal (a timeout) is no row's."""
+        try:
+            return {row["id"] for row in self._session.execute(load("jobtide.sql", name), parameters)}
+        except RowRefused as refusal:
+            raise DatabaseUnreachable(str(refusal)) from None
 
     def extend(self, contexts: Sequence[Context]) -> set[UUID]:
         """Extends the leases of these jobs and stores their progress. Returns the ids that were extended.

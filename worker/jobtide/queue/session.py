@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,6 @@ _CLIENT_OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-_ANSWER_SECONDS = 30.0  # for one statement; after a missed deadline the next connection waits twice as long
 _LONGEST_ANSWER_SECONDS = 45.0  # below the minute after which /livez fails
 
 
@@ -38,15 +38,19 @@ class DatabaseUnreachable(Exception):  # noqa: N818 - a state, handled by waitin
 
 
 class Session:
-    """Runs statements, each in its own transaction. For one thread."""
+    """Runs statements, each in its own transaction. For one thread.
+
+    A statement without an answer for `answer_seconds` ends the connection; the next one waits twice as long, since the
+    statement may just be slow. `waiting` is called while an answer is awaited, see limit_waits.
+    """
 
     def __init__(
         self,
         database_url: Callable[[], str],
         on_connect: Callable[[Connection], None] | None = None,
         *,
-        answer_seconds: float = _ANSWER_SECONDS,
-        waiting: Callable[[float], object] = lambda now: None,  # noqa: ARG005 - see limit_waits
+        answer_seconds: float = math.inf,
+        waiting: Callable[[float], object] = lambda now: None,  # noqa: ARG005
     ) -> None:
         self._database_url = database_url
         self._on_connect = on_connect
