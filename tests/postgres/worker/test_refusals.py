@@ -307,3 +307,19 @@ def test_what_is_an_outage_and_what_concerns_rows(database):
     with pytest.raises(DatabaseUnreachable):
         session.execute("SELECT pg_terminate_backend(pg_backend_pid())", {})
     session.close()
+
+
+def test_a_table_that_is_locked_as_a_whole_refuses_no_row(
+    worker, enqueue, tenant, connect, row, statuses, wait_until, tmp_path
+):
+    jobs = [enqueue("wait", tenant(), {"file": str(tmp_path / "go")}) for _ in range(3)]
+    process = worker(JOBTIDE_LEASE_SECONDS="9")
+    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"processing"}, seconds=30)
+    other = connect(autocommit=False)
+    other.execute("LOCK TABLE job_queue IN SHARE MODE")
+    (tmp_path / "go").touch()
+    wait_until(lambda: process.logged("the server has not answered a statement for 3 s"), seconds=30)
+    other.rollback()
+    wait_until(lambda: statuses() == {"completed": 3}, seconds=20)
+    assert {row(id_)["attempts"] for id_ in jobs} == {1}
+    assert not process.logged("refuses")

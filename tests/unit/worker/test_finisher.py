@@ -324,3 +324,16 @@ def test_stopping_does_not_wait_for_the_backoff_of_an_outage(finisher, queue):
     finisher.start()
     assert finisher.stop(timeout_seconds=2) == 0
     assert end.job.id in queue.ends
+
+
+def test_batches_become_smaller_while_the_database_gives_no_answer_and_then_grow_again(finisher, queue):
+    many(queue, finisher, 1_000)
+    queue.unreachable = True
+    finisher._collect(0)
+    for second in range(2):
+        with pytest.raises(DatabaseUnreachable):
+            finisher.run_once(monotonic() + 1_000 * second)
+    queue.unreachable = False
+    for second in range(5):
+        finisher.run_once(monotonic() + 5_000 + second)
+    assert queue.batches == [125, 250, 500, 125]

@@ -272,7 +272,7 @@ def test_a_worker_whose_finisher_died_exits_since_no_job_could_end(tide):
 
 
 def test_claims_stop_while_ends_are_not_written_and_go_on_afterwards(tide):
-    rig = Rig(tide, ScriptedQueue(job_of("quick")))
+    rig = Rig(tide, ScriptedQueue())
     rig.worker.run_once(monotonic())
     end = rig.finisher.backlog.add(End(job_of("quick"), "completed", "1"))
     rig.queue.due.append(job_of("quick"))
@@ -281,13 +281,13 @@ def test_claims_stop_while_ends_are_not_written_and_go_on_afterwards(tide):
     for tick in range(5):
         assert 0 < rig.worker.run_once(later + tick) < 1
     assert len(rig.queue.asked) == asked
-    assert "not written since" in rig.worker.health.paused
+    assert rig.worker.health.unwritten(later) == "the ends of 1 jobs have waited 10 s to be written"
     assert rig.queue.closed
     rig.finisher.backlog.remove([end])
     rig.finisher.backlog.oldest(None)
     rig.worker.run_once(later + 6)
     assert len(rig.queue.asked) == asked + 1
-    assert rig.worker.health.paused == ""
+    assert rig.worker.health.unwritten(later) == ""
     assert [type(event) for event in rig.events if isinstance(event, ClaimsPaused | ClaimsResumed)] == [
         ClaimsPaused, ClaimsResumed,
     ]  # fmt: skip

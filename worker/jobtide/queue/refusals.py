@@ -10,8 +10,8 @@ import psycopg
 Item = TypeVar("Item")
 
 # Without a context: the statement itself can't work here, whatever its rows are. 0A is also "cached plan must not
-# change result type", which a new connection mends; 531 is a full disk.
-_OF_THE_STATEMENT = ("08", "0A", "0B", "25", "26", "28", "3D", "3F", "42", "531", "533", "57", "58", "F0")
+# change result type", which a new connection mends; 531 is a full disk; 55P03 is then a lock on the whole table.
+_OF_THE_STATEMENT = ("08", "0A", "0B", "25", "26", "28", "3D", "3F", "42", "531", "533", "55", "57", "58", "F0")
 # May pass without a change of the row: locks, timeouts, deadlocks, memory, missing objects, bugs of the server.
 _PASSING = ("40", "42", "53", "55", "57", "0A", "25", "3F", "XX000")
 _LOCK = "55P03"  # lock_not_available
@@ -32,6 +32,7 @@ class RowRefused(Exception):  # noqa: N818 - a state of a row
 
     @property
     def is_lock(self) -> bool:
+        """True if a row, or something that a trigger needs, is locked."""
         return self.sqlstate == _LOCK
 
     @property

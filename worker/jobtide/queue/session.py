@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
@@ -108,6 +109,7 @@ class Session:
             raise DatabaseUnreachable(one_line(error)) from None
 
     def _connect(self) -> Connection:
+        self._waiting(monotonic() + _CLIENT_OPTIONS["connect_timeout"])  # psycopg does not call it while it connects
         try:
             connection = psycopg.connect(
                 self._database_url(),

@@ -71,8 +71,8 @@ def _livez(health: Health, now: float) -> tuple[int, str]:
 
 
 def _readyz(health: Health) -> tuple[int, str]:
-    if health.paused:
-        return 503, f"{health.paused}\n"
+    if unwritten := health.unwritten(monotonic()):
+        return 503, f"{unwritten}\n"
     return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")
 
 
@@ -82,4 +82,4 @@ class Health:
 
     passed_at: float  # when the claim loop began its last pass
     polled: bool = False  # the database answered the last poll
-    paused: str = ""  # why the worker claims nothing, if it does not
+    unwritten: Callable[[float], str] = lambda now: ""  # noqa: ARG005 - words about ends that wait too long, or ""

@@ -85,6 +85,11 @@ class Backlog:
         waits = 0.0 if since is None else now - since
         return waits if waits > self._stalled_seconds else 0.0
 
+    def words(self, now: float) -> str:
+        """For a probe: how long ends have waited, if that is too long; else empty."""
+        seconds = self.stalled_seconds(now)
+        return f"the ends of {self.count} jobs have waited {seconds:.0f} s to be written" if seconds else ""
+
     @property
     def is_full(self) -> bool:
         return self.count >= self._most_ends or self.bytes >= self._most_bytes

@@ -78,6 +78,7 @@ class Finisher:
         self._refused = RefusedEnds()
         self._again: list[Waiting] = []  # refused, now with the server's words as their job's error
         self._passed_at = 0.0  # when an end last passed the fence
+        self._share = 1.0  # of a full batch; less while full ones take too long
         self._tried_at = 0.0
         self._extend_at = 0.0  # when the leases of unwritten ends are looked at
         self._rescue_at = monotonic() + _RESCUE_EVERY_SECONDS
@@ -134,7 +135,7 @@ class Finisher:
             return
         self._tried_at = now
         if self._unwritten:
-            self._write(_first(self._unwritten, self._batch))
+            self._write(_first(self._unwritten, self._batch, self._share))
         self._try_refused(now)
         self._extend(now)
         if now >= self._rescue_at and not self._stopping:
@@ -175,6 +176,9 @@ class Finisher:
         batch = _Batch(monotonic())
         try:
             self._write_part(ends, batch)
+        except DatabaseUnreachable:
+            self._share = max(self._share / 2, 1 / _BATCH)
+            raise
         finally:
             settled = batch.settled
             self._unwritten = [waiting for waiting in self._unwritten if id(waiting) not in settled]
@@ -201,10 +205,12 @@ class Finisher:
         if len(part) == 1 or is_one_cause:
             batch.settled.update(map(id, part))
             batch.refused += [(waiting, refusal) for waiting in part]
-        elif monotonic() < batch.began_at + _ISOLATE_SECONDS:  # what is left then waits for the next pass
+        elif monotonic() < batch.began_at + _ISOLATE_SECONDS:
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
                 self._write_part(half, batch)
+        else:  # what is left waits for the next pass, with smaller batches: a timeout may be the cause
+            self._share = max(self._share / 2, 1 / _BATCH)
 
     def _send(self, part: list[Waiting], finish: Callable[[list[End]], set[UUID]]) -> bool:
         """Sends one statement, and decides what each of its ends has become. True if one has passed."""
@@ -219,7 +225,9 @@ class Finisher:
             raise
         self.backlog.remove([waiting for waiting in part if waiting not in locked] if locked else part)
         count = len(part) - len(locked) - len(lost)
-        self._passed_at = monotonic() if count else self._passed_at
+        if count:
+            self._passed_at = monotonic()
+            self._share = min(1.0, 2 * self._share)
         self._emit(Finished(count, monotonic() - started_at))
         for waiting in lost:
             self._emit(LeaseLost(waiting.end.job, "finish"))
@@ -349,14 +357,17 @@ def _context(one: InFlightJob | Waiting) -> Context:
     return Context(one.end.job) if isinstance(one, Waiting) else one.context
 
 
-def _first(ends: Sequence[Waiting], at_most: int) -> list[Waiting]:
-    """The first ends, as many as one statement may hold: by rows and by bytes of results, at least one."""
-    size = 0
-    for number, waiting in enumerate(ends[:at_most]):
+def _first(ends: Sequence[Waiting], at_most: int, share: float) -> list[Waiting]:
+    """The first ends, as many as one statement may hold: by rows and by bytes of results, at least one.
+
+    `share` of both bounds, from 0 to 1.
+    """
+    rows, size = max(1, int(at_most * share)), 0
+    for number, waiting in enumerate(ends[:rows]):
         size += waiting.size
-        if size > _BATCH_BYTES and number:
+        if size > _BATCH_BYTES * share and number:
             return list(ends[:number])
-    return list(ends[:at_most])
+    return list(ends[:rows])
 
 
 def _split(

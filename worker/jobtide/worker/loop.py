@@ -82,7 +82,7 @@ class Worker:
         self._ever_polled = False
         self._paused_at: float | None = None  # since when nothing is claimed because ends are not written
         self.stops = 0  # signals received
-        self.health = Health(monotonic())
+        self.health = Health(monotonic(), unwritten=finisher.backlog.words)
 
     def stop(self, _signal: int = signal.SIGTERM, _frame: FrameType | None = None) -> None:
         """A signal handler: SimpleQueue.put is safe where a lock is not."""
@@ -134,7 +134,6 @@ class Worker:
         backlog = self._finisher.backlog
         stalled_seconds = backlog.stalled_seconds(now)
         if stalled_seconds:
-            self.health.paused = f"the ends of {backlog.count} jobs are not written since {stalled_seconds:.0f} s"
             if self._paused_at is None:
                 self._paused_at = now
                 self._queue.close()  # the role may have a limit of connections: the finisher's comes first
@@ -143,7 +142,6 @@ class Worker:
         if self._paused_at is not None:
             self._emit(ClaimsResumed(now - self._paused_at))
             self._paused_at = None
-            self.health.paused = ""
         return _FULL_SECONDS if backlog.is_full else 0.0
 
     def _claim(self, free: int, now: float) -> float:
