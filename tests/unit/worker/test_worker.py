@@ -275,7 +275,6 @@ def test_claims_stop_while_ends_are_not_written_and_go_on_afterwards(tide):
     rig = Rig(tide, ScriptedQueue())
     rig.worker.run_once(monotonic())
     end = rig.finisher.backlog.add(End(job_of("quick"), "completed", "1"))
-    rig.queue.due.append(job_of("quick"))
     later = monotonic() + 10
     asked = len(rig.queue.asked)
     for tick in range(5):

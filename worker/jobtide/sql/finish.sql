@@ -11,9 +11,8 @@
 --             due; NULL: at once), gives_back bool[] (the attempt: it is not counted)
 -- Index:      job_queue_pkey, one probe a row
 -- Locks:      these rows; no other statement of Jobtide waits for them: claims and rescues skip locked rows. It waits
---             0.1 s for a lock; then it fails, and finish_unlocked.sql follows. Skipping locked rows here would write
---             55 bytes of WAL more for each job.
-WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true) AS lock_timeout)
+--             0.1 s for a lock (set_config runs once, before the first row) and then fails; finish_unlocked.sql
+--             follows. Skipping locked rows here would write 55 bytes of WAL more for each job.
 UPDATE job_queue AS ended
 SET
     status = outcome.status::job_status,
@@ -28,11 +27,10 @@ FROM
         (SELECT %(ids)s::uuid[]), (SELECT %(tokens)s::text[]), (SELECT %(attempts)s::int[]),
         (SELECT %(statuses)s::text[]), (SELECT %(results)s::text[]), (SELECT %(delays)s::float8[]),
         (SELECT %(gives_back)s::bool[])
-    ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back),
-    patience
+    ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back)
 WHERE
     ended.id = outcome.id
-    AND patience.lock_timeout IS NOT NULL
+    AND (SELECT set_config('lock_timeout', '100ms', true)) IS NOT NULL
     AND ended.status = 'processing'
     AND ended.worker_id = outcome.token
     AND ended.attempts = outcome.attempts

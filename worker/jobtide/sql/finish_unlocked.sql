@@ -4,8 +4,7 @@
 -- Parameters: as finish.sql
 -- Index:      job_queue_pkey, two probes a row
 -- Locks:      these rows, without the locked ones; for others (a trigger's) it waits 0.1 s
-WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true) AS lock_timeout),
-unlocked AS MATERIALIZED (
+WITH unlocked AS MATERIALIZED (
     SELECT q.id
     FROM job_queue AS q
     WHERE q.id = ANY((SELECT %(ids)s::uuid[])::uuid[])
@@ -25,12 +24,11 @@ FROM
         (SELECT %(ids)s::uuid[]), (SELECT %(tokens)s::text[]), (SELECT %(attempts)s::int[]),
         (SELECT %(statuses)s::text[]), (SELECT %(results)s::text[]), (SELECT %(delays)s::float8[]),
         (SELECT %(gives_back)s::bool[])
-    ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back),
-    patience
+    ) AS outcome (id, token, attempts, status, result, delay_seconds, gives_back)
 WHERE
     ended.id = outcome.id
     AND ended.id = ANY(ARRAY(SELECT unlocked.id FROM unlocked))
-    AND patience.lock_timeout IS NOT NULL
+    AND (SELECT set_config('lock_timeout', '100ms', true)) IS NOT NULL
     AND ended.status = 'processing'
     AND ended.worker_id = outcome.token
     AND ended.attempts = outcome.attempts

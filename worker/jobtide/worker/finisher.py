@@ -218,7 +218,7 @@ class Finisher:
         try:
             passed = finish([waiting.end for waiting in part])
             missing = [waiting for waiting in part if waiting.end.job.id not in passed]
-            locked, lost = self._told_apart(missing) if missing else ([], [])
+            locked, lost = self._locked_and_lost(missing) if missing else ([], [])
         except DatabaseUnreachable:
             for waiting in part:
                 waiting.uncertain = True
@@ -235,7 +235,7 @@ class Finisher:
             self._refuse(waiting, LOCKED)
         return count > 0
 
-    def _told_apart(self, missing: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    def _locked_and_lost(self, missing: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
         """The ends whose row is locked, and those whose lease is lost.
 
         Neither are the ends that a first try, whose answer was lost, has written: the fence refuses those too.
