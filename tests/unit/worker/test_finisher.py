@@ -337,3 +337,30 @@ def test_batches_become_smaller_while_the_database_gives_no_answer_and_then_grow
     for second in range(5):
         finisher.run_once(monotonic() + 5_000 + second)
     assert queue.batches == [125, 250, 500, 125]
+
+
+def test_refused_ends_survive_an_outage_while_they_are_tried(finisher, queue):
+    ends = many(queue, finisher, 6)
+    queue.refuse.update({end.job.id: DEADLOCK for end in ends})
+    one_pass(finisher)
+    queue.refuse.clear()
+    queue.unreachable = True
+    with pytest.raises(DatabaseUnreachable):
+        later(finisher, 2)
+    queue.unreachable = False
+    later(finisher, 100)
+    assert len(queue.ends) == 6
+    assert finisher.backlog.count == 0
+
+
+def test_an_end_that_a_refusal_held_up_does_not_count_as_a_stall_afterwards(finisher, queue):
+    ends = many(queue, finisher, 20)
+    queue.locked = {end.job.id for end in ends}
+    one_pass(finisher)
+    for waiting in finisher._refused:
+        waiting.since -= 100
+    queue.locked.clear()
+    later(finisher, 2)
+    finisher._collect(0)
+    assert finisher.backlog.count > 0
+    assert finisher.backlog.stalled_seconds(monotonic()) == 0

@@ -125,7 +125,7 @@ class Finisher:
             return False
         if not self._last_try:
             self._last_try = True
-            self._unwritten += self._refused.release_all()
+            self._take_back(self._refused.release_all())
         return not self._unwritten
 
     def run_once(self, now: float) -> None:
@@ -272,19 +272,28 @@ class Finisher:
         """Tries some of the refused ends of each cause that is due; if one passes, the others follow."""
         for cause in self._refused.due(now):
             passed = False
-            for waiting in self._refused.probes(cause):
+            probes = self._refused.probes(cause)
+            while probes:
                 try:
-                    passed |= self._send([waiting], self._queue.finish_unlocked)
+                    passed |= self._send(probes[:1], self._queue.finish_unlocked)
                 except RowRefused as refusal:
-                    self._refuse(waiting, refusal)
+                    self._refuse(probes[0], refusal)
                 except DatabaseUnreachable:
-                    self._unwritten.append(waiting)
+                    self._take_back(probes)
                     raise
+                del probes[0]
             if passed:
-                self._unwritten += self._refused.release(cause)
+                self._take_back(self._refused.release(cause))
             else:
                 self._refused.back_off(cause, now)
         self._write_again()
+
+    def _take_back(self, ends: list[Waiting]) -> None:
+        """These ends are no longer held up by a refusal; the wait before does not count as a stall."""
+        now = monotonic()
+        for waiting in ends:
+            waiting.since = now
+        self._unwritten += ends
 
     def _write_again(self) -> None:
         self._unwritten += self._again
