@@ -130,6 +130,11 @@ class JobQueueContract:
         (again,) = one.claim(RING, 9, 9).jobs
         assert (again.id, again.attempt) == (job.id, attempt)
 
+    def test_a_claim_holds_its_row_until_it_ends(self, one, job):
+        assert one.held([job, replace(job, token="jobtide:pod-1:another")]) == {job.id}
+        assert one.finish_unlocked([End(job, "completed", "1")]) == {job.id}
+        assert one.held([job]) == set()
+
     def test_an_end_is_confirmed_once_it_is_written_and_only_to_its_claim(self, one, job):
         end = End(job, "completed", "1")
         assert one.confirm([end]) == set()

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from jobtide.queue.session import BadData, Session
+from jobtide.queue.refusals import RowRefused
+from jobtide.queue.session import Session
 
 TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "{a,b}", " lead", "a,b", "%s", "line\nbreak", "é 😀", "{}", "'"]
 
@@ -41,10 +42,10 @@ def test_an_array_arrives_as_it_was_written(session, statement, values):
 
 
 def test_a_nul_character_is_refused_and_never_ends_the_array_early(session):
-    with pytest.raises(BadData, match="NUL"):
+    with pytest.raises(RowRefused, match="NUL"):
         session.execute("SELECT %(values)s::text[] AS got", {"values": ["a\x00b"]})
 
 
 def test_half_a_surrogate_pair_is_refused_as_bad_data(session):
-    with pytest.raises(BadData, match="surrogate"):
+    with pytest.raises(RowRefused, match="surrogate"):
         session.execute("SELECT %(values)s::text[] AS got", {"values": ["\ud800"]})

@@ -11,8 +11,8 @@ import pytest
 
 from jobtide.context import Context
 from jobtide.job import End
+from jobtide.queue.refusals import RowRefused
 from jobtide.queue.ring import Ring
-from jobtide.queue.session import BadData
 from jobtide.worker import outcome
 from jobtide.worker.outcome import Moment
 
@@ -99,7 +99,7 @@ def test_a_value_that_the_server_refuses_changes_nothing_in_the_batch(one, enque
         enqueue("a", owner)
         enqueue("a", owner)
     good, bad = one.claim(RING, 2, 2).jobs
-    with pytest.raises(BadData, match="overflow"):
+    with pytest.raises(RowRefused, match="overflow"):
         one.finish([End(good, "completed", "1"), End(bad, "completed", "1e140000")])
     assert row(good.id)["status"] == "processing"
 

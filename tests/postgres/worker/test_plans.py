@@ -27,7 +27,14 @@ ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
 
 
 def lap(of, wanted):
-    return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, "token": "t", "lease_seconds": 60.0}
+    return {
+        **_parameters(of),
+        "wanted": wanted,
+        "rows_per_key": wanted,
+        "token": "t",
+        "lease_seconds": 60.0,
+        "excluded": [],
+    }
 
 
 CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
@@ -49,6 +56,7 @@ def capped(keys):
         "rows_per_key": 1,
         "token": "t",
         "lease_seconds": 60.0,
+        "excluded": [],
         **CAPS,
     }
 
@@ -71,16 +79,29 @@ CASES = [
         id="finish one",
     ),
     pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 12, id="confirm one"),
-    pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 12, id="extend one"),
-    pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
-    pytest.param("return_unanswered", {"tokens": ["jobtide:p:n"]}, 10, id="requeue one claim among 50 running jobs"),
+    pytest.param(
+        "finish_unlocked",
+        {**ONE, "statuses": ["completed"], "results": ["{}"], "delays": [None], "gives_back": [False]},
+        20,
+        id="finish one whose row may be locked",
+    ),
+    pytest.param("held", ONE, 12, id="ask for one claim"),
+    pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 20, id="extend one"),
+    pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 15, id="list 50 running jobs"),
+    pytest.param("fail_pending", {"id": uuid4(), "message": "no"}, 12, id="fail one whose claim is refused"),
+    pytest.param("rescue_expired", {"at_most": 100, "ids": None}, 15, id="rescue expired leases among 50 running jobs"),
+    pytest.param(
+        "return_unanswered", {"tokens": ["jobtide:p:n"], "ids": None}, 10, id="requeue one claim among 50 running jobs"
+    ),
     pytest.param(
         "extend_own_pod",
-        {"token_prefix": "jobtide:p:", "lease_seconds": 60.0},
+        {"token_prefix": "jobtide:p:", "lease_seconds": 60.0, "ids": None},
         10,
         id="extension of one pod among 50 running jobs",
     ),
-    pytest.param("rescue_own_pod", {"token_prefix": "jobtide:p:"}, 10, id="rescue of one pod among 50 running jobs"),
+    pytest.param(
+        "rescue_own_pod", {"token_prefix": "jobtide:p:", "ids": None}, 10, id="rescue of one pod among 50 running jobs"
+    ),
     pytest.param("enqueue", {"asked": f"[{UNIQUE}]"}, 48, id="enqueue one with a key"),
     pytest.param("enqueue_lock", {"asked": "[1, 2]"}, 0, id="lock two keys"),
 ]

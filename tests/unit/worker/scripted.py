@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 from jobtide.context import Context
 from jobtide.job import End, Job, token_prefix
 from jobtide.queue.job_queue import Claim, Rescued
+from jobtide.queue.refusals import LOCKED, RowRefused
 from jobtide.queue.ring import Key, Ring, rows_per_key
-from jobtide.queue.session import BadData, DatabaseUnreachable
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
@@ -45,7 +46,10 @@ class ScriptedQueue:
         self.extended: list[UUID] = []
         self.unreachable = False
         self.answers_lost = 0  # so many finishes are applied, then raise as if their answer was lost
-        self.refuse: set[UUID] = set()  # ids whose result is refused
+        self.refuse: dict[UUID, RowRefused] = {}  # why the server refuses to complete these
+        self.locked: set[UUID] = set()  # by another transaction
+        self.refuses_every_end = False  # also that these fail
+        self.statements = 0  # with ends or leases, refused ones too
         self.closed = False
         self.asked: list[int] = []
         self._pod_uid = pod_uid
@@ -90,8 +94,18 @@ class ScriptedQueue:
 
     def finish(self, ends: Sequence[End]) -> set[UUID]:
         self._answer()
-        if any(end.job.id in self.refuse and end.status == "completed" for end in ends):
-            raise BadData("numeric field overflow")
+        if any(end.job.id in self.locked for end in ends):
+            self.statements += 1
+            raise LOCKED
+        return self.finish_unlocked(ends)
+
+    def finish_unlocked(self, ends: Sequence[End]) -> set[UUID]:
+        self._answer()
+        self.statements += 1
+        for end in ends:
+            if end.job.id in self.refuse and (end.status == "completed" or self.refuses_every_end):
+                raise self.refuse[end.job.id]
+        ends = [end for end in ends if end.job.id not in self.locked]
         self.batches.append(len(ends))
         passed = [end for end in ends if self._holds(end.job)]
         for end in passed:
@@ -104,6 +118,10 @@ class ScriptedQueue:
             raise DatabaseUnreachable("server closed the connection unexpectedly")
         return {end.job.id for end in passed}
 
+    def held(self, jobs: Sequence[Job]) -> set[UUID]:
+        self._answer()
+        return {job.id for job in jobs if self._holds(job)}
+
     def confirm(self, ends: Sequence[End]) -> set[UUID]:
         self._answer()
         written = {(end.job.id, end.job.token) for end in self.ends.values()}
@@ -111,7 +129,11 @@ class ScriptedQueue:
 
     def extend(self, contexts: Sequence[Context]) -> set[UUID]:
         self._answer()
-        held = {context.job.id for context in contexts if self._holds(context.job)}
+        self.statements += 1
+        for context in contexts:
+            if context.job.id in self.refuse and context.reported:
+                raise self.refuse[context.job.id]
+        held = {c.job.id for c in contexts if self._holds(c.job) and c.job.id not in self.locked}
         self.extended.extend(held)
         return held
 

@@ -8,8 +8,18 @@ from time import monotonic
 import pytest
 
 from jobtide.job import End
+from jobtide.queue.refusals import RowRefused
 from jobtide.queue.session import DatabaseUnreachable
-from jobtide.telemetry.events import DatabaseBack, DatabaseLost, EndRefused, Finished, LeaseLost, Overdue
+from jobtide.telemetry.events import (
+    DatabaseBack,
+    DatabaseLost,
+    EndGivenUp,
+    EndRefused,
+    Finished,
+    LeaseLost,
+    Overdue,
+    RowLeft,
+)
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
 from tests.unit.worker.scripted import ScriptedQueue
@@ -95,7 +105,7 @@ def test_an_end_whose_answer_was_lost_is_not_mistaken_for_a_lost_lease(finisher,
 
 def test_a_result_that_the_server_refuses_fails_its_job_and_no_other(finisher, queue, events):
     bad, good = done(queue), done(queue)
-    queue.refuse.add(bad.job.id)
+    queue.refuse[bad.job.id] = RowRefused("numeric field overflow", "22003")
     finisher.put(bad)
     finisher.put(good)
     one_pass(finisher)
@@ -162,3 +172,195 @@ def test_stopping_without_a_database_returns_how_many_ends_are_not_written(finis
     assert [type(event) for event in events if isinstance(event, DatabaseLost | DatabaseBack)] == [
         DatabaseLost, DatabaseBack,
     ]  # fmt: skip
+
+
+REFUSED = RowRefused("refused by the application", "P0001")
+DEADLOCK = RowRefused("deadlock detected", "40P01")
+
+
+def many(queue, finisher, count):
+    ends = [done(queue) for _ in range(count)]
+    for end in ends:
+        finisher.put(end)
+    return ends
+
+
+def later(finisher, seconds):
+    one_pass(finisher, monotonic() + seconds)
+
+
+def left(events):
+    return [event.id for event in events if isinstance(event, RowLeft)]
+
+
+def test_one_refused_end_of_five_hundred_costs_about_twice_the_logarithm_in_statements(finisher, queue, events):
+    ends = many(queue, finisher, 500)
+    queue.refuse[ends[321].job.id] = REFUSED
+    one_pass(finisher)
+    assert len(queue.ends) == 499
+    assert queue.statements <= 20
+    one_pass(finisher)
+    assert queue.ends[ends[321].job.id].status == "failed"
+
+
+def test_a_refusal_that_may_pass_never_fails_its_job(finisher, queue, events):
+    bad, good = many(queue, finisher, 2)
+    queue.refuse[bad.job.id] = DEADLOCK
+    for seconds in range(0, 600, 60):
+        later(finisher, seconds)
+    assert list(queue.ends) == [good.job.id]
+    assert left(events) == [str(bad.job.id)]
+    del queue.refuse[bad.job.id]
+    later(finisher, 700)
+    assert queue.ends[bad.job.id].status == "completed"
+
+
+def test_a_refused_end_is_not_tried_in_a_busy_loop(finisher, queue):
+    bad, _ = many(queue, finisher, 2)
+    queue.refuse[bad.job.id] = DEADLOCK
+    one_pass(finisher)
+    tried = queue.statements
+    for tenth in range(1, 4):
+        later(finisher, tenth / 10)
+    assert queue.statements == tried
+    for second in range(600):
+        later(finisher, second)
+    assert queue.statements - tried < 60  # 30 of them extend its lease
+
+
+def test_if_every_end_is_refused_some_are_tried_alone_and_the_rest_wait_with_them(finisher, queue, events):
+    ends = many(queue, finisher, 400)
+    queue.refuse.update({end.job.id: REFUSED for end in ends})
+    one_pass(finisher)
+    assert queue.statements < 40
+    assert queue.ends == {}
+    assert len(left(events)) == 400
+    queue.refuse.clear()
+    later(finisher, 2)
+    later(finisher, 3)
+    assert {end.status for end in queue.ends.values()} == {"completed"}
+    assert len(queue.ends) == 400
+
+
+def test_without_an_end_that_passes_a_job_fails_only_after_several_tries(finisher, queue, events):
+    (bad,) = many(queue, finisher, 1)
+    queue.refuse[bad.job.id] = REFUSED
+    one_pass(finisher)
+    later(finisher, 2)
+    assert queue.ends == {}
+    for seconds in range(4, 300, 2):
+        later(finisher, seconds)
+    assert queue.ends[bad.job.id].status == "failed"
+
+
+def test_locked_rows_wait_and_the_others_are_written(finisher, queue, events):
+    ends = many(queue, finisher, 50)
+    queue.locked = {end.job.id for end in ends[:20]}
+    one_pass(finisher)
+    assert len(queue.ends) == 30
+    assert queue.statements == 2
+    queue.locked.clear()
+    later(finisher, 2)
+    later(finisher, 3)
+    assert len(queue.ends) == 50
+    assert not [event for event in events if isinstance(event, LeaseLost)]
+
+
+def test_the_leases_of_ends_that_wait_are_extended(finisher, queue):
+    bad, _ = many(queue, finisher, 2)
+    queue.refuse[bad.job.id] = DEADLOCK
+    one_pass(finisher)
+    later(finisher, 19)
+    assert bad.job.id not in queue.extended
+    later(finisher, 21)
+    assert queue.extended.count(bad.job.id) == 1
+
+
+def test_a_refused_extension_is_tried_again_without_the_progress_and_reported_once(finisher, queue, in_flight, events):
+    claimed, fine = (in_flight.add(queue.hold(), monotonic(), None) for _ in range(2))
+    claimed.context.progress(0.5)
+    queue.refuse[claimed.job.id] = REFUSED
+    later(finisher, 21)
+    assert queue.extended == [fine.job.id]
+    claimed.context.progress(0.6)
+    later(finisher, 27)
+    later(finisher, 33)
+    assert claimed.job.id in queue.extended
+    assert left(events) == [str(claimed.job.id)]
+
+
+def test_a_batch_is_bounded_by_the_bytes_of_its_results(finisher, queue):
+    for _ in range(5):
+        finisher.put(End(queue.hold(), "completed", "x" * 400_000))
+    finisher.put(End(queue.hold(), "completed", "x" * 4_000_000))
+    for _ in range(4):
+        one_pass(finisher)
+    assert queue.batches == [2, 2, 1, 1]
+
+
+def test_refused_ends_are_bounded_and_the_oldest_are_given_up(finisher, queue, events):
+    ends = many(queue, finisher, 510)
+    queue.refuse.update({end.job.id: DEADLOCK for end in ends})
+    one_pass(finisher)
+    one_pass(finisher)
+    assert [event.job for event in events if isinstance(event, EndGivenUp)] == [end.job for end in ends[:10]]
+    assert finisher.backlog.count == 500
+
+
+def test_stopping_tries_refused_ends_once_more_and_reports_what_is_left(finisher, queue):
+    bad, mended = many(queue, finisher, 2)
+    queue.refuse.update({end.job.id: DEADLOCK for end in (bad, mended)})
+    one_pass(finisher)
+    del queue.refuse[mended.job.id]
+    finisher.start()
+    assert finisher.stop(timeout_seconds=10) == 1
+    assert list(queue.ends) == [mended.job.id]
+
+
+def test_stopping_does_not_wait_for_the_backoff_of_an_outage(finisher, queue):
+    (end,) = many(queue, finisher, 1)
+    for _ in range(10):
+        finisher._outage.failed(DatabaseUnreachable("refused"), monotonic())
+    finisher.start()
+    assert finisher.stop(timeout_seconds=2) == 0
+    assert end.job.id in queue.ends
+
+
+def test_batches_become_smaller_while_the_database_gives_no_answer_and_then_grow_again(finisher, queue):
+    many(queue, finisher, 1_000)
+    queue.unreachable = True
+    finisher._collect(0)
+    for second in range(2):
+        with pytest.raises(DatabaseUnreachable):
+            finisher.run_once(monotonic() + 1_000 * second)
+    queue.unreachable = False
+    for second in range(5):
+        finisher.run_once(monotonic() + 5_000 + second)
+    assert queue.batches == [125, 250, 500, 125]
+
+
+def test_refused_ends_survive_an_outage_while_they_are_tried(finisher, queue):
+    ends = many(queue, finisher, 6)
+    queue.refuse.update({end.job.id: DEADLOCK for end in ends})
+    one_pass(finisher)
+    queue.refuse.clear()
+    queue.unreachable = True
+    with pytest.raises(DatabaseUnreachable):
+        later(finisher, 2)
+    queue.unreachable = False
+    later(finisher, 100)
+    assert len(queue.ends) == 6
+    assert finisher.backlog.count == 0
+
+
+def test_an_end_that_a_refusal_held_up_does_not_count_as_a_stall_afterwards(finisher, queue):
+    ends = many(queue, finisher, 20)
+    queue.locked = {end.job.id for end in ends}
+    one_pass(finisher)
+    for waiting in finisher._refused:
+        waiting.since -= 100
+    queue.locked.clear()
+    later(finisher, 2)
+    finisher._collect(0)
+    assert finisher.backlog.count > 0
+    assert finisher.backlog.stalled_seconds(monotonic()) == 0

@@ -12,7 +12,8 @@ import pytest
 
 from jobtide import Tide
 from jobtide.errors import JobtideError, TableUnusable
-from jobtide.telemetry.events import Claimed, DatabaseBack, DatabaseLost, Drained, Handled
+from jobtide.job import End
+from jobtide.telemetry.events import Claimed, ClaimsPaused, ClaimsResumed, DatabaseBack, DatabaseLost, Drained, Handled
 from tests.unit.worker.scripted import WAIT_SECONDS, Rig, ScriptedQueue, job_of
 
 
@@ -268,3 +269,39 @@ def test_a_worker_whose_finisher_died_exits_since_no_job_could_end(tide):
     rig = Rig(tide, Broken(job_of("quick")))
     with pytest.raises(JobtideError, match="the thread that writes ends has died"):
         rig.worker.run()
+
+
+def test_claims_stop_while_ends_are_not_written_and_go_on_afterwards(tide):
+    rig = Rig(tide, ScriptedQueue())
+    rig.worker.run_once(monotonic())
+    end = rig.finisher.backlog.add(End(job_of("quick"), "completed", "1"))
+    later = monotonic() + 10
+    asked = len(rig.queue.asked)
+    for tick in range(5):
+        assert 0 < rig.worker.run_once(later + tick) < 1
+    assert len(rig.queue.asked) == asked
+    assert rig.worker.health.unwritten(later) == "the ends of 1 jobs have waited 10 s to be written"
+    assert rig.queue.closed
+    rig.finisher.backlog.remove([end])
+    rig.finisher.backlog.oldest(None)
+    rig.worker.run_once(later + 6)
+    assert len(rig.queue.asked) == asked + 1
+    assert rig.worker.health.unwritten(later) == ""
+    assert [type(event) for event in rig.events if isinstance(event, ClaimsPaused | ClaimsResumed)] == [
+        ClaimsPaused, ClaimsResumed,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ends", "size"), [pytest.param(1_000, 1, id="many ends"), pytest.param(20, 1 << 20, id="large ends")]
+)
+def test_a_full_backlog_stops_the_claims_without_an_event(tide, ends, size):
+    rig = Rig(tide, ScriptedQueue(job_of("quick")))
+    result = "x" * size
+    waiting = [rig.finisher.backlog.add(End(job_of("quick"), "completed", result)) for _ in range(ends)]
+    assert 0 < rig.worker.run_once(monotonic()) < 1
+    assert rig.queue.asked == []
+    rig.finisher.backlog.remove(waiting)
+    rig.worker.run_once(monotonic())
+    assert rig.queue.asked == [2]
+    assert not rig.seen(ClaimsPaused)

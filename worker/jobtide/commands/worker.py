@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
+from uuid import UUID
 
 from jobtide.commands.loading import choose_types, load_tide
 from jobtide.commands.settings import Settings
@@ -25,6 +26,9 @@ from jobtide.worker.lease_keeper import LeaseKeeper, Pulse, fork_keeper
 from jobtide.worker.loop import Mail, Worker
 from jobtide.worker.runner import Runner
 from jobtide.worker.table_check import TableCheck
+
+_CLAIM_ANSWER_SECONDS = 30.0  # a claim without the index takes 2.5 s of a million rows
+_MOST_REPORTED = 1_000  # rows that a rescue can't change, each logged once
 
 
 def run_worker(settings: Settings) -> int:
@@ -87,7 +91,7 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
 def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, InFlight]:
     in_flight = InFlight(settings.lease_seconds)
     mailbox: SimpleQueue[Mail] = SimpleQueue()
-    finisher = Finisher(_queue(settings), in_flight, emit, beat=pulse.beat)
+    finisher = Finisher(_finisher_queue(settings, pulse, emit), in_flight, emit, beat=pulse.beat)
     runner = Runner(
         tide.handlers,
         in_flight,
@@ -117,8 +121,27 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
 
 def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
-    session = Session(url, on_connect)
+    session = Session(url, on_connect, answer_seconds=_CLAIM_ANSWER_SECONDS)
     return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
+
+
+def _finisher_queue(settings: Settings, pulse: Pulse, emit: Emit) -> PostgresJobQueue:
+    """Its statements have a deadline that leaves time to extend leases on another connection."""
+    session = Session(
+        url_source(settings.database_url, settings.database_url_file),
+        answer_seconds=max(2.0, min(10.0, settings.lease_seconds / 3)),
+        waiting=pulse.beat,
+    )
+    reported: set[UUID] = set()
+
+    def refused(id_: UUID, message: str) -> None:
+        if id_ not in reported and len(reported) < _MOST_REPORTED:
+            reported.add(id_)
+            emit(events.RowLeft(str(id_), "rescue", message))
+
+    return PostgresJobQueue(
+        session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps, refused=refused
+    )
 
 
 def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> None:
@@ -142,6 +165,7 @@ def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_
 
     def render() -> str:
         metrics.running = len(in_flight)
+        metrics.unwritten = worker.unwritten
         return metrics.render()
 
     StatusServer(listener, worker.health, render).start()

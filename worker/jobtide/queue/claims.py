@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 from jobtide.job import Job, token_prefix
 from jobtide.queue.caps import NO_CAPS, TenantCaps
+from jobtide.queue.careful import Exclusions, RefusedClaim, about, claim_each, fail
 from jobtide.queue.low_water import LowWater
+from jobtide.queue.refusals import RowRefused, isolate
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
-from jobtide.queue.session import DatabaseUnreachable, Session
+from jobtide.queue.session import DatabaseUnreachable, Execute, Session
 from jobtide.sql import load
 
 _UNANSWERED_SECONDS = 30.0
+_LISTED_AT_MOST = 1_000
+_EVIDENCE_SECONDS = 60.0  # a claim in this time shows that the table lets rows be claimed at all
 # A batch that one key filled hides the other keys that wait: every 32nd claim takes one job of each key.
 _ONE_OF_EACH_EVERY_CLAIMS = 32
 _KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
@@ -30,42 +37,61 @@ class Claim:
     ring: Ring
     rows_per_key: int
     drained: bool  # the whole lap was walked and no key can have more: nothing else is due
+    refused: tuple[RefusedClaim, ...] = ()  # rows that the server did not let be claimed, each once
 
 
 class Claims:
     """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim."""
 
-    def __init__(self, session: Session, *, pod_uid: str, lease_seconds: float, caps: TenantCaps = NO_CAPS) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        pod_uid: str,
+        lease_seconds: float,
+        caps: TenantCaps = NO_CAPS,
+        refused: Callable[[UUID, str], object] = lambda id_, message: None,  # noqa: ARG005 - see _by_parts
+    ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
         self._caps = caps
+        self._refused = refused
         self._low_water = LowWater()
         self._successes = 0  # claims that brought jobs
+        self._exclusions = Exclusions()
+        self._claimed_at = -math.inf  # when rows were last claimed
         self._unanswered: dict[str, float] = {}  # token of a claim whose answer was lost -> when it was sent
 
     def claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         """Claims up to `wanted` due jobs, at most `per_key` of each key, from the ring's cursor on.
 
-        Raises DatabaseUnreachable; if the claim has committed all the same, a later call requeues its jobs.
+        A row whose claim the server refuses is left out, and the others are claimed. Raises DatabaseUnreachable; if the
+        claim has committed all the same, a later call requeues its jobs.
         """
         self._return_unanswered(monotonic())
         token = self._prefix + secrets.token_hex(8)
+        refused: list[RefusedClaim] = []
+        lap = self._exclusions.without_full_keys(ring.lap())
         try:
-            rows = self._walk(ring.lap(), wanted, per_key, token)
+            rows = self._walk(lap, wanted, per_key, token)
+        except RowRefused:
+            rows, refused = self._claim_carefully(lap, wanted, per_key, token)
         except DatabaseUnreachable:
             self._unanswered[token] = monotonic()
             raise
         if not rows:
-            return Claim([], ring, wanted, drained=True)
+            return Claim([], ring, wanted, drained=True, refused=tuple(refused))
         served = self._note(rows)
         self._successes += 1
+        self._claimed_at = monotonic()
         one_of_each = self._successes % _ONE_OF_EACH_EVERY_CLAIMS == 0
         return Claim(
             [_job(row, token) for row in rows],
             ring.after(_key(rows[-1])),
             1 if one_of_each else rows_per_key(wanted, len(served)),
-            drained=len(rows) < wanted and max(served.values()) < per_key,
+            drained=len(rows) < wanted and max(served.values()) < per_key and not refused,
+            refused=tuple(refused),
         )
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
@@ -73,30 +99,104 @@ class Claims:
         narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
         rows = self._claim_rows(narrowed, wanted, per_key, token)
         if narrowed is not lap and len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key:
-            rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
+            try:
+                rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
+            except RowRefused:
+                if not rows:  # those of the first statement are claimed already; the next claim finds the refused row
+                    raise
         return rows
 
     def _claim_rows(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
-        where = _parameters(lap) | {"wanted": wanted}
-        how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        where, how = self._arguments(lap, wanted, per_key, token)
         if not self._caps:
             return self._session.execute(load("jobtide.sql", "claim"), where | how)
         with self._session.transaction() as execute:
-            keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
-            if not keys:
-                return []
-            chosen = {f"key_{name}s": [key[name] for key in keys] for name in _KEY_FIELDS}
-            chosen["types"] = list({range_.type for range_ in lap})
-            return execute(load("jobtide.sql", "claim_capped"), chosen | self._caps.parameters | how)
+            keys = self._locked_keys(execute, lap, where)
+            return execute(load("jobtide.sql", "claim_capped"), keys | how) if keys else []
+
+    def _arguments(self, lap: Lap, wanted: int, per_key: int, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of the search for rows, and of their claim."""
+        where = _parameters(lap) | {"wanted": wanted}
+        how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        return where, how | {"excluded": self._exclusions.ids(monotonic())}
+
+    def _locked_keys(self, execute: Execute, lap: Lap, where: dict[str, Any]) -> dict[str, Any]:
+        """Parameters of claim_capped.sql for the keys whose tenants are locked now; empty if there are none."""
+        keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
+        if not keys:
+            return {}
+        chosen = {f"key_{name}s": [key[name] for key in keys] for name in _KEY_FIELDS}
+        chosen["types"] = list({range_.type for range_ in lap})
+        return chosen | self._caps.parameters
+
+    def _claim_carefully(self, lap: Lap, wanted: int, per_key: int, token: str) -> tuple[Rows, list[RefusedClaim]]:
+        """Row by row in one transaction, after the server refused the claim of all at once."""
+        where, how = self._arguments(lap, wanted, per_key, token)
+        try:
+            with self._session.transaction() as execute:
+                # A deferred constraint would refuse at the commit, for all rows together.
+                self._session.connection().execute("SET CONSTRAINTS ALL IMMEDIATE")
+                statement = load("jobtide.sql", "claim_capped" if self._caps else "claim")
+                if self._caps:
+                    where = self._locked_keys(execute, lap, where)
+                if not where:
+                    return [], []
+                rows, refused = claim_each(self._session, execute, statement, where | how)
+                return rows, self._set_aside(execute, refused, claimed=bool(rows))
+        except RowRefused as refusal:  # the search for rows itself
+            raise DatabaseUnreachable(str(refusal)) from None
+        except DatabaseUnreachable:
+            self._unanswered[token] = monotonic()
+            raise
+
+    def _set_aside(
+        self, execute: Execute, refused: list[tuple[UUID, RowRefused]], *, claimed: bool
+    ) -> list[RefusedClaim]:
+        """Leaves the refused rows out of the next claims, and ends them as failed if the fault is theirs.
+
+        Not if no row at all can be claimed: then the fault is the table's, and a million jobs must not fail.
+        """
+        now = monotonic()
+        is_theirs = claimed or now - self._claimed_at < _EVIDENCE_SECONDS
+        found = []
+        for id_, refusal in refused:
+            type_, tenant_id = about(execute, id_)
+            failed = is_theirs and not refusal.may_pass and fail(self._session, execute, id_, refusal)
+            if self._exclusions.add(id_, (type_, tenant_id.int), now) or failed:
+                found.append(RefusedClaim(id_, type_, tenant_id, str(refusal), failed))
+        return found
 
     def _return_unanswered(self, now: float) -> None:
         """Repeated for 30 s: the lost claim may commit after its connection is closed."""
         if not self._unanswered:
             return
-        self._session.execute(load("jobtide.sql", "return_unanswered"), {"tokens": list(self._unanswered)})
+        self._by_parts("return_unanswered", {"tokens": list(self._unanswered)})
         self._unanswered = {
             token: asked for token, asked in self._unanswered.items() if now - asked < _UNANSWERED_SECONDS
         }
+
+    def _by_parts(self, name: str, parameters: dict[str, Any], prefix: str | None = None) -> Rows:
+        """Sends a statement that works on all rows of a kind; after a refusal, on parts of them.
+
+        The rows that are refused alone are left, and reported to `refused` each time.
+        """
+        statement = load("jobtide.sql", name)
+        try:
+            return self._session.execute(statement, parameters | {"ids": None})
+        except RowRefused:
+            pass
+        rows: Rows = []
+        listing = {"token_prefix": self._prefix if prefix is None else prefix, "at_most": _LISTED_AT_MOST}
+        try:
+            ids = [row["id"] for row in self._session.execute(load("jobtide.sql", "processing"), listing)]
+        except RowRefused as refusal:  # it changes no row
+            raise DatabaseUnreachable(str(refusal)) from None
+        isolate(
+            ids,
+            lambda part: rows.extend(self._session.execute(statement, parameters | {"ids": list(part)})),
+            lambda id_, refusal: self._refused(id_, str(refusal)),
+        )
+        return rows
 
     def _note(self, rows: Rows) -> dict[Key, int]:
         """Counts the rows of each key, and moves the low-water marks. The rows of a key are in their order."""

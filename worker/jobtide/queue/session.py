@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
@@ -15,7 +17,9 @@ from psycopg.types.json import set_json_loads
 from jobtide.database_errors import DatabaseUrlWrong, checked_url, connect, one_line, url_of_file
 from jobtide.payload import read_json
 from jobtide.queue.arrays import ArrayDumper
+from jobtide.queue.deadline import NoAnswer, limit_waits
 from jobtide.queue.moments import MomentLoader
+from jobtide.queue.refusals import RowRefused, concerns_rows
 
 Connection = psycopg.Connection[dict[str, Any]]
 Execute = Callable[[LiteralString, Mapping[str, Any]], list[dict[str, Any]]]
@@ -30,6 +34,7 @@ _CLIENT_OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+_LONGEST_ANSWER_SECONDS = 45.0  # below the minute after which /livez fails
 
 
 # Settings that change what our statements mean, and the values that they are written for. Values go to the server as
@@ -70,21 +75,30 @@ class DatabaseReadOnly(DatabaseUnreachable):
     state = "read-only"
 
 
-class BadData(Exception):  # noqa: N818
-    """The server refused a value in the statement; nothing changed."""
-
-
 class Session:
-    """Runs statements, each in its own transaction. For one thread."""
+    """Runs statements, each in its own transaction. For one thread.
 
-    def __init__(self, database_url: Callable[[], str], on_connect: Callable[[Connection], None] | None = None) -> None:
+    A statement without an answer for `answer_seconds` ends the connection; the next one waits twice as long, since the
+    statement may just be slow. `waiting` is called while an answer is awaited, see limit_waits.
+    """
+
+    def __init__(
+        self,
+        database_url: Callable[[], str],
+        on_connect: Callable[[Connection], None] | None = None,
+        *,
+        answer_seconds: float = math.inf,
+        waiting: Callable[[float], object] = lambda now: None,  # noqa: ARG005
+    ) -> None:
         self._database_url = database_url
         self._on_connect = on_connect
+        self._answer_seconds = answer_seconds
+        self._waiting = waiting
         self._connection: Connection | None = None
         self._pins_each_transaction = False  # behind a pooler, if the role's or the database's settings need it
 
     def execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The rows that the statement returns. Raises DatabaseUnreachable or BadData."""
+        """The rows that the statement returns. Raises DatabaseUnreachable or RowRefused."""
         with self._errors_translated():
             connection = self.connection()
             if self._pins_each_transaction:
@@ -99,6 +113,18 @@ class Session:
             connection = self.connection()
             with self._pinned_transaction(connection):
                 yield lambda statement, parameters: connection.execute(statement, parameters, binary=True).fetchall()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: undoes its own part if that is refused. Raises RowRefused; the transaction goes on."""
+        connection = self.connection()
+        try:
+            with connection.transaction():
+                yield
+        except psycopg.Error as error:
+            if concerns_rows(error, connection):
+                raise RowRefused(one_line(error), error.sqlstate) from None
+            raise
 
     def connection(self) -> Connection:
         """The live connection; connects if there is none. Raises DatabaseUnreachable, or what on_connect raises."""
@@ -115,12 +141,14 @@ class Session:
     def _errors_translated(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.DataError as refused:
-            raise BadData(one_line(refused)) from None
-        except psycopg.Error as broken:
+        except psycopg.Error as error:
+            if concerns_rows(error, self._connection):
+                raise RowRefused(one_line(error), error.sqlstate) from None
+            if isinstance(error, NoAnswer):
+                self._answer_seconds = min(2 * self._answer_seconds, _LONGEST_ANSWER_SECONDS)
             # Even if the connection survives: a new one finds a new primary or a rotated password.
             self.close()
-            raise DatabaseUnreachable(one_line(broken)) from None
+            raise DatabaseUnreachable(one_line(error)) from None
 
     @contextmanager
     def _pinned_transaction(self, connection: Connection) -> Iterator[None]:
@@ -130,6 +158,7 @@ class Session:
             yield
 
     def _connect(self) -> Connection:
+        self._waiting(monotonic() + _CLIENT_OPTIONS["connect_timeout"])  # psycopg does not call it while it connects
         try:
             connection: Connection = connect(
                 self._database_url(),
@@ -138,6 +167,7 @@ class Session:
                 prepare_threshold=None,
                 **_CLIENT_OPTIONS,
             )
+            limit_waits(connection, self._answer_seconds, self._waiting)
         except (psycopg.Error, OSError, DatabaseUrlWrong) as refused:
             raise DatabaseUnreachable(one_line(refused)) from None
         try:

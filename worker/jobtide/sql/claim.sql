@@ -10,7 +10,8 @@
 --
 -- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
 --             (the lap: bounds inclusive; of a first tenant only rows from there on, see low_water.py), wanted int, rows_per_key int,
---             token text, lease_seconds float8
+--             token text, lease_seconds float8,
+--             excluded uuid[] (rows whose claim the server refuses, see careful.py)
 -- Index:      idx_job_queue_due, one probe a key and one a claimed row; job_queue_pkey for the update
 -- Locks:      at most `wanted` rows; rows that another transaction has locked are skipped
 WITH lap AS (
@@ -77,6 +78,7 @@ candidate AS MATERIALIZED (
                 CASE WHEN tenant.tenant_id = lap.first_tenant THEN lap.first_id ELSE '00000000-0000-0000-0000-000000000000'::uuid END
             )
             AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
+            AND q.id <> ALL((SELECT %(excluded)s::uuid[])::uuid[])
         ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
         LIMIT (SELECT %(rows_per_key)s::int)
         FOR NO KEY UPDATE SKIP LOCKED

@@ -6,7 +6,8 @@
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
 --             key_positions int[],
 --             key_sinces timestamptz[], key_since_ids uuid[] (the keys to take from), wanted int, rows_per_key int, cap int,
---             override_tenants uuid[], override_caps int[], token text, lease_seconds float8
+--             override_tenants uuid[], override_caps int[], token text, lease_seconds float8,
+--             excluded uuid[] (rows whose claim the server refuses, see careful.py)
 -- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_status_created_at over the processing rows;
 --             job_queue_pkey for the update
 -- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are released at commit
@@ -51,6 +52,7 @@ due AS MATERIALIZED (
             AND (coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id)
                 >= (coalesce(key.since, '-infinity'), coalesce(key.since_id, '00000000-0000-0000-0000-000000000000'::uuid))
             AND coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) <= now()
+            AND q.id <> ALL((SELECT %(excluded)s::uuid[])::uuid[])
         ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz), q.id
         LIMIT least((SELECT %(rows_per_key)s::int), room.places)
         FOR NO KEY UPDATE SKIP LOCKED

@@ -1,6 +1,7 @@
 -- Extends all leases of this pod, for a worker whose threads can't run (see lease_keeper.py).
 --
--- Parameters: token_prefix text (`jobtide:<pod uid>:`), lease_seconds float8
+-- Parameters: token_prefix text (`jobtide:<pod uid>:`), lease_seconds float8; ids uuid[] (NULL: all;
+--             a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows
 -- Locks:      this pod's rows; locked ones (their end is being written) are skipped
 WITH held AS MATERIALIZED (
@@ -9,6 +10,7 @@ WITH held AS MATERIALIZED (
     WHERE
         q.status = 'processing'
         AND starts_with(q.worker_id, %(token_prefix)s)
+        AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE job_queue AS extended

@@ -3,7 +3,8 @@
 -- The attempt stays counted: a job that kills its process must run out of attempts. Only rows under a claim token of
 -- Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
 --
--- Parameters: at_most int
+-- Parameters: at_most int; ids uuid[] (NULL: all;
+--             a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows, which are as many as jobs run at once
 -- Locks:      at most `at_most` rows; locked ones (their end is being written) are skipped
 WITH expired AS MATERIALIZED (
@@ -13,6 +14,7 @@ WITH expired AS MATERIALIZED (
         q.status = 'processing'
         AND q.next_retry_at < now()
         AND starts_with(q.worker_id, 'jobtide:')
+        AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
     LIMIT %(at_most)s
     FOR NO KEY UPDATE SKIP LOCKED
 )

@@ -3,7 +3,8 @@
 --
 -- Sent once, before the first claim. The attempt stays counted: the process died while the job ran.
 --
--- Parameters: token_prefix text (`jobtide:<pod uid>:`)
+-- Parameters: token_prefix text (`jobtide:<pod uid>:`); ids uuid[] (NULL: all;
+--             a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows
 WITH orphan AS MATERIALIZED (
     SELECT q.id
@@ -11,6 +12,7 @@ WITH orphan AS MATERIALIZED (
     WHERE
         q.status = 'processing'
         AND starts_with(q.worker_id, %(token_prefix)s)
+        AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE job_queue AS rescued

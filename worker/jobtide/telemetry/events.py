@@ -95,6 +95,48 @@ class EndRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RowLeft:
+    """The server refuses to change one row: the row is left and tried again later. Once for each row and `during`."""
+
+    id: str
+    during: str  # claim, finish, extend or rescue
+    message: str
+    job: Job | None = None  # None if this worker has not claimed it
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRefused:
+    """The server refused the claim of one row; the job ended as failed with that error, without a run."""
+
+    id: str
+    type: str
+    tenant: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndGivenUp:
+    """Too many refused ends wait: this one is forgotten, and its lease expires."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsPaused:
+    """Ends have not been written for some seconds: the worker claims nothing until they are."""
+
+    unwritten: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsResumed:
+    """Ends are written again."""
+
+    seconds: float  # how long the pause was
+
+
+@dataclass(frozen=True, slots=True)
 class SlotRefused:
     """The server refused the next job of a schedule; this slot is not tried again."""
 
@@ -147,7 +189,7 @@ class Drained:
 Event = (
     Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
     | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
-    | Drained
+    | Drained | RowLeft | ClaimRefused | EndGivenUp | ClaimsPaused | ClaimsResumed
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -11,3 +12,4 @@ class Health:
 
     passed_at: float  # when the claim loop began its last pass
     polled: bool = False  # the database answered the last poll
+    unwritten: Callable[[float], str] = lambda now: ""  # noqa: ARG005 - words about ends that wait too long, or ""

@@ -83,6 +83,36 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _write("warning", f"requeued {count} jobs of dead claims", why=why)
         case events.EndRefused(job, message):
             _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))
+        case events.RowLeft(id_, during, message, job):
+            _write(
+                "warning",
+                f"the server refuses to change a row (noticed at {during}): the row is left and tried again later",
+                error=message,
+                **(_about(job) if job else {"job": id_}),
+            )
+        case events.ClaimRefused(id_, type_, tenant, message):
+            _write(
+                "error",
+                "the server refused the claim of a row; the job failed",
+                error=message,
+                job=id_,
+                type=type_,
+                tenant=tenant,
+            )
+        case events.EndGivenUp(job):
+            _write(
+                "error",
+                "too many refused ends wait: this one is given up, its lease expires and the job runs again",
+                **_about(job),
+            )
+        case events.ClaimsPaused(unwritten, seconds):
+            _write(
+                "error",
+                f"no claims: {unwritten} ends of jobs wait to be written, the oldest for {seconds:.0f} s; "
+                "their leases are kept, running handlers go on",
+            )
+        case events.ClaimsResumed(seconds):
+            _write("info", f"ends are written again, claims go on after {seconds:.0f} s")
         case events.SlotRefused(type_, tenant, message):
             _write("error", "a cron slot was refused: does its tenant exist?", type=type_, tenant=tenant, error=message)
         case events.DatabaseLost(doing, message, state):

@@ -35,6 +35,12 @@ METRICS: dict[str, tuple[str, str]] = {
         "counter",
         "Results that the server refused to store; their jobs failed",
     ),
+    "jobtide_worker_rows_refused_total": (
+        "counter",
+        "Rows that the server refused to change or that were locked, by what noticed it",
+    ),
+    "jobtide_worker_unwritten_ends": ("gauge", "Ends of jobs that are not in the table yet"),
+    "jobtide_worker_claims_paused_total": ("counter", "Times that claims stopped because ends were not written"),
     "jobtide_worker_slots_refused_total": ("counter", "Scheduled jobs that the server refused, by type"),
     "jobtide_worker_database_lost_total": ("counter", "Outages of the database, by what failed"),
 }
@@ -50,8 +56,9 @@ class Metrics:
         self._totals: dict[tuple[str, Labels], float] = {}
         self._buckets: dict[tuple[str, Labels], list[int]] = {}
         self.running = 0
+        self.unwritten = 0
 
-    def on_event(self, event: events.Event) -> None:  # noqa: C901 - one flat table of cases
+    def on_event(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of cases
         with self._lock:
             match event:
                 case events.Claimed(jobs, seconds):
@@ -74,6 +81,12 @@ class Metrics:
                     self._add("jobtide_worker_timeouts_total", ("type", job.type))
                 case events.EndRefused():
                     self._add("jobtide_worker_ends_refused_total")
+                case events.RowLeft(_, during):
+                    self._add("jobtide_worker_rows_refused_total", ("during", during))
+                case events.ClaimRefused():
+                    self._add("jobtide_worker_rows_refused_total", ("during", "claim"))
+                case events.ClaimsPaused():
+                    self._add("jobtide_worker_claims_paused_total")
                 case events.SlotRefused(type_):
                     self._add("jobtide_worker_slots_refused_total", ("type", type_))
                 case events.DatabaseLost(doing):
@@ -86,6 +99,8 @@ class Metrics:
                     | events.DatabaseBack()
                     | events.Draining()
                     | events.Drained()
+                    | events.EndGivenUp()
+                    | events.ClaimsResumed()
                 ):
                     pass
                 case events.LeasesKept():
@@ -96,6 +111,7 @@ class Metrics:
         with self._lock:
             self._totals["jobtide_worker_info", (("version", __version__),)] = 1
             self._totals["jobtide_worker_running", ()] = self.running
+            self._totals["jobtide_worker_unwritten_ends", ()] = self.unwritten
             return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:

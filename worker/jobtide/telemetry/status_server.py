@@ -1,7 +1,7 @@
 """/livez, /readyz and /metrics.
 
 Liveness depends only on the claim loop: a database that is down must not restart the fleet. Readiness depends on
-whether the database answered the last poll.
+whether the database answered the last poll, and whether ends are written.
 """
 
 from __future__ import annotations
@@ -71,4 +71,6 @@ def _livez(health: Health, now: float) -> tuple[int, str]:
 
 
 def _readyz(health: Health) -> tuple[int, str]:
+    if unwritten := health.unwritten(monotonic()):
+        return 503, f"{unwritten}\n"
     return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")

@@ -21,6 +21,7 @@ class InFlightJob:
     started: bool = False  # its handler has been called
     thread_id: int | None = None  # of the thread that runs its plain function
     overdue_reported: bool = False
+    reported: bool = False  # the server refuses to extend its lease
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -31,7 +32,7 @@ class InFlight:
     """Each job ends once: the caller that takes it out decides its end, later callers get None. Thread-safe."""
 
     def __init__(self, lease_seconds: float) -> None:
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
         self._jobs: dict[tuple[UUID, str], InFlightJob] = {}
         self._lock = threading.Lock()
 
@@ -39,7 +40,7 @@ class InFlight:
         return len(self._jobs)
 
     def add(self, job: Job, claimed_at: float, timeout_seconds: float | None) -> InFlightJob:
-        claimed = InFlightJob(job, Context(job), claimed_at + self._lease_seconds / 3, timeout_seconds)
+        claimed = InFlightJob(job, Context(job), claimed_at + self.lease_seconds / 3, timeout_seconds)
         with self._lock:
             self._jobs[claimed.key] = claimed
         return claimed
@@ -72,11 +73,6 @@ class InFlight:
     def to_extend(self, now: float) -> list[InFlightJob]:
         """The jobs that have used a third of their lease."""
         return [claimed for claimed in self.all() if claimed.extend_at <= now]
-
-    def extended(self, jobs: list[InFlightJob], asked_at: float) -> None:
-        """The lease now runs from `asked_at` at the earliest: counting from the request is the safe side."""
-        for claimed in jobs:
-            claimed.extend_at = asked_at + self._lease_seconds / 3
 
     def next_extension_at(self) -> float | None:
         """When the next lease is to be extended, by time.monotonic(); None if no job is claimed."""

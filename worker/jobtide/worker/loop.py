@@ -16,7 +16,17 @@ from jobtide.queue.job_queue import JobQueue
 from jobtide.queue.outage import Outage
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable
-from jobtide.telemetry.events import Claimed, Drained, Draining, Emit, RescuedJobs
+from jobtide.telemetry.events import (
+    Claimed,
+    ClaimRefused,
+    ClaimsPaused,
+    ClaimsResumed,
+    Drained,
+    Draining,
+    Emit,
+    RescuedJobs,
+    RowLeft,
+)
 from jobtide.telemetry.health import Health
 from jobtide.worker import outcome
 from jobtide.worker.finisher import Finisher
@@ -28,6 +38,8 @@ _IDLE_PER_POLL = 4.0  # at least four times what an empty poll took: a table wit
 _LONGEST_IDLE_SECONDS = 10.0
 _PASS_SECONDS = 5.0  # the longest time between two passes of the loop, which /livez watches
 _CANCELLED_GRACE_SECONDS = 2.0  # after the drain time, for handlers that stop when ctx.cancelled is true
+_PAUSED_SECONDS = 0.25  # between two looks at ends that are not written
+_FULL_SECONDS = 0.01  # between two looks at a backlog that only has to become smaller
 _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain time plus 10
 
 Mail = Literal["freed", "stop", "woken"]
@@ -68,13 +80,19 @@ class Worker:
         self._own_pod_rescued = False
         self._active = 0  # jobs that were given to the runner and whose place is not free again
         self._ever_polled = False
+        self._paused_at: float | None = None  # since when nothing is claimed because ends are not written
         self.stops = 0  # signals received
-        self.health = Health(monotonic())
+        self.health = Health(monotonic(), unwritten=finisher.backlog.words)
 
     def stop(self, _signal: int = signal.SIGTERM, _frame: FrameType | None = None) -> None:
         """A signal handler: SimpleQueue.put is safe where a lock is not."""
         self.stops += 1
         self._mailbox.put("stop")
+
+    @property
+    def unwritten(self) -> int:
+        """Ends that are not in the table yet."""
+        return self._finisher.backlog.count
 
     def wake(self) -> None:
         """A job may be due: poll now. Thread-safe."""
@@ -96,6 +114,8 @@ class Worker:
         """One pass: claims the jobs that can start now. Returns the seconds to wait before the next pass."""
         self.health.passed_at = now
         free = self._slots - self._active
+        if (wait_seconds := self._pause_seconds(now)) > 0:
+            return wait_seconds
         if free <= 0:
             return math.inf
         if (wait_seconds := self._outage.wait_seconds(now)) > 0:
@@ -106,7 +126,23 @@ class Worker:
             if isinstance(error, TableUnusable) and not self._ever_polled:
                 raise
             self.health.polled = False
+            self._finisher.lend()
             return self._outage.failed(error, now)
+
+    def _pause_seconds(self, now: float) -> float:
+        """Until the next look, while too many ends are not written or they wait too long; else 0."""
+        backlog = self._finisher.backlog
+        stalled_seconds = backlog.stalled_seconds(now)
+        if stalled_seconds:
+            if self._paused_at is None:
+                self._paused_at = now
+                self._queue.close()  # the role may have a limit of connections: the finisher's comes first
+                self._emit(ClaimsPaused(backlog.count, stalled_seconds))
+            return _PAUSED_SECONDS
+        if self._paused_at is not None:
+            self._emit(ClaimsResumed(now - self._paused_at))
+            self._paused_at = None
+        return _FULL_SECONDS if backlog.is_full else 0.0
 
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:
@@ -116,6 +152,11 @@ class Worker:
         self.health.polled = self._ever_polled = True
         self._outage.succeeded()
         self._ring, self._per_key = claim.ring, claim.rows_per_key
+        for row in claim.refused:
+            if row.failed:
+                self._emit(ClaimRefused(str(row.id), row.type, str(row.tenant_id), row.message))
+            else:
+                self._emit(RowLeft(str(row.id), "claim", row.message))
         if claim.jobs:
             self._emit(Claimed(claim.jobs, took_seconds))
             for job in claim.jobs:
