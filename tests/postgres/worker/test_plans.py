@@ -27,7 +27,7 @@ ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
 
 
 def lap(of, wanted):
-    return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, "token": "t", "lease_seconds": 60.0}
+    return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, "token": "t", "lease_seconds": 60.0, "most_bytes": 4_194_304}
 
 
 CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
@@ -49,6 +49,7 @@ def capped(keys):
         "rows_per_key": 1,
         "token": "t",
         "lease_seconds": 60.0,
+        "most_bytes": 4_194_304,
         **CAPS,
     }
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from jobtide.errors import SettingsError
 from jobtide.queue.caps import TenantCaps
+from jobtide.queue.claims import MOST_PAYLOAD_BYTES
 from jobtide.worker.outcome import RetryPolicy
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Settings:
     retry: RetryPolicy
     caps: TenantCaps
     max_result_bytes: int
+    max_payload_bytes: int
     poll_seconds: float
     listen: bool
     http_port: int
@@ -82,6 +84,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
+    "JOBTIDE_MAX_PAYLOAD_BYTES": (
+        "4194304",
+        "a payload with more bytes of JSON is not fetched, and fails its job; at most 16777216",
+    ),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
     "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
@@ -134,6 +140,7 @@ def from_environment(
             read.overrides("JOBTIDE_TENANT_OVERRIDES"),
         ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
+        max_payload_bytes=read.whole("JOBTIDE_MAX_PAYLOAD_BYTES", at_least=2, at_most=MOST_PAYLOAD_BYTES),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
@@ -162,8 +169,11 @@ class _Reader:
     def text(self, name: str) -> str:
         return (self._environment.get(name) or VARIABLES[name][0]).strip()
 
-    def whole(self, name: str, *, at_least: int) -> int:
-        return self._parsed(name, int, f"a whole number of at least {at_least}", lambda value: value >= at_least)
+    def whole(self, name: str, *, at_least: int, at_most: int | None = None) -> int:
+        expected = f"a whole number of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
+        return self._parsed(
+            name, int, expected, lambda value: at_least <= value and (at_most is None or value <= at_most)
+        )
 
     def optional_whole(self, name: str, *, at_least: int) -> int | None:
         return self.whole(name, at_least=at_least) if self.text(name) else None

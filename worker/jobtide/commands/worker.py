@@ -118,7 +118,13 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
 def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
     session = Session(url, on_connect)
-    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
+    return PostgresJobQueue(
+        session,
+        pod_uid=settings.pod_uid,
+        lease_seconds=settings.lease_seconds,
+        caps=settings.caps,
+        max_payload_bytes=settings.max_payload_bytes,
+    )
 
 
 def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> None:

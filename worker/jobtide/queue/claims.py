@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from jobtide.job import Job, token_prefix
+from jobtide.payload import Malformed
 from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
@@ -18,6 +19,8 @@ from jobtide.sql import load
 _UNANSWERED_SECONDS = 30.0
 # A batch that one key filled hides the other keys that wait: every 32nd claim takes one job of each key.
 _ONE_OF_EACH_EVERY_CLAIMS = 32
+MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+MOST_PAYLOAD_BYTES = 16 * 1024 * 1024  # the limit's own limit: see sql/claim.sql for what the server can render
 _KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
 Rows = list[dict[str, Any]]
 
@@ -33,13 +36,25 @@ class Claim:
 
 
 class Claims:
-    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim."""
+    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim.
 
-    def __init__(self, session: Session, *, pod_uid: str, lease_seconds: float, caps: TenantCaps = NO_CAPS) -> None:
+    A payload with more than `max_payload_bytes` of JSON text stays on the server: its job has Malformed instead.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        pod_uid: str,
+        lease_seconds: float,
+        caps: TenantCaps = NO_CAPS,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+    ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
         self._caps = caps
+        self._max_payload_bytes = max_payload_bytes
         self._low_water = LowWater()
         self._successes = 0  # claims that brought jobs
         self._unanswered: dict[str, float] = {}  # token of a claim whose answer was lost -> when it was sent
@@ -62,7 +77,7 @@ class Claims:
         self._successes += 1
         one_of_each = self._successes % _ONE_OF_EACH_EVERY_CLAIMS == 0
         return Claim(
-            [_job(row, token) for row in rows],
+            [_job(row, token, self._max_payload_bytes) for row in rows],
             ring.after(_key(rows[-1])),
             1 if one_of_each else rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key,
@@ -79,6 +94,7 @@ class Claims:
     def _claim_rows(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
         where = _parameters(lap) | {"wanted": wanted}
         how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        how["most_bytes"] = self._max_payload_bytes
         if not self._caps:
             return self._session.execute(load("jobtide.sql", "claim"), where | how)
         with self._session.transaction() as execute:
@@ -121,12 +137,16 @@ def _parameters(lap: Lap) -> dict[str, Any]:
     }
 
 
-def _job(row: dict[str, Any], token: str) -> Job:
+def _job(row: dict[str, Any], token: str, max_payload_bytes: int) -> Job:
+    payload = row["payload"]
+    if not 0 <= row["payload_bytes"] <= max_payload_bytes:
+        size = f"has {row['payload_bytes']} bytes" if row["payload_bytes"] > 0 else "holds a number of over 1,000 digits"
+        payload = Malformed(f"it {size}; the limit is {max_payload_bytes} bytes (JOBTIDE_MAX_PAYLOAD_BYTES)")
     return Job(
         id=row["id"],
         tenant_id=row["tenant_id"],
         type=row["type"],
-        payload=row["payload"],
+        payload=payload,
         attempt=row["attempts"],
         token=token,
         waited_seconds=row["waited_seconds"],

@@ -9,7 +9,13 @@ from jobtide.sql import read
 
 TABLE_FILES = ("10_roles", "20_auth", "30_tenants_users", "40_job_queue")
 ROLES_FILE = "90_least_privilege"
-INDEXES = ("idx_job_queue_tenant_id", "idx_job_queue_status_created_at", "idx_job_queue_type", "idx_job_queue_due")
+INDEXES = (
+    "idx_job_queue_tenant_id",
+    "idx_job_queue_status_created_at",
+    "idx_job_queue_type",
+    "idx_job_queue_due",
+    "idx_job_queue_running",
+)
 
 DEFAULT_LOCK_TIMEOUT_SECONDS = 5.0
 
