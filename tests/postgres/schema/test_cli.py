@@ -56,7 +56,7 @@ def test_print_needs_no_database(jobtide):
 
 
 def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect):
-    connect().execute("ALTER TABLE job_queue DROP COLUMN worker_id")
+    connect().execute("ALTER TABLE job_queue DROP COLUMN worker_id CASCADE")
     applied = jobtide("schema", "apply", "--database-url", database)
     assert (applied.returncode, applied.stdout) == (1, "")
     assert applied.stderr.startswith("jobtide: nothing was changed. column public.job_queue.worker_id is missing")
