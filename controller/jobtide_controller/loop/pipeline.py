@@ -8,8 +8,8 @@ from collections.abc import Set as AbstractSet
 from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
 from jobtide_controller.decide.fleet import Fleet, Share
-from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.history import History, limited, restored
+from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Proposal, conclude, propose
 from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Workers

@@ -32,7 +32,8 @@ INSERT INTO job_queue (type, tenant_id, payload, created_at, next_retry_at)
 SELECT 't' || i % {TYPES}, id, '{{}}', now() - i * interval '10 ms', CASE WHEN i % 9 = 0 THEN now() + interval '1 h' END
 FROM generate_series(1, {PENDING}) AS i INNER JOIN numbered ON n = i / {TYPES} % {TENANTS};
 INSERT INTO job_queue (type, tenant_id, status, payload, worker_id, created_at, next_retry_at)
-SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now() - interval '1 minute', now() + interval '1 h'
+SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now() - interval '1 minute',
+    now() + interval '1 h'
 FROM generate_series(1, {RUNNING}) AS i INNER JOIN numbered ON n = i % {TENANTS};
 """
 
@@ -54,7 +55,14 @@ def large(server) -> Iterator[psycopg.Connection[Any]]:
 
 def parameters(**changed: Any) -> dict[str, Any]:
     (types, previous_at) = ([f"t{number}" for number in range(TYPES)], None)
-    usual = {"types": types, "depth_cap": CAP, "running_cap": 10_000, "arrivals_cap": 1000, "overlap_seconds": 1.0, "previous_at": previous_at}
+    usual = {
+        "types": types,
+        "depth_cap": CAP,
+        "running_cap": 10_000,
+        "arrivals_cap": 1000,
+        "overlap_seconds": 1.0,
+        "previous_at": previous_at,
+    }
     watch = {"watched_ids": [], "watched_attempts": [], "watch_running": WATCH_RUNNING, "watch_soon": WATCH_SOON}
     return usual | watch | changed
 

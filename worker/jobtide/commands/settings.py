@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jobtide.programs.handler import Program
 
 Value = TypeVar("Value")
+_LONGEST_LEASE_SECONDS = 86_400.0  # the controller takes a longer one for forged
 _MOST = 1e9  # refuses inf and nan, and keeps every sum in the range of PostgreSQL's intervals
 
 
@@ -69,7 +70,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_LEASE_SECONDS": (
         "120",
-        "how long a claim holds without an extension; extended at a third of it",
+        "how long a claim holds without an extension, at most 86400; extended at a third of it",
     ),
     "JOBTIDE_DRAIN_SECONDS": ("600", "how long running jobs may take to finish after SIGTERM"),
     "JOBTIDE_MAX_ATTEMPTS": (
@@ -128,7 +129,7 @@ def from_environment(
         types=read.types("JOBTIDE_TYPES"),
         concurrency=read.whole("JOBTIDE_CONCURRENCY", at_least=1),
         prefetch=read.whole("JOBTIDE_PREFETCH", at_least=0),
-        lease_seconds=read.number("JOBTIDE_LEASE_SECONDS", at_least=1),
+        lease_seconds=read.number("JOBTIDE_LEASE_SECONDS", at_least=1, at_most=_LONGEST_LEASE_SECONDS),
         drain_seconds=read.number("JOBTIDE_DRAIN_SECONDS", at_least=0),
         retry=RetryPolicy(
             max_attempts=read.whole("JOBTIDE_MAX_ATTEMPTS", at_least=1),
@@ -178,9 +179,9 @@ class _Reader:
     def optional_whole(self, name: str, *, at_least: int) -> int | None:
         return self.whole(name, at_least=at_least) if self.text(name) else None
 
-    def number(self, name: str, *, at_least: float) -> float:
+    def number(self, name: str, *, at_least: float, at_most: float = _MOST) -> float:
         return self._parsed(
-            name, float, f"a number from {at_least:g} to {_MOST:g}", lambda value: at_least <= value <= _MOST
+            name, float, f"a number from {at_least:g} to {at_most:g}", lambda value: at_least <= value <= at_most
         )
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:

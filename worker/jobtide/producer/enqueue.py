@@ -21,7 +21,7 @@ _TRIES = 4
 _FARTHEST_SKIP = 1 << 24
 
 
-class IdTaken(JobtideError):
+class IdTakenError(JobtideError):
     """Another tenant's row has the id of this job, and not by chance."""
 
     def __init__(self, what: str) -> None:
@@ -65,7 +65,7 @@ def enqueue(
     processing. `job_id`: the same while the table has a job with that id, in any status.
 
     Raises ValueError, before anything is sent, for a job that can't be stored; TypeError for another connection;
-    IdTaken, a JobtideError, if another tenant's row has the job's id.
+    IdTakenError, a JobtideError, if another tenant's row has the job's id.
     """
     job = NewJob(
         type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
@@ -154,9 +154,9 @@ def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
     if locks:
         yield Statement(load("jobtide.sql", "enqueue_lock"), json.dumps(locks))
     inserted: dict[int, UUID] = {}
-    waiting, skip = sorted(first.values()), 0
+    waiting, skip, taken = sorted(first.values()), 0, list[int]()
     for _ in range(_TRIES):
-        taken: list[int] = []
+        taken = []
         for batch in _batches([checked[number] for number in waiting]):
             asked = f"[{','.join(job.as_json(skip) for job in batch)}]"
             rows = yield Statement(load("jobtide.sql", "enqueue"), asked)
@@ -172,7 +172,7 @@ def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
         waiting, skip = sorted(number for number in taken if checked[number].key), 1 + randbelow(_FARTHEST_SKIP)
         if len(waiting) < len(taken):
             break
-    raise IdTaken(", ".join(checked[number].described for number in taken))
+    raise IdTakenError(", ".join(checked[number].described for number in taken))
 
 
 def _ids(rows: Sequence[Row]) -> Iterator[tuple[UUID, bool]]:

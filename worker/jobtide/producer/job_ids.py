@@ -1,9 +1,9 @@
 """Job ids that hold the key of their job: the table has no column for it, and none is added.
 
-The first 24 bits are a digest of the tenant, up to bit 96 follows a digest of the key, the last 32 are a number: the ids
-of one key are one range of the primary key, in the order of their numbers. The form is UUID version 8 (RFC 9562), so no
+The first 24 bits are a digest of the tenant, those up to bit 96 a digest of the key, the last 32 a number: the ids of
+one key are one range of the primary key, in the order of their numbers. The form is UUID version 8 (RFC 9562), so no
 random id is ever in such a range. The policy of schema/sql/60_tenant_walls.sql compares the tenant's digest: a tenant's
-user can compute another tenant's ids, and not insert them.
+user can compute another tenant's ids, but not insert them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBER_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All ids of one key. 66 bits of its digest: a million keys of a tenant share a range with a probability of 7e-9."""
+    """All ids of one key. 66 bits of its digest: two of a tenant's million share a range with 7e-9."""
 
     prefix: int  # the first 96 bits
 

@@ -140,7 +140,9 @@ def _parameters(lap: Lap) -> dict[str, Any]:
 def _job(row: dict[str, Any], token: str, max_payload_bytes: int) -> Job:
     payload = row["payload"]
     if not 0 <= row["payload_bytes"] <= max_payload_bytes:
-        size = f"has {row['payload_bytes']} bytes" if row["payload_bytes"] > 0 else "holds a number of over 1,000 digits"
+        size = (
+            f"has {row['payload_bytes']} bytes" if row["payload_bytes"] > 0 else "holds a number of over 1,000 digits"
+        )
         payload = Malformed(f"it {size}; the limit is {max_payload_bytes} bytes (JOBTIDE_MAX_PAYLOAD_BYTES)")
     return Job(
         id=row["id"],
