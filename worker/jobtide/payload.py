@@ -22,6 +22,9 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 # jsonb can't hold U+0000; an even number of backslashes before it means an escaped backslash, not this character.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_MOST_ERRORS_LISTED = 1_000
+_ERRORS_DESCRIBED = 20
+_LOCATION_CHARS = 200
 _UNTYPED: tuple[object, ...] = (Any, object, dict, list, inspect.Parameter.empty, dict[str, Any], list[Any])
 
 
@@ -124,6 +127,15 @@ def _instance_of(expected: type) -> Validator:
 
 
 def _described(invalid: Any) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or 'payload'}: {error['msg']}" for error in invalid.errors()
-    )
+    """The first errors: a million of them, as a payload of a few megabytes may have, would fill the memory."""
+    count = invalid.error_count()
+    if count > _MOST_ERRORS_LISTED:
+        return f"{count} errors, too many to list"
+    errors = invalid.errors(include_url=False, include_context=False, include_input=False)
+    described = [f"{_where(error['loc'])}: {error['msg']}" for error in errors[:_ERRORS_DESCRIBED]]
+    more = [f"and {count - _ERRORS_DESCRIBED} more"] if count > _ERRORS_DESCRIBED else []
+    return "; ".join(described + more)
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)[:_LOCATION_CHARS] or "payload"

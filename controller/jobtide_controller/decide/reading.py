@@ -52,6 +52,7 @@ class PodRun:
     """The jobs that one worker pod holds, by the claim tokens in the table."""
 
     running: Mapping[Key, int]  # number of jobs
+    lapsed: Mapping[Key, int] = field(default_factory=dict)  # of those, with a lease that is over
 
     @property
     def jobs(self) -> int:
@@ -114,6 +115,7 @@ def slices(reading: Reading, pools_of_type: PoolsOfType) -> Slices:
     """Splits a reading: each pool gets the keys of its types; several pools may get the same key."""
     depths: defaultdict[str, dict[Key, Depth]] = defaultdict(dict)
     running: defaultdict[str, defaultdict[str, dict[Key, int]]] = defaultdict(lambda: defaultdict(dict))
+    lapsed = {pod_uid: run.lapsed for pod_uid, run in reading.pods.items()}
     for key, depth in reading.depths.items():
         for uid in pools_of_type(key.type):
             depths[uid][key] = depth
@@ -125,9 +127,15 @@ def slices(reading: Reading, pools_of_type: PoolsOfType) -> Slices:
         uid: Reading(
             reading.taken_at,
             pool_depths,
-            {pod_uid: PodRun(counts) for pod_uid, counts in running[uid].items()} if uid in running else {},
+            {pod_uid: _part(counts, lapsed[pod_uid]) for pod_uid, counts in running[uid].items()}
+            if uid in running
+            else {},
             reading.query_seconds,
         )
         for uid, pool_depths in depths.items()
     }
     return Slices(by_pool, Reading(reading.taken_at, {}, {}, reading.query_seconds))
+
+
+def _part(running: dict[Key, int], lapsed: Mapping[Key, int]) -> PodRun:
+    return PodRun(running, {key: lapsed[key] for key in running if key in lapsed} if lapsed else {})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
+from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Proposal, conclude, propose
-from jobtide_controller.loop.ports import PoolEntry, Pools, Workers
+from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Workers
 from jobtide_controller.loop.report import Outcome, Reporter, gauges
 from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
@@ -28,7 +31,13 @@ class Pipeline:
         fleet = self._workers.fleet(entry.uid, busy)
         if not isinstance(reading, Unreadable):
             state.busy_uids = busy
+            reading = believed(reading, self._holders(busy, fleet), entry.pool.spec.concurrency)
         return propose(entry.pool.spec, reading, fleet, _history(entry, state), now)
+
+    def _holders(self, uids: AbstractSet[str], fleet: Fleet) -> set[str]:
+        """Of these holders of claims, the pool's own workers, and those whose jobs wait for their rescue."""
+        own = {pod.uid for pod in fleet.pods}
+        return {uid for uid in uids if uid in own or isinstance(self._workers.presence_of(uid), GoneWorker)}
 
     @staticmethod
     def request(state: PoolState, proposal: Proposal) -> ConnectionRequest:

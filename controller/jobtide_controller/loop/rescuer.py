@@ -19,7 +19,7 @@ class Rescuer:
 
     A worker is gone if its end was seen. One that was never seen, because it ended while no controller ran, is gone if
     a list that is newer than the reading does not have it. If such a worker claims again, it lives in another cluster
-    that works on the same database: from then on only workers whose end was seen are rescued.
+    that works on the same database, or a tenant forged its claim: from then on it is left to its leases, it alone.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Rescuer:
         self._elsewhere: set[str] = set()  # workers of this cluster that belong to no pool
         self._presumed: set[str] = set()  # never seen, not in the list, rescued
         self._cleared: Tombstones[None] = Tombstones()  # of those, the ones that a later reading does not have any more
-        self._trusts_lists = True
+        self._foreign: Tombstones[None] = Tombstones()  # rescued, and they claimed again
 
     async def rescue(self, reading: Reading) -> None:
         """Requeues the jobs of this reading's holders that are gone."""
@@ -59,12 +59,11 @@ class Rescuer:
             self._cleared.add(uid)
         self._presumed &= reading.pods.keys()
         self._elsewhere &= reading.pods.keys()
-        unknown -= self._elsewhere
-        back = sorted(uid for uid in unknown if uid in self._cleared)
-        if back and self._trusts_lists:
-            self._trusts_lists = False
-            self._emit(ForeignWorker(self._source.name, back[0]))
-        return unknown if self._trusts_lists else set()
+        unknown = {uid for uid in unknown - self._elsewhere if uid not in self._foreign}
+        for uid in sorted(uid for uid in unknown if uid in self._cleared):
+            self._foreign.add(uid)
+            self._emit(ForeignWorker(self._source.name, uid))
+        return {uid for uid in unknown if uid not in self._foreign}
 
     async def _presumed_gone(self, unknown: set[str]) -> dict[str, bool]:
         """The list is requested after the reading, so a worker that it lacks did not live when it was read."""

@@ -23,6 +23,9 @@ SQL_PACKAGE = "jobtide_controller.postgres.sql"
 
 ARRIVALS_CAP = 10_000
 
+# Running jobs of one tenant and type. More are not counted: a thousand pods with ten jobs each run no more.
+RUNNING_CAP = 10_000
+
 # Enough rows to notice within a few readings that one attempt in a hundred succeeds.
 WATCH_RUNNING = 64
 WATCH_SOON = 16
@@ -132,8 +135,9 @@ class Reader:
         rows = self.session.run(
             load(SQL_PACKAGE, "readings"),
             {
-                "types": list(types),
+                "types": list(dict.fromkeys(types)),
                 "depth_cap": self.depth_cap,
+                "running_cap": RUNNING_CAP,
                 "arrivals_cap": ARRIVALS_CAP,
                 "overlap_seconds": OVERLAP_SECONDS,
                 "previous_at": self._arrivals.previous_at(started - self._read_at),
@@ -174,6 +178,7 @@ def reading_of(
     depths: dict[Key, Depth] = {}
     overlap: dict[Key, int] = {}
     pods: dict[str, dict[Key, int]] = {}
+    lapsed: dict[str, dict[Key, int]] = {}
     for row in rows:
         if row["type"] is None:
             continue
@@ -185,7 +190,9 @@ def reading_of(
             overlap[key] = row["arrivals_overlap"]
         for uid, running in (row["pods"] or {}).items():
             pods.setdefault(uid, {})[key] = running
-    runs = {uid: PodRun(running) for uid, running in pods.items()}
+        for uid, over in (row["lapsed"] or {}).items():
+            lapsed.setdefault(uid, {})[key] = over
+    runs = {uid: PodRun(running, lapsed.get(uid, {})) for uid, running in pods.items()}
     return Reading(taken_at, depths, runs, query_seconds), Arrivals(taken_at, overlap)
 
 

@@ -193,7 +193,7 @@ class RescueFailed:
 
 @dataclass(frozen=True, slots=True)
 class ForeignWorker:
-    """A pod that this cluster does not have claims jobs: another cluster works on this database."""
+    """A pod that this cluster does not have claims jobs: it is in another cluster, or the claim is forged."""
 
     database: str
     pod_uid: str

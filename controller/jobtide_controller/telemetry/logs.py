@@ -89,7 +89,7 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"jobs of deleted pods are not requeued yet: {message}", database=database)
         case events.ForeignWorker(database, pod_uid):
             _say(logging.WARNING, f"pod {pod_uid} claims jobs of database {database} and is not in this cluster: "
-                 "from now on only jobs of pods seen to end are rescued at once, others when their lease expires",
+                 "its jobs are requeued only when their leases expire",
                  database=database)  # fmt: skip
         case events.Failed(where, traceback):
             _say(logging.ERROR, f"bug: {where} failed, please report it\n{traceback}")

@@ -112,6 +112,7 @@ def insert(app: psycopg.Connection[Any], tenant: Callable[..., uuid.UUID]) -> In
         attempts: int = 0,
         result: str = "{}",
     ) -> uuid.UUID:
+        lease_seconds = 60.0 if status == "processing" else None
         row = app.execute(
             """
             INSERT INTO job_queue
@@ -120,7 +121,7 @@ def insert(app: psycopg.Connection[Any], tenant: Callable[..., uuid.UUID]) -> In
                 clock_timestamp() + %s * interval '1 second', %s, %s, '{}', %s::jsonb)
             RETURNING id
             """,
-            [type_, tenant_id, status, age_seconds, retry_in_seconds, worker_id, attempts, result],
+            [type_, tenant_id, status, age_seconds, retry_in_seconds or lease_seconds, worker_id, attempts, result],
         ).fetchone()
         assert row is not None
         found: uuid.UUID = row[0]

@@ -31,8 +31,9 @@ FROM generate_series(1, {FINISHED}) AS i INNER JOIN numbered ON n = i % {TENANTS
 INSERT INTO job_queue (type, tenant_id, payload, created_at, next_retry_at)
 SELECT 't' || i % {TYPES}, id, '{{}}', now() - i * interval '10 ms', CASE WHEN i % 9 = 0 THEN now() + interval '1 h' END
 FROM generate_series(1, {PENDING}) AS i INNER JOIN numbered ON n = i / {TYPES} % {TENANTS};
-INSERT INTO job_queue (type, tenant_id, status, payload, worker_id, created_at)
-SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now() - interval '1 minute'
+INSERT INTO job_queue (type, tenant_id, status, payload, worker_id, created_at, next_retry_at)
+SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now() - interval '1 minute',
+    now() + interval '1 h'
 FROM generate_series(1, {RUNNING}) AS i INNER JOIN numbered ON n = i % {TENANTS};
 """
 
@@ -54,7 +55,14 @@ def large(server) -> Iterator[psycopg.Connection[Any]]:
 
 def parameters(**changed: Any) -> dict[str, Any]:
     (types, previous_at) = ([f"t{number}" for number in range(TYPES)], None)
-    usual = {"types": types, "depth_cap": CAP, "arrivals_cap": 1000, "overlap_seconds": 1.0, "previous_at": previous_at}
+    usual = {
+        "types": types,
+        "depth_cap": CAP,
+        "running_cap": 10_000,
+        "arrivals_cap": 1000,
+        "overlap_seconds": 1.0,
+        "previous_at": previous_at,
+    }
     watch = {"watched_ids": [], "watched_attempts": [], "watch_running": WATCH_RUNNING, "watch_soon": WATCH_SOON}
     return usual | watch | changed
 
@@ -92,6 +100,8 @@ def test_a_reading_reads_indexes_and_does_not_scan_the_table(large):
     assert tables_scanned(plan) <= {
         ("Index Only Scan", "idx_job_queue_due"),
         ("Index Scan", "idx_job_queue_status_created_at"),
+        ("Index Only Scan", "idx_job_queue_running"),
+        ("Index Scan", "idx_job_queue_running"),
         ("Index Scan Backward", "idx_job_queue_status_created_at"),
         ("Index Scan", "idx_job_queue_due"),  # rows to follow that are about to start
         ("Index Scan", "job_queue_pkey"),  # rows that are followed
@@ -129,7 +139,10 @@ def test_following_rows_costs_one_probe_for_each(large):
 def test_the_rows_to_follow_are_few_even_if_many_are_about_to_start(large):
     with large.transaction(force_rollback=True):
         large.execute("RESET ROLE")
-        large.execute("UPDATE job_queue SET next_retry_at = now() + interval '4 s' WHERE next_retry_at IS NOT NULL")
+        large.execute(
+            "UPDATE job_queue SET next_retry_at = now() + interval '4 s' "
+            "WHERE next_retry_at IS NOT NULL AND status = 'pending'"
+        )
         large.execute("SET LOCAL ROLE jobtide_controller")
         plan = explain(large, "readings", parameters())
         rows = large.execute(load(SQL_PACKAGE, "readings"), parameters()).fetchall()

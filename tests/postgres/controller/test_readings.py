@@ -141,7 +141,7 @@ def test_every_row_arrives_once_over_many_readings(reader, insert):
 
 def test_a_row_that_was_completed_between_two_readings_has_arrived(reader, insert, app):
     read(reader, "a")
-    insert("a", status="completed")
+    insert("a", status="completed", worker_id=f"jobtide:{POD}:1", attempts=1)
     found = depth(read(reader, "a"))
     assert (found.arrivals, found.due, found.running) == (1, 0, 0)
 

@@ -62,6 +62,7 @@ def test_only_what_is_missing_is_added(supabase, empty_database, connect, schema
     )
     assert [name for (name,) in made] == [
         "idx_job_queue_due",
+        "idx_job_queue_running",
         "idx_job_queue_status_created_at",
         "idx_job_queue_tenant_id",
         "idx_job_queue_type",

@@ -27,14 +27,8 @@ ONE = {"ids": [uuid4()], "tokens": ["jobtide:p:n"], "attempts": [1]}
 
 
 def lap(of, wanted):
-    return {
-        **_parameters(of),
-        "wanted": wanted,
-        "rows_per_key": wanted,
-        "token": "t",
-        "lease_seconds": 60.0,
-        "excluded": [],
-    }
+    how = {"token": "t", "lease_seconds": 60.0, "most_bytes": 4_194_304, "excluded": []}
+    return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, **how}
 
 
 CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
@@ -56,6 +50,7 @@ def capped(keys):
         "rows_per_key": 1,
         "token": "t",
         "lease_seconds": 60.0,
+        "most_bytes": 4_194_304,
         "excluded": [],
         **CAPS,
     }
@@ -89,7 +84,9 @@ CASES = [
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 20, id="extend one"),
     pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 15, id="list 50 running jobs"),
     pytest.param("fail_pending", {"id": uuid4(), "message": "no"}, 12, id="fail one whose claim is refused"),
-    pytest.param("rescue_expired", {"at_most": 100, "ids": None}, 15, id="rescue expired leases among 50 running jobs"),
+    pytest.param(
+        "rescue_expired", {"at_most": 100, "ids": None}, 210, id="rescue expired leases among 50 running jobs"
+    ),
     pytest.param(
         "return_unanswered", {"tokens": ["jobtide:p:n"], "ids": None}, 10, id="requeue one claim among 50 running jobs"
     ),
@@ -186,6 +183,17 @@ def test_polls_soon_stop_being_planned(large):
             "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE name = 'explained'"
         )
         assert counts.fetchone() == (5, 15)
+
+
+@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[3:5])
+def test_a_capped_claim_reads_none_of_the_running_rows_beyond_a_tenants_cap(large, name, parameters, most_buffers):
+    """A tenant that marks its own rows as running: 1,000,000 of them made this claim sixty times as slow."""
+    large.execute(
+        "INSERT INTO job_queue (tenant_id, type, status) "
+        "SELECT lpad('1', 32, '0')::uuid, 'common', 'processing' FROM generate_series(1, 20000)"
+    )
+    plan = explain(large, name, parameters, "force_generic_plan")
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
 
 
 @contextmanager

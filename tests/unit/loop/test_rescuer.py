@@ -115,18 +115,28 @@ async def test_rows_that_a_rescue_left_are_returned_by_the_next(setup):
     assert setup.events.of(ForeignWorker) == []
 
 
-async def test_a_gone_pod_that_claims_again_lives_in_another_cluster_and_is_left_alone(setup):
+async def test_a_gone_pod_that_claims_again_is_left_to_its_leases_and_it_alone(setup):
     await setup.rescues(A)
     await setup.rescues()
     setup.clock.pass_(LIST_SECONDS)
     await setup.rescues(A, B)
-    assert setup.rescued == [{A: True}]
-    assert setup.events.of(ForeignWorker)[0].pod_uid == A
+    assert setup.rescued == [{A: True}, {B: True}]
+    assert [event.pod_uid for event in setup.events.of(ForeignWorker)] == [A]
     setup.clock.pass_(LIST_SECONDS)
     setup.known[C] = GoneWorker(gives_back=False)
-    await setup.rescues(A, B, C)
-    assert setup.rescued == [{A: True}, {C: False}], "pods that were seen to go are rescued as before"
-    assert len(setup.events.of(ForeignWorker)) == 1
+    await setup.rescues(A, C)
+    assert setup.rescued == [{A: True}, {B: True}, {C: False}]
+    assert len(setup.events.of(ForeignWorker)) == 1, "reported once"
+
+
+async def test_forged_claims_of_many_unknown_pods_do_not_stop_the_rescue_of_a_lost_one(setup):
+    forged = [f"{number:08x}-0000-0000-0000-000000000000" for number in range(50)]
+    for _ in range(3):
+        await setup.rescues(*forged)
+        await setup.rescues()
+        setup.clock.pass_(LIST_SECONDS)
+    await setup.rescues(*forged, A)
+    assert setup.rescued[-1] == {A: True}
 
 
 async def test_a_rescue_that_fails_is_reported_and_tried_again(setup):

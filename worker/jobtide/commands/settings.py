@@ -14,12 +14,14 @@ from uuid import UUID
 
 from jobtide.errors import SettingsError
 from jobtide.queue.caps import TenantCaps
+from jobtide.queue.claims import MOST_PAYLOAD_BYTES
 from jobtide.worker.outcome import RetryPolicy
 
 if TYPE_CHECKING:
     from jobtide.programs.handler import Program
 
 Value = TypeVar("Value")
+_LONGEST_LEASE_SECONDS = 86_400.0  # the controller takes a longer one for forged
 _MOST = 1e9  # refuses inf and nan, and keeps every sum in the range of PostgreSQL's intervals
 
 
@@ -39,6 +41,7 @@ class Settings:
     retry: RetryPolicy
     caps: TenantCaps
     max_result_bytes: int
+    max_payload_bytes: int
     poll_seconds: float
     listen: bool
     http_port: int
@@ -68,7 +71,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_LEASE_SECONDS": (
         "120",
-        "how long a claim holds without an extension; extended at a third of it",
+        "how long a claim holds without an extension, at most 86400; extended at a third of it",
     ),
     "JOBTIDE_DRAIN_SECONDS": ("600", "how long running jobs may take to finish after SIGTERM"),
     "JOBTIDE_MAX_ATTEMPTS": (
@@ -83,6 +86,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
+    "JOBTIDE_MAX_PAYLOAD_BYTES": (
+        "4194304",
+        "a payload with more bytes of JSON is not fetched, and fails its job; at most 16777216",
+    ),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
     "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
@@ -124,7 +131,7 @@ def from_environment(
         types=read.types("JOBTIDE_TYPES"),
         concurrency=read.whole("JOBTIDE_CONCURRENCY", at_least=1),
         prefetch=read.whole("JOBTIDE_PREFETCH", at_least=0),
-        lease_seconds=read.number("JOBTIDE_LEASE_SECONDS", at_least=1),
+        lease_seconds=read.number("JOBTIDE_LEASE_SECONDS", at_least=1, at_most=_LONGEST_LEASE_SECONDS),
         drain_seconds=read.number("JOBTIDE_DRAIN_SECONDS", at_least=0),
         retry=RetryPolicy(
             max_attempts=read.whole("JOBTIDE_MAX_ATTEMPTS", at_least=1),
@@ -136,6 +143,7 @@ def from_environment(
             read.overrides("JOBTIDE_TENANT_OVERRIDES"),
         ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
+        max_payload_bytes=read.whole("JOBTIDE_MAX_PAYLOAD_BYTES", at_least=2, at_most=MOST_PAYLOAD_BYTES),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
@@ -172,15 +180,18 @@ class _Reader:
     def text(self, name: str) -> str:
         return (self._environment.get(name) or VARIABLES[name][0]).strip()
 
-    def whole(self, name: str, *, at_least: int) -> int:
-        return self._parsed(name, int, f"a whole number of at least {at_least}", lambda value: value >= at_least)
+    def whole(self, name: str, *, at_least: int, at_most: int | None = None) -> int:
+        expected = f"a whole number of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
+        return self._parsed(
+            name, int, expected, lambda value: at_least <= value and (at_most is None or value <= at_most)
+        )
 
     def optional_whole(self, name: str, *, at_least: int) -> int | None:
         return self.whole(name, at_least=at_least) if self.text(name) else None
 
-    def number(self, name: str, *, at_least: float) -> float:
+    def number(self, name: str, *, at_least: float, at_most: float = _MOST) -> float:
         return self._parsed(
-            name, float, f"a number from {at_least:g} to {_MOST:g}", lambda value: at_least <= value <= _MOST
+            name, float, f"a number from {at_least:g} to {at_most:g}", lambda value: at_least <= value <= at_most
         )
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:

@@ -122,7 +122,13 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
 def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
     url = url_source(settings.database_url, settings.database_url_file)
     session = Session(url, on_connect, answer_seconds=_CLAIM_ANSWER_SECONDS)
-    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps)
+    return PostgresJobQueue(
+        session,
+        pod_uid=settings.pod_uid,
+        lease_seconds=settings.lease_seconds,
+        caps=settings.caps,
+        max_payload_bytes=settings.max_payload_bytes,
+    )
 
 
 def _finisher_queue(settings: Settings, pulse: Pulse, emit: Emit) -> PostgresJobQueue:

@@ -16,7 +16,7 @@ import psycopg
 
 from jobtide.cron.schedule import Schedule
 from jobtide.database_errors import one_line
-from jobtide.producer.enqueue import NewJob, enqueue_many
+from jobtide.producer.enqueue import IdTakenError, NewJob, enqueue_many
 from jobtide.producer.job_ids import Key
 from jobtide.queue.outage import Outage
 from jobtide.queue.session import DatabaseUnreachable, Session
@@ -70,7 +70,7 @@ class Scheduler:
     def _add(self, jobs: list[NewJob]) -> None:
         try:
             enqueue_many(self._session.connection(), jobs)
-        except psycopg.IntegrityError as refused:
+        except (psycopg.IntegrityError, IdTakenError) as refused:
             if len(jobs) > 1:  # one deleted tenant must not stop the others' schedules
                 for job in jobs:
                     self._add([job])

@@ -6,16 +6,29 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import randbelow
 from typing import Any
 from uuid import UUID, uuid4
 
-from jobtide.errors import seconds_of
+from jobtide.errors import JobtideError, seconds_of
 from jobtide.payload import in_ascii, json_text, json_value
 from jobtide.producer.drivers import Row, Statement, Task, run, run_async
 from jobtide.producer.job_ids import Key, key_of, key_of_id
 from jobtide.sql import load
 
 _BATCH = 500  # rows in one INSERT
+_TRIES = 4
+_FARTHEST_SKIP = 1 << 24
+
+
+class IdTakenError(JobtideError):
+    """Another tenant's row has the id of this job, and not by chance."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"nothing was enqueued for {what}: a row of another tenant has its id. Delete that row, and see "
+            "`jobtide schema apply --tenant-walls`, which keeps tenants' users from inserting such ids"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +64,8 @@ def enqueue(
     `unique`: inserts nothing and returns None while a job of this tenant and type with the same key is pending or
     processing. `job_id`: the same while the table has a job with that id, in any status.
 
-    Raises ValueError, before anything is sent, for a job that can't be stored; TypeError for another connection.
+    Raises ValueError, before anything is sent, for a job that can't be stored; TypeError for another connection;
+    IdTakenError, a JobtideError, if another tenant's row has the job's id.
     """
     job = NewJob(
         type=type_, payload=payload, tenant_id=tenant_id, run_at=run_at, after=after, unique=unique, job_id=job_id
@@ -107,11 +121,19 @@ class _Checked:
     def identity(self) -> UUID | Key | None:
         return self.key or self.id
 
-    def as_json(self) -> str:
+    @property
+    def described(self) -> str:
+        """The job, for messages."""
+        key = f"unique={self.job.unique!r}" if self.key else f"job_id={self.id}"
+        return f"{self.job.type!r} of tenant {self.tenant_id}, {key}"
+
+    def as_json(self, skip: int = 0) -> str:
+        """The job as sql/enqueue.sql takes it; `skip` numbers of its key are left out."""
         fields = {
             "id": self.id,
             "first_id": self.key.first_id if self.key else None,
             "last_id": self.key.last_id if self.key else None,
+            "skip": skip or None,
             "tenant_id": self.tenant_id,
             "type": self.job.type,
             "run_at": self.job.run_at.isoformat() if self.job.run_at else None,
@@ -132,18 +154,30 @@ def _insert(checked: Sequence[_Checked]) -> Task[list[UUID | None]]:
     if locks:
         yield Statement(load("jobtide.sql", "enqueue_lock"), json.dumps(locks))
     inserted: dict[int, UUID] = {}
-    for batch in _batches([checked[number] for number in sorted(first.values())]):
-        asked = f"[{','.join(job.as_json() for job in batch)}]"
-        rows = yield Statement(load("jobtide.sql", "enqueue"), asked)
-        for id_ in _ids(rows):
-            number = first[id_] if id_ in first else first[key_of_id(id_)]
-            inserted[number] = id_
-    return [inserted.get(number) for number in range(len(checked))]
+    waiting, skip, taken = sorted(first.values()), 0, list[int]()
+    for _ in range(_TRIES):
+        taken = []
+        for batch in _batches([checked[number] for number in waiting]):
+            asked = f"[{','.join(job.as_json(skip) for job in batch)}]"
+            rows = yield Statement(load("jobtide.sql", "enqueue"), asked)
+            for id_, is_taken in _ids(rows):
+                number = first[id_] if id_ in first else first[key_of_id(id_)]
+                if is_taken:
+                    taken.append(number)
+                else:
+                    inserted[number] = id_
+        if not taken:
+            return [inserted.get(number) for number in range(len(checked))]
+        # A guess that can't be foreseen: a tenant that took the next number may have taken the ones after it.
+        waiting, skip = sorted(number for number in taken if checked[number].key), 1 + randbelow(_FARTHEST_SKIP)
+        if len(waiting) < len(taken):
+            break
+    raise IdTakenError(", ".join(checked[number].described for number in taken))
 
 
-def _ids(rows: Sequence[Row]) -> Iterator[UUID]:
+def _ids(rows: Sequence[Row]) -> Iterator[tuple[UUID, bool]]:
     """As standard UUIDs: asyncpg returns a subclass, and SQLAlchemy may."""
-    return (UUID(str(row[0])) for row in rows)
+    return ((UUID(str(row[0])), bool(row[1])) for row in rows)
 
 
 def _batches(jobs: Sequence[_Checked]) -> Iterator[Sequence[_Checked]]:

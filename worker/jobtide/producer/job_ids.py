@@ -1,7 +1,9 @@
 """Job ids that hold the key of their job: the table has no column for it, and none is added.
 
-The first 96 bits are a digest of the key, the last 32 a number: the ids of one key are one range of the primary key,
-in the order of their numbers. The form is UUID version 8 (RFC 9562), so no random id is ever in such a range.
+The first 24 bits are a digest of the tenant, those up to bit 96 a digest of the key, the last 32 a number: the ids of
+one key are one range of the primary key, in the order of their numbers. The form is UUID version 8 (RFC 9562), so no
+random id is ever in such a range. The policy of schema/sql/60_tenant_walls.sql compares the tenant's digest: a tenant's
+user can compute another tenant's ids, but not insert them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ NUMBER_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All ids of one key. 90 bits of digest: a million keys share a range with a probability of 4e-16."""
+    """All ids of one key. 66 bits of its digest: two of a tenant's million share a range with 7e-9."""
 
     prefix: int  # the first 96 bits
 
@@ -45,7 +47,7 @@ def key_of(kind: Literal["unique", "cron"], tenant_id: UUID, type_: str, name: s
     `name` is what the caller chose: the unique key, or the name of the schedule. Two kinds never share an id.
     """
     text = json.dumps([kind, str(tenant_id), type_, name])
-    digest = bytearray(sha256(text.encode()).digest()[:12])
+    digest = bytearray(sha256(str(tenant_id).encode()).digest()[:3] + sha256(text.encode()).digest()[:9])
     digest[6] = digest[6] & 0x0F | 0x80  # version 8
     digest[8] = digest[8] & 0x3F | 0x80  # the variant of RFC 9562
     return Key(int.from_bytes(digest))

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from jobtide.job import Job, token_prefix
+from jobtide.payload import Malformed
 from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.careful import Exclusions, RefusedClaim, about, claim_each, fail
 from jobtide.queue.low_water import LowWater
@@ -25,6 +26,8 @@ _LISTED_AT_MOST = 1_000
 _EVIDENCE_SECONDS = 60.0  # a claim in this time shows that the table lets rows be claimed at all
 # A batch that one key filled hides the other keys that wait: every 32nd claim takes one job of each key.
 _ONE_OF_EACH_EVERY_CLAIMS = 32
+MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+MOST_PAYLOAD_BYTES = 16 * 1024 * 1024  # the limit's own limit: see sql/claim.sql for what the server can render
 _KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
 Rows = list[dict[str, Any]]
 
@@ -41,7 +44,10 @@ class Claim:
 
 
 class Claims:
-    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim."""
+    """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim.
+
+    A payload with more than `max_payload_bytes` of JSON text stays on the server: its job has Malformed instead.
+    """
 
     def __init__(
         self,
@@ -51,12 +57,14 @@ class Claims:
         lease_seconds: float,
         caps: TenantCaps = NO_CAPS,
         refused: Callable[[UUID, str], object] = lambda id_, message: None,  # noqa: ARG005 - see _by_parts
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
     ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
         self._caps = caps
         self._refused = refused
+        self._max_payload_bytes = max_payload_bytes
         self._low_water = LowWater()
         self._successes = 0  # claims that brought jobs
         self._exclusions = Exclusions()
@@ -87,7 +95,7 @@ class Claims:
         self._claimed_at = monotonic()
         one_of_each = self._successes % _ONE_OF_EACH_EVERY_CLAIMS == 0
         return Claim(
-            [_job(row, token) for row in rows],
+            [_job(row, token, self._max_payload_bytes) for row in rows],
             ring.after(_key(rows[-1])),
             1 if one_of_each else rows_per_key(wanted, len(served)),
             drained=len(rows) < wanted and max(served.values()) < per_key and not refused,
@@ -118,6 +126,7 @@ class Claims:
         """Of the search for rows, and of their claim."""
         where = _parameters(lap) | {"wanted": wanted}
         how = {"wanted": wanted, "rows_per_key": per_key, "token": token, "lease_seconds": self._lease_seconds}
+        how["most_bytes"] = self._max_payload_bytes
         return where, how | {"excluded": self._exclusions.ids(monotonic())}
 
     def _locked_keys(self, execute: Execute, lap: Lap, where: dict[str, Any]) -> dict[str, Any]:
@@ -221,12 +230,18 @@ def _parameters(lap: Lap) -> dict[str, Any]:
     }
 
 
-def _job(row: dict[str, Any], token: str) -> Job:
+def _job(row: dict[str, Any], token: str, max_payload_bytes: int) -> Job:
+    payload = row["payload"]
+    if not 0 <= row["payload_bytes"] <= max_payload_bytes:
+        size = (
+            f"has {row['payload_bytes']} bytes" if row["payload_bytes"] > 0 else "holds a number of over 1,000 digits"
+        )
+        payload = Malformed(f"it {size}; the limit is {max_payload_bytes} bytes (JOBTIDE_MAX_PAYLOAD_BYTES)")
     return Job(
         id=row["id"],
         tenant_id=row["tenant_id"],
         type=row["type"],
-        payload=row["payload"],
+        payload=payload,
         attempt=row["attempts"],
         token=token,
         waited_seconds=row["waited_seconds"],

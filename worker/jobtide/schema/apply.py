@@ -14,12 +14,14 @@ from psycopg import Connection, errors, sql
 from jobtide.database_errors import connect
 from jobtide.errors import JobtideError
 from jobtide.schema.check import read_facts
-from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems
+from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems, wall_problems
 from jobtide.schema.script import (
+    ALWAYS_FILES,
     DEFAULT_LOCK_TIMEOUT_SECONDS,
     INDEXES,
     ROLES_FILE,
     TABLE_FILES,
+    TENANT_WALLS,
     index_file,
     index_statement,
     script,
@@ -70,11 +72,14 @@ def apply(
     url: str,
     *,
     roles: bool = False,
+    tenant_walls: bool = False,
     lock_timeout_seconds: float = DEFAULT_LOCK_TIMEOUT_SECONDS,
     wait_seconds: float = 60.0,
     report: Callable[[str], None] = lambda _: None,
 ) -> Applied:
     """Creates the missing parts; safe to repeat and to run twice at once.
+
+    `tenant_walls`: limits what tenants' users may write on a table that exists too; a new one has these limits.
 
     `url` must lead to the server itself, not to a pooler in transaction mode: an advisory lock is held from the first
     check of the table to the last index. Waits up to `wait_seconds` for another apply to end, and up to
@@ -83,10 +88,14 @@ def apply(
     with connect(url, autocommit=True, prepare_threshold=None) as conn, _alone(conn, wait_seconds):
         conn.execute(_PINS)
         _refuse_contradictions(read_facts(conn))
-        done = _retried(lambda: _apply_in_transaction(conn, roles=roles, lock_timeout_seconds=lock_timeout_seconds))
+        done = _retried(
+            lambda: _apply_in_transaction(
+                conn, roles=roles, tenant_walls=tenant_walls, lock_timeout_seconds=lock_timeout_seconds
+            )
+        )
         done += _apply_indexes(conn, report)
         facts = read_facts(conn)
-        leftover = (*shape_problems(facts), *index_problems(facts["table"]))
+        leftover = (*shape_problems(facts), *index_problems(facts["table"]), *wall_problems(facts))
     return Applied(tuple(done), tuple(problem for problem in leftover if not problem.fatal))
 
 
@@ -122,7 +131,9 @@ def _retried(run: Callable[[], list[str]]) -> list[str]:
     return run()
 
 
-def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_seconds: float) -> list[str]:
+def _apply_in_transaction(
+    conn: Connection[Any], *, roles: bool, tenant_walls: bool, lock_timeout_seconds: float
+) -> list[str]:
     """All that one transaction can create; also the indexes of a new table, since no query waits for them."""
     milliseconds = round(lock_timeout_seconds * 1000)
     new = read_facts(conn)["table"] is None
@@ -136,6 +147,11 @@ def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_se
                 for name in INDEXES:
                     conn.execute(index_file(name, concurrently=False))
                 done.append("created table job_queue with its indexes and policies")
+            if tenant_walls:
+                conn.execute(TENANT_WALLS)
+                done.append("users of tenants may write the tenant, type, payload and due time of waiting jobs only")
+            for name in ALWAYS_FILES:
+                conn.execute(statement(name))
             if roles:
                 conn.execute(statement(ROLES_FILE))
                 done.append("jobtide_worker and jobtide_controller have the rights that they use")

@@ -14,7 +14,8 @@ import psycopg
 from jobtide.database_errors import checked_url, connect, one_line, url_of_file
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.schema.apply import SchemaError, apply
-from jobtide.schema.check import check
+from jobtide.schema.check import read_facts
+from jobtide.schema.problems import use_problems, wall_problems
 from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, script
 
 
@@ -35,6 +36,12 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_url(parser)
     _add_roles(parser)
     parser.add_argument(
+        "--tenant-walls",
+        action="store_true",
+        help="on an existing table too, let users of tenants write only the tenant, type, payload and due time of "
+        "waiting jobs; a new table has this",
+    )
+    parser.add_argument(
         "--lock-timeout-seconds",
         type=float,
         default=DEFAULT_LOCK_TIMEOUT_SECONDS,
@@ -46,6 +53,7 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("print", help="show the SQL of apply, for review and psql -f")
     _add_roles(parser)
+    parser.add_argument("--tenant-walls", action="store_true", help="as for apply")
     parser.add_argument(
         "--in-transaction",
         action="store_true",
@@ -78,6 +86,7 @@ def _apply(parsed: argparse.Namespace) -> int:
         applied = apply(
             _url(parsed),
             roles=parsed.roles,
+            tenant_walls=parsed.tenant_walls,
             lock_timeout_seconds=parsed.lock_timeout_seconds,
             report=_write,
         )
@@ -89,13 +98,14 @@ def _apply(parsed: argparse.Namespace) -> int:
 
 
 def _print(parsed: argparse.Namespace) -> int:
-    _write(script(roles=parsed.roles, in_transaction=parsed.in_transaction))
+    _write(script(roles=parsed.roles, in_transaction=parsed.in_transaction, tenant_walls=parsed.tenant_walls))
     return 0
 
 
 def _check(parsed: argparse.Namespace) -> int:
     with _one_line_errors(), connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
-        problems = check(conn, parsed.part)
+        facts = read_facts(conn)
+        problems = (*use_problems(facts, parsed.part), *wall_problems(facts))
     for problem in problems:
         _write(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
     if not problems:

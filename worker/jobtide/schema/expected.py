@@ -47,4 +47,5 @@ INDEX_KEYS = {
         "COALESCE(next_retry_at, created_at, '-infinity'::timestamp with time zone)",
         "id",
     ),
+    "idx_job_queue_running": ("type", "tenant_id", "status"),
 }

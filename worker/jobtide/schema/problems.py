@@ -32,6 +32,7 @@ class ProblemKind(StrEnum):
     RLS_HIDES_ROWS = "RLSHidesRows"
     STANDBY = "Standby"
     ENCODING_WRONG = "EncodingWrong"
+    TENANTS_MAY_FORGE = "TenantsMayForge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,28 @@ def index_problems(table: Facts) -> Iterator[Problem]:
                 f"index {name} is not the expected one ({index['definition']}): "
                 f"rename or drop it, then {index_statement(name)}"
             )
+
+
+def wall_problems(facts: Facts) -> Iterator[Problem]:
+    """What a tenant's user may write beyond a waiting job. Never fatal: a forged row harms its own tenant most."""
+    table = facts["table"]
+    if table is None:
+        return
+    if table["forgers"]:
+        yield Problem(
+            ProblemKind.TENANTS_MAY_FORGE,
+            f"role {', '.join(table['forgers'])} may write columns of {table['schema']}.job_queue that workers and "
+            "controller work by, such as status and worker_id, so a tenant's user can forge running and finished jobs: "
+            "jobtide schema apply --tenant-walls, if no client writes these columns with that role",
+            fatal=False,
+        )
+    if facts["unsafe_functions"]:
+        yield Problem(
+            ProblemKind.TENANTS_MAY_FORGE,
+            f"function {', '.join(facts['unsafe_functions'])} runs with its owner's rights and looks for types in the "
+            "caller's pg_temp first: ALTER FUNCTION ... SET search_path = pg_catalog, pg_temp, as its owner",
+            fatal=False,
+        )
 
 
 def _index(message: str) -> Problem:

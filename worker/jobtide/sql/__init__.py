@@ -9,11 +9,11 @@ from typing import LiteralString
 
 @cache
 def load(package: str, name: str) -> LiteralString:
-    """The statement in `<package>/<name>.sql`, without its comment lines.
+    """The statement in `<package>/<name>.sql`, without its comment lines and indentation.
 
     psycopg parses a statement with more than 4,096 characters again at each execution.
     """
-    return "\n".join(line for line in read(package, name).splitlines() if not line.lstrip().startswith("--"))
+    return "\n".join(line for line in map(str.strip, read(package, name).splitlines()) if not line.startswith("--"))
 
 
 @cache

@@ -5,12 +5,18 @@
 -- Everything is lazy: a claim of one job from a full queue touches one key and locks one row. A result shorter than
 -- `wanted` means that the whole lap was walked.
 --
+-- Every column may hold what a tenant wrote, so no expression may fail or grow on it: attempts stay in their range, and
+-- a payload's size is known before it is rendered. Small ones are not measured: a byte of jsonb becomes at most 16,384
+-- characters, in a number such as 1e131071. Rendered for measuring is only what is sure to fit into the server's 1 GB:
+-- without such numbers (payload_bytes is -1 with them) a byte becomes at most 6 characters, in U+0001.
+--
 -- Parameters are in sub-selects so that the planner can't see their values: one plan is right for all of them, and
 -- PostgreSQL keeps it instead of planning each claim again (2.5 times the rate).
 --
 -- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
 --             (the lap: bounds inclusive; of a first tenant only rows from there on, see low_water.py), wanted int, rows_per_key int,
 --             token text, lease_seconds float8,
+--             most_bytes int (of a payload as JSON text, at most 16 MiB; a larger one is not returned),
 --             excluded uuid[] (rows whose claim the server refuses, see careful.py)
 -- Index:      idx_job_queue_due, one probe a key and one a claimed row; job_queue_pkey for the update
 -- Locks:      at most `wanted` rows; rows that another transaction has locked are skipped
@@ -90,18 +96,40 @@ claimed AS (
     SET
         status = 'processing',
         worker_id = %(token)s,
-        attempts = q.attempts + 1,
+        attempts = least(greatest(q.attempts, 0), 2147483646) + 1,
         next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
     -- An array, not a join: the planner then probes the primary key, however it estimates the lap.
     WHERE q.id = ANY(ARRAY(SELECT candidate.id FROM candidate))
-    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, nullif(q.result, '{}') AS result
+    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, q.result
 )
 SELECT
-    claimed.*,
+    claimed.id, claimed.tenant_id, claimed.type, claimed.attempts,
+    size.payload_bytes,
+    CASE WHEN size.payload_bytes BETWEEN 0 AND size.most_bytes THEN claimed.payload END AS payload,
+    CASE
+        WHEN claimed.result <> '{}'
+            AND pg_column_size(claimed.result #> '{}') <= size.most_bytes
+            AND NOT claimed.result @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)'
+            THEN claimed.result
+    END AS result,
     -- -infinity (no created_at) has no age, nor has the zero time of some languages, which Python can't represent
     CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
     CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds
 FROM claimed
 INNER JOIN candidate ON claimed.id = candidate.id
+CROSS JOIN LATERAL (
+    SELECT
+        most.bytes AS most_bytes,
+        CASE
+            WHEN claimed.payload IS NULL THEN 0
+            WHEN pg_column_size(claimed.payload) <= most.bytes / 16384
+                AND pg_column_compression(claimed.payload) IS NULL THEN 0
+            WHEN pg_column_size(claimed.payload #> '{}') > 8 * most.bytes THEN pg_column_size(claimed.payload #> '{}')
+            WHEN pg_column_size(claimed.payload #> '{}') > 16384
+                AND claimed.payload @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)' THEN -1
+            ELSE octet_length(claimed.payload::text)
+        END AS payload_bytes
+    FROM (SELECT %(most_bytes)s::int AS bytes) AS most
+) AS size
 ORDER BY candidate.position, claimed.tenant_id, candidate.due_at, claimed.id

@@ -6,9 +6,9 @@
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
 --             key_positions int[],
 --             key_sinces timestamptz[], key_since_ids uuid[] (the keys to take from), wanted int, rows_per_key int, cap int,
---             override_tenants uuid[], override_caps int[], token text, lease_seconds float8,
+--             override_tenants uuid[], override_caps int[], token text, lease_seconds float8, most_bytes int (see claim.sql),
 --             excluded uuid[] (rows whose claim the server refuses, see careful.py)
--- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_status_created_at over the processing rows;
+-- Index:      idx_job_queue_due, one probe a claimed row; idx_job_queue_running, at most `cap` entries a tenant;
 --             job_queue_pkey for the update
 -- Locks:      at most rows_per_key rows a key; those beyond `wanted` and the caps are released at commit
 WITH key AS (
@@ -22,19 +22,27 @@ WITH key AS (
 override AS MATERIALIZED (
     SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
 ),
-running AS MATERIALIZED (
-    SELECT q.tenant_id, count(*) AS jobs
-    FROM job_queue AS q
-    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
-    GROUP BY q.tenant_id
-),
 room AS MATERIALIZED (
-    SELECT
-        tenant.tenant_id,
-        greatest(0, coalesce(override.cap, (SELECT %(cap)s::int)) - coalesce(running.jobs, 0)) AS places
-    FROM (SELECT DISTINCT key.tenant_id FROM key) AS tenant
-    LEFT JOIN override ON tenant.tenant_id = override.tenant_id
-    LEFT JOIN running ON tenant.tenant_id = running.tenant_id
+    SELECT tenant.tenant_id, tenant.cap - running.jobs AS places
+    FROM (
+        SELECT DISTINCT key.tenant_id, coalesce(override.cap, (SELECT %(cap)s::int)) AS cap
+        FROM key
+        LEFT JOIN override ON key.tenant_id = override.tenant_id
+    ) AS tenant
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS jobs
+        FROM (
+            SELECT
+            FROM unnest((SELECT %(types)s::text[])) AS counted (type)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM job_queue AS q
+                WHERE q.status = 'processing' AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
+                ORDER BY q.type, q.tenant_id
+            ) AS one
+            LIMIT CASE WHEN tenant.cap = 2147483647 THEN 0 ELSE tenant.cap END
+        ) AS upto_cap
+    ) AS running
 ),
 due AS MATERIALIZED (
     SELECT due_row.id, due_row.due_at, key.position, key.tenant_id
@@ -74,16 +82,38 @@ claimed AS (
     SET
         status = 'processing',
         worker_id = %(token)s,
-        attempts = q.attempts + 1,
+        attempts = least(greatest(q.attempts, 0), 2147483646) + 1,
         next_retry_at = now() + %(lease_seconds)s::float8 * interval '1 second'
     WHERE q.id = ANY(ARRAY(SELECT candidate.id FROM candidate))
-    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, nullif(q.result, '{}') AS result
+    RETURNING q.id, q.tenant_id, q.type, q.payload, q.attempts, q.result
 )
 SELECT
-    claimed.*,
+    claimed.id, claimed.tenant_id, claimed.type, claimed.attempts,
+    size.payload_bytes,
+    CASE WHEN size.payload_bytes BETWEEN 0 AND size.most_bytes THEN claimed.payload END AS payload,
+    CASE
+        WHEN claimed.result <> '{}'
+            AND pg_column_size(claimed.result #> '{}') <= size.most_bytes
+            AND NOT claimed.result @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)'
+            THEN claimed.result
+    END AS result,
     CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
     CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
         AS waited_seconds
 FROM claimed
 INNER JOIN candidate ON claimed.id = candidate.id
+CROSS JOIN LATERAL (
+    SELECT
+        most.bytes AS most_bytes,
+        CASE
+            WHEN claimed.payload IS NULL THEN 0
+            WHEN pg_column_size(claimed.payload) <= most.bytes / 16384
+                AND pg_column_compression(claimed.payload) IS NULL THEN 0
+            WHEN pg_column_size(claimed.payload #> '{}') > 8 * most.bytes THEN pg_column_size(claimed.payload #> '{}')
+            WHEN pg_column_size(claimed.payload #> '{}') > 16384
+                AND claimed.payload @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)' THEN -1
+            ELSE octet_length(claimed.payload::text)
+        END AS payload_bytes
+    FROM (SELECT %(most_bytes)s::int AS bytes) AS most
+) AS size
 ORDER BY candidate.position, claimed.tenant_id, candidate.due_at, claimed.id

@@ -3,14 +3,16 @@
 -- Parameters: token_prefix text (`jobtide:<pod uid>:`), lease_seconds float8; ids uuid[] (NULL: all;
 --             a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows
--- Locks:      this pod's rows; locked ones (their end is being written) are skipped
+-- Locks:      this pod's rows, at most 5,000; locked ones (their end is being written) are skipped
 WITH held AS MATERIALIZED (
     SELECT q.id
     FROM job_queue AS q
     WHERE
         q.status = 'processing'
-        AND starts_with(q.worker_id, %(token_prefix)s)
+        AND starts_with(left(q.worker_id, 200), %(token_prefix)s)
         AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
+        AND q.next_retry_at < now() + %(lease_seconds)s::float8 * interval '1 second'
+    LIMIT 5000
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE job_queue AS extended

@@ -10,7 +10,7 @@
 -- Parameters: types text[], firsts uuid[], lasts uuid[], sinces timestamptz[], since_ids uuid[]
 --             (the lap, see claim.sql), wanted int,
 --             cap int (of tenants without an override), override_tenants uuid[], override_caps int[]
--- Index:      idx_job_queue_due, one probe a key; idx_job_queue_status_created_at over the processing rows
+-- Index:      idx_job_queue_due, one probe a key; idx_job_queue_running, at most `cap` entries a tenant
 -- Locks:      advisory locks, of at most `wanted` tenants
 WITH lap AS (
     SELECT
@@ -26,11 +26,8 @@ WITH lap AS (
 override AS MATERIALIZED (
     SELECT * FROM unnest((SELECT %(override_tenants)s::uuid[]), (SELECT %(override_caps)s::int[])) AS o (tenant_id, cap)
 ),
-running AS MATERIALIZED (
-    SELECT q.tenant_id, count(*) AS jobs
-    FROM job_queue AS q
-    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
-    GROUP BY q.tenant_id
+counted AS MATERIALIZED (
+    SELECT DISTINCT lap.type FROM lap
 )
 SELECT
     lap.type,
@@ -73,7 +70,24 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT coalesce(
         (SELECT override.cap FROM override WHERE override.tenant_id = tenant.tenant_id), (SELECT %(cap)s::int)
-    ) > coalesce((SELECT running.jobs FROM running WHERE running.tenant_id = tenant.tenant_id), 0) AS has_room
+    ) AS cap
+    OFFSET 0
+) AS allowed
+CROSS JOIN LATERAL (
+    SELECT allowed.cap = 2147483647 OR allowed.cap > (
+        SELECT count(*)
+        FROM (
+            SELECT
+            FROM counted
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM job_queue AS q
+                WHERE q.status = 'processing' AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
+                ORDER BY q.type, q.tenant_id
+            ) AS one
+            LIMIT allowed.cap
+        ) AS upto_cap
+    ) AS has_room
     OFFSET 0
 ) AS estimate
 CROSS JOIN LATERAL (

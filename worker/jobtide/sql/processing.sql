@@ -6,6 +6,6 @@ SELECT q.id
 FROM job_queue AS q
 WHERE
     q.status = 'processing'
-    AND starts_with(q.worker_id, %(token_prefix)s)
+    AND starts_with(left(q.worker_id, 200), %(token_prefix)s)
 ORDER BY q.next_retry_at
 LIMIT %(at_most)s

@@ -13,7 +13,7 @@ WITH expired AS MATERIALIZED (
     WHERE
         q.status = 'processing'
         AND q.next_retry_at < now()
-        AND starts_with(q.worker_id, 'jobtide:')
+        AND starts_with(left(q.worker_id, 8), 'jobtide:')
         AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
     LIMIT %(at_most)s
     FOR NO KEY UPDATE SKIP LOCKED
@@ -30,4 +30,4 @@ SET
     ))
 FROM expired
 WHERE rescued.id = expired.id
-RETURNING rescued.id, rescued.type, rescued.tenant_id, rescued.attempts
+RETURNING rescued.id, left(rescued.type, 200) AS type, rescued.tenant_id, rescued.attempts

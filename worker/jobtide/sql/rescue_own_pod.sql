@@ -6,13 +6,15 @@
 -- Parameters: token_prefix text (`jobtide:<pod uid>:`); ids uuid[] (NULL: all;
 --             a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows
+-- Locks:      at most 5,000 rows: more are forged, or left to their leases
 WITH orphan AS MATERIALIZED (
     SELECT q.id
     FROM job_queue AS q
     WHERE
         q.status = 'processing'
-        AND starts_with(q.worker_id, %(token_prefix)s)
+        AND starts_with(left(q.worker_id, 200), %(token_prefix)s)
         AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
+    LIMIT 5000
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE job_queue AS rescued
@@ -27,4 +29,4 @@ SET
     ))
 FROM orphan
 WHERE rescued.id = orphan.id
-RETURNING rescued.id, rescued.type, rescued.tenant_id, rescued.attempts
+RETURNING rescued.id, left(rescued.type, 200) AS type, rescued.tenant_id, rescued.attempts

@@ -16,7 +16,7 @@ UPDATE job_queue AS returned
 SET
     status = 'pending',
     next_retry_at = NULL,
-    attempts = returned.attempts - 1
+    attempts = greatest(returned.attempts, 1) - 1
 FROM unanswered
 WHERE returned.id = unanswered.id
 RETURNING returned.id

@@ -9,15 +9,20 @@
 -- (`watched_ids`, with the number of the attempt that ends next), and those that arrived since. A row that is pending
 -- again with that number has failed; one that was requeued without counting the attempt has one attempt less.
 --
+-- Every column may hold what a tenant wrote. So only requested types are probed, attempts are kept in their range, a
+-- holder's name is cut, and no tenant's rows hide those of another: running rows are counted to `running_cap` for each
+-- key. An age begins at the row's creation at the earliest, not at a due time that a tenant set into the past. A finished
+-- row that no claim of ours can have ended is no arrival: it would count as a job that took no time.
+--
 -- Returns at least one row, for the clock; its type is NULL if nothing waits or runs.
 --
--- Parameters: types text[], depth_cap int, arrivals_cap int (rows per status), overlap_seconds float8,
+-- Parameters: types text[] (each once), depth_cap int, running_cap int, arrivals_cap int (rows per status), overlap_seconds float8,
 --             previous_at float8 (epoch of the previous reading, NULL for the first), watched_ids uuid[],
 --             watched_attempts int[] (same length), watch_running int, watch_soon int (rows to follow next)
--- Index:      idx_job_queue_due, index-only except for rows to follow; idx_job_queue_status_created_at for running
---             rows and arrivals; job_queue_pkey, one probe per watched row
--- Bounds:     types in the table + keys * (2 + 2 * depth_cap) index entries; running rows; 4 * arrivals_cap rows;
---             2 * watch_soon + watch_running rows
+-- Index:      idx_job_queue_due, index-only except for rows to follow; idx_job_queue_running for running rows;
+--             idx_job_queue_status_created_at for arrivals; job_queue_pkey, one probe per watched row
+-- Bounds:     the lower of types in the table and 2 * types; keys * (2 + 2 * depth_cap) index entries; running rows, at
+--             most running_cap of each key; 4 * arrivals_cap rows; 2 * watch_soon + watch_running rows
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT
         statement_timestamp() AS at,
@@ -29,26 +34,36 @@ WITH RECURSIVE clock AS MATERIALIZED (
 requested AS MATERIALIZED (
     SELECT unnest(%(types)s::text[]) AS type
 ),
+-- Ten thousand requested types of which none waits, or two million waiting types of which none is requested: both must
+-- be cheap. So the table's types are walked, and if they are more than the requested ones, those are probed instead.
 -- ORDER BY (type, tenant_id), although type would suffice: with type alone the planner reads idx_job_queue_type with
 -- every finished job.
-waiting_type AS (
+walked_waiting AS (
     (
-        SELECT q.type
+        SELECT q.type, 1 AS step
         FROM job_queue AS q
         WHERE q.status = 'pending'
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     )
     UNION ALL
-    SELECT following.type
-    FROM waiting_type
+    SELECT following.type, walked_waiting.step + 1
+    FROM walked_waiting
     CROSS JOIN LATERAL (
         SELECT q.type
         FROM job_queue AS q
-        WHERE q.status = 'pending' AND q.type > waiting_type.type
+        WHERE q.status = 'pending' AND q.type > walked_waiting.type
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS following
+    WHERE walked_waiting.step <= (SELECT count(*) FROM requested)
+),
+waiting_type AS (
+    SELECT requested.type
+    FROM requested
+    WHERE
+        (SELECT count(*) FROM walked_waiting) > (SELECT count(*) FROM requested)
+        OR requested.type IN (SELECT walked_waiting.type FROM walked_waiting)
 ),
 waiting_key AS (
     SELECT waiting_type.type, first_of.tenant_id
@@ -60,7 +75,6 @@ waiting_key AS (
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS first_of
-    WHERE waiting_type.type IN (SELECT requested.type FROM requested)
     UNION ALL
     SELECT waiting_key.type, following.tenant_id
     FROM waiting_key
@@ -87,10 +101,10 @@ waiting AS (
             count(*) AS due,
             -- -infinity (no created_at) is due, and has no age. date_part, because extract is numeric and three
             -- times as slow.
-            min(one.due_at) FILTER (WHERE one.due_at > '-infinity') AS oldest_due_at,
-            avg(date_part('epoch', one.due_at)) FILTER (WHERE one.due_at > '-infinity') AS mean_due_at
+            min(one.since) FILTER (WHERE one.since > '-infinity') AS oldest_due_at,
+            avg(date_part('epoch', one.since)) FILTER (WHERE one.since > '-infinity') AS mean_due_at
         FROM (
-            SELECT coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at
+            SELECT least(coalesce(greatest(q.next_retry_at, q.created_at), '-infinity'), clock.at) AS since
             FROM job_queue AS q
             WHERE
                 q.status = 'pending' AND q.type = waiting_key.type AND q.tenant_id = waiting_key.tenant_id
@@ -112,50 +126,103 @@ waiting AS (
         ) AS one
     ) AS later_rows
 ),
--- The type is compared later: here it would make the planner read idx_job_queue_type with all finished jobs.
-processing AS MATERIALIZED (
-    SELECT q.id, q.type, q.tenant_id, q.worker_id, q.attempts
-    FROM job_queue AS q
-    WHERE q.status = 'processing'
+walked_running AS (
+    (
+        SELECT q.type, 1 AS step
+        FROM job_queue AS q
+        WHERE q.status = 'processing'
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.type, walked_running.step + 1
+    FROM walked_running
+    CROSS JOIN LATERAL (
+        SELECT q.type
+        FROM job_queue AS q
+        WHERE q.status = 'processing' AND q.type > walked_running.type
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS following
+    WHERE walked_running.step <= (SELECT count(*) FROM requested)
+),
+running_type AS (
+    SELECT requested.type
+    FROM requested
+    WHERE
+        (SELECT count(*) FROM walked_running) > (SELECT count(*) FROM requested)
+        OR requested.type IN (SELECT walked_running.type FROM walked_running)
+),
+running_key AS (
+    SELECT running_type.type, first_of.tenant_id
+    FROM running_type
+    CROSS JOIN LATERAL (
+        SELECT q.tenant_id
+        FROM job_queue AS q
+        WHERE q.status = 'processing' AND q.type = running_type.type
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS first_of
+    UNION ALL
+    SELECT running_key.type, following.tenant_id
+    FROM running_key
+    CROSS JOIN LATERAL (
+        SELECT q.tenant_id
+        FROM job_queue AS q
+        WHERE q.status = 'processing' AND q.type = running_key.type AND q.tenant_id > running_key.tenant_id
+        ORDER BY q.type, q.tenant_id
+        LIMIT 1
+    ) AS following
 ),
 -- Claims of our own workers only: a row that another consumer holds needs no worker of ours, even if it stays there
--- indefinitely.
+-- indefinitely. A lease of more than a day is no claim's.
 ours AS MATERIALIZED (
-    SELECT processing.id, processing.type, processing.tenant_id, processing.worker_id, processing.attempts
-    FROM processing
-    WHERE
-        starts_with(processing.worker_id, 'jobtide:')
-        AND processing.type IN (SELECT requested.type FROM requested)
+    SELECT
+        one.id, running_key.type, running_key.tenant_id, one.attempts,
+        split_part(one.holder, ':', 2) AS pod_uid,
+        one.lease_ends_at <= clock.at AS lapsed
+    FROM running_key
+    CROSS JOIN clock
+    CROSS JOIN LATERAL (
+        SELECT q.id, q.attempts, left(q.worker_id, 100) AS holder, q.next_retry_at AS lease_ends_at
+        FROM job_queue AS q
+        WHERE q.status = 'processing' AND q.type = running_key.type AND q.tenant_id = running_key.tenant_id
+        ORDER BY q.type, q.tenant_id
+        LIMIT %(running_cap)s
+    ) AS one
+    WHERE starts_with(one.holder, 'jobtide:') AND one.lease_ends_at < clock.at + interval '1 day'
 ),
 running_pod AS (
     SELECT
-        ours.type, ours.tenant_id,
-        split_part(ours.worker_id, ':', 2) AS pod_uid,
-        count(*) AS running
+        ours.type, ours.tenant_id, ours.pod_uid,
+        count(*) AS running,
+        count(*) FILTER (WHERE ours.lapsed) AS lapsed
     FROM ours
-    GROUP BY ours.type, ours.tenant_id, pod_uid
+    GROUP BY ours.type, ours.tenant_id, ours.pod_uid
 ),
 running AS (
     SELECT
         running_pod.type, running_pod.tenant_id,
         sum(running_pod.running)::bigint AS running,
-        jsonb_object_agg(running_pod.pod_uid, running_pod.running) AS pods
+        jsonb_object_agg(running_pod.pod_uid, running_pod.running) AS pods,
+        jsonb_object_agg(running_pod.pod_uid, running_pod.lapsed) FILTER (WHERE running_pod.lapsed > 0) AS lapsed
     FROM running_pod
     GROUP BY running_pod.type, running_pod.tenant_id
 ),
--- At random, so that a job that runs for hours does not stand for all others; one row of each type before a second one.
+-- At random, so that a job that runs for hours does not stand for all others; one row of each key before a second one,
+-- so that no tenant's rows stand for those of the others.
 running_to_watch AS (
     SELECT one.id, one.type, one.tenant_id, one.attempts AS attempt
     FROM (
-        SELECT few.*, row_number() OVER (PARTITION BY few.type) AS place
-        FROM (SELECT ours.* FROM ours ORDER BY random() LIMIT 4 * %(watch_running)s) AS few
+        SELECT ours.*, row_number() OVER (PARTITION BY ours.type, ours.tenant_id ORDER BY random()) AS place
+        FROM ours
     ) AS one
-    ORDER BY one.place
+    ORDER BY one.place, random()
     LIMIT %(watch_running)s
 ),
 -- A failing job may run and back off again between two readings, so that no reading sees it running.
 soon_to_watch AS (
-    SELECT following.id, soon.type, soon.tenant_id, following.attempts + 1 AS attempt
+    SELECT following.id, soon.type, soon.tenant_id, least(greatest(following.attempts, 0), 2147483646) + 1 AS attempt
     FROM (
         SELECT waiting.type, waiting.tenant_id
         FROM waiting
@@ -216,7 +283,7 @@ arrived AS (
     FROM unnest(enum_range(NULL::job_status)) AS of_status (status)
     CROSS JOIN clock
     CROSS JOIN LATERAL (
-        SELECT q.type, q.tenant_id, q.created_at, q.attempts, starts_with(q.worker_id, 'jobtide:') AS is_ours
+        SELECT q.type, q.tenant_id, q.created_at, q.attempts, starts_with(left(q.worker_id, 8), 'jobtide:') AS is_ours
         FROM job_queue AS q
         WHERE
             q.status = of_status.status
@@ -225,7 +292,9 @@ arrived AS (
         ORDER BY q.status DESC, q.created_at DESC
         LIMIT %(arrivals_cap)s
     ) AS one
-    WHERE one.type IN (SELECT requested.type FROM requested)
+    WHERE
+        one.type IN (SELECT requested.type FROM requested)
+        AND (of_status.status NOT IN ('completed', 'failed') OR (one.is_ours AND one.attempts > 0))
     GROUP BY one.type, one.tenant_id
 )
 SELECT
@@ -243,6 +312,7 @@ LEFT JOIN (
         coalesce(waiting.mean_age_seconds, 0) AS mean_age_seconds,
         waiting.next_due_at,
         running.pods,
+        running.lapsed,
         coalesce(arrived.arrivals_new, 0) AS arrivals_new,
         coalesce(arrived.arrivals_again, 0) AS arrivals_again,
         coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap,

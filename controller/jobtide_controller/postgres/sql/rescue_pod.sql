@@ -11,10 +11,10 @@ WITH orphan AS MATERIALIZED (
     SELECT q.id, gone.pod_uid, gone.gives_back
     FROM job_queue AS q
     INNER JOIN unnest(%(pod_uids)s::text[], %(gives_back)s::bool[]) AS gone (pod_uid, gives_back)
-        ON split_part(q.worker_id, ':', 2) = gone.pod_uid
+        ON split_part(left(q.worker_id, 100), ':', 2) = gone.pod_uid
     WHERE
         q.status = 'processing'
-        AND starts_with(q.worker_id, 'jobtide:')
+        AND starts_with(left(q.worker_id, 100), 'jobtide:')
     LIMIT %(at_most)s
     FOR NO KEY UPDATE OF q SKIP LOCKED
 )
@@ -22,7 +22,7 @@ UPDATE job_queue AS rescued
 SET
     status = 'pending',
     next_retry_at = NULL,
-    attempts = greatest(0, rescued.attempts - orphan.gives_back::int),
+    attempts = greatest(rescued.attempts, orphan.gives_back::int) - orphan.gives_back::int,
     result = CASE
         WHEN orphan.gives_back THEN rescued.result
         ELSE jsonb_build_object('error', jsonb_build_object(

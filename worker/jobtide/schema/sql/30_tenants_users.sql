@@ -27,10 +27,11 @@ BEGIN
   END IF;
 
   -- A policy on users that reads users would recurse. These functions run as their owner, which RLS does not limit.
-  -- Their bodies are bound to the tables at creation, so no search_path can redirect them.
+  -- Their bodies are bound to the tables at creation; those of auth.uid() and auth.jwt() may be text. pg_temp is named
+  -- last, since it comes first if it is not named: a type of the caller could then run code as the owner.
   IF to_regprocedure(format('%I.jobtide_current_tenant_id()', current_schema())) IS NULL THEN
     CREATE FUNCTION jobtide_current_tenant_id() RETURNS uuid
-      LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+      LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
       RETURN (SELECT u.tenant_id FROM users AS u WHERE u.id = auth.uid());
     REVOKE ALL ON FUNCTION jobtide_current_tenant_id() FROM PUBLIC;
     GRANT EXECUTE ON FUNCTION jobtide_current_tenant_id() TO authenticated;
@@ -42,12 +43,12 @@ BEGIN
       WHERE attrelid = to_regclass('users') AND attname = 'is_super_admin' AND NOT attisdropped
     ) THEN
       CREATE FUNCTION jobtide_is_super_admin() RETURNS boolean
-        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         RETURN coalesce((SELECT u.is_super_admin FROM users AS u WHERE u.id = auth.uid()), false);
     ELSE
       -- The auth server signs app_metadata; unlike user_metadata, a user can't edit it.
       CREATE FUNCTION jobtide_is_super_admin() RETURNS boolean
-        LANGUAGE sql STABLE SET search_path = ''
+        LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
         RETURN coalesce(auth.jwt() -> 'app_metadata' ->> 'is_super_admin', 'false') = 'true';
     END IF;
     REVOKE ALL ON FUNCTION jobtide_is_super_admin() FROM PUBLIC;

@@ -30,9 +30,11 @@ BEGIN
   IF NOT has_schema_privilege('authenticated', current_schema(), 'USAGE') THEN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO authenticated, service_role', current_schema());
   END IF;
-  -- Default privileges may have granted everything, and no policy limits TRUNCATE.
+  -- Default privileges may have granted everything, and no policy limits TRUNCATE. 60_tenant_walls.sql grants the rest.
   REVOKE ALL ON job_queue FROM PUBLIC, anon, authenticated;
-  GRANT SELECT, INSERT, UPDATE, DELETE ON job_queue TO authenticated, service_role;
+  GRANT SELECT, DELETE ON job_queue TO authenticated;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON job_queue TO service_role;
+  PERFORM set_config('jobtide.tenant_walls', 'on', true);
 
   ALTER TABLE job_queue ENABLE ROW LEVEL SECURITY;
   -- Sub-selects are evaluated once a statement, not once a row.

@@ -48,6 +48,28 @@ visibility AS (
       AS can_change
   FROM policies
 ),
+-- Roles of tenants' users that may write more than a waiting job. Where RLS is on, they reach the table themselves.
+forgers AS (
+  SELECT jsonb_agg(r.rolname ORDER BY r.rolname) AS names
+  FROM pg_roles AS r
+  WHERE r.rolname IN ('anon', 'authenticated')
+    AND (
+      EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('job_queue') AND NOT a.attisdropped
+          AND a.attname IN ('status', 'result', 'worker_id', 'attempts', 'created_at', 'completed_at')
+          AND has_column_privilege(r.oid, a.attrelid, a.attnum, 'INSERT, UPDATE')
+      )
+      OR (
+        has_any_column_privilege(r.oid, to_regclass('job_queue')::oid, 'INSERT, UPDATE')
+        AND 2 > (
+          SELECT count(*) FROM pg_policy AS p
+          WHERE p.polrelid = to_regclass('job_queue') AND NOT p.polpermissive
+            AND p.polname IN ('jobtide_tenant_insert_wall', 'jobtide_tenant_update_wall')
+        )
+      )
+    )
+),
 indexes AS (
   SELECT jsonb_object_agg(c.relname, jsonb_build_object(
     'valid', i.indisvalid,
@@ -73,12 +95,18 @@ SELECT jsonb_build_object(
       'indexes', coalesce((SELECT by_name FROM indexes), '{}'),
       'rls_active', row_security_active(q.oid),
       'can_see', (SELECT can_see FROM visibility),
-      'can_change', (SELECT can_change FROM visibility)
+      'can_change', (SELECT can_change FROM visibility),
+      'forgers', (SELECT names FROM forgers)
     ) FROM job_queue AS q),
   'status_type', (SELECT format_type(oid, NULL) FROM status_type),
   'status_values', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
                     FROM pg_enum AS e WHERE e.enumtypid = (SELECT oid FROM status_type)),
   'tenants', (SELECT by_name FROM columns WHERE attrelid = to_regclass('tenants')),
   'users', (SELECT by_name FROM columns WHERE attrelid = to_regclass('users')),
+  'unsafe_functions', (
+    SELECT jsonb_agg(p.oid::regprocedure::text ORDER BY p.oid::regprocedure::text) FROM pg_proc AS p
+    WHERE p.proname IN ('jobtide_current_tenant_id', 'jobtide_is_super_admin') AND p.prosecdef
+      AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']
+  ),
   'users_hidden', row_security_active(to_regclass('users')::oid)
 )
