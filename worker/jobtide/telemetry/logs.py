@@ -81,6 +81,14 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _write("warning", "job runs past its timeout", stack=stack, **_about(job))
         case events.RescuedJobs(count, why):
             _write("warning", f"requeued {count} jobs of dead claims", why=why)
+        case events.RunsApart(job, how):
+            _write("warning", f"a crash of its worker took this job along; it runs {how} now", **_about(job))
+        case events.AllStuck(places, exit_code):
+            _write(
+                "error",
+                f"all {places} handlers run past their timeout and do not stop; the worker drains and exits with code "
+                f"{exit_code}, so that its pod starts it again",
+            )
         case events.EndRefused(job, message):
             _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))
         case events.SlotRefused(type_, tenant, message):

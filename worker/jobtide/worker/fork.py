@@ -1,0 +1,46 @@
+"""Forks of a worker by its handlers: `multiprocessing`, `os.fork()`. They must not act as the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+_worker = os.getpid()
+
+
+def handle_signals(stop: Callable[..., Any]) -> None:
+    """Calls `stop` at SIGTERM and SIGINT in this process alone: a fork gets the default actions back."""
+    ours = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    for number in ours:
+        signal.signal(number, stop)
+
+    def reset() -> None:
+        for number, default in ours.items():
+            if signal.getsignal(number) == stop:  # else the application has set its own
+                signal.signal(number, default)
+
+    os.register_at_fork(after_in_child=reset)
+
+
+def exit_if_forked(error: BaseException | None = None) -> None:
+    """Ends this process if a handler forked it and has now returned or raised in it, as at the end of a program.
+
+    Without this, two processes would write the end of one job, and the fork would wait for jobs indefinitely.
+    """
+    if os.getpid() == _worker:
+        return
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code & 0xFF)  # not sys.exit: this is not the main thread, and the connections are the worker's
