@@ -25,7 +25,7 @@ from jobtide.programs.channel import Channel, Message
 from jobtide.telemetry import logs
 from jobtide.tide import Handler, Tide
 from jobtide.worker import outcome
-from jobtide.worker.fork import exit_if_forked
+from jobtide.worker.fork import exit_if_forked, notice_forks
 
 
 class _ResultNotStorable(Fail):
@@ -49,15 +49,15 @@ class _Child:
         self._channel = channel
         self._tide = tide
         self._max_result_bytes = max_result_bytes
-        self._jobs: SimpleQueue[Message | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Context | None] = SimpleQueue()
         self._running: Context | None = None
 
     def run(self) -> None:
         """Until the worker closes the socket."""
         threading.Thread(target=self._listen, name="jobtide-worker", daemon=True).start()
         self._channel.send({"ready": True})
-        while (message := self._jobs.get()) is not None:
-            self._channel.send(self._answer(message))
+        while (context := self._jobs.get()) is not None:
+            self._channel.send(self._answer(context))
 
     def _listen(self) -> None:
         while (message := _received(self._channel)) is not None:
@@ -65,16 +65,14 @@ class _Child:
                 context = _Context(_job(message), self._channel)
                 context.deadline = message["deadline"]
                 self._running = context
-                self._jobs.put(message)
+                self._jobs.put(context)
             elif self._running is not None:
                 self._running.cancel(message["cancel"])
         if self._running is not None:  # the worker is gone, or wants this job to end
             os.killpg(0, signal.SIGKILL)
         self._jobs.put(None)
 
-    def _answer(self, message: Message) -> Message:
-        context = self._running
-        assert context is not None
+    def _answer(self, context: Context) -> Message:
         try:
             value = _call(self._tide.handlers[context.job.type], context)
             exit_if_forked()
@@ -148,6 +146,7 @@ def main(descriptor: int) -> None:
     _limit_memory(settings["memory_bytes"])
     sys.argv[:], sys.path[:] = settings["argv"], settings["path"]
     logs.configure(settings["log_level"], pool=settings["pool"], pod=settings["pod"])
+    notice_forks()
     _Child(channel, load_tide(settings["app"]), settings["max_result_bytes"]).run()
 
 

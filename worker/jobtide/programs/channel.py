@@ -29,11 +29,16 @@ class Channel:
         with self._sending:
             self._connection.sendall(line)
 
-    def receive(self) -> Message | None:
-        """Waits for the next message; None if the other end is closed. Raises BlockingIOError on a socket with none."""
+    @property
+    def has_read_ahead(self) -> bool:
+        """True if a message was read together with the one before: no selector reports that."""
+        return b"\n" in self._read
+
+    def receive(self, flags: int = 0) -> Message | None:
+        """The next message; None if the other end is closed. Waits, or with MSG_DONTWAIT raises BlockingIOError."""
         while (end := self._read.find(b"\n", self._searched)) < 0:
             self._searched = len(self._read)
-            chunk = self._connection.recv(_READ_BYTES)
+            chunk = self._connection.recv(_READ_BYTES, flags)
             if not chunk:
                 return None
             self._read += chunk

@@ -10,6 +10,7 @@ import json
 import os
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -28,10 +29,11 @@ from jobtide.programs.channel import Channel, Message
 from jobtide.tide import Handler
 
 _READY_SECONDS = 300.0  # to import the application
+_SEND_SECONDS = 60  # for a process that does not read: it is stopped, or hangs
 _OOM_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
-class RaisedThere(Exception):
+class RaisedThere(Exception):  # noqa: N818 - it takes the name of the error that was raised
     """What the handler raised in its process. The type's name is that of the error; `trace` is its traceback."""
 
     trace: str | None = None
@@ -70,6 +72,7 @@ class Child:
         self.reusable = False  # it has run a job to its end, and none was cancelled
         self._kills_before = _oom_kills()
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         with theirs:
             command = [sys.executable, "-m", "jobtide.commands.child", str(theirs.fileno())]
             self._process = process.start(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
@@ -94,13 +97,13 @@ class Child:
             raise Fail(f"payload can't be read: {job.payload.why}")
         self.jobs += 1
         self.reusable = False
-        self._send({
+        sent = self._send({
             "job": [str(job.id), str(job.tenant_id), job.type, job.payload, job.attempt, job.token],
             "waited_seconds": job.waited_seconds,
             "result": None if isinstance(job.result, Malformed) else job.result,
             "deadline": ctx.deadline,
         })  # fmt: skip
-        answer = self._answer(ctx)
+        answer = self._answer(ctx) if sent else None
         if answer is None:
             raise self._died()
         self.reusable = not ctx.cancelled and answer.get("type") != "MemoryError"
@@ -118,16 +121,19 @@ class Child:
             self._process.wait()
 
     def _begin(self, settings: Message) -> None:
-        self._send(settings)
-        answer = self._answer(until=monotonic() + _READY_SECONDS)
+        answer = self._answer(until=monotonic() + _READY_SECONDS) if self._send(settings) else None
         if answer is None:
             why = self._described() if process.has_exited(self.pid) else f"not within {_READY_SECONDS:g} s"
             raise ProcessNotReady(f"the process for this job could not import the application: {why} (see the log)")
         self.reusable = True
 
-    def _send(self, message: Message) -> None:
-        with suppress(OSError):  # it has died: `_answer` finds out
+    def _send(self, message: Message) -> bool:
+        """False if the process has died, or does not read."""
+        try:
             self._channel.send(message)
+        except OSError:
+            return False
+        return True
 
     def _answer(self, ctx: Context | None = None, until: float | None = None) -> Message | None:
         """The next message that is no progress; None once the process has exited or had to be killed."""
@@ -137,15 +143,15 @@ class Child:
             selector.register(self._channel, selectors.EVENT_READ)
             while True:
                 exited = process.has_exited(self.pid)  # before the last look at what it sent
-                ready = selector.select(0 if exited else process.CHECK_SECONDS)
-                if ready:
-                    message = self._receive()
-                    if message is not None and "progress" in message and ctx is not None:
+                if self._channel.has_read_ahead or selector.select(0 if exited else process.CHECK_SECONDS):
+                    message = self._received()
+                    if message is None or (exited and not message):
+                        return None
+                    if "progress" in message and ctx is not None:
                         ctx.reported = message["progress"]
-                        continue
-                    if message is not None:
+                    elif message:
                         return message
-                if exited or ready:  # or its end of the socket is closed
+                elif exited:
                     return None
                 if ctx is not None and ctx.cancelled and not asked_to_stop:
                     asked_to_stop = True
@@ -154,9 +160,12 @@ class Child:
                 if kill_at is not None and monotonic() >= kill_at:
                     return None
 
-    def _receive(self) -> Message | None:
+    def _received(self) -> Message | None:
+        """The next message; empty if only a part of one has arrived; None if the process has closed the socket."""
         try:
-            return self._channel.receive()
+            return self._channel.receive(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return {}
         except OSError:
             return None
 
@@ -193,7 +202,7 @@ def _wait_without_reaping(pid: int, seconds: float) -> None:
             os.close(notice)
 
 
-def _error_of(answer: Message) -> BaseException:
+def _error_of(answer: Message) -> Any:
     """The error under its own name, so that it is stored and logged as if it had been raised here."""
     name, message, after = answer["type"], answer["message"], answer["after"]
     match answer["raised"]:

@@ -86,8 +86,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
         case events.AllStuck(places, exit_code):
             _write(
                 "error",
-                f"all {places} handlers run past their timeout and do not stop; the worker drains and exits with code "
-                f"{exit_code}, so that its pod starts it again",
+                f"all {places} running handlers are past their timeout and do not stop; "
+                f"the worker drains and exits with code {exit_code}, so that its pod starts it again",
             )
         case events.EndRefused(job, message):
             _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))

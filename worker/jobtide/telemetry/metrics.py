@@ -55,7 +55,7 @@ class Metrics:
         self._buckets: dict[tuple[str, Labels], list[int]] = {}
         self.running = 0
 
-    def on_event(self, event: events.Event) -> None:  # noqa: C901 - one flat table of cases
+    def on_event(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of cases
         with self._lock:
             match event:
                 case events.Claimed(jobs, seconds):

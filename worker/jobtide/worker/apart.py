@@ -17,6 +17,7 @@ _ALONE = 2
 _BACK_SECONDS = 10.0  # before a suspect that can't run alone here yet is due again
 # A worker runs jobs alone for a quarter of its time at most: forged marks must not stop the other tenants.
 _PAUSE_PER_SECOND_ALONE = 3.0
+_LONGEST_ALONE_SECONDS = 600.0  # then others run beside it: a handler that never returns must not stop them
 
 
 class Alone:
@@ -27,8 +28,8 @@ class Alone:
         self._write = write
         self._emit = emit
         self._job: Job | None = None
-        self._started = False
-        self._since = 0.0
+        self._started_at: float | None = None
+        self._kept_at = 0.0
         self._pause_until = 0.0
 
     def keep(self, job: Job, now: float) -> bool:
@@ -36,17 +37,17 @@ class Alone:
         if suspicion_of(job) < _ALONE:
             return False
         if self._job is None and now >= self._pause_until:
-            self._job, self._started, self._since = job, False, now
+            self._job, self._started_at, self._kept_at = job, None, now
             self._in_flight.add(job, now, None)  # so that its lease is extended, and a drain requeues it
         else:
             self._write(End(job, "pending", None, jittered(_BACK_SECONDS), gives_back=True, reason="returned"))
         return True
 
-    def next_to_start(self, active: int) -> Job | None:
+    def next_to_start(self, active: int, now: float) -> Job | None:
         """The kept job, once: when no other job is active."""
-        if self._job is None or self._started or active:
+        if self._job is None or self._started_at is not None or active:
             return None
-        self._started = True
+        self._started_at = now
         if self._in_flight.take(self._job) is None:  # its lease was lost while it waited
             return None
         self._emit(RunsApart(self._job, "alone"))
@@ -54,7 +55,7 @@ class Alone:
 
     def blocks_claims(self, active: int, now: float) -> bool:
         """True while a job is kept or runs alone."""
-        if self._job is not None and self._started and not active:
-            self._job = None
-            self._pause_until = now + _PAUSE_PER_SECOND_ALONE * (now - self._since)
+        if self._started_at is not None and (not active or now - self._started_at > _LONGEST_ALONE_SECONDS):
+            self._job = self._started_at = None
+            self._pause_until = now + _PAUSE_PER_SECOND_ALONE * (now - self._kept_at)
         return self._job is not None

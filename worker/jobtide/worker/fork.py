@@ -10,21 +10,32 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-_worker = os.getpid()
+_HANDLED: dict[signal.Signals, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+_is_fork = False
 
 
 def handle_signals(stop: Callable[..., Any]) -> None:
-    """Calls `stop` at SIGTERM and SIGINT in this process alone: a fork gets the default actions back."""
-    ours = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    for number in ours:
+    """Calls `stop` at SIGTERM and SIGINT in this process alone: its forks get the default actions back."""
+    for number in _HANDLED:
         signal.signal(number, stop)
 
     def reset() -> None:
-        for number, default in ours.items():
+        for number, default in _HANDLED.items():
             if signal.getsignal(number) == stop:  # else the application has set its own
                 signal.signal(number, default)
 
     os.register_at_fork(after_in_child=reset)
+    notice_forks()
+
+
+def notice_forks() -> None:
+    """From now on `exit_if_forked` ends the forks of this process."""
+    os.register_at_fork(after_in_child=_note)
+
+
+def _note() -> None:
+    global _is_fork  # noqa: PLW0603 - a fact about this process
+    _is_fork = True
 
 
 def exit_if_forked(error: BaseException | None = None) -> None:
@@ -32,7 +43,7 @@ def exit_if_forked(error: BaseException | None = None) -> None:
 
     Without this, two processes would write the end of one job, and the fork would wait for jobs indefinitely.
     """
-    if os.getpid() == _worker:
+    if not _is_fork:
         return
     code = 0
     if isinstance(error, SystemExit):

@@ -95,8 +95,8 @@ class Worker:
                     "the thread that writes ends has died (its traceback is above), so no job can end here: "
                     "start the worker again, which returns its jobs, and report this"
                 )
-            if self._active >= self._slots and all_stuck(self._in_flight, self._slots, monotonic()):
-                self._emit(AllStuck(self._slots, EXIT_STUCK))
+            if self._is_stuck(monotonic()):
+                self._emit(AllStuck(len(self._in_flight), EXIT_STUCK))
                 return self._drain(awaits_running=False) or EXIT_STUCK
         return self._drain()
 
@@ -104,7 +104,7 @@ class Worker:
         """One pass: claims the jobs that can start now. Returns the seconds to wait before the next pass."""
         self.health.passed_at = now
         free = self._slots - self._active
-        if (job := self._alone.next_to_start(self._active)) is not None:
+        if (job := self._alone.next_to_start(self._active, now)) is not None:
             self._start(job, now)
         if free <= 0 or self._alone.blocks_claims(self._active, now):
             return math.inf
@@ -117,6 +117,12 @@ class Worker:
                 raise
             self.health.polled = False
             return self._outage.failed(error, now)
+
+    def _is_stuck(self, now: float) -> bool:
+        """True if no place can become free again."""
+        if self._alone.blocks_claims(self._active, now):
+            return all_stuck(self._in_flight, 1, now)
+        return self._active >= self._slots and all_stuck(self._in_flight, self._runner.threads, now)
 
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:

@@ -57,7 +57,7 @@ class Runner:
         self._handlers = handlers
         self._in_flight = in_flight
         self._policy = policy
-        self._threads = threads
+        self.threads = threads
         self._max_result_bytes = max_result_bytes
         self._write = write
         self._free = free
@@ -78,7 +78,7 @@ class Runner:
             asyncio.run_coroutine_threadsafe(self._run_async(claimed), self._event_loop())
             return
         self._waiting.put(claimed)
-        if self._started_threads < min(self._threads, active):
+        if self._started_threads < min(self.threads, active):
             self._started_threads += 1
             name = f"jobtide-handler-{self._started_threads}"
             threading.Thread(target=self._run_forever, name=name, daemon=True).start()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from jobtide.worker.in_flight import InFlight
+from jobtide.worker.in_flight import InFlight, InFlightJob
 
 # How long past its timeout a handler may take to stop: as long as the timeout, within these bounds.
 _LEAST_SECONDS = 5.0
 _MOST_SECONDS = 60.0
 
 
-def all_stuck(in_flight: InFlight, places: int, now: float) -> bool:
-    """True if `places` handlers run that were cancelled at their timeout, but do not stop."""
-    stuck = sum(
-        claimed.started
-        and claimed.context.deadline is not None
-        and claimed.context.cancelled_by == "timeout"
-        and now - claimed.context.deadline > min(max(claimed.timeout_seconds or 0, _LEAST_SECONDS), _MOST_SECONDS)
-        for claimed in in_flight.all()
-    )
-    return stuck >= places
+def all_stuck(in_flight: InFlight, at_least: int, now: float) -> bool:
+    """True if `at_least` handlers run, and all that run were cancelled at their timeout but do not stop."""
+    running = [claimed for claimed in in_flight.all() if claimed.started]
+    return len(running) >= at_least and all(_is_stuck(claimed, now) for claimed in running)
+
+
+def _is_stuck(claimed: InFlightJob, now: float) -> bool:
+    deadline, timeout_seconds = claimed.context.deadline, claimed.timeout_seconds
+    if deadline is None or timeout_seconds is None or claimed.context.cancelled_by != "timeout":
+        return False
+    return now - deadline > min(max(timeout_seconds, _LEAST_SECONDS), _MOST_SECONDS)
