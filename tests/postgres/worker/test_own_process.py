@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-APP = "apart:tide"
+APP = "own_process:tide"
 
 
 def is_gone(pid):
@@ -60,7 +60,7 @@ def test_a_handler_in_a_process_ends_its_job_as_a_thread_would(ran, end, status,
 def test_the_traceback_is_that_of_the_process(ran):
     (row,), _ = ran("process", {"end": "raise"}, JOBTIDE_RETRY_BASE_SECONDS="600")
     trace = row["result"]["error"]["traceback"]
-    assert "apart.py" in trace
+    assert "own_process.py" in trace
     assert trace.endswith("ValueError: böse\n")
 
 
@@ -170,7 +170,7 @@ def test_a_process_that_was_killed_while_idle_is_replaced(ran, enqueue, tenant, 
 
 
 def test_what_a_handler_logs_in_its_process_is_json(ran):
-    (_,), process = ran("killer.process", {}, JOBTIDE_RETRY_BASE_SECONDS="600")
+    (_,), process = ran("killer", {}, JOBTIDE_RETRY_BASE_SECONDS="600")
     assert all(json.loads(line) for line in process.log.read_text().splitlines())
 
 
@@ -180,6 +180,6 @@ def test_a_fork_in_the_process_ends_without_an_end_of_the_job(ran):
 
 
 def test_a_killed_process_harms_no_neighbour_and_its_job_fails(ran):
-    rows, process = ran("killer.process", {}, {}, JOBTIDE_RETRY_BASE_SECONDS="0.01")
+    rows, process = ran("killer", {}, {}, JOBTIDE_RETRY_BASE_SECONDS="0.01")
     assert process.popen.poll() is None
     assert all("killed by SIGKILL" in row["result"]["error"]["message"] for row in rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg.types.json import Jsonb
 
-APP = "apart:tide"
+APP = "suspects:tide"
 POD = {"JOBTIDE_POD_UID": "pod-1"}
 
 
@@ -143,7 +143,7 @@ def test_a_job_that_proved_to_kill_its_process_stays_apart(supervise, suspect, r
 
 
 def test_a_suspect_that_ends_by_itself_is_one_no_more(worker, suspect, row, wait_until):
-    id_ = suspect(1, "forks", {"how": 1 / 3})
+    id_ = suspect(1, "returns nothing", {})
     broken = suspect(1, "harmless", {})  # raises KeyError; one attempt
     worker(APP)
     wait_until(lambda: row(id_)["status"] == "completed" and row(broken)["status"] == "failed", seconds=40)

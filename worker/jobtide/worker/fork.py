@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,12 +20,22 @@ def handle_signals(stop: Callable[..., Any]) -> None:
     for number in _HANDLED:
         signal.signal(number, stop)
 
+    mask = threading.local()
+
+    def block() -> None:
+        # A signal that reaches the fork before the reset would be lost: it waits until then.
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
     def reset() -> None:
         for number, default in _HANDLED.items():
             if signal.getsignal(number) == stop:  # else the application has set its own
                 signal.signal(number, default)
+        unblock()
 
-    os.register_at_fork(after_in_child=reset)
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=reset)
     notice_forks()
 
 
