@@ -110,3 +110,11 @@ def test_an_idle_process_that_died_is_replaced(run):
 def _descriptors_and_children():
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     return len(list(Path("/proc/self/fd").iterdir())), children.read_text()
+
+
+def test_a_process_that_the_system_refuses_is_no_proof_against_its_job(run, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(ProcessNotReady, match="could be started: No such file or directory"):
+        run("echo")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

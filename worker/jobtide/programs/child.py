@@ -70,12 +70,16 @@ class Child:
     def __init__(self, settings: Message) -> None:
         self.jobs = 0
         self.reusable = False  # it has run a job to its end, and none was cancelled
-        self._kills_before = _oom_kills()
+        self._kills_before = 0
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         with theirs:
             command = [sys.executable, "-m", "jobtide.commands.child", str(theirs.fileno())]
-            self._process = process.start(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            try:
+                self._process = process.start(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            except OSError as refused:  # no memory, or too many processes
+                ours.close()
+                raise ProcessNotReady(f"no process for this job could be started: {refused.strerror}") from None
         self._channel = Channel(ours)
         try:
             self._begin(settings)
@@ -97,6 +101,7 @@ class Child:
             raise Fail(f"payload can't be read: {job.payload.why}")
         self.jobs += 1
         self.reusable = False
+        self._kills_before = _oom_kills()
         sent = self._send({
             "job": [str(job.id), str(job.tenant_id), job.type, job.payload, job.attempt, job.token],
             "waited_seconds": job.waited_seconds,
