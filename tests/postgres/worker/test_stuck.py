@@ -19,8 +19,9 @@ def test_a_worker_whose_handlers_are_all_stuck_exits_and_their_jobs_count_a_time
     worker, enqueue, tenant, row, wait_until, tmp_path
 ):
     ids = stuck_jobs(enqueue, tenant, tmp_path, 2)
-    waiting = enqueue("echo", tenant(), 1)
     process = worker(APP, JOBTIDE_CONCURRENCY="2", JOBTIDE_RETRY_BASE_SECONDS="600")
+    wait_until(lambda: all(row(id_)["status"] == "processing" for id_ in ids), seconds=30)
+    waiting = enqueue("echo", tenant(), 1)
     assert process.popen.wait(60) == EXIT_STUCK == 3
     assert process.logged("all 2 running handlers are past their timeout and do not stop")
     assert process.logged("exits with code 3")
