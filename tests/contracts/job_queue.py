@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from jobtide.context import Context
-from jobtide.job import End, Job
+from jobtide.job import End, Job, suspicion_of
 from jobtide.queue.job_queue import JobQueue, Rescued
 from jobtide.queue.ring import Ring
 
@@ -151,11 +151,12 @@ class JobQueueContract:
 
     # rescue
 
-    def test_an_expired_lease_returns_its_job_with_the_attempt_counted(self, one, queue, job, expire):
-        expire(job)
-        assert one.rescue_expired(10) == [Rescued(job.id, "a", FIRST, 1)]
-        (again,) = queue("pod-2").claim(RING, 9, 9).jobs
-        assert (again.id, again.attempt) == (job.id, 2)
+    def test_expired_leases_return_their_job_as_a_suspect_and_count_once_it_runs_alone(self, one, queue, job, expire):
+        for attempt, suspicion in ((1, 1), (1, 2), (2, 2), (3, 2)):
+            expire(job)
+            assert one.rescue_expired(10) == [Rescued(job.id, "a", FIRST, attempt - 1)]
+            (job,) = queue("pod-2").claim(RING, 9, 9).jobs
+            assert (job.attempt, suspicion_of(job)) == (attempt, suspicion)
 
     def test_a_claim_whose_job_was_rescued_changes_nothing_any_more(self, one, job, expire):
         expire(job)
@@ -181,7 +182,7 @@ class JobQueueContract:
             add("a", FIRST)
         (mine,) = one.claim(RING, 1, 1).jobs
         (theirs,) = queue("pod-10").claim(RING, 1, 1).jobs  # pod-1 is a prefix of it
-        assert one.rescue_own_pod() == [Rescued(mine.id, "a", FIRST, 1)]
+        assert one.rescue_own_pod() == [Rescued(mine.id, "a", FIRST, 0)]
         assert one.extend([Context(mine), Context(theirs)]) == {theirs.id}
 
     # close

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 from uuid import UUID
 
-from jobtide.job import Job
+from jobtide.job import Job, suspicion_of
 from jobtide.payload import json_text
 
 Cancellation = Literal["drain", "timeout", "lease lost"]
@@ -55,7 +55,9 @@ class Context:
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress({fraction!r}): expected a fraction from 0 to 1")
-        self.reported = json_text({"progress": {"fraction": fraction, "note": note}}, "the progress")
+        suspicion = suspicion_of(self.job)  # stays in the row: the next crash must find it
+        mark = {"suspect": suspicion} if suspicion else {}
+        self.reported = json_text({"progress": {"fraction": fraction, "note": note}, **mark}, "the progress")
 
     def when_cancelled(self, call: Callable[[], object]) -> None:
         """Sets the one function to call at cancellation: the runner's way to stop a coroutine."""

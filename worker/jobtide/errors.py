@@ -31,6 +31,14 @@ class Fail(HandlerOutcome):
     """A retry is pointless: the job ends as failed, with this message."""
 
 
+class ProcessDied(Retry):
+    """The process that ran this job alone ended before the handler did, or had to be killed."""
+
+
+class ProcessNotReady(Retry):
+    """The process for this job ended before the handler was called: the job has no part in that."""
+
+
 class JobtideError(Exception):
     """Base of the errors that stop a worker. The message names what was tried and what to do."""
 

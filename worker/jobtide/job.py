@@ -36,6 +36,16 @@ class End:
     reason: str = ""  # one word for logs and metrics: completed, failed, retried, snoozed, returned
 
 
+def suspicion_of(job: Job) -> int:
+    """How many crashes in a row took this job along: 0, 1, or 2 for more. The rescue leaves it in the row's result.
+
+    1: the next run is in a process of its own. 2: the worker runs it alone. Nothing else follows from it, since other
+    users of the table may write this column.
+    """
+    level = job.result.get("suspect") if isinstance(job.result, dict) else None
+    return level if type(level) is int and level in {1, 2} else 0
+
+
 def token_prefix(pod_uid: str) -> str:
     """The start of every claim token of this pod. The controller reads the pod's UID from it."""
     return f"jobtide:{pod_uid}:"

@@ -27,6 +27,14 @@ class Handler:
     validate: Validator | None
     max_attempts: int | None  # None: the pool's
     timeout_seconds: float | None  # None: no timeout
+    process: bool = False  # each job runs in a process of its own
+    memory_bytes: int | None = None  # of that process; None: no limit
+    recycle_after: int | None = None  # jobs, after which a new process starts; None: never
+
+    @property
+    def starts_process(self) -> bool:
+        """True if the function itself starts a process for each job: a program."""
+        return bool(getattr(self.function, "starts_process", False))
 
     def arguments(self, payload: Json, context: object) -> tuple[Any, ...]:
         """The arguments of the call. Raises Fail for a payload that does not fit: a retry would not help."""
@@ -53,12 +61,22 @@ class Tide:
         return tuple(self._schedules)
 
     def job(
-        self, type_: str, *, max_attempts: int | None = None, timeout_seconds: float | None = None
+        self,
+        type_: str,
+        *,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        process: bool = False,
+        memory_bytes: int | None = None,
+        recycle_after: int | None = None,
     ) -> Callable[[Function], Function]:
         """Registers a plain or async function, `(payload)` or `(payload, ctx)`, and returns it unchanged.
 
         The annotation of the payload decides what the function gets: for `dict`, `list`, `Any` or none the JSON value,
         for any other type the value validated by pydantic. Raises ValueError at registration, not at the first job.
+
+        `process=True` runs each job in a process of its own, which is killed when the job is cancelled and does not
+        stop; `memory_bytes` limits the memory of that process, and after `recycle_after` jobs a new one starts.
         """
         if not type_ or type_ != type_.strip():
             raise ValueError(f"job type {type_!r}: job_queue.type is matched exactly; give it without outer spaces")
@@ -69,6 +87,10 @@ class Tide:
         if timeout_seconds is not None and timeout_seconds <= 0:
             raise ValueError(f"job type {type_!r}: timeout_seconds={timeout_seconds}; expected more than 0")
 
+        for name, limit in (("memory_bytes", memory_bytes), ("recycle_after", recycle_after)):
+            if limit is not None and (not process or limit < 1):
+                raise ValueError(f"job type {type_!r}: {name}={limit}; expected at least 1, together with process=True")
+
         def register(function: Function) -> Function:
             self._handlers[type_] = Handler(
                 type=type_,
@@ -78,6 +100,9 @@ class Tide:
                 validate=validator_for(type_, function),
                 max_attempts=max_attempts,
                 timeout_seconds=timeout_seconds,
+                process=process,
+                memory_bytes=memory_bytes,
+                recycle_after=recycle_after,
             )
             return function
 

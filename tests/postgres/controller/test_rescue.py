@@ -42,19 +42,31 @@ def test_the_jobs_of_an_evicted_pod_are_requeued_at_once_without_counting_the_at
     assert after["worker_id"].startswith(f"jobtide:{GONE}:"), "the last claim stays readable"
 
 
-def test_the_jobs_of_a_crashed_pod_are_requeued_with_the_attempt_counted_and_the_reason(reader, insert, row):
-    job = held(insert)
+@pytest.mark.parametrize(
+    ("before", "attempts", "suspicion"),
+    [
+        pytest.param("{}", 1, 1, id="the first crash: not counted"),
+        pytest.param('{"suspect": 1}', 1, 2, id="the second: not counted"),
+        pytest.param('{"suspect": 2}', 2, 2, id="alone: counted"),
+        pytest.param('"text"', 1, 1, id="a result that is no object"),
+    ],
+)
+def test_the_jobs_of_a_crashed_pod_are_requeued_as_suspects_with_the_reason(
+    reader, insert, row, before, attempts, suspicion
+):
+    job = held(insert, result=before)
     rescue(reader.session, {GONE: False})
     after = row(job)
-    assert (after["status"], after["attempts"]) == ("pending", 2)
+    assert (after["status"], after["attempts"]) == ("pending", attempts)
     assert after["result"]["error"]["type"] == "WorkerLost"
-    assert after["result"]["error"]["attempt"] == 2
+    assert (after["result"]["error"]["attempt"], after["result"]["suspect"]) == (2, suspicion)
 
 
 def test_whether_the_attempt_counts_depends_on_each_pods_own_cause(reader, insert, row):
-    evicted, crashed = held(insert), held(insert, uid=ALIVE)
+    evicted, crashed = held(insert, result='{"suspect": 2}'), held(insert, uid=ALIVE, result='{"suspect": 2}')
     assert rescue(reader.session, {GONE: True, ALIVE: False}) == {GONE: 1, ALIVE: 1}
     assert (row(evicted)["attempts"], row(crashed)["attempts"]) == (1, 2)
+    assert row(evicted)["result"] == {"suspect": 2}
 
 
 def test_rows_of_other_holders_are_not_touched(reader, insert, row):

@@ -59,7 +59,7 @@ def test_a_result_after_a_cut_longer_than_the_lease_is_refused(
     assert other.finish([End(again, "completed", '"of the second"')]) == {id_}
     proxy.mend()
     wait_until(lambda: cut_off.logged("lease lost"), seconds=30)
-    assert (row(id_)["result"], row(id_)["attempts"]) == ("of the second", 2)
+    assert (row(id_)["result"], row(id_)["attempts"]) == ("of the second", 1)
     assert ends() == {id_: 1}
     later = enqueue("echo", tenant(), "on")
     wait_until(lambda: row(later)["status"] == "completed", seconds=30)

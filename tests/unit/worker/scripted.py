@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from uuid import UUID, uuid4
 
 from jobtide.context import Context
-from jobtide.job import End, Job, token_prefix
+from jobtide.job import End, Job, suspicion_of, token_prefix
 from jobtide.queue.job_queue import Claim, Rescued
 from jobtide.queue.refusals import LOCKED, RowRefused
 from jobtide.queue.ring import Key, Ring, rows_per_key
@@ -161,8 +161,12 @@ class ScriptedQueue:
         for job in jobs:
             del self.claimed[job.id]
             self.expired.discard(job.id)
-            self.due.append(replace(job, attempt=job.attempt + 1))
-        return [Rescued(job.id, job.type, job.tenant_id, job.attempt) for job in jobs]
+            level = suspicion_of(job)
+            counted = level == 2
+            self.due.append(
+                replace(job, attempt=job.attempt + counted, result={"error": {}, "suspect": min(2, level + 1)})
+            )
+        return [Rescued(job.id, job.type, job.tenant_id, job.attempt - (suspicion_of(job) != 2)) for job in jobs]
 
 
 class Rig:

@@ -171,3 +171,18 @@ def test_a_type_of_the_pool_without_a_handler_is_an_error(acme):
 
 def test_without_types_a_worker_claims_every_type_that_has_a_handler(acme):
     assert choose_types(load_tide("acme.jobs:tide"), None) == ("mail.send",)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"memory_bytes": 1},
+        {"recycle_after": 1},
+        {"process": True, "memory_bytes": 0},
+        {"process": True, "recycle_after": 0},
+    ],
+    ids=str,
+)
+def test_limits_of_a_process_need_a_process(settings):
+    with pytest.raises(ValueError, match="expected at least 1, together with process=True"):
+        Tide().job("t", **settings)

@@ -198,7 +198,7 @@ def test_a_result_that_comes_after_its_job_was_requeued_is_dropped(tide, gate, b
 def test_jobs_that_were_claimed_ahead_and_not_started_are_requeued_before_the_drain(tide, gate, begun):
     jobs = [job_of("gated") for _ in range(4)]
     rig = Rig(tide, ScriptedQueue(*jobs), slots=4)
-    rig.runner._threads = 1  # three of the four wait for the one thread
+    rig.runner.threads = 1  # three of the four wait for the one thread
     thread = rig.run_in_thread()
     begun.get(timeout=WAIT_SECONDS)
     rig.wait_for(lambda: sum(len(event.jobs) for event in rig.seen(Claimed)) == 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -11,8 +10,10 @@ from functools import partial
 from queue import SimpleQueue
 from uuid import UUID
 
+from jobtide.commands.first_process import leave_first_process
 from jobtide.commands.loading import choose_types, load_tide
 from jobtide.commands.settings import Settings
+from jobtide.programs.child import Children
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Connection, Session, url_source
@@ -21,6 +22,7 @@ from jobtide.telemetry.events import Emit, to_all
 from jobtide.telemetry.metrics import Metrics
 from jobtide.tide import Tide
 from jobtide.worker.finisher import Finisher
+from jobtide.worker.fork import handle_signals
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse, fork_keeper
 from jobtide.worker.loop import Mail, Worker
@@ -33,6 +35,7 @@ _MOST_REPORTED = 1_000  # rows that a rescue can't change, each logged once
 
 def run_worker(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises JobtideError for errors that waiting can't fix."""
+    leave_first_process()
     sys.path.insert(0, "")  # as `python -m` does: the working directory holds the application
     logs.configure(settings.log_level, pool=settings.pool, pod=settings.pod_name)
     listener = _listen(settings)
@@ -42,8 +45,7 @@ def run_worker(settings: Settings) -> int:
     metrics = Metrics()
     emit = to_all(metrics.on_event, logs.on_event)
     worker, in_flight = _build(settings, tide, types, pulse, emit)
-    signal.signal(signal.SIGTERM, worker.stop)
-    signal.signal(signal.SIGINT, worker.stop)
+    handle_signals(worker.stop)
     if listener is not None:
         _serve_status(listener, worker, metrics, in_flight)
     _start_scheduler(settings, tide, types, emit)
@@ -101,6 +103,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         write=finisher.put,
         free=partial(mailbox.put, "freed"),
         emit=emit,
+        processes=_processes(settings),
     )
     worker = Worker(
         queue=_queue(settings, on_connect=TableCheck(emit)),
@@ -117,6 +120,18 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         emit=emit,
     )
     return worker, in_flight
+
+
+def _processes(settings: Settings) -> Children | None:
+    if not settings.app:
+        return None
+    return Children(
+        settings.app,
+        max_result_bytes=settings.max_result_bytes,
+        log_level=settings.log_level,
+        pool=settings.pool,
+        pod=settings.pod_name,
+    )
 
 
 def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:

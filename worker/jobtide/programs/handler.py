@@ -95,7 +95,7 @@ def _program(type_: str, given: Any) -> Program:
 
 
 def _handler(program: Program, max_output_bytes: int) -> Any:
-    from jobtide.programs.process import run_process
+    from jobtide.programs.process import ending, run_process
 
     def run(payload: Any, ctx: Context) -> Json:
         ended = run_process(
@@ -116,8 +116,9 @@ def _handler(program: Program, max_output_bytes: int) -> Any:
             case code if code == EXIT_TRY_AGAIN:
                 raise Retry(complaint or "the program asked for a retry (exit code 75)")
             case code:
-                raise ProgramFailed(f"{_ending(code)}: {complaint or 'it wrote nothing to stderr'}")
+                raise ProgramFailed(f"{ending(code)}: {complaint or 'it wrote nothing to stderr'}")
 
+    vars(run)["starts_process"] = True  # see Handler.starts_process
     return run
 
 
@@ -149,12 +150,3 @@ def _about(ctx: Context) -> dict[str, str]:
         "JOBTIDE_TYPE": job.type,
         "JOBTIDE_ATTEMPT": str(job.attempt),
     }
-
-
-def _ending(code: int) -> str:
-    import signal
-
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-    return f"killed by {name}"

@@ -12,12 +12,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from jobtide.context import Context
 
-_TERM_GRACE_SECONDS = 1.5  # less than a draining worker waits for cancelled handlers before it exits itself
-_CHECK_SECONDS = 0.2  # how late a cancellation may be noticed
+TERM_GRACE_SECONDS = 1.5  # less than a draining worker waits for cancelled handlers before it exits itself
+CHECK_SECONDS = 0.2  # how late a cancellation may be noticed
 _READ_BYTES = 65_536
 _TAIL_BYTES = 16_384
 _DRAIN_SECONDS = 1.0  # to read what is still in its pipes
@@ -42,29 +44,55 @@ def run_process(
     command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], ctx: Context, max_output_bytes: int
 ) -> Ended:
     """Runs until the program ends. Once `ctx` is cancelled its process group gets SIGTERM, 1.5 s later SIGKILL."""
-    with _started(command, environment) as process:
+    with start(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
         run = _Run(process, memoryview(stdin), ctx, max_output_bytes)
         try:
             run.until_ended()
         finally:
-            signal_group(process.pid, signal.SIGKILL)  # not reaped yet: the process ID still means this group
-            _live_groups.discard(process.pid)
+            kill_group(process)
     return Ended(process.returncode, bytes(run.stdout), run.stderr_tail(), run.output_too_long)
 
 
-def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Starts a process in a group of its own, which Ctrl-C in the worker's terminal does not reach."""
     with _starting:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            bufsize=0,
-            start_new_session=True,  # its own process group, which Ctrl-C in the worker's terminal does not reach
-        )
+        process = subprocess.Popen(command, start_new_session=True, **options)
         _live_groups.add(process.pid)
+    with suppress(OSError):  # Linux only: of all processes in the container the kernel kills this one first
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")
     return process
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills all that is left of the group. Not reaped yet: the process ID still means this group."""
+    signal_group(process.pid, signal.SIGKILL)
+    _live_groups.discard(process.pid)
+
+
+def has_exited(pid: int) -> bool:
+    """Without reaping: until then no other process can get this process ID."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def ending(code: int) -> str:
+    """The exit code in words; negative for a signal, as in subprocess."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+    return f"killed by {name}"
+
+
+def _forget_groups() -> None:
+    """In a fork of the worker: these processes are not its children, so its end must not kill them."""
+    atexit.unregister(_kill_all)
+    _live_groups.clear()
 
 
 @dataclass(slots=True)
@@ -82,8 +110,8 @@ class _Run:
     def until_ended(self) -> None:
         with selectors.DefaultSelector() as selector, _exit_notice(self.process.pid, selector):
             self._listen(selector)
-            while not self._has_exited():
-                self._serve(selector, _CHECK_SECONDS)
+            while not has_exited(self.process.pid):
+                self._serve(selector, CHECK_SECONDS)
                 if self.ctx.cancelled or self.output_too_long:
                     self._end(monotonic())
             signal_group(self.process.pid, signal.SIGKILL)  # its children, which may hold its pipes open
@@ -148,13 +176,9 @@ class _Run:
             job = self.ctx.job
             _log.info(line, extra={"job": str(job.id), "type": job.type, "tenant": str(job.tenant_id)})
 
-    def _has_exited(self) -> bool:
-        """Without reaping: until then no other process can get this process ID."""
-        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
     def _end(self, now: float) -> None:
         if self._kill_at is None:
-            self._kill_at = now + _TERM_GRACE_SECONDS
+            self._kill_at = now + TERM_GRACE_SECONDS
             signal_group(self.process.pid, signal.SIGTERM)
         elif now >= self._kill_at:
             signal_group(self.process.pid, signal.SIGKILL)
@@ -162,7 +186,7 @@ class _Run:
 
 @contextmanager
 def _exit_notice(pid: int, selector: selectors.BaseSelector) -> Iterator[None]:
-    """Wakes the selector when the process exits, on systems that can; on others _CHECK_SECONDS later."""
+    """Wakes the selector when the process exits, on systems that can; on others CHECK_SECONDS later."""
     try:
         notice = os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -190,3 +214,4 @@ def _kill_all() -> None:
 
 
 atexit.register(_kill_all)
+os.register_at_fork(after_in_child=_forget_groups)

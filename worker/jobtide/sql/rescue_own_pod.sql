@@ -1,7 +1,8 @@
 -- Requeues the jobs that an earlier process of this pod held when it died: its container was restarted in the same
 -- pod, so the pod's UID still exists and the leases would keep running without a worker.
 --
--- Sent once, before the first claim. The attempt stays counted: the process died while the job ran.
+-- Sent once, before the first claim. The jobs become suspects: each runs apart until it is known which of them ends its
+-- worker's process.
 --
 -- Parameters: token_prefix text (`jobtide:<pod uid>:`); ids uuid[] (NULL: all;
 --             a part of them after a refusal)
@@ -21,12 +22,14 @@ UPDATE job_queue AS rescued
 SET
     status = 'pending',
     next_retry_at = NULL,
+    -- Only a job that ran alone (its mark was 2) is known to be the cause: see the ADR on suspects.
+    attempts = greatest(1, rescued.attempts) - (rescued.result ->> 'suspect' IS DISTINCT FROM '2')::int,
     result = jsonb_build_object('error', jsonb_build_object(
         'type', 'WorkerDied',
         'message', 'the worker''s process ended while this job ran; its container was restarted',
         'attempt', rescued.attempts,
         'at', now()
-    ))
+    ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2') THEN 2 ELSE 1 END)
 FROM orphan
 WHERE rescued.id = orphan.id
 RETURNING rescued.id, left(rescued.type, 200) AS type, rescued.tenant_id, rescued.attempts

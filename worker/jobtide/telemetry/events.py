@@ -87,6 +87,22 @@ class RescuedJobs:
 
 
 @dataclass(frozen=True, slots=True)
+class RunsApart:
+    """A job that a crash of its worker's process took along runs again, where it can harm no other job."""
+
+    job: Job
+    how: str  # in a process, or alone
+
+
+@dataclass(frozen=True, slots=True)
+class AllStuck:
+    """Every place is held by a handler past its timeout that does not stop: the worker drains and exits."""
+
+    places: int
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndRefused:
     """The server refused the result of one job; the job ends as failed with that error."""
 
@@ -189,7 +205,7 @@ class Drained:
 Event = (
     Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
     | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
-    | Drained | RowLeft | ClaimRefused | EndGivenUp | ClaimsPaused | ClaimsResumed
+    | Drained | RowLeft | ClaimRefused | EndGivenUp | ClaimsPaused | ClaimsResumed | RunsApart | AllStuck
 )  # fmt: skip
 Emit = Callable[[Event], None]
 

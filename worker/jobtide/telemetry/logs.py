@@ -43,7 +43,7 @@ def configure(level: str, *, pool: str, pod: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of sentences
+def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
     """Logs one event."""
     match event:  # the event of each job comes first: each case before it costs time
         case events.Handled(end, seconds):
@@ -81,6 +81,14 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat tab
             _write("warning", "job runs past its timeout", stack=stack, **_about(job))
         case events.RescuedJobs(count, why):
             _write("warning", f"requeued {count} jobs of dead claims", why=why)
+        case events.RunsApart(job, how):
+            _write("warning", f"a crash of its worker took this job along; it runs {how} now", **_about(job))
+        case events.AllStuck(places, exit_code):
+            _write(
+                "error",
+                f"all {places} running handlers are past their timeout and do not stop; "
+                f"the worker drains and exits with code {exit_code}, so that its pod starts it again",
+            )
         case events.EndRefused(job, message):
             _write("error", "the server refused to store a result; the job failed", error=message, **_about(job))
         case events.RowLeft(id_, during, message, job):

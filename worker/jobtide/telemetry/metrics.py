@@ -30,6 +30,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "Leases lost, by what noticed it: extend or finish",
     ),
     "jobtide_worker_rescued_total": ("counter", "Jobs of dead claims that this worker requeued, by why"),
+    "jobtide_worker_suspects_total": (
+        "counter",
+        "Jobs that run apart because a crash took them along, by how: in a process, or alone",
+    ),
     "jobtide_worker_timeouts_total": ("counter", "Handlers that ran past their timeout, by type"),
     "jobtide_worker_ends_refused_total": (
         "counter",
@@ -79,6 +83,8 @@ class Metrics:
                     self._add("jobtide_worker_rescued_total", ("why", why), amount=count)
                 case events.Overdue(job, _):
                     self._add("jobtide_worker_timeouts_total", ("type", job.type))
+                case events.RunsApart(_, how):
+                    self._add("jobtide_worker_suspects_total", ("how", how))
                 case events.EndRefused():
                     self._add("jobtide_worker_ends_refused_total")
                 case events.RowLeft(_, during):
@@ -101,6 +107,7 @@ class Metrics:
                     | events.Drained()
                     | events.EndGivenUp()
                     | events.ClaimsResumed()
+                    | events.AllStuck()
                 ):
                     pass
                 case events.LeasesKept():

@@ -6,6 +6,7 @@ whether the database answered the last poll, and whether ends are written.
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -21,11 +22,23 @@ _STUCK_SECONDS = 60.0  # a pass starts every 5 s, but a claim may wait until its
 def listen(port: int) -> socket.socket:
     """The socket of the server; the lease keeper shares it. Raises SettingsError if the port is taken."""
     try:
-        listener = socket.create_server(("", port))
+        listener = _dual_stack(port) or socket.create_server(("", port))
     except OSError as taken:
         raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
     listener.setblocking(False)  # noqa: FBT003 - two processes notice the same request, one accepts it
     return listener
+
+
+def _dual_stack(port: int) -> socket.socket | None:
+    """A socket for IPv6 and IPv4; None on a system without IPv6. Raises OSError if the port is taken."""
+    if not socket.has_dualstack_ipv6():
+        return None
+    try:
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    except OSError as refused:
+        if refused.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # compiled in, but switched off
+            return None
+        raise
 
 
 class StatusServer:

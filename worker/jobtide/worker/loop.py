@@ -17,6 +17,7 @@ from jobtide.queue.outage import Outage
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import (
+    AllStuck,
     Claimed,
     ClaimRefused,
     ClaimsPaused,
@@ -29,9 +30,11 @@ from jobtide.telemetry.events import (
 )
 from jobtide.telemetry.health import Health
 from jobtide.worker import outcome
+from jobtide.worker.apart import Alone
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight, InFlightJob
 from jobtide.worker.runner import Runner
+from jobtide.worker.stuck import all_stuck
 
 _FIRST_IDLE_SECONDS = 0.1  # before the first poll after the queue ran empty; doubles up to poll_seconds
 _IDLE_PER_POLL = 4.0  # at least four times what an empty poll took: a table without its index is polled less often
@@ -41,6 +44,8 @@ _CANCELLED_GRACE_SECONDS = 2.0  # after the drain time, for handlers that stop w
 _PAUSED_SECONDS = 0.25  # between two looks at ends that are not written
 _FULL_SECONDS = 0.01  # between two looks at a backlog that only has to become smaller
 _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain time plus 10
+
+EXIT_STUCK = 3  # every place was held by a handler that did not stop after its timeout
 
 Mail = Literal["freed", "stop", "woken"]
 
@@ -81,6 +86,7 @@ class Worker:
         self._active = 0  # jobs that were given to the runner and whose place is not free again
         self._ever_polled = False
         self._paused_at: float | None = None  # since when nothing is claimed because ends are not written
+        self._alone = Alone(in_flight, finisher.put, emit)
         self.stops = 0  # signals received
         self.health = Health(monotonic(), unwritten=finisher.backlog.words)
 
@@ -108,15 +114,20 @@ class Worker:
                     "the thread that writes ends has died (its traceback is above), so no job can end here: "
                     "start the worker again, which returns its jobs, and report this"
                 )
+            if self._is_stuck(monotonic()):
+                self._emit(AllStuck(len(self._in_flight), EXIT_STUCK))
+                return self._drain(awaits_running=False) or EXIT_STUCK
         return self._drain()
 
     def run_once(self, now: float) -> float:
         """One pass: claims the jobs that can start now. Returns the seconds to wait before the next pass."""
         self.health.passed_at = now
         free = self._slots - self._active
+        if (job := self._alone.next_to_start(self._active, now)) is not None:
+            self._start(job, now)
         if (wait_seconds := self._pause_seconds(now)) > 0:
             return wait_seconds
-        if free <= 0:
+        if free <= 0 or self._alone.blocks_claims(self._active, now):
             return math.inf
         if (wait_seconds := self._outage.wait_seconds(now)) > 0:
             return wait_seconds
@@ -143,6 +154,12 @@ class Worker:
             self._emit(ClaimsResumed(now - self._paused_at))
             self._paused_at = None
         return _FULL_SECONDS if backlog.is_full else 0.0
+
+    def _is_stuck(self, now: float) -> bool:
+        """True if no place can become free again."""
+        if self._alone.blocks_claims(self._active, now):
+            return all_stuck(self._in_flight, 1, now)
+        return self._active >= self._slots and all_stuck(self._in_flight, self._runner.threads, now)
 
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:
@@ -177,7 +194,10 @@ class Worker:
         limit = self._runner.policy_of(job.type).max_attempts
         if job.attempt > limit:
             self._finisher.put(outcome.exhausted(job, limit, outcome.moment()))
-            return
+        elif not self._alone.keep(job, claimed_at):
+            self._start(job, claimed_at)
+
+    def _start(self, job: Job, claimed_at: float) -> None:
         self._active += 1
         self._runner.start(job, claimed_at, active=self._active)
 
@@ -206,12 +226,13 @@ class Worker:
             self._active -= 1
         return mail
 
-    def _drain(self) -> int:
+    def _drain(self, *, awaits_running: bool = True) -> int:
         """Stops claiming, lets running jobs finish, requeues the others, writes all ends. The exit code."""
-        self._emit(Draining(self._active, self._drain_seconds))
+        drain_seconds = self._drain_seconds if awaits_running else 0.0
+        self._emit(Draining(self._active, drain_seconds))
         self._queue.close()
         requeued = self._requeue(self._in_flight.take_unstarted())
-        self._await_running(self._drain_seconds, stops_allowed=1)
+        self._await_running(drain_seconds, stops_allowed=1)
         if running := self._in_flight.all():
             for claimed in running:
                 claimed.context.cancel("drain")
@@ -228,6 +249,9 @@ class Worker:
             self.health.passed_at = monotonic()
 
     def _requeue(self, jobs: list[InFlightJob]) -> int:
+        requeued = 0
         for claimed in jobs:
-            self._finisher.put(outcome.requeued(claimed.job))
-        return len(jobs)
+            overdue = claimed.context.cancelled_by == "timeout"  # its timeout counts, however the worker ends
+            self._finisher.put(self._runner.overdue(claimed.job) if overdue else outcome.requeued(claimed.job))
+            requeued += not overdue
+        return requeued

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -74,6 +74,15 @@ def exhausted(job: Job, max_attempts: int, moment: Moment) -> End:
     return End(job, "failed", described, gives_back=True, reason="failed")
 
 
+def suspected(end: End, level: int) -> End:
+    """The same end, with the mark of a suspect in its result: the next run is apart."""
+    if end.status != "pending":
+        return end
+    kept = end.job.result if isinstance(end.job.result, dict) else {}
+    known = kept if end.result is None else json.loads(end.result)
+    return replace(end, result=json.dumps({**known, "suspect": level}, ensure_ascii=False))
+
+
 def requeued(job: Job) -> End:
     """The worker stops before the job is done: pending and due at once, the attempt not counted."""
     return End(job, "pending", None, None, gives_back=True, reason="returned")
@@ -114,6 +123,8 @@ def _failed(job: Job, described: str) -> End:
 
 
 def _trace_of(error: BaseException) -> str | None:
+    if isinstance(trace := getattr(error, "trace", None), str):  # of the process in which the handler raised
+        return trace
     if isinstance(error, Fail | Retry | Snooze) or error.__traceback__ is None:
         return None
     return "".join(traceback.format_exception(error))

@@ -5,16 +5,33 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
+from typing import Protocol
 
-from jobtide.job import End, Job, Json
-from jobtide.telemetry.events import Emit, Handled
+from jobtide.context import Context
+from jobtide.errors import ProcessDied, ProcessNotReady
+from jobtide.job import End, Job, Json, suspicion_of
+from jobtide.telemetry.events import Emit, Handled, RunsApart
 from jobtide.tide import Handler
 from jobtide.worker import outcome
+from jobtide.worker.fork import exit_if_forked
 from jobtide.worker.in_flight import InFlight, InFlightJob
 from jobtide.worker.outcome import RetryPolicy
+
+
+class Process(Protocol):
+    """A process that runs jobs, one at a time."""
+
+    def run(self, ctx: Context) -> Json: ...
+
+
+class Processes(Protocol):
+    """Lends a process that is ready to run a job of this handler. Raises ProcessNotReady."""
+
+    def child(self, handler: Handler) -> AbstractContextManager[Process]: ...
 
 
 class Runner:
@@ -35,15 +52,17 @@ class Runner:
         write: Callable[[End], None],
         free: Callable[[], None],
         emit: Emit,
+        processes: Processes | None = None,
     ) -> None:
         self._handlers = handlers
         self._in_flight = in_flight
         self._policy = policy
-        self._threads = threads
+        self.threads = threads
         self._max_result_bytes = max_result_bytes
         self._write = write
         self._free = free
         self._emit = emit
+        self._processes = processes
         self._waiting: SimpleQueue[InFlightJob] = SimpleQueue()
         self._started_threads = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,11 +74,11 @@ class Runner:
         `active` jobs, this one included, have a place: with fewer threads than that, one more is started.
         """
         claimed = self._in_flight.add(job, claimed_at, self._handlers[job.type].timeout_seconds)
-        if self._handlers[job.type].is_async:
+        if self._handlers[job.type].is_async and not self._runs_in_process(job):
             asyncio.run_coroutine_threadsafe(self._run_async(claimed), self._event_loop())
             return
         self._waiting.put(claimed)
-        if self._started_threads < min(self._threads, active):
+        if self._started_threads < min(self.threads, active):
             self._started_threads += 1
             name = f"jobtide-handler-{self._started_threads}"
             threading.Thread(target=self._run_forever, name=name, daemon=True).start()
@@ -73,7 +92,11 @@ class Runner:
 
     def _run_forever(self) -> None:
         while True:
-            self._run(self._waiting.get())
+            claimed = self._waiting.get()
+            if self._processes is not None and self._runs_in_process(claimed.job):
+                self._run_in_process(claimed, self._processes)
+            else:
+                self._run(claimed)
 
     def _run(self, claimed: InFlightJob) -> None:
         started_at = monotonic()
@@ -85,7 +108,37 @@ class Runner:
         try:
             value = handler.function(*handler.arguments(claimed.job.payload, claimed.context))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, SystemExit too: each is an end
+            exit_if_forked(error)
             end = self._raised(claimed, error)
+        else:
+            exit_if_forked()
+            end = self._returned(claimed, value)
+        self._ended(claimed, end, started_at)
+
+    def _runs_in_process(self, job: Job) -> bool:
+        """A handler that asks for it, and a suspect of a crash. One that is still suspect after that runs alone."""
+        if self._processes is None:
+            return False
+        handler = self._handlers[job.type]
+        return handler.process or (suspicion_of(job) == 1 and not handler.starts_process)
+
+    def _run_in_process(self, claimed: InFlightJob, processes: Processes) -> None:
+        handler = self._handlers[claimed.job.type]
+        if not handler.process:
+            self._emit(RunsApart(claimed.job, "in a process"))
+        started_at = monotonic()
+        claimed.thread_id = threading.get_ident()
+        try:
+            with processes.child(handler) as child:
+                started_at = monotonic()  # not before the process is ready: its import takes no time of the job
+                if not self._in_flight.start(claimed, started_at):
+                    self._free()
+                    return
+                value = child.run(claimed.context)
+        except BaseException as error:  # noqa: BLE001 - as above
+            end = self._raised(claimed, error)
+            if not handler.process:
+                end = _still_suspected(end, error)
         else:
             end = self._returned(claimed, value)
         self._ended(claimed, end, started_at)
@@ -120,11 +173,17 @@ class Runner:
             case "drain":
                 return outcome.requeued(job)
             case "timeout":
-                limit = self._handlers[job.type].timeout_seconds
-                error = TimeoutError(f"ran longer than its {limit:g} s and was cancelled ({type(error).__name__})")
+                error = self._timeout(job, f"was cancelled ({type(error).__name__})")
             case "lease lost" | None:
                 pass
         return outcome.raised(job, error, self.policy_of(job.type), outcome.moment())
+
+    def overdue(self, job: Job) -> End:
+        """The end of a job whose handler does not stop after its timeout, when the worker exits."""
+        return outcome.raised(job, self._timeout(job, "did not stop"), self.policy_of(job.type), outcome.moment())
+
+    def _timeout(self, job: Job, what_then: str) -> TimeoutError:
+        return TimeoutError(f"ran longer than its {self._handlers[job.type].timeout_seconds:g} s and {what_then}")
 
     def _ended(self, claimed: InFlightJob, end: End, started_at: float) -> None:
         """If a drain or a lost lease has taken the job out before, its end is decided: this one is dropped."""
@@ -139,3 +198,10 @@ class Runner:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="jobtide-async", daemon=True).start()
         return self._loop
+
+
+def _still_suspected(end: End, error: BaseException) -> End:
+    """A suspect that ended its own process stays apart. One without a process has shown nothing: it runs alone."""
+    if isinstance(error, ProcessNotReady):
+        return outcome.suspected(outcome.requeued(end.job), 2)
+    return outcome.suspected(end, 1) if isinstance(error, ProcessDied) else end

@@ -1,7 +1,7 @@
 -- Requeues the jobs of worker pods that are certainly gone, moments after they went and without any heartbeat.
 --
--- gives_back: true if the attempt does not count, because the pod was deleted or evicted. After a crash of the worker's
--- process it counts, so that a job that kills its worker runs out of attempts. If the process still runs unseen (on a
+-- gives_back: true if the pod was deleted or evicted: its jobs have no part in that. After a crash of the worker's
+-- process they become suspects, which run apart; the attempt counts only for a job that ran alone. If the process still runs unseen (on a
 -- partitioned node), the fence refuses its result.
 --
 -- Parameters: pod_uids text[], gives_back bool[] (same length), at_most int
@@ -22,7 +22,8 @@ UPDATE job_queue AS rescued
 SET
     status = 'pending',
     next_retry_at = NULL,
-    attempts = greatest(rescued.attempts, orphan.gives_back::int) - orphan.gives_back::int,
+    attempts = greatest(1, rescued.attempts)
+    - (orphan.gives_back OR rescued.result ->> 'suspect' IS DISTINCT FROM '2')::int,
     result = CASE
         WHEN orphan.gives_back THEN rescued.result
         ELSE jsonb_build_object('error', jsonb_build_object(
@@ -30,7 +31,7 @@ SET
             'message', 'the worker''s pod ended while this job ran',
             'attempt', rescued.attempts,
             'at', now()
-        ))
+        ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2') THEN 2 ELSE 1 END)
     END
 FROM orphan
 WHERE rescued.id = orphan.id
