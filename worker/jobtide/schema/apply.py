@@ -13,7 +13,7 @@ from psycopg import Connection, errors, sql
 
 from jobtide.errors import JobtideError
 from jobtide.schema.check import read_facts
-from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems
+from jobtide.schema.problems import Facts, Problem, has_index, index_problems, shape_problems
 from jobtide.schema.script import (
     DEFAULT_LOCK_TIMEOUT_SECONDS,
     INDEXES,
@@ -74,7 +74,7 @@ def apply(
         done = _retried(lambda: _apply_in_transaction(conn, roles=roles, lock_timeout_seconds=lock_timeout_seconds))
         done += _apply_indexes(conn, report)
         facts = read_facts(conn)
-        leftover = (*shape_problems(facts), *index_problems(facts["table"]))
+        leftover = (*shape_problems(facts), *index_problems(facts))
     return Applied(tuple(done), tuple(problem for problem in leftover if not problem.fatal))
 
 
@@ -140,14 +140,18 @@ def _apply_in_transaction(conn: Connection[Any], *, roles: bool, lock_timeout_se
 def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list[str]:
     done = []
     for name in INDEXES:
-        index = read_facts(conn)["table"]["indexes"].get(name)
-        if index is not None and index["valid"]:
-            continue
+        facts = read_facts(conn)
+        table = facts["table"]
+        index = table["indexes"].get(name)
+        if has_index(table, name) or (index is None and name in facts["taken_names"]):
+            continue  # a taken name is reported with the way to free it
         report(f"building index {name}: some seconds for each million rows; reads and writes continue")
         try:
             conn.execute(sql.SQL("SET lock_timeout = {}").format(round(INDEX_WAIT_SECONDS * 1000)))
             if index is not None:
-                conn.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+                conn.execute(
+                    sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(table["schema_name"], name))
+                )
             conn.execute(index_file(name, concurrently=True))
         except errors.InsufficientPrivilege as error:
             raise SchemaError(
