@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast, get_args
 from uuid import UUID
 
 from jobtide.errors import SettingsError
 from jobtide.queue.caps import TenantCaps
-from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.outcome import ErrorDetail, RetryPolicy
 
 if TYPE_CHECKING:
     from jobtide.programs.handler import Program
@@ -38,6 +38,7 @@ class Settings:
     retry: RetryPolicy
     caps: TenantCaps
     max_result_bytes: int
+    error_detail: ErrorDetail
     poll_seconds: float
     listen: bool
     http_port: int
@@ -82,6 +83,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
+    "JOBTIDE_ERROR_DETAIL": (
+        "frames",
+        "what a stored error holds: message, frames (and file:line in function), full (and paths, source lines)",
+    ),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
     "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
@@ -134,6 +139,7 @@ def from_environment(
             read.overrides("JOBTIDE_TENANT_OVERRIDES"),
         ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
+        error_detail=cast("ErrorDetail", read.one_of("JOBTIDE_ERROR_DETAIL", get_args(ErrorDetail))),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),

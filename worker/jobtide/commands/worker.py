@@ -97,6 +97,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         write=finisher.put,
         free=partial(mailbox.put, "freed"),
         emit=emit,
+        error_detail=settings.error_detail,
     )
     worker = Worker(
         queue=_queue(settings, on_connect=TableCheck(emit)),

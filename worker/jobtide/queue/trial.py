@@ -12,7 +12,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from functools import partial
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -176,7 +177,7 @@ class _Trial:
         def is_claimed(row: dict[str, Any]) -> bool:
             job = claimed[0]
             fence = (row["status"], row["worker_id"], row["attempts"]) == ("processing", job.token, job.attempt)
-            return fence and bool(row["lease_seconds"])
+            return fence and job.attempt > 0 and bool(row["lease_seconds"])
 
         problem = self._step("a claim", id_, claim, is_claimed, keep=True)
         if problem is not None:
@@ -199,7 +200,7 @@ class _Trial:
             ("the end of a failed job", End(job, "failed", '{"error": {"type": "Trial", "message": "trial"}}')),
             ("the requeue of a job for a retry", End(job, "pending", '{"error": {"type": "Trial"}}', 1.0)),
         ):
-            yield self._step(what, job.id, lambda end=end: queue.finish([end]), _has_status(end.status))
+            yield self._step(what, job.id, partial(queue.finish, [end]), _has_status(end.status))
         yield self._step(
             "the rescue of a job", job.id, lambda: {one.id for one in queue.rescue_own_pod()}, _has_status("pending")
         )
@@ -264,8 +265,8 @@ class _Trial:
             )
         return Problem(
             ProblemKind.WRITE_REFUSED,
-            f"the server refused {what}, a trial on {self._where}: {_words(error)}. Jobs that it refuses so can't run or "
-            f"end.{self._hooks()}",
+            f"the server refused {what}, a trial on {self._where}: {_words(error)}. Jobs that it refuses so "
+            f"can't run or end.{self._hooks()}",
             fatal=False,
         )
 
@@ -296,4 +297,4 @@ def _words(error: psycopg.Error) -> str:
 
 def _quoted(name: str) -> sql.SQL:
     """A name as the server's regclass writes it: quoted already."""
-    return sql.SQL(cast("LiteralString", name))
+    return sql.SQL(name)

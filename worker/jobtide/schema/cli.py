@@ -117,7 +117,7 @@ def _check(parsed: argparse.Namespace) -> int:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Raises JobtideError for an error of psycopg, in one line; without the URL if it can't be read, since it contains a password."""
+    """Raises JobtideError, in one line and without the URL: psycopg quotes one that it can't read, with its password."""
     try:
         yield
     except psycopg.ProgrammingError as error:

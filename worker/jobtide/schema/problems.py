@@ -22,6 +22,7 @@ from jobtide.schema.expected import (
 )
 from jobtide.schema.script import index_statement
 
+_MEMBERSHIPS_INHERIT = 160_000  # server_version_num
 # A table with more contradictions than this is probably another application's.
 _MOST_CONTRADICTIONS = 2
 
@@ -66,6 +67,8 @@ def use_problems(facts: Facts, part: Part) -> tuple[Problem, ...]:
         standby = _standby(facts) if facts["in_recovery"] else ()
         return (*standby, _table_missing(facts))
     problems = [*_standby(facts), *_shape(facts)]
+    if table["kind"] != "r":
+        return tuple(problems)
     if not any(problem.kind is ProblemKind.COLUMN_WRONG and problem.fatal for problem in problems):
         problems += _grants(facts, part)
     problems += _visibility(facts, part)
@@ -146,10 +149,8 @@ def _table_missing(facts: Facts) -> Problem:
 
 def _use_schema(facts: Facts, schema: str) -> str:
     """The statement that puts a schema first in the role's search_path."""
-    others = facts["search_path"] or '""'
-    return (
-        f"ALTER ROLE {facts['role_name']} SET search_path = {schema}, {others}; (or options=-csearch_path in the URL)"
-    )
+    path = ", ".join(filter(None, (schema, facts["search_path"])))
+    return f"ALTER ROLE {facts['role_name']} SET search_path = {path}; (or options=-csearch_path in the URL)"
 
 
 def _standby(facts: Facts) -> Iterator[Problem]:
@@ -182,6 +183,7 @@ def _shape(facts: Facts) -> Iterator[Problem]:
         problems = [Problem(p.kind, p.message.partition(": ALTER ")[0], p.fatal) for p in fatal]
     yield from problems
     yield from _status_name(facts)
+    yield from _rules(table)
 
 
 def _another_table(facts: Facts, in_path: list[str]) -> str:
@@ -194,30 +196,29 @@ def _another_table(facts: Facts, in_path: list[str]) -> str:
     return (
         f"{where} is far from the contract (jobtide schema print shows it). If it belongs to another application, "
         "leave it as it is, and use a schema of its own: CREATE SCHEMA jobtide; "
-        f"{_use_schema(facts | {'search_path': ''}, 'jobtide')} then run jobtide schema apply"
+        f"ALTER ROLE {facts['role_name']} SET search_path = jobtide; (each role that uses it) then run jobtide schema "
+        "apply, which creates tenants and users there too"
     )
 
 
 def _no_plain_table(facts: Facts) -> str:
     table = facts["table"]
-    schema, where = table["schema"], f"{table['schema']}.job_queue"
-    columns = ", ".join(name for name in COLUMNS if name in (table["columns"] or {}))
+    where = f"{table['schema']}.job_queue"
     match table["kind"]:
         case "p":
             return (
                 f"{where} is no plain table but a partitioned one, whose ids can't be unique over all partitions. "
                 f"Keep it under another name, create a plain one, and move the open jobs: "
                 f"ALTER TABLE {where} RENAME TO job_queue_partitioned; then run jobtide schema apply; then "
-                f"INSERT INTO {where} ({columns}) SELECT {columns} FROM {schema}.job_queue_partitioned "
-                "WHERE status IN ('pending', 'processing');"
+                + _move_open_jobs(table)
             )
         case "v" if len(table["view_of"]) == 1:
             (base,) = table["view_of"]
             return (
                 f"{where} is no plain table but a view of {base}, and only a table can hold an index for due jobs. "
                 f"Exchange the names, so that clients of both keep working: DROP VIEW {where}; "
-                f"ALTER TABLE {base} RENAME TO job_queue; then check again, and "
-                f"CREATE VIEW {base} WITH (security_invoker) AS SELECT * FROM {where};"
+                f"ALTER TABLE {base} RENAME TO job_queue; "
+                f"CREATE VIEW {base} WITH (security_invoker) AS TABLE {where}; then check again"
             )
         case "v" | "m":
             return (
@@ -231,6 +232,14 @@ def _no_plain_table(facts: Facts) -> str:
             )
         case kind:
             return f"{where} is no plain table (pg_class.relkind is {kind}): rename it, then run jobtide schema apply"
+
+
+def _move_open_jobs(table: Facts) -> str:
+    columns = ", ".join(name for name in COLUMNS if name in table["columns"])
+    return (
+        f"INSERT INTO {table['schema']}.job_queue ({columns}) "  # noqa: S608 - advice, for a user to run
+        f"SELECT {columns} FROM {table['schema']}.job_queue_partitioned WHERE status IN ('pending', 'processing');"
+    )
 
 
 def _status_values(facts: Facts) -> Iterator[Problem]:
@@ -330,25 +339,8 @@ def _columns(table: Facts, *, is_enum: bool) -> Iterator[Problem]:
             yield _type_wrong(where, name, column["type"], "the enum job_status")
         elif name != "status" and column["type"] != wanted:
             yield _type_wrong(where, name, column["type"], wanted)
-        elif name in NEEDED_DEFAULTS and not column["has_default"]:
-            yield Problem(
-                ProblemKind.COLUMN_WRONG,
-                f"column {where}.{name} has no default, so plain inserts must name it: "
-                f"ALTER TABLE {where} ALTER COLUMN {name} SET DEFAULT {NEEDED_DEFAULTS[name]};",
-                fatal=False,
-            )
-        elif name in EMPTIED and column["not_null"]:
-            yield Problem(
-                ProblemKind.COLUMN_WRONG,
-                f"column {where}.{name} is NOT NULL, and every end sets it to NULL: "
-                f"ALTER TABLE {where} ALTER COLUMN {name} DROP NOT NULL;",
-            )
-        elif name in CHANGED and column["generated"]:
-            yield Problem(
-                ProblemKind.COLUMN_WRONG,
-                f"column {where}.{name} is generated, and claims and ends must write it: "
-                f"ALTER TABLE {where} ALTER COLUMN {name} DROP EXPRESSION;",
-            )
+        else:
+            yield from _writable(where, name, column)
     for name, column in columns.items():
         if column["not_null"] and not column["has_default"] and name not in (*INSERTED, *NEEDED_DEFAULTS):
             yield Problem(
@@ -361,6 +353,42 @@ def _columns(table: Facts, *, is_enum: bool) -> Iterator[Problem]:
         yield Problem(
             ProblemKind.COLUMN_WRONG,
             f"column {where}.id is not unique, so jobs could share an id: ALTER TABLE {where} ADD PRIMARY KEY (id);",
+        )
+
+
+def _rules(table: Facts) -> Iterator[Problem]:
+    """Claims are an UPDATE in a WITH, and enqueue has ON CONFLICT: PostgreSQL accepts neither beside rules."""
+    where = f"{table['schema']}.job_queue"
+    for name, event in table["rules"].items():
+        yield Problem(
+            ProblemKind.COLUMN_WRONG,
+            f"rule {name} on {event} of {where} makes PostgreSQL refuse "
+            f"{'claims and ends' if event == 'UPDATE' else 'jobtide.enqueue and schedules'}: "
+            f"DROP RULE {name} ON {where}; (a trigger can do the same)",
+            fatal=event == "UPDATE",
+        )
+
+
+def _writable(where: str, name: str, column: Facts) -> Iterator[Problem]:
+    """A column of the right type may still refuse what inserts, claims and ends write."""
+    if name in NEEDED_DEFAULTS and not column["has_default"]:
+        yield Problem(
+            ProblemKind.COLUMN_WRONG,
+            f"column {where}.{name} has no default, so plain inserts must name it: "
+            f"ALTER TABLE {where} ALTER COLUMN {name} SET DEFAULT {NEEDED_DEFAULTS[name]};",
+            fatal=False,
+        )
+    if name in EMPTIED and column["not_null"]:
+        yield Problem(
+            ProblemKind.COLUMN_WRONG,
+            f"column {where}.{name} is NOT NULL, and every end sets it to NULL: "
+            f"ALTER TABLE {where} ALTER COLUMN {name} DROP NOT NULL;",
+        )
+    if name in CHANGED and column["generated"]:
+        yield Problem(
+            ProblemKind.COLUMN_WRONG,
+            f"column {where}.{name} is generated, and claims and ends must write it: "
+            f"ALTER TABLE {where} ALTER COLUMN {name} DROP EXPRESSION;",
         )
 
 
@@ -390,7 +418,7 @@ def _membership(facts: Facts, part: Part) -> str:
     if not group["member"] or group["inherits"]:
         return f"GRANT jobtide_{part} TO {role}; (made by jobtide schema apply --roles)"
     fix = f"GRANT jobtide_{part} TO {role} WITH INHERIT TRUE;"  # since 16 the membership decides, not the role
-    if facts["server_version"] < 160_000:
+    if facts["server_version"] < _MEMBERSHIPS_INHERIT:
         fix = f"GRANT jobtide_{part} TO {role};" if facts["role_inherits"] else f"ALTER ROLE {role} INHERIT;"
     return f"it is a member of jobtide_{part}, but does not inherit its rights: {fix}"
 

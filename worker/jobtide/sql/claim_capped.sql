@@ -1,7 +1,7 @@
 -- Second half of a claim under tenant caps: counts what each locked tenant runs, and claims up to its cap.
 --
 -- Runs in the transaction that holds the tenants' locks (lock_tenants.sql), after that statement, so that its snapshot
--- sees every claim that was committed before it got the locks: the cap is exact.
+-- sees every claim that was committed before it got the locks: the cap is exact. Claims of Jobtide alone count.
 --
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
 --             key_positions int[],
@@ -24,7 +24,10 @@ override AS MATERIALIZED (
 running AS MATERIALIZED (
     SELECT q.tenant_id, count(*) AS jobs
     FROM job_queue AS q
-    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
+    WHERE
+        q.status = 'processing'
+        AND q.type = ANY((SELECT %(types)s::text[])::text[])
+        AND starts_with(q.worker_id, 'jobtide:') -- not what another consumer holds, perhaps indefinitely
     GROUP BY q.tenant_id
 ),
 room AS MATERIALIZED (

@@ -29,7 +29,10 @@ override AS MATERIALIZED (
 running AS MATERIALIZED (
     SELECT q.tenant_id, count(*) AS jobs
     FROM job_queue AS q
-    WHERE q.status = 'processing' AND q.type = ANY((SELECT %(types)s::text[])::text[])
+    WHERE
+        q.status = 'processing'
+        AND q.type = ANY((SELECT %(types)s::text[])::text[])
+        AND starts_with(q.worker_id, 'jobtide:')
     GROUP BY q.tenant_id
 )
 SELECT

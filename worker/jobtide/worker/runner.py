@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
@@ -14,7 +15,7 @@ from jobtide.telemetry.events import Emit, Handled
 from jobtide.tide import Handler
 from jobtide.worker import outcome
 from jobtide.worker.in_flight import InFlight, InFlightJob
-from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.outcome import ErrorDetail, RetryPolicy
 
 
 class Runner:
@@ -35,6 +36,7 @@ class Runner:
         write: Callable[[End], None],
         free: Callable[[], None],
         emit: Emit,
+        error_detail: ErrorDetail = "frames",
     ) -> None:
         self._handlers = handlers
         self._in_flight = in_flight
@@ -44,6 +46,7 @@ class Runner:
         self._write = write
         self._free = free
         self._emit = emit
+        self._error_detail = error_detail
         self._waiting: SimpleQueue[InFlightJob] = SimpleQueue()
         self._started_threads = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,14 +127,14 @@ class Runner:
                 error = TimeoutError(f"ran longer than its {limit:g} s and was cancelled ({type(error).__name__})")
             case "lease lost" | None:
                 pass
-        return outcome.raised(job, error, self.policy_of(job.type), outcome.moment())
+        return outcome.raised(job, error, self.policy_of(job.type), outcome.moment(), self._error_detail)
 
     def _ended(self, claimed: InFlightJob, end: End, started_at: float) -> None:
         """If a drain or a lost lease has taken the job out before, its end is decided: this one is dropped."""
         mine = self._in_flight.take(claimed.job) is not None
         self._emit(Handled(end, monotonic() - started_at))
         if mine:
-            self._write(end)
+            self._write(replace(end, trace=None) if end.trace else end)
         self._free()
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:

@@ -137,8 +137,12 @@ SELECT jsonb_build_object(
       'hooks', (SELECT coalesce(jsonb_agg(hook.name ORDER BY hook.name), '[]') FROM (
           SELECT 'trigger ' || quote_ident(t.tgname) AS name
           FROM pg_trigger AS t WHERE t.tgrelid = q.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-          UNION ALL SELECT 'rule ' || quote_ident(r.rulename) FROM pg_rewrite AS r WHERE r.ev_class = q.oid
         ) AS hook),
+      'rules', (
+        SELECT coalesce(jsonb_object_agg(
+          quote_ident(r.rulename), CASE r.ev_type WHEN '2' THEN 'UPDATE' ELSE 'INSERT' END
+        ), '{}')
+        FROM pg_rewrite AS r WHERE r.ev_class = q.oid AND r.ev_type IN ('2', '3') AND r.ev_enabled <> 'D'),
       -- What tenant_id refers to: a trial needs a tenant.
       'tenants_key', (SELECT jsonb_build_object('table', f.confrelid::regclass::text, 'column', a.attname)
         FROM pg_constraint AS f
