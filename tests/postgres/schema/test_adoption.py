@@ -1,4 +1,4 @@
-"""A table that another application made: what check finds beyond its columns, and advice that leads to a working table."""
+"""A table that another application made: what check finds beyond its columns, and advice that leads on."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_without_the_enum_of_that_name_no_end_could_be_written(database, connect
 def test_apply_refuses_a_table_whose_enum_has_another_name(database, connect, catalogs_of):
     connect().execute("ALTER TYPE job_status RENAME TO app_status; DROP INDEX idx_job_queue_due")
     before = catalogs_of(database)
-    with pytest.raises(SchemaError, match="ALTER TYPE public.app_status RENAME TO job_status"):
+    with pytest.raises(SchemaError, match=r"ALTER TYPE public\.app_status RENAME TO job_status"):
         apply(database)
     assert catalogs_of(database) == before
 
@@ -290,7 +290,8 @@ def test_a_partitioned_table_gets_advice_that_leads_to_a_plain_one_with_its_open
     )
     conn.execute(
         "INSERT INTO job_queue (id, tenant_id, type, status, attempts, created_at) "
-        "SELECT gen_random_uuid(), %s, 'old', s::job_status, 0, now() FROM unnest('{pending,processing,completed}'::text[]) s",
+        "SELECT gen_random_uuid(), %s, 'old', status, 0, now() "
+        "FROM unnest(enum_range(NULL, 'completed'::job_status)) status",
         [tenant()],
     )
     with pytest.raises(SchemaError, match="a partitioned one") as refused:
@@ -432,7 +433,7 @@ def test_a_rule_is_named_with_what_it_prevents(database, connect, trial, event, 
     (problem,) = check(conn)
     assert problem.fatal is is_fatal
     assert [found.kind for found in trial(database)] == [ProblemKind.NOT_TRIED]
-    conn.execute(statements(problem.message)[0])
+    conn.execute(statements(problem.message)[-1])
     assert (check(conn), trial(database)) == ((), ())
 
 

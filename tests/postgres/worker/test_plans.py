@@ -72,6 +72,18 @@ CASES = [
     ),
     pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 12, id="confirm one"),
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 12, id="extend one"),
+    pytest.param(
+        "requeue_foreign",
+        {"older_than_seconds": -60.0, "worker_ids": None, "types": None, "resets_attempts": False, "at_most": 10},
+        510,
+        id="requeue ten claims of another consumer",
+    ),
+    pytest.param(
+        "foreign_claims",
+        {"older_than_seconds": -60.0, "worker_ids": None, "types": None, "at_most": 50},
+        15,
+        id="count the claims of other consumers",
+    ),
     pytest.param("rescue_expired", {"at_most": 100}, 15, id="rescue expired leases among 50 running jobs"),
     pytest.param("return_unanswered", {"tokens": ["jobtide:p:n"]}, 10, id="requeue one claim among 50 running jobs"),
     pytest.param(

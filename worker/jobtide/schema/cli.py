@@ -117,7 +117,7 @@ def _check(parsed: argparse.Namespace) -> int:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Raises JobtideError, in one line and without the URL: psycopg quotes one that it can't read, with its password."""
+    """Raises JobtideError, in one line and without the URL: psycopg quotes one that it can't read."""
     try:
         yield
     except psycopg.ProgrammingError as error:
