@@ -147,10 +147,13 @@ def _table_missing(facts: Facts) -> Problem:
     )
 
 
-def _use_schema(facts: Facts, schema: str) -> str:
-    """The statement that puts a schema first in the role's search_path."""
-    path = ", ".join(filter(None, (schema, facts["search_path"])))
-    return f"ALTER ROLE {facts['role_name']} SET search_path = {path}; (or options=-csearch_path in the URL)"
+def _use_schema(facts: Facts, schema: str, *, first: bool = True) -> str:
+    """The statement that puts a schema into the role's search_path: last if nothing there hides what is meant."""
+    path = [schema, facts["search_path"]] if first else [facts["search_path"], schema]
+    return (
+        f"ALTER ROLE {facts['role_name']} SET search_path = {', '.join(filter(None, path))}; "
+        "(or options=-csearch_path in the URL)"
+    )
 
 
 def _standby(facts: Facts) -> Iterator[Problem]:
@@ -286,7 +289,7 @@ def _status_name(facts: Facts) -> Iterator[Problem]:
         )
         message = (
             f"the enum of {where}.status is {full_name}, and {seen}, so no end can be written: "
-            f"{_use_schema(facts, type_['schema'])}"
+            f"{_use_schema(facts, type_['schema'], first=bool(found))}"
         )
     yield Problem(ProblemKind.ENUM_MISMATCH, message)
 
@@ -342,7 +345,7 @@ def _columns(table: Facts, *, is_enum: bool) -> Iterator[Problem]:
         else:
             yield from _writable(where, name, column)
     for name, column in columns.items():
-        if column["not_null"] and not column["has_default"] and name not in (*INSERTED, *NEEDED_DEFAULTS):
+        if column["not_null"] and not column["has_default"] and name not in (*INSERTED, *EMPTIED, *NEEDED_DEFAULTS):
             yield Problem(
                 ProblemKind.COLUMN_WRONG,
                 f"column {where}.{name} is NOT NULL without a default, so jobs of producers that don't name it, and of "
