@@ -1,4 +1,4 @@
-"""`jobtide worker acme.jobs:tide`, `jobtide cron acme.jobs:tide`, `jobtide schema apply|print|check`."""
+"""`jobtide worker acme.jobs:tide`, `jobtide cron acme.jobs:tide`, `jobtide jobs ...`, `jobtide schema ...`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jobtide._version import __version__
 from jobtide.errors import JobtideError
+
+if TYPE_CHECKING:
+    from jobtide.schema.problems import Problem
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_worker(commands)
     _add_cron(commands)
+    from jobtide.commands import jobs
     from jobtide.schema.cli import add_parser
 
-    add_parser(commands)
+    jobs.add_parser(commands)
+    add_parser(commands, _try_out)
     return parser
 
 
@@ -85,6 +91,20 @@ def _run_cron(parsed: argparse.Namespace) -> int:
     from jobtide.commands.settings import from_environment
 
     return add_slots(from_environment(app=parsed.app))
+
+
+def _try_out(url: str) -> tuple[Problem, ...]:
+    """Over the same session as a worker's."""
+    from jobtide.queue.session import DatabaseUnreachable, Session
+    from jobtide.queue.trial import try_out
+
+    session = Session(lambda: url)
+    try:
+        return try_out(session.connection())
+    except DatabaseUnreachable as error:
+        raise JobtideError(f"can't work with the database: {error}") from None
+    finally:
+        session.close()
 
 
 if __name__ == "__main__":

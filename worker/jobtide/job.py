@@ -34,6 +34,7 @@ class End:
     delay_seconds: float | None = None  # before a pending row is due again; None: at once
     gives_back: bool = False  # the attempt: it is not counted
     reason: str = ""  # one word for logs and metrics: completed, failed, retried, snoozed, returned
+    trace: str | None = None  # the whole traceback, for the log alone
 
 
 def suspicion_of(job: Job) -> int:

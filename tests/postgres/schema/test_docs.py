@@ -10,7 +10,8 @@ import pytest
 from jobtide.__main__ import main
 from jobtide.schema import ProblemKind
 
-PAGE = (Path(__file__).parents[3] / "docs" / "schema.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "schema.md").read_text()
 
 
 def test_every_kind_of_problem_is_explained_once():
@@ -25,6 +26,14 @@ def test_every_option_of_a_command_is_on_the_page(command, capsys):
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
     assert options
     assert options <= set(re.findall(r"--[a-z-]+", PAGE))
+
+
+def test_every_option_of_the_way_back_is_on_the_page_of_adoption(capsys):
+    with pytest.raises(SystemExit):
+        main(["jobs", "requeue-foreign", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--database-url"}
+    assert options
+    assert options <= set(re.findall(r"--[a-z-]+", (DOCS / "adoption.md").read_text()))
 
 
 def test_the_sql_of_the_page_shows_a_user_the_jobs_of_the_own_tenant(connect, database, people, names):

@@ -85,6 +85,18 @@ CASES = [
     pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 15, id="list 50 running jobs"),
     pytest.param("fail_pending", {"id": uuid4(), "message": "no"}, 12, id="fail one whose claim is refused"),
     pytest.param(
+        "requeue_foreign",
+        {"older_than_seconds": -60.0, "worker_ids": None, "types": None, "resets_attempts": False, "at_most": 10},
+        510,
+        id="requeue ten claims of another consumer",
+    ),
+    pytest.param(
+        "foreign_claims",
+        {"older_than_seconds": -60.0, "worker_ids": None, "types": None, "at_most": 50},
+        15,
+        id="count the claims of other consumers",
+    ),
+    pytest.param(
         "rescue_expired", {"at_most": 100, "ids": None}, 210, id="rescue expired leases among 50 running jobs"
     ),
     pytest.param(
@@ -189,8 +201,9 @@ def test_polls_soon_stop_being_planned(large):
 def test_a_capped_claim_reads_none_of_the_running_rows_beyond_a_tenants_cap(large, name, parameters, most_buffers):
     """A tenant that marks its own rows as running: 1,000,000 of them made this claim sixty times as slow."""
     large.execute(
-        "INSERT INTO job_queue (tenant_id, type, status) "
-        "SELECT lpad('1', 32, '0')::uuid, 'common', 'processing' FROM generate_series(1, 20000)"
+        "INSERT INTO job_queue (tenant_id, type, status, worker_id) "
+        "SELECT lpad('1', 32, '0')::uuid, 'common', 'processing', "
+        "(ARRAY['jobtide:p:n', 'another consumer', NULL])[1 + n % 3] FROM generate_series(1, 60000) AS n"
     )
     plan = explain(large, name, parameters, "force_generic_plan")
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -74,7 +75,38 @@ def test_an_exception_is_retried_with_backoff_and_recorded_in_the_row(job, momen
     error = error_of(end)
     assert (error["type"], error["message"], error["attempt"]) == ("KeyError", "'to'", 1)
     assert error["at"] == "2026-11-24T00:00:00+00:00"
-    assert "raise_and_catch" in error["traceback"]
+    assert re.fullmatch(r"test_outcome\.py:\d+ in raise_and_catch", error["traceback"])
+
+
+@pytest.mark.parametrize(
+    ("detail", "stored"),
+    [
+        pytest.param("message", None, id="message"),
+        pytest.param(
+            "frames", r"test_outcome\.py:\d+ in raise_and_catch\n(?s:.*)test_outcome\.py:\d+ in chained", id="frames"
+        ),
+        pytest.param("full", r'(?s)Traceback .*File "/.*raise error.*ValueError: no', id="full"),
+    ],
+)
+def test_a_setting_chooses_what_the_row_keeps_of_a_traceback_and_the_end_has_it_whole(job, moment, detail, stored):
+    def chained():
+        raise ValueError("no") from raise_and_catch(KeyError("a secret of another tenant"))
+
+    try:
+        chained()
+    except ValueError as caught:
+        error = caught
+    end = outcome.raised(job, error, POLICY, moment, detail)
+    kept = error_of(end).get("traceback")
+    assert kept is None if stored is None else re.match(stored, kept)
+    assert detail == "full" or "secret" not in end.result
+    assert "a secret of another tenant" in end.trace
+    assert "raise error" in end.trace
+
+
+def test_the_frames_of_a_group_of_exceptions_are_kept(job, moment):
+    error = raise_and_catch(ExceptionGroup("several", [raise_and_catch(KeyError("a")), raise_and_catch(OSError("b"))]))
+    assert error_of(outcome.raised(job, error, POLICY, moment))["traceback"].count("raise_and_catch") == 3
 
 
 def test_the_last_attempt_ends_as_failed(job, moment):
@@ -122,7 +154,24 @@ def test_a_job_whose_workers_died_too_often_fails_with_the_last_reason(job, mome
     assert error_of(end)["attempt"] == 3
 
 
-@pytest.mark.parametrize("result", [None, [], "x", {"error": "text"}, {"error": {}}], ids=repr)
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        pytest.param("disk full", "disk full", id="a string"),
+        pytest.param({"error": "disk full"}, "disk full", id="its error is a string"),
+        pytest.param({"message": "disk full", "code": 28}, "disk full", id="it is the error itself"),
+        pytest.param({"error": {"code": 28}}, '{"code": 28}', id="an error without a message"),
+        pytest.param({"reason": "disk full"}, '{"reason": "disk full"}', id="another form"),
+        pytest.param(["disk full"], '["disk full"]', id="a list"),
+        pytest.param("x" * 9_000, "x" * 2_000 + " ...", id="a long one"),
+    ],
+)
+def test_the_last_error_that_another_consumer_wrote_is_kept(job, moment, result, text):
+    end = outcome.exhausted(replace(job, result=result), 3, moment)
+    assert error_of(end)["message"] == f"gave up after 3 attempts; the last one: {text}"
+
+
+@pytest.mark.parametrize("result", [None, [], {}, "", {"error": {}}, {"error": None}], ids=repr)
 def test_a_row_without_a_readable_last_error_still_fails_readably(job, moment, result):
     end = outcome.exhausted(replace(job, result=result), 3, moment)
     assert error_of(end)["message"].endswith("the last one: unknown")

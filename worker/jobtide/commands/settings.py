@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast, get_args
 from uuid import UUID
 
 from jobtide.errors import SettingsError
 from jobtide.queue.caps import TenantCaps
 from jobtide.queue.claims import MOST_PAYLOAD_BYTES
-from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.outcome import ErrorDetail, RetryPolicy
 
 if TYPE_CHECKING:
     from jobtide.programs.handler import Program
@@ -42,6 +42,7 @@ class Settings:
     caps: TenantCaps
     max_result_bytes: int
     max_payload_bytes: int
+    error_detail: ErrorDetail
     poll_seconds: float
     listen: bool
     http_port: int
@@ -89,6 +90,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "JOBTIDE_MAX_PAYLOAD_BYTES": (
         "4194304",
         "a payload with more bytes of JSON is not fetched, and fails its job; at most 16777216",
+    ),
+    "JOBTIDE_ERROR_DETAIL": (
+        "frames",
+        "what a stored error holds: message, frames (and file:line in function), full (and paths, source lines)",
     ),
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
     "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
@@ -144,6 +149,7 @@ def from_environment(
         ),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
         max_payload_bytes=read.whole("JOBTIDE_MAX_PAYLOAD_BYTES", at_least=2, at_most=MOST_PAYLOAD_BYTES),
+        error_detail=cast("ErrorDetail", read.one_of("JOBTIDE_ERROR_DETAIL", get_args(ErrorDetail))),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),

@@ -104,6 +104,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         free=partial(mailbox.put, "freed"),
         emit=emit,
         processes=_processes(settings),
+        error_detail=settings.error_detail,
     )
     worker = Worker(
         queue=_queue(settings, on_connect=TableCheck(emit)),

@@ -14,7 +14,7 @@ from psycopg import Connection, errors, sql
 from jobtide.database_errors import connect
 from jobtide.errors import JobtideError
 from jobtide.schema.check import read_facts
-from jobtide.schema.problems import Facts, Problem, index_problems, shape_problems, wall_problems
+from jobtide.schema.problems import Facts, Problem, has_index, index_problems, shape_problems, wall_problems
 from jobtide.schema.script import (
     ALWAYS_FILES,
     DEFAULT_LOCK_TIMEOUT_SECONDS,
@@ -95,7 +95,7 @@ def apply(
         )
         done += _apply_indexes(conn, report)
         facts = read_facts(conn)
-        leftover = (*shape_problems(facts), *index_problems(facts["table"]), *wall_problems(facts))
+        leftover = (*shape_problems(facts), *index_problems(facts), *wall_problems(facts))
     return Applied(tuple(done), tuple(problem for problem in leftover if not problem.fatal))
 
 
@@ -168,14 +168,18 @@ def _apply_in_transaction(
 def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list[str]:
     done = []
     for name in INDEXES:
-        index = read_facts(conn)["table"]["indexes"].get(name)
-        if index is not None and index["valid"]:
-            continue
+        facts = read_facts(conn)
+        table = facts["table"]
+        index = table["indexes"].get(name)
+        if has_index(table, name) or (index is None and name in facts["taken_names"]):
+            continue  # a taken name is reported with the way to free it
         report(f"building index {name}: some seconds for each million rows; reads and writes continue")
         try:
             conn.execute(sql.SQL("SET lock_timeout = {}").format(round(INDEX_WAIT_SECONDS * 1000)))
             if index is not None:
-                conn.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+                conn.execute(
+                    sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(table["schema_name"], name))
+                )
             conn.execute(index_file(name, concurrently=True))
         except errors.InsufficientPrivilege as error:
             raise SchemaError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,17 +15,20 @@ from jobtide.database_errors import checked_url, connect, one_line, url_of_file
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.schema.apply import SchemaError, apply
 from jobtide.schema.check import read_facts
-from jobtide.schema.problems import use_problems, wall_problems
+from jobtide.schema.problems import Problem, use_problems, wall_problems
 from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, script
 
+Trial = Callable[[str], tuple[Problem, ...]]
+"""Tries claims and ends on the table that a URL leads to (jobtide.queue.trial)."""
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], try_out: Trial) -> None:
     """Adds `schema`; each command sets `run`, which takes the parsed arguments and returns the exit code."""
     schema = subparsers.add_parser("schema", help="create, show or check the table job_queue")
     commands = schema.add_subparsers(dest="schema_command", required=True, metavar="COMMAND")
     _add_apply(commands)
     _add_print(commands)
-    _add_check(commands)
+    _add_check(commands, try_out)
 
 
 def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +36,7 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "apply",
         help="create what is missing; an existing table is checked, and gets missing indexes only",
     )
-    _add_url(parser)
+    add_url(parser)
     _add_roles(parser)
     parser.add_argument(
         "--tenant-walls",
@@ -62,14 +65,20 @@ def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_print)
 
 
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser], try_out: Trial) -> None:
     parser = commands.add_parser("check", help="list the problems that keep a role from working on the table")
-    _add_url(parser)
+    add_url(parser)
     parser.add_argument("--part", choices=("worker", "controller"), default="worker", help="who the role is for")
-    parser.set_defaults(run=_check)
+    parser.add_argument(
+        "--catalogs-only",
+        action="store_true",
+        help="do not try a job's way through the table, in a transaction that is rolled back",
+    )
+    parser.set_defaults(run=_check, try_out=try_out)
 
 
-def _add_url(parser: argparse.ArgumentParser) -> None:
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Adds --database-url, which url_of reads."""
     parser.add_argument(
         "--database-url",
         metavar="URL",
@@ -82,9 +91,9 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
 
 
 def _apply(parsed: argparse.Namespace) -> int:
-    with _one_line_errors():
+    with one_line_errors():
         applied = apply(
-            _url(parsed),
+            url_of(parsed),
             roles=parsed.roles,
             tenant_walls=parsed.tenant_walls,
             lock_timeout_seconds=parsed.lock_timeout_seconds,
@@ -103,9 +112,12 @@ def _print(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    with _one_line_errors(), connect(_url(parsed), autocommit=True, prepare_threshold=None) as conn:
+    with one_line_errors(), connect(url_of(parsed), autocommit=True, prepare_threshold=None) as conn:
         facts = read_facts(conn)
-        problems = (*use_problems(facts, parsed.part), *wall_problems(facts))
+    problems = (*use_problems(facts, parsed.part), *wall_problems(facts))
+    if parsed.part == "worker" and not parsed.catalogs_only and not any(problem.fatal for problem in problems):
+        with one_line_errors():
+            problems += parsed.try_out(url_of(parsed))
     for problem in problems:
         _write(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
     if not problems:
@@ -114,7 +126,8 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
+    """Raises JobtideError, in one line and without credentials."""
     try:
         yield
     except psycopg.ProgrammingError as error:
@@ -123,7 +136,8 @@ def _one_line_errors() -> Iterator[None]:
         raise JobtideError(f"can't work with the database: {one_line(error)}") from error
 
 
-def _url(parsed: argparse.Namespace) -> str:
+def url_of(parsed: argparse.Namespace) -> str:
+    """The URL of --database-url or the environment. Raises SettingsError."""
     if parsed.database_url:
         return checked_url(parsed.database_url, "--database-url")
     file = os.environ.get("JOBTIDE_DATABASE_URL_FILE")

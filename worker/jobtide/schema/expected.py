@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+STATUS_TYPE = "job_status"
 STATUS_VALUES = ("pending", "processing", "completed", "failed")
 
 COLUMNS = {
@@ -23,15 +24,18 @@ NEEDED_DEFAULTS = {"id": "gen_random_uuid()", "status": "'pending'", "attempts":
 
 PEOPLE_COLUMNS = {"tenants": {"id": "uuid"}, "users": {"id": "uuid", "tenant_id": "uuid"}}
 
-_CHANGED = ("status", "worker_id", "attempts", "next_retry_at", "result", "completed_at")
+# Written by claims and ends; by inserts; and set to NULL by ends or requeues.
+CHANGED = ("status", "worker_id", "attempts", "next_retry_at", "result", "completed_at")
+INSERTED = ("id", "tenant_id", "type", "payload", "next_retry_at")
+EMPTIED = ("next_retry_at", "completed_at")
 _NOT_PAYLOAD = tuple(name for name in COLUMNS if name != "payload")
 
 # The rights that each part uses. 90_least_privilege.sql grants them; a test compares the two.
 GRANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "worker": {
         "SELECT": tuple(COLUMNS),
-        "UPDATE": _CHANGED,
-        "INSERT": ("id", "tenant_id", "type", "payload", "next_retry_at"),
+        "UPDATE": CHANGED,
+        "INSERT": INSERTED,
     },
     "controller": {"SELECT": _NOT_PAYLOAD, "UPDATE": ("status", "attempts", "next_retry_at", "result")},
 }

@@ -1,7 +1,7 @@
 -- Second half of a claim under tenant caps: counts what each locked tenant runs, and claims up to its cap.
 --
 -- Runs in the transaction that holds the tenants' locks (lock_tenants.sql), after that statement, so that its snapshot
--- sees every claim that was committed before it got the locks: the cap is exact.
+-- sees every claim that was committed before it got the locks: the cap is exact. Claims of Jobtide alone count.
 --
 -- Parameters: types text[] (of the whole pool: what counts against the cap), key_types text[], key_tenants uuid[],
 --             key_positions int[],
@@ -37,7 +37,9 @@ room AS MATERIALIZED (
             CROSS JOIN LATERAL (
                 SELECT
                 FROM job_queue AS q
-                WHERE q.status = 'processing' AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
+                WHERE
+                    q.status = 'processing' AND q.worker_id ^@ 'jobtide:' -- not what other consumers hold
+                    AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
                 ORDER BY q.type, q.tenant_id
             ) AS one
             LIMIT CASE WHEN tenant.cap = 2147483647 THEN 0 ELSE tenant.cap END

@@ -82,7 +82,9 @@ CROSS JOIN LATERAL (
             CROSS JOIN LATERAL (
                 SELECT
                 FROM job_queue AS q
-                WHERE q.status = 'processing' AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
+                WHERE
+                    q.status = 'processing' AND q.worker_id ^@ 'jobtide:' -- not what other consumers hold
+                    AND q.type = counted.type AND q.tenant_id = tenant.tenant_id
                 ORDER BY q.type, q.tenant_id
             ) AS one
             LIMIT allowed.cap

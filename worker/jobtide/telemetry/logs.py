@@ -155,7 +155,11 @@ def _about(job: Job) -> dict[str, Any]:
 
 
 def _error(end: End) -> dict[str, Any]:
-    return json.loads(end.result) if end.result else {}
+    """The error as it is stored, with the whole traceback."""
+    stored: dict[str, Any] = json.loads(end.result) if end.result else {}
+    if end.trace and isinstance(stored.get("error"), dict):
+        stored["error"]["traceback"] = end.trace
+    return stored
 
 
 def _write(level: str, message: str, **fields: Any) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import traceback
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jobtide.backoff import full_backoff_seconds
 from jobtide.errors import Fail, Retry, Snooze
@@ -16,6 +17,13 @@ from jobtide.payload import json_text
 
 _MAX_MESSAGE_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 16_000
+_MAX_LOGGED_CHARS = 64_000
+_MAX_LAST_ERROR_CHARS = 2_000
+# One frame of a traceback; in a group of exceptions bars come before it.
+_FRAME = re.compile(r'^[\s|]*File "(?:.*[/\\])?(.*)", line (\d+), in (.*)$', re.MULTILINE)
+
+ErrorDetail = Literal["message", "frames", "full"]
+"""What a stored error holds besides type and message: nothing, its frames, or the whole traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +61,26 @@ def returned(job: Job, value: Json, max_result_bytes: int, moment: Moment) -> En
     return End(job, "completed", text, reason="completed")
 
 
-def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment) -> End:
-    """The handler raised: retried with backoff until attempts are used up, unless it raised Snooze or Fail."""
-    described = error_object(job, type(error).__name__, str(error), moment, trace=_trace_of(error))
+def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment, detail: ErrorDetail = "frames") -> End:
+    """The handler raised: retried with backoff until attempts are used up, unless it raised Snooze or Fail.
+
+    The tenant's users can read what the row keeps of the error; the whole traceback is in the end's `trace`.
+    """
+    trace = _trace_of(error)
+    described = error_object(job, type(error).__name__, str(error), moment, trace=_stored_trace(trace, detail))
     if isinstance(error, Snooze):
         return End(job, "pending", None, error.after_seconds, gives_back=True, reason="snoozed")
+    logged = trace[-_MAX_LOGGED_CHARS:] if trace else None
     if isinstance(error, Fail) or job.attempt >= policy.max_attempts:
-        return _failed(job, described)
+        return replace(_failed(job, described), trace=logged)
     asked = error.after_seconds if isinstance(error, Retry) else None
     delay = policy.delay_seconds(job.attempt, moment.dice) if asked is None else asked
-    return End(job, "pending", described, delay, reason="retried")
+    return End(job, "pending", described, delay, reason="retried", trace=logged)
 
 
 def exhausted(job: Job, max_attempts: int, moment: Moment) -> End:
     """Workers died while they ran this job, until its attempts were used up: it fails without another run."""
-    last = job.result.get("error") if isinstance(job.result, dict) else None
-    why = last.get("message") if isinstance(last, dict) else None
-    message = f"gave up after {max_attempts} attempts; the last one: {why or 'unknown'}"
+    message = f"gave up after {max_attempts} attempts; the last one: {_last_error(job.result) or 'unknown'}"
     described = error_object(job, "AttemptsExhausted", message, moment, attempt=job.attempt - 1)
     return End(job, "failed", described, gives_back=True, reason="failed")
 
@@ -81,6 +92,19 @@ def suspected(end: End, level: int) -> End:
     kept = end.job.result if isinstance(end.job.result, dict) else {}
     known = kept if end.result is None else json.loads(end.result)
     return replace(end, result=json.dumps({**known, "suspect": level}, ensure_ascii=False))
+
+
+def _last_error(result: Json) -> str:
+    """The text of a row's last error, also if another consumer wrote it: its form is not ours.
+
+    {"error": {"message": "full"}}, {"error": "full"}, {"message": "full"} and "full" give: full. Others: their JSON.
+    """
+    found = result
+    for key in ("error", "message"):
+        if isinstance(found, dict) and key in found:
+            found = found[key]
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False) if found else ""
+    return text if len(text) <= _MAX_LAST_ERROR_CHARS else text[:_MAX_LAST_ERROR_CHARS] + " ..."
 
 
 def requeued(job: Job) -> End:
@@ -128,6 +152,15 @@ def _trace_of(error: BaseException) -> str | None:
     if isinstance(error, Fail | Retry | Snooze) or error.__traceback__ is None:
         return None
     return "".join(traceback.format_exception(error))
+
+
+def _stored_trace(trace: str | None, detail: ErrorDetail) -> str | None:
+    """Worked, for frames: `  File "/app/acme/jobs.py", line 12, in send` becomes `jobs.py:12 in send`."""
+    if trace is None or detail == "message":
+        return None
+    if detail == "full":
+        return trace
+    return "\n".join(f"{file}:{line} in {function}" for file, line, function in _FRAME.findall(trace)) or None
 
 
 def _storable(text: str) -> str:

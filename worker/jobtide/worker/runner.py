@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
@@ -19,7 +20,7 @@ from jobtide.tide import Handler
 from jobtide.worker import outcome
 from jobtide.worker.fork import exit_if_forked
 from jobtide.worker.in_flight import InFlight, InFlightJob
-from jobtide.worker.outcome import RetryPolicy
+from jobtide.worker.outcome import ErrorDetail, RetryPolicy
 
 
 class Process(Protocol):
@@ -53,6 +54,7 @@ class Runner:
         free: Callable[[], None],
         emit: Emit,
         processes: Processes | None = None,
+        error_detail: ErrorDetail = "frames",
     ) -> None:
         self._handlers = handlers
         self._in_flight = in_flight
@@ -63,6 +65,7 @@ class Runner:
         self._free = free
         self._emit = emit
         self._processes = processes
+        self._error_detail = error_detail
         self._waiting: SimpleQueue[InFlightJob] = SimpleQueue()
         self._started_threads = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -176,11 +179,13 @@ class Runner:
                 error = self._timeout(job, f"was cancelled ({type(error).__name__})")
             case "lease lost" | None:
                 pass
-        return outcome.raised(job, error, self.policy_of(job.type), outcome.moment())
+        return outcome.raised(job, error, self.policy_of(job.type), outcome.moment(), self._error_detail)
 
     def overdue(self, job: Job) -> End:
         """The end of a job whose handler does not stop after its timeout, when the worker exits."""
-        return outcome.raised(job, self._timeout(job, "did not stop"), self.policy_of(job.type), outcome.moment())
+        return outcome.raised(
+            job, self._timeout(job, "did not stop"), self.policy_of(job.type), outcome.moment(), self._error_detail
+        )
 
     def _timeout(self, job: Job, what_then: str) -> TimeoutError:
         return TimeoutError(f"ran longer than its {self._handlers[job.type].timeout_seconds:g} s and {what_then}")
@@ -190,7 +195,7 @@ class Runner:
         mine = self._in_flight.take(claimed.job) is not None
         self._emit(Handled(end, monotonic() - started_at))
         if mine:
-            self._write(end)
+            self._write(replace(end, trace=None) if end.trace else end)
         self._free()
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:

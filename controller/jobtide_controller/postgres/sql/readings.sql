@@ -130,7 +130,7 @@ walked_running AS (
     (
         SELECT q.type, 1 AS step
         FROM job_queue AS q
-        WHERE q.status = 'processing'
+        WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:'
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     )
@@ -140,7 +140,7 @@ walked_running AS (
     CROSS JOIN LATERAL (
         SELECT q.type
         FROM job_queue AS q
-        WHERE q.status = 'processing' AND q.type > walked_running.type
+        WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type > walked_running.type
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS following
@@ -159,7 +159,7 @@ running_key AS (
     CROSS JOIN LATERAL (
         SELECT q.tenant_id
         FROM job_queue AS q
-        WHERE q.status = 'processing' AND q.type = running_type.type
+        WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type = running_type.type
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS first_of
@@ -169,7 +169,7 @@ running_key AS (
     CROSS JOIN LATERAL (
         SELECT q.tenant_id
         FROM job_queue AS q
-        WHERE q.status = 'processing' AND q.type = running_key.type AND q.tenant_id > running_key.tenant_id
+        WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type = running_key.type AND q.tenant_id > running_key.tenant_id
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS following
@@ -186,11 +186,11 @@ ours AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT q.id, q.attempts, left(q.worker_id, 100) AS holder, q.next_retry_at AS lease_ends_at
         FROM job_queue AS q
-        WHERE q.status = 'processing' AND q.type = running_key.type AND q.tenant_id = running_key.tenant_id
+        WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type = running_key.type AND q.tenant_id = running_key.tenant_id
         ORDER BY q.type, q.tenant_id
         LIMIT %(running_cap)s
     ) AS one
-    WHERE starts_with(one.holder, 'jobtide:') AND one.lease_ends_at < clock.at + interval '1 day'
+    WHERE one.lease_ends_at < clock.at + interval '1 day'
 ),
 running_pod AS (
     SELECT
