@@ -19,9 +19,9 @@ tide = Tide()
 
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Runs for `seconds`; the first attempt for `first_seconds` if that is given."""
+    """Runs for `seconds`; before a crash or an expired lease for `first_seconds`, if that is given."""
     seconds = payload["seconds"]
-    if ctx.attempt == 1:
+    if ctx.job.result is None:
         seconds = payload.get("first_seconds", seconds)
     if ctx.wait_cancelled(seconds):
         raise Snooze(0)
