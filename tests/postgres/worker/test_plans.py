@@ -82,7 +82,7 @@ CASES = [
     ),
     pytest.param("held", ONE, 12, id="ask for one claim"),
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 20, id="extend one"),
-    pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 15, id="list 50 running jobs"),
+    pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 110, id="list 50 running jobs"),
     pytest.param("fail_pending", {"id": uuid4(), "message": "no"}, 12, id="fail one whose claim is refused"),
     pytest.param(
         "requeue_foreign",
