@@ -168,7 +168,7 @@ def fill(connection):
 def test_a_statement_touches_what_it_works_on_and_no_more(large, name, parameters, most_buffers, plan_cache_mode):
     plan = explain(large, name, parameters, plan_cache_mode)
     assert "'Seq Scan'" not in str(plan), plan
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
+    assert pages(plan) <= most_buffers
 
 
 @pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[:3])
@@ -184,7 +184,7 @@ def test_every_idle_poll_among_a_million_rows_of_other_types_stays_small(large, 
         for _ in range(20):
             assert large.execute(execute).fetchall() == []
         plan = explained(large, execute)
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 15
+    assert pages(plan) <= 15
 
 
 def test_polls_soon_stop_being_planned(large):
@@ -197,16 +197,20 @@ def test_polls_soon_stop_being_planned(large):
         assert counts.fetchone() == (5, 15)
 
 
-@pytest.mark.parametrize(("name", "parameters", "most_buffers"), CASES[3:5])
-def test_a_capped_claim_reads_none_of_the_running_rows_beyond_a_tenants_cap(large, name, parameters, most_buffers):
+@pytest.mark.parametrize(("name", "parameters", "_"), CASES[3:5])
+def test_a_capped_claim_reads_none_of_the_running_rows_beyond_a_tenants_cap(large, name, parameters, _):
     """A tenant that marks its own rows as running: 1,000,000 of them made this claim sixty times as slow."""
+    before = pages(explain(large, name, parameters, "force_generic_plan"))
     large.execute(
         "INSERT INTO job_queue (tenant_id, type, status, worker_id) "
         "SELECT lpad('1', 32, '0')::uuid, 'common', 'processing', "
         "(ARRAY['jobtide:p:n', 'another consumer', NULL])[1 + n % 3] FROM generate_series(1, 60000) AS n"
     )
-    plan = explain(large, name, parameters, "force_generic_plan")
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most_buffers
+    assert pages(explain(large, name, parameters, "force_generic_plan")) <= before + 100
+
+
+def pages(plan):
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
 
 @contextmanager
