@@ -152,11 +152,16 @@ class JobQueueContract:
     # rescue
 
     def test_expired_leases_return_their_job_as_a_suspect_and_count_once_it_runs_alone(self, one, queue, job, expire):
-        for attempt, suspicion in ((1, 1), (1, 2), (2, 2), (3, 2)):
+        two = queue("pod-2")
+        for attempt, suspicion, then_alone in ((1, 1, False), (1, 2, False), (1, 2, True), (2, 2, True), (3, 2, True)):
             expire(job)
             assert one.rescue_expired(10) == [Rescued(job.id, "a", FIRST, attempt - 1)]
-            (job,) = queue("pod-2").claim(RING, 9, 9).jobs
+            (job,) = two.claim(RING, 9, 9).jobs
             assert (job.attempt, suspicion_of(job)) == (attempt, suspicion)
+            if then_alone:
+                runs_alone = Context(job)
+                runs_alone.reported = '{"suspect": 3}'
+                assert two.extend([runs_alone]) == {job.id}
 
     def test_a_claim_whose_job_was_rescued_changes_nothing_any_more(self, one, job, expire):
         expire(job)

@@ -266,7 +266,8 @@ def test_a_due_time_in_the_past_makes_no_job_late(admin, reader, tenant):
 def test_a_forgers_rows_fill_its_own_cap_alone(admin, new_queue, tenant):
     forger, honest = tenant(), tenant()
     admin.execute(
-        "INSERT INTO job_queue (tenant_id, type, status) SELECT %s, 'a', 'processing' FROM generate_series(1, 1000)",
+        "INSERT INTO job_queue (tenant_id, type, status, worker_id) "
+        "SELECT %s, 'a', 'processing', 'jobtide:forged:1' FROM generate_series(1, 1000)",
         [forger],
     )
     fill(admin, forger, [OVERFLOWING | {"attempts": 0}])

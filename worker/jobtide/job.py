@@ -38,13 +38,18 @@ class End:
 
 
 def suspicion_of(job: Job) -> int:
-    """How many crashes in a row took this job along: 0, 1, or 2 for more. The rescue leaves it in the row's result.
+    """The mark of a job that a crash took along, in the row's result; 0: none.
 
-    1: the next run is in a process of its own. 2: the worker runs it alone. Nothing else follows from it, since other
-    users of the table may write this column.
+    1: the next run is in a process of its own. 2: the worker runs it alone. 3: it runs alone now. Nothing else follows
+    from it, since other users of the table may write this column.
     """
     level = job.result.get("suspect") if isinstance(job.result, dict) else None
-    return level if type(level) is int and level in {1, 2} else 0
+    return level if type(level) is int and level in {1, 2, 3} else 0
+
+
+def with_suspicion(job: Job, level: int) -> dict[str, Json]:
+    """The result that the row has, with another mark."""
+    return {**(job.result if isinstance(job.result, dict) else {}), "suspect": level}
 
 
 def token_prefix(pod_uid: str) -> str:

@@ -47,7 +47,8 @@ def test_the_jobs_of_an_evicted_pod_are_requeued_at_once_without_counting_the_at
     [
         pytest.param("{}", 1, 1, id="the first crash: not counted"),
         pytest.param('{"suspect": 1}', 1, 2, id="the second: not counted"),
-        pytest.param('{"suspect": 2}', 2, 2, id="alone: counted"),
+        pytest.param('{"suspect": 2}', 1, 2, id="while it waited to run alone: not counted"),
+        pytest.param('{"suspect": 3}', 2, 2, id="alone: counted"),
         pytest.param('"text"', 1, 1, id="a result that is no object"),
     ],
 )
@@ -63,7 +64,7 @@ def test_the_jobs_of_a_crashed_pod_are_requeued_as_suspects_with_the_reason(
 
 
 def test_whether_the_attempt_counts_depends_on_each_pods_own_cause(reader, insert, row):
-    evicted, crashed = held(insert, result='{"suspect": 2}'), held(insert, uid=ALIVE, result='{"suspect": 2}')
+    evicted, crashed = held(insert, result='{"suspect": 3}'), held(insert, uid=ALIVE, result='{"suspect": 3}')
     assert rescue(reader.session, {GONE: True, ALIVE: False}) == {GONE: 1, ALIVE: 1}
     assert (row(evicted)["attempts"], row(crashed)["attempts"]) == (1, 2)
     assert row(evicted)["result"] == {"suspect": 2}

@@ -58,7 +58,7 @@ def test_a_handler_in_a_process_ends_its_job_as_a_thread_would(ran, end, status,
 
 
 def test_the_traceback_is_that_of_the_process(ran):
-    (row,), _ = ran("process", {"end": "raise"}, JOBTIDE_RETRY_BASE_SECONDS="600")
+    (row,), _ = ran("process", {"end": "raise"}, JOBTIDE_RETRY_BASE_SECONDS="600", JOBTIDE_ERROR_DETAIL="full")
     trace = row["result"]["error"]["traceback"]
     assert "own_process.py" in trace
     assert trace.endswith("ValueError: böse\n")

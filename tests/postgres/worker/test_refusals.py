@@ -131,16 +131,19 @@ def test_an_end_that_can_neither_complete_nor_fail_is_left_reported_once_and_sel
 def test_a_trigger_that_is_broken_for_all_rows_fails_no_job_and_all_complete_once_it_is_mended(
     worker, enqueue, tenant, connect, done, wait_until
 ):
+    """It comes while the worker runs: one that is there at the start keeps a worker from starting."""
     owner = tenant()
-    for number in range(30):
-        enqueue("echo", owner, number)
+    process = worker(JOBTIDE_CONCURRENCY="30")
+    enqueue("echo", owner, 0)
+    wait_until(done(completed=1), seconds=30)
     connect().execute(
         """CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                INSERT INTO dropped VALUES (NEW.id); RETURN NEW; END $$;
            CREATE TRIGGER audited BEFORE UPDATE ON job_queue FOR EACH ROW
            WHEN (NEW.status = 'completed') EXECUTE FUNCTION audited()"""
     )
-    process = worker(JOBTIDE_CONCURRENCY="30")
+    for number in range(29):
+        enqueue("echo", owner, number)
     wait_until(lambda: process.logged('relation \\"dropped\\" does not exist'), seconds=30)
     connect().execute("CREATE TABLE dropped (id uuid)")
     wait_until(done(completed=30), seconds=30)

@@ -182,7 +182,8 @@ def assert_the_controller_reads_and_rescues(url, owner, look, tmp_path):
     look("INSERT INTO job_queue (tenant_id, type, next_retry_at) "
          "VALUES (%s, %s, now() + interval '90.5 s') RETURNING id", owner, TEXT)  # fmt: skip
     look("INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts, next_retry_at) "
-         "VALUES (%s, %s, 'processing', %s, 1, now() + interval '60 s') RETURNING id", owner, TEXT, f"jobtide:{POD}:1")  # fmt: skip
+         "VALUES (%s, %s, 'processing', %s, 1, now() + interval '60 s') RETURNING id",
+         owner, TEXT, f"jobtide:{POD}:1")  # fmt: skip
     with reader_on(url, tmp_path) as reader:
         reading = reader.read([TEXT])
         assert isinstance(reading, Reading), reading

@@ -128,6 +128,21 @@ def test_a_suspect_of_two_crashes_runs_alone_in_the_worker_itself(
     assert process.logged("it runs alone now")
 
 
+def test_a_crash_while_a_suspect_waits_to_run_alone_costs_it_no_attempt(
+    worker, suspect, enqueue, tenant, row, tmp_path, wait_until
+):
+    """With one try: the first crash that counted would end it as failed."""
+    killer = enqueue("killer", tenant(), {"when": str(tmp_path / "kill")})
+    crashing = worker(APP, **POD)
+    wait_until(lambda: row(killer)["status"] == "processing", seconds=40)
+    waiting = suspect(2, "harmless", {"begun": str(tmp_path / "begun")})
+    wait_until(lambda: row(waiting)["status"] == "processing", seconds=40)
+    (tmp_path / "kill").touch()
+    crashing.popen.wait(30)
+    worker(APP, **POD)
+    wait_until(lambda: row(waiting)["status"] == "completed", seconds=40)
+
+
 def test_a_job_that_kills_its_worker_alone_runs_out_of_attempts(supervise, suspect, row):
     id_ = suspect(2, "killer", {})
     crashes, _ = supervise(lambda _: row(id_)["status"] == "failed")
@@ -161,7 +176,7 @@ def test_the_mark_survives_the_progress_of_a_suspect(worker, suspect, row, wait_
     wait_until(lambda: row(id_)["status"] == "completed", seconds=40)
 
 
-@pytest.mark.parametrize("mark", ["2", True, 3, -1, 10**30, None, [2], {"a": 1}, 2.0], ids=json.dumps)
+@pytest.mark.parametrize("mark", ["2", True, 4, -1, 10**30, None, [2], {"a": 1}, 2.0], ids=json.dumps)
 def test_a_mark_that_no_rescue_wrote_changes_nothing(worker, enqueue, tenant, row, wait_until, tmp_path, mark):
     payload = {"begun": str(tmp_path / "begun")}
     id_ = enqueue("harmless", tenant(), payload, result=Jsonb({"suspect": mark}))
@@ -175,7 +190,8 @@ def test_a_mark_that_no_rescue_wrote_changes_nothing(worker, enqueue, tenant, ro
     [
         pytest.param(None, 1, 0, id="the first crash: not counted"),
         pytest.param({"suspect": 1}, 2, 0, id="the second: not counted"),
-        pytest.param({"suspect": 2}, 2, 1, id="alone: counted"),
+        pytest.param({"suspect": 2}, 2, 0, id="while it waited to run alone: not counted"),
+        pytest.param({"suspect": 3}, 2, 1, id="alone: counted"),
         pytest.param({"suspect": "x"}, 1, 0, id="a forged mark"),
         pytest.param([1], 1, 0, id="a result that is no object"),
         pytest.param("text", 1, 0, id="a result that is a text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -135,6 +136,10 @@ class ScriptedQueue:
                 raise self.refuse[context.job.id]
         held = {c.job.id for c in contexts if self._holds(c.job) and c.job.id not in self.locked}
         self.extended.extend(held)
+        for context in contexts:
+            if context.job.id in held and context.reported:
+                job = self.claimed[context.job.id]
+                self.claimed[job.id] = replace(job, result=json.loads(context.reported))
         return held
 
     def rescue_expired(self, at_most: int) -> list[Rescued]:
@@ -162,11 +167,11 @@ class ScriptedQueue:
             del self.claimed[job.id]
             self.expired.discard(job.id)
             level = suspicion_of(job)
-            counted = level == 2
+            counted = level == 3
             self.due.append(
                 replace(job, attempt=job.attempt + counted, result={"error": {}, "suspect": min(2, level + 1)})
             )
-        return [Rescued(job.id, job.type, job.tenant_id, job.attempt - (suspicion_of(job) != 2)) for job in jobs]
+        return [Rescued(job.id, job.type, job.tenant_id, job.attempt - (suspicion_of(job) != 3)) for job in jobs]
 
 
 class Rig:

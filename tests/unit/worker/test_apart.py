@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from jobtide.errors import ProcessDied
+from jobtide.errors import ProcessDied, Snooze
 from jobtide.job import End
+from jobtide.queue.refusals import RowRefused
+from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import RunsApart
 from jobtide.worker import outcome
 from jobtide.worker.apart import Alone
@@ -19,8 +22,15 @@ from tests.unit.worker.scripted import job_of
 
 class Parts:
     def __init__(self):
-        self.in_flight, self.written, self.events = InFlight(60), [], []
-        self.alone = Alone(self.in_flight, self.written.append, self.events.append)
+        self.in_flight, self.written, self.events, self.marks = InFlight(60), [], [], []
+        self.answer: object = True
+        self.alone = Alone(self.in_flight, self.extend, self.written.append, self.events.append)
+
+    def extend(self, contexts):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        self.marks += [json.loads(context.reported) for context in contexts]
+        return {context.job.id for context in contexts if self.answer}
 
 
 @pytest.fixture
@@ -46,8 +56,10 @@ def test_a_kept_job_starts_once_when_the_others_have_ended_and_claims_wait_for_i
     assert [claimed.job for claimed in parts.in_flight.all()] == [job], "its lease is extended, a drain requeues it"
     assert parts.alone.next_to_start(2, 11) is None
     assert parts.alone.blocks_claims(2, 11)
-    assert parts.alone.next_to_start(0, 12) is job
-    assert parts.events == [RunsApart(job, "alone")]
+    started = parts.alone.next_to_start(0, 12)
+    assert started == replace(job, result={"suspect": 3})
+    assert parts.marks == [{"suspect": 3}], "in its row before the handler is called"
+    assert parts.events == [RunsApart(started, "alone")]
     assert parts.alone.next_to_start(0, 12) is None
     assert parts.alone.blocks_claims(1, 13)
     assert not parts.alone.blocks_claims(0, 14)
@@ -86,6 +98,37 @@ def test_a_kept_job_whose_lease_was_lost_is_not_started(parts):
     parts.in_flight.take(job)
     assert parts.alone.next_to_start(0, 1) is None
     assert not parts.alone.blocks_claims(0, 1)
+
+
+@pytest.mark.parametrize("answer", [False, RowRefused("locked", None)], ids=["lease lost or row locked", "refused"])
+def test_a_job_whose_row_cannot_be_marked_is_requeued_and_not_started(parts, answer):
+    parts.alone.keep(suspect(), 0)
+    parts.answer = answer
+    assert parts.alone.next_to_start(0, 1) is None
+    assert [end.reason for end in parts.written] == ["returned"]
+    assert len(parts.in_flight) == 0
+    assert not parts.alone.blocks_claims(0, 1)
+
+
+def test_a_job_waits_to_run_alone_while_the_database_is_away(parts):
+    job = suspect()
+    parts.alone.keep(job, 0)
+    parts.answer = DatabaseUnreachable("closed")
+    with pytest.raises(DatabaseUnreachable):
+        parts.alone.next_to_start(0, 1)
+    assert parts.alone.blocks_claims(0, 1)
+    parts.answer = True
+    assert parts.alone.next_to_start(0, 2).id == job.id
+
+
+@pytest.mark.parametrize("requeued", ["drained", "snoozed"])
+def test_a_job_that_ran_alone_and_is_requeued_waits_to_run_alone_again(job, moment, requeued):
+    def end(result):
+        one = replace(job, result=result)
+        return outcome.requeued(one) if requeued == "drained" else outcome.raised(one, Snooze(1), RetryPolicy(), moment)
+
+    assert json.loads(end({"error": {}, "suspect": 3}).result) == {"error": {}, "suspect": 2}
+    assert end({"suspect": 2}).result is None, "the row has it"
 
 
 def test_the_mark_of_a_suspect_is_kept_beside_its_error(job, moment):

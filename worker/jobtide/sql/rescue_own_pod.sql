@@ -22,14 +22,14 @@ UPDATE job_queue AS rescued
 SET
     status = 'pending',
     next_retry_at = NULL,
-    -- Only a job that ran alone (its mark was 2) is known to be the cause: see the ADR on suspects.
-    attempts = greatest(1, rescued.attempts) - (rescued.result ->> 'suspect' IS DISTINCT FROM '2')::int,
+    -- Only a job that ran alone (its mark is 3) is known to be the cause: see the ADR on suspects.
+    attempts = greatest(1, rescued.attempts) - (rescued.result ->> 'suspect' IS DISTINCT FROM '3')::int,
     result = jsonb_build_object('error', jsonb_build_object(
         'type', 'WorkerDied',
         'message', 'the worker''s process ended while this job ran; its container was restarted',
         'attempt', rescued.attempts,
         'at', now()
-    ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2') THEN 2 ELSE 1 END)
+    ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2', '3') THEN 2 ELSE 1 END)
 FROM orphan
 WHERE rescued.id = orphan.id
 RETURNING rescued.id, left(rescued.type, 200) AS type, rescued.tenant_id, rescued.attempts

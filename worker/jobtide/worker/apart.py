@@ -6,14 +6,20 @@ alone in the worker. See docs/adr/2026-11-28-suspects-run-apart.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
 
 from jobtide.backoff import jittered
-from jobtide.job import End, Job, suspicion_of
+from jobtide.context import Context
+from jobtide.job import End, Job, suspicion_of, with_suspicion
+from jobtide.queue.refusals import RowRefused
 from jobtide.telemetry.events import Emit, RunsApart
 from jobtide.worker.in_flight import InFlight
 
-_ALONE = 2
+_WAITS_ALONE = 2
+_RUNS_ALONE = 3  # in the row before the handler is called: only a crash after that counts as an attempt
 _BACK_SECONDS = 10.0  # before a suspect that can't run alone here yet is due again
 # A worker runs jobs alone for a quarter of its time at most: forged marks must not stop the other tenants.
 _PAUSE_PER_SECOND_ALONE = 3.0
@@ -21,10 +27,20 @@ _LONGEST_ALONE_SECONDS = 600.0  # then others run beside it: a handler that neve
 
 
 class Alone:
-    """The one job that this worker runs alone, or keeps claimed until the others have ended. For one thread."""
+    """The one job that this worker runs alone, or keeps claimed until the others have ended. For one thread.
 
-    def __init__(self, in_flight: InFlight, write: Callable[[End], None], emit: Emit) -> None:
+    `extend` is that of the job queue: it stores the mark.
+    """
+
+    def __init__(
+        self,
+        in_flight: InFlight,
+        extend: Callable[[Sequence[Context]], set[UUID]],
+        write: Callable[[End], None],
+        emit: Emit,
+    ) -> None:
         self._in_flight = in_flight
+        self._extend = extend
         self._write = write
         self._emit = emit
         self._job: Job | None = None
@@ -34,24 +50,41 @@ class Alone:
 
     def keep(self, job: Job, now: float) -> bool:
         """True if the job must run alone: it is kept until `next_to_start`, or requeued if another one is kept."""
-        if suspicion_of(job) < _ALONE:
+        if suspicion_of(job) < _WAITS_ALONE:
             return False
         if self._job is None and now >= self._pause_until:
             self._job, self._started_at, self._kept_at = job, None, now
             self._in_flight.add(job, now, None)  # so that its lease is extended, and a drain requeues it
         else:
-            self._write(End(job, "pending", None, jittered(_BACK_SECONDS), gives_back=True, reason="returned"))
+            self._requeue(job)
         return True
 
     def next_to_start(self, active: int, now: float) -> Job | None:
-        """The kept job, once: when no other job is active."""
+        """The kept job, once: when no other job is active. Raises DatabaseUnreachable; then it is still kept."""
         if self._job is None or self._started_at is not None or active:
             return None
+        running = replace(self._job, result=with_suspicion(self._job, _RUNS_ALONE))
+        marked = self._mark(running)
         self._started_at = now
         if self._in_flight.take(self._job) is None:  # its lease was lost while it waited
             return None
-        self._emit(RunsApart(self._job, "alone"))
-        return self._job
+        if not marked:
+            self._requeue(self._job)
+            return None
+        self._emit(RunsApart(running, "alone"))
+        return running
+
+    def _mark(self, job: Job) -> bool:
+        """False if its lease is lost, or its row is locked or can't be changed."""
+        context = Context(job)
+        context.reported = json.dumps(job.result)
+        try:
+            return bool(self._extend([context]))
+        except RowRefused:
+            return False
+
+    def _requeue(self, job: Job) -> None:
+        self._write(End(job, "pending", None, jittered(_BACK_SECONDS), gives_back=True, reason="returned"))
 
     def blocks_claims(self, active: int, now: float) -> bool:
         """True while a job is kept or runs alone."""

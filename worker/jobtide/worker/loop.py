@@ -86,7 +86,7 @@ class Worker:
         self._active = 0  # jobs that were given to the runner and whose place is not free again
         self._ever_polled = False
         self._paused_at: float | None = None  # since when nothing is claimed because ends are not written
-        self._alone = Alone(in_flight, finisher.put, emit)
+        self._alone = Alone(in_flight, queue.extend, finisher.put, emit)
         self.stops = 0  # signals received
         self.health = Health(monotonic(), unwritten=finisher.backlog.words)
 
@@ -122,16 +122,16 @@ class Worker:
     def run_once(self, now: float) -> float:
         """One pass: claims the jobs that can start now. Returns the seconds to wait before the next pass."""
         self.health.passed_at = now
-        free = self._slots - self._active
-        if (job := self._alone.next_to_start(self._active, now)) is not None:
-            self._start(job, now)
         if (wait_seconds := self._pause_seconds(now)) > 0:
             return wait_seconds
-        if free <= 0 or self._alone.blocks_claims(self._active, now):
-            return math.inf
         if (wait_seconds := self._outage.wait_seconds(now)) > 0:
             return wait_seconds
         try:
+            if (job := self._alone.next_to_start(self._active, now)) is not None:
+                self._start(job, now)
+            free = self._slots - self._active
+            if free <= 0 or self._alone.blocks_claims(self._active, now):
+                return math.inf
             return self._claim(free, now)
         except (DatabaseUnreachable, TableUnusable) as error:
             if isinstance(error, TableUnusable) and not self._ever_polled:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from jobtide.backoff import full_backoff_seconds
 from jobtide.errors import Fail, Retry, Snooze
-from jobtide.job import End, Job, Json
+from jobtide.job import End, Job, Json, suspicion_of, with_suspicion
 from jobtide.payload import json_text
 
 _MAX_MESSAGE_CHARS = 4_000
@@ -69,7 +69,7 @@ def raised(job: Job, error: BaseException, policy: RetryPolicy, moment: Moment, 
     trace = _trace_of(error)
     described = error_object(job, type(error).__name__, str(error), moment, trace=_stored_trace(trace, detail))
     if isinstance(error, Snooze):
-        return End(job, "pending", None, error.after_seconds, gives_back=True, reason="snoozed")
+        return End(job, "pending", _kept(job), error.after_seconds, gives_back=True, reason="snoozed")
     logged = trace[-_MAX_LOGGED_CHARS:] if trace else None
     if isinstance(error, Fail) or job.attempt >= policy.max_attempts:
         return replace(_failed(job, described), trace=logged)
@@ -89,9 +89,13 @@ def suspected(end: End, level: int) -> End:
     """The same end, with the mark of a suspect in its result: the next run is apart."""
     if end.status != "pending":
         return end
-    kept = end.job.result if isinstance(end.job.result, dict) else {}
-    known = kept if end.result is None else json.loads(end.result)
-    return replace(end, result=json.dumps({**known, "suspect": level}, ensure_ascii=False))
+    known = with_suspicion(end.job, level) if end.result is None else {**json.loads(end.result), "suspect": level}
+    return replace(end, result=json.dumps(known, ensure_ascii=False))
+
+
+def _kept(job: Job) -> str | None:
+    """What the row of a requeued job keeps: all, but one that ran alone does so no more."""
+    return json.dumps(with_suspicion(job, 2), ensure_ascii=False) if suspicion_of(job) == 3 else None  # noqa: PLR2004
 
 
 def _last_error(result: Json) -> str:
@@ -109,7 +113,7 @@ def _last_error(result: Json) -> str:
 
 def requeued(job: Job) -> End:
     """The worker stops before the job is done: pending and due at once, the attempt not counted."""
-    return End(job, "pending", None, None, gives_back=True, reason="returned")
+    return End(job, "pending", _kept(job), None, gives_back=True, reason="returned")
 
 
 def encode(value: Json, max_bytes: int) -> str:

@@ -23,15 +23,16 @@ SET
     status = 'pending',
     next_retry_at = NULL,
     attempts = greatest(1, rescued.attempts)
-    - (orphan.gives_back OR rescued.result ->> 'suspect' IS DISTINCT FROM '2')::int,
+    - (orphan.gives_back OR rescued.result ->> 'suspect' IS DISTINCT FROM '3')::int,
     result = CASE
+        WHEN orphan.gives_back AND rescued.result ->> 'suspect' = '3' THEN rescued.result || '{"suspect": 2}'
         WHEN orphan.gives_back THEN rescued.result
         ELSE jsonb_build_object('error', jsonb_build_object(
             'type', 'WorkerLost',
             'message', 'the worker''s pod ended while this job ran',
             'attempt', rescued.attempts,
             'at', now()
-        ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2') THEN 2 ELSE 1 END)
+        ), 'suspect', CASE WHEN rescued.result ->> 'suspect' IN ('1', '2', '3') THEN 2 ELSE 1 END)
     END
 FROM orphan
 WHERE rescued.id = orphan.id
