@@ -317,6 +317,20 @@ def test_stopping_tries_refused_ends_once_more_and_reports_what_is_left(finisher
     assert list(queue.ends) == [mended.job.id]
 
 
+def test_an_outage_that_only_a_rescue_noticed_lasts_until_the_database_answers(finisher, queue, events):
+    queue.unreachable = True
+    for minutes in (1, 2, 3):
+        with pytest.raises(DatabaseUnreachable):
+            finisher.run_once(monotonic() + 60 * minutes)
+        finisher._outage.failed(DatabaseUnreachable("refused"), monotonic())
+    queue.unreachable = False
+    finisher.run_once(monotonic() + 600)
+    assert [type(event) for event in events if isinstance(event, DatabaseLost | DatabaseBack)] == [
+        DatabaseLost,
+        DatabaseBack,
+    ]
+
+
 def test_stopping_does_not_wait_for_the_backoff_of_an_outage(finisher, queue):
     (end,) = many(queue, finisher, 1)
     for _ in range(10):

@@ -139,8 +139,8 @@ class Finisher:
         self._try_refused(now)
         self._extend(now)
         if now >= self._rescue_at and not self._stopping:
-            self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)
             self._rescued(len(self._queue.rescue_expired(_RESCUE_AT_MOST)))
+            self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)  # in an outage it stays due: it is the next try
         self._outage.succeeded()
         if self._lends:
             self._lends = False
