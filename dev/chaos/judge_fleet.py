@@ -12,7 +12,7 @@ from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
 from dev.chaos.plan import Kind, Victim
 from dev.chaos.strikes import Strike
-from dev.chaos.workload import MAX_REPLICAS, ChaosJob
+from dev.chaos.workload import MAX_REPLICAS, REFUSED_CLAIM, ChaosJob
 
 # Between a decision and its event are a reading, a write and a watch.
 DECISION_SECONDS = 3.0
@@ -92,6 +92,8 @@ def _at_work(job: ChaosJob, life: Life, at: float) -> str:
     """What the job was doing at that time, if it needed a worker; otherwise empty."""
     if any(claim.lasts_over(at, since_seconds=DECISION_SECONDS) for claim in life.claims):
         return "was running"
+    if job.refused == REFUSED_CLAIM:  # it may end without a claim
+        return ""
     due_at = life.created_at + (job.delay_seconds or 0.0)
     return "was waiting" if due_at <= at - DECISION_SECONDS and life.first_claim_at > at else ""
 

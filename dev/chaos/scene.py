@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from dev.chaos.server import PostgresServer
-from dev.chaos.workload import TENANTS
+import psycopg
+
+from dev.chaos.hostile import Hostile
+from dev.chaos.server import BACK_WITHIN_SECONDS, PostgresServer
+from dev.chaos.workload import POOL_OF, TENANTS
 from dev.cluster.provider import Cluster
 from dev.machine.progress import step
 from dev.machine.wait import wait_until
@@ -47,6 +50,33 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
         tenants = tuple(table.add_tenants(f"chaos {number:02}" for number in range(1, TENANTS + 1)))
     stage.apply_pools(POOLS.read_text().replace(IMAGE_IN_POOLS, image), NAMESPACE)
     return tenants
+
+
+def make_hostiles(stage: Stage, server: PostgresServer, seed: int, other: UUID) -> tuple[Hostile, Hostile]:
+    """One hostile tenant behind the walls, one without; `other` is a tenant that they must not reach."""
+    walled, unwalled = JobTable(stage.postgres).add_tenants(("hostile behind walls", "hostile without walls"))
+    with contextlib.closing(server.connect()) as conn:
+        (user,) = conn.execute(load("dev.chaos.sql", "hostile_user"), {"tenant": walled}).fetchall()[0]
+    types = sorted(POOL_OF)
+    return Hostile(server.connect, walled, other, types, seed, user), Hostile(
+        server.connect, unwalled, other, types, seed
+    )
+
+
+@contextlib.contextmanager
+def accept_all(server: PostgresServer) -> Iterator[None]:
+    """After the block no trigger refuses a row: the last jobs whose claims were refused can run."""
+
+    def accepted() -> bool:
+        with contextlib.suppress(psycopg.OperationalError), contextlib.closing(server.connect()) as conn:
+            conn.execute(load("dev.chaos.sql", "accept"))
+            return True
+        return False
+
+    try:
+        yield
+    finally:
+        wait_until("the end of refusals", accepted, within_seconds=BACK_WITHIN_SECONDS)
 
 
 def clear_pools(stage: Stage) -> None:
