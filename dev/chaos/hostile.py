@@ -87,15 +87,22 @@ class Hostile:
 
     def act(self, conn: psycopg.Connection[Any]) -> None:
         """One transaction; raises psycopg.OperationalError if the connection is lost."""
-        act = self._dice.choices((self._insert, self._change, self._delete, self._try_forbidden), (6, 2, 1, 1))[0]
+        acts = (self._insert, self._change, self._delete, self._try_any_forbidden)
+        (act,) = self._dice.choices(acts, (6, 2, 1, 1))
         try:
-            with conn.transaction():
-                self._become_user(conn)
+            with self._as_user(conn):
                 act(conn)
         except psycopg.Error:
             if conn.broken:
                 raise
             self.writing.refused += 1
+
+    def try_forbidden(self, conn: psycopg.Connection[Any], words: str) -> None:
+        """Tries one of FORBIDDEN, and notes a breach if it has an effect."""
+        parameters = {"own": self.tenant, "other": self.other}
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege), self._as_user(conn, rolled_back=True):
+            if conn.execute(FORBIDDEN[words], parameters).rowcount:
+                self.writing.breaches.add(words)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -105,11 +112,14 @@ class Hostile:
                     self._stopped.wait(self._dice.uniform(0, 2 * PAUSE_SECONDS))
             self._stopped.wait(PAUSE_SECONDS)
 
-    def _become_user(self, conn: psycopg.Connection[Any]) -> None:
-        conn.execute("SET LOCAL lock_timeout = '2s'")
-        if self.user:
-            conn.execute("SET LOCAL ROLE authenticated")
-            conn.execute("SELECT set_config('request.jwt.claims', %s, true)", [json.dumps({"sub": str(self.user)})])
+    @contextlib.contextmanager
+    def _as_user(self, conn: psycopg.Connection[Any], *, rolled_back: bool = False) -> Iterator[None]:
+        with conn.transaction(force_rollback=rolled_back):
+            conn.execute("SET LOCAL lock_timeout = '2s'")
+            if self.user:
+                conn.execute("SET LOCAL ROLE authenticated")
+                conn.execute("SELECT set_config('request.jwt.claims', %s, true)", [json.dumps({"sub": str(self.user)})])
+            yield
 
     def _insert(self, conn: psycopg.Connection[Any]) -> None:
         statement = load(SQL, "hostile_insert") if self.user else INSERT
@@ -122,13 +132,9 @@ class Hostile:
     def _delete(self, conn: psycopg.Connection[Any]) -> None:
         conn.execute(load(SQL, "hostile_delete"), {"tenant": self.tenant})
 
-    def _try_forbidden(self, conn: psycopg.Connection[Any]) -> None:
-        if not self.user:
-            return
-        words, statement = self._dice.choice(list(FORBIDDEN.items()))
-        with contextlib.suppress(psycopg.errors.InsufficientPrivilege), conn.transaction(force_rollback=True):
-            if conn.execute(statement, {"own": self.tenant, "other": self.other}).rowcount:
-                self.writing.breaches.add(words)
+    def _try_any_forbidden(self, conn: psycopg.Connection[Any]) -> None:
+        if self.user:
+            self.try_forbidden(conn, self._dice.choice(list(FORBIDDEN)))
 
     def _row(self, conn: psycopg.Connection[Any]) -> Mapping[str, Any]:
         row = hostile_row(self._dice, self.types) | {"tenant": self.tenant}
