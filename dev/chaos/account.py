@@ -9,15 +9,8 @@ from uuid import UUID
 from dev.chaos.disturbance import Span, Wait, disturbances, recoveries, wait_of
 from dev.chaos.fleet import Fleet
 from dev.chaos.hostile import Writing
-from dev.chaos.judge import (
-    Violation,
-    judge_attempts,
-    judge_claims,
-    judge_hostiles,
-    judge_jobs,
-    judge_pauses,
-    judge_waits,
-)
+from dev.chaos.judge import Violation, judge_hostiles, judge_jobs, judge_waits
+from dev.chaos.judge_claims import judge_attempts, judge_claims, judge_pauses
 from dev.chaos.judge_fleet import judge_leaders, judge_resizes, judge_returns, judge_stops
 from dev.chaos.ledger import Ledger
 from dev.chaos.report import Account
@@ -77,7 +70,7 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
     yield from judge_jobs(record.jobs, record.ledger)
     yield from judge_claims(record.jobs, lives, spans, record.course.strikes)
     yield from judge_attempts(record.jobs.values(), lives)
-    yield from judge_pauses(record.jobs, list(lives.values()), record.course.strikes)
+    yield from judge_pauses(record.jobs, lives, record.course.strikes)
     yield from judge_waits(waits, spans)
     yield from judge_resizes(fleet.resizes, record.jobs, lives)
     yield from judge_stops(fleet.pods.values(), record.course.strikes, lives.values())

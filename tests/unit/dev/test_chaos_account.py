@@ -349,6 +349,10 @@ def test_a_refused_login_explains_a_wait() -> None:
         pytest.param(25, str(uuid4()), (), [], id="another-worker"),
         pytest.param(34, POD, (), [], id="after-the-ends-were-written"),
         pytest.param(25, POD, (a_strike(Kind.POSTGRES_FROZEN, 8, 24),), [], id="sent-before"),
+        pytest.param(25, POD, (a_strike(Kind.WORKER_FROZEN, 8, 24, POD),), [], id="frozen-itself"),
+        pytest.param(
+            25, POD, (a_strike(Kind.WORKER_FROZEN, 8, 24, "x"),), ["no claims while ends wait"], id="another-one-frozen"
+        ),
     ],
 )
 def test_a_worker_that_cannot_write_its_ends_claims_nothing(
