@@ -20,6 +20,7 @@ from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Session
 from jobtide.schema import check
+from jobtide.worker import outcome
 from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Key, Reading
 from jobtide_controller.postgres.readings import Limits, Reader
@@ -29,6 +30,7 @@ from jobtide_controller.postgres.urls import DatabaseUrls
 POD = "11111111-2222-3333-4444-555555555555"
 LOST = "99999999-2222-3333-4444-555555555555"
 LIMIT = 100_000
+MOMENT = outcome.moment()
 
 numbers = st.sampled_from(NUMBERS) | st.integers(-(2**31), 2**31 - 1)
 times = st.sampled_from(TIMES)
@@ -132,6 +134,7 @@ def claim_all(queue) -> list:
 @given(st.lists(rows, max_size=6), st.sampled_from([None, TenantCaps(2), TenantCaps(None, {UUID(int=1): 1})]))
 @example([OVERFLOWING], None)
 @example([OVERFLOWING | {"attempts": -(2**31), "status": "processing", "worker_id": f"jobtide:{POD}:1"}], TenantCaps(2))
+@example([OVERFLOWING | {"result": "[" * depth + "]" * depth} for depth in (900, 3_000)], None)
 def test_no_row_stops_claims_rescues_and_extensions_of_others(admin, new_queue, tenant, hostile_rows, caps):
     admin.execute("TRUNCATE job_queue")
     honest = honest_rows(admin, tenant(), count=2)
@@ -142,6 +145,9 @@ def test_no_row_stops_claims_rescues_and_extensions_of_others(admin, new_queue, 
     assert honest <= {job.id for job in jobs}
     assert all(1 <= job.attempt < 2**31 for job in jobs)
     assert all(len(json.dumps(job.payload)) <= 2 * LIMIT for job in jobs if not isinstance(job.payload, Malformed))
+    for job in jobs:
+        outcome.exhausted(job, 1, MOMENT)
+        outcome.suspected(outcome.requeued(job), 1)
     queue.extend_own_pod()
     queue.rescue_expired(200)
     queue._unanswered = {f"jobtide:{POD}:1": 0.0}
