@@ -11,7 +11,7 @@ from dev.chaos.fleet import Fleet
 from dev.chaos.hostile import Writing
 from dev.chaos.judge import Violation, judge_hostiles, judge_jobs, judge_waits
 from dev.chaos.judge_claims import judge_attempts, judge_claims, judge_pauses
-from dev.chaos.judge_fleet import judge_leaders, judge_resizes, judge_returns, judge_stops
+from dev.chaos.judge_fleet import judge_exits, judge_leaders, judge_resizes, judge_returns, judge_stops
 from dev.chaos.ledger import Ledger
 from dev.chaos.report import Account
 from dev.chaos.settings import Settings
@@ -74,6 +74,7 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
     yield from judge_waits(waits, spans)
     yield from judge_resizes(fleet.resizes, record.jobs, lives)
     yield from judge_stops(fleet.pods.values(), record.course.strikes, lives.values())
+    yield from judge_exits(fleet.exits.values(), record.course.strikes)
     yield from judge_leaders(fleet.holdings)
     yield from judge_hostiles(record.hostiles)
 

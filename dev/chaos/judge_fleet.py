@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from uuid import UUID
 
-from dev.chaos.disturbance import Span, clock
-from dev.chaos.fleet import Holding, Pod, Resize
+from dev.chaos.disturbance import RECOVERY_SECONDS, Span, clock
+from dev.chaos.fleet import Exit, Holding, Pod, Resize
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
 from dev.chaos.plan import Kind, Victim
@@ -70,6 +70,22 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
             if not (dead_already or carried_out_late):
                 words = f"was asked to stop at {clock(stopped_at)}, {stopped_at - claim.at:.1f} s into job {job_id}"
                 yield Violation("no busy pod stopped", f"pod {pod.name} {words}")
+
+
+def judge_exits(exits: Iterable[Exit], strikes: Sequence[Strike]) -> Iterator[Violation]:
+    """No worker ends by itself, whatever its jobs hold: only a fault of its own pod, or the pod's deletion, ends it."""
+    for exit_ in exits:
+        asked_at = exit_.pod.asked_to_stop_at
+        if asked_at is not None and asked_at <= exit_.at + WHOLE_SECOND:
+            continue
+        own = (strike for strike in strikes if strike.target.uid == exit_.pod.uid)
+        if any(
+            Span(strike.struck_at - WHOLE_SECOND, strike.healed_at + RECOVERY_SECONDS).overlaps(exit_.at, exit_.at)
+            for strike in own
+        ):
+            continue
+        words = f"pod {exit_.pod.name} ended at {clock(exit_.at)} with exit code {exit_.code} ({exit_.reason})"
+        yield Violation("no worker ends by itself", words)
 
 
 def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from dev.chaos.account import Ending, Record, make_account
-from dev.chaos.fleet import Fleet, Holding, Pod, Resize
+from dev.chaos.fleet import Exit, Fleet, Holding, Pod, Resize
 from dev.chaos.hostile import Writing
 from dev.chaos.ledger import Claim, Ledger, Life, lives_of
 from dev.chaos.plan import Fault, Kind
@@ -363,6 +363,24 @@ def test_a_worker_that_cannot_write_its_ends_claims_nothing(
     refused = a_strike(Kind.CONNECTIONS_LIMITED, 2, 32)
 
     assert rules(*lives, strikes=(refused, *more)) == broken
+
+
+@pytest.mark.parametrize(
+    ("pod", "strikes", "broken"),
+    [
+        pytest.param(a_pod(), (), ["no worker ends by itself"], id="by-itself"),
+        pytest.param(a_pod(asked_to_stop_at=20), (), [], id="asked-to-stop"),
+        pytest.param(a_pod(asked_to_stop_at=40), (), ["no worker ends by itself"], id="asked-later"),
+        pytest.param(a_pod(), (a_strike(Kind.WORKER_KILLED, 30.9, 31, POD),), [], id="killed"),
+        pytest.param(a_pod(), (a_strike(Kind.WORKER_FROZEN, 5, 20, POD),), [], id="restarted-after-it-was-frozen"),
+        pytest.param(a_pod(), (a_strike(Kind.WORKER_KILLED, 40, 40, POD),), ["no worker ends by itself"], id="before"),
+        pytest.param(a_pod(), (a_strike(Kind.POSTGRES_KILLED, 20, 31),), ["no worker ends by itself"], id="elsewhere"),
+    ],
+)
+def test_a_worker_ends_only_by_a_fault_of_its_own_pod(pod: Pod, strikes: tuple[Strike, ...], broken: list[str]) -> None:
+    ended = Exit(BEGAN_AT + 30, pod, 1, "Error")
+
+    assert rules(fleet=Fleet(exits={(pod.uid, ended.at): ended}), strikes=strikes) == broken
 
 
 def test_a_breach_of_the_walls_and_a_hostile_tenant_that_wrote_nothing_are_found() -> None:
