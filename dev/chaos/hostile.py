@@ -57,7 +57,7 @@ class Writing:
     breaches: set[str] = field(default_factory=set)  # what it must not be able to do, and could
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Hostile:
     """A thread that writes rows of one tenant until it is stopped. `user` is a user of the tenant behind the walls."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -57,10 +58,8 @@ def make_hostiles(stage: Stage, server: PostgresServer, seed: int, other: UUID) 
     walled, unwalled = JobTable(stage.postgres).add_tenants(("hostile behind walls", "hostile without walls"))
     with contextlib.closing(server.connect()) as conn:
         (user,) = conn.execute(load("dev.chaos.sql", "hostile_user"), {"tenant": walled}).fetchall()[0]
-    types = sorted(POOL_OF)
-    return Hostile(server.connect, walled, other, types, seed, user), Hostile(
-        server.connect, unwalled, other, types, seed
-    )
+    shared = partial(Hostile, connect=server.connect, other=other, types=sorted(POOL_OF), seed=seed)
+    return shared(tenant=walled, user=user), shared(tenant=unwalled)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,9 @@ def new_hostile(admin, connect, tenant):
         admin.execute("INSERT INTO job_queue (tenant_id, type) VALUES (%s, 'a'), (%s, 'a')", [own, other])
         admin.execute("INSERT INTO job_queue (tenant_id, type, status) VALUES (%s, 'a', 'completed')", [own])
         (user,) = admin.execute(load("dev.chaos.sql", "hostile_user"), {"tenant": own}).fetchone()
-        return Hostile(connect, own, other, ("a", "b"), seed=1, user=user if walled else None)
+        return Hostile(
+            connect=connect, tenant=own, other=other, types=("a", "b"), seed=1, user=user if walled else None
+        )
 
     return new
 
