@@ -86,7 +86,7 @@ class Hostile:
         self._thread.join()
 
     def act(self, conn: psycopg.Connection[Any]) -> None:
-        """One transaction; raises psycopg.OperationalError if the connection is lost."""
+        """One transaction; raises psycopg.Error if the connection is lost."""
         acts = (self._insert, self._change, self._delete, self._try_any_forbidden)
         (act,) = self._dice.choices(acts, (6, 2, 1, 1))
         try:
@@ -106,7 +106,7 @@ class Hostile:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            with contextlib.suppress(psycopg.OperationalError), contextlib.closing(self.connect()) as conn:
+            with contextlib.suppress(psycopg.Error), contextlib.closing(self.connect()) as conn:
                 while not self._stopped.is_set():
                     self.act(conn)
                     self._stopped.wait(self._dice.uniform(0, 2 * PAUSE_SECONDS))
