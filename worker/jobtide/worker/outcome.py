@@ -91,11 +91,7 @@ def suspected(end: End, level: int) -> End:
         return end
     kept = end.job.result if isinstance(end.job.result, dict) else {}
     known = kept if end.result is None else json.loads(end.result)
-    try:
-        marked = json.dumps({**known, "suspect": level}, ensure_ascii=False)
-    except RecursionError:  # a row's result may have as many levels as can be read, and one more than can be written
-        marked = json.dumps({"suspect": level})
-    return replace(end, result=marked)
+    return replace(end, result=json.dumps({**known, "suspect": level}, ensure_ascii=False))
 
 
 def _last_error(result: Json) -> str:
