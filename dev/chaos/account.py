@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from dev.chaos.disturbance import Span, Wait, disturbances, recoveries, wait_of
 from dev.chaos.fleet import Fleet
-from dev.chaos.judge import Violation, judge_claims, judge_jobs, judge_waits
-from dev.chaos.judge_fleet import judge_leaders, judge_resizes, judge_returns, judge_stops
+from dev.chaos.hostile import Writing
+from dev.chaos.judge import Violation, judge_hostiles, judge_jobs, judge_waits
+from dev.chaos.judge_claims import judge_attempts, judge_claims, judge_pauses
+from dev.chaos.judge_fleet import judge_exits, judge_leaders, judge_resizes, judge_returns, judge_stops
 from dev.chaos.ledger import Ledger
 from dev.chaos.report import Account
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course
-from dev.chaos.workload import MAX_WAIT_SECONDS, ChaosJob
+from dev.chaos.workload import MAX_WAIT_SECONDS, REFUSED_CLAIM, ChaosJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class Record:
     fleet: Fleet
     ledger: Ledger
     ending: Ending
+    hostiles: Sequence[Writing] = ()
 
 
 def make_account(settings: Settings, record: Record) -> Account:
     """Applies every rule to the record; the account lists waits, disturbances, recoveries and violations."""
     lives = record.ledger.lives
-    waits = [wait_of(job, lives[job.id]) for job in record.jobs.values() if job.id in lives]
+    claimable = [job for job in record.jobs.values() if job.id in lives and job.refused != REFUSED_CLAIM]
+    waits = [wait_of(job, lives[job.id]) for job in claimable]
     spans = disturbances(record.course.strikes, waits, MAX_WAIT_SECONDS)
     claims_at = sorted(claim.at for life in lives.values() for claim in life.claims)
     return Account(
@@ -54,6 +58,7 @@ def make_account(settings: Settings, record: Record) -> Account:
         disturbances=spans,
         recoveries=recoveries(record.course.strikes, waits, claims_at),
         fleet=record.fleet,
+        hostiles=record.hostiles,
         violations=tuple(_violations(record, waits, spans)),
     )
 
@@ -63,11 +68,15 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
     yield from _left_over(record.ending)
     yield from judge_returns(record.course.strikes)
     yield from judge_jobs(record.jobs, record.ledger)
-    yield from judge_claims(record.jobs, lives, spans)
+    yield from judge_claims(record.jobs, lives, spans, record.course.strikes)
+    yield from judge_attempts(record.jobs.values(), lives)
+    yield from judge_pauses(record.jobs, lives, record.course.strikes)
     yield from judge_waits(waits, spans)
     yield from judge_resizes(fleet.resizes, record.jobs, lives)
     yield from judge_stops(fleet.pods.values(), record.course.strikes, lives.values())
+    yield from judge_exits(fleet.exits.values(), record.course.strikes)
     yield from judge_leaders(fleet.holdings)
+    yield from judge_hostiles(record.hostiles)
 
 
 def _left_over(ending: Ending) -> Iterator[Violation]:

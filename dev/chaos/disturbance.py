@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from dev.chaos.ledger import Life
+from dev.chaos.plan import Victim
 from dev.chaos.strikes import Strike
 from dev.chaos.workload import ChaosJob
 
@@ -15,13 +17,19 @@ RECOVERY_SECONDS = 60.0  # longer after the end of a fault, it explains no delay
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A period, in seconds since 1970."""
+    """A period, in seconds since 1970, in which these jobs were disturbed; without `jobs`: all of them."""
 
     begins_at: float
     ends_at: float
+    jobs: frozenset[UUID] = frozenset()
+    loses_claims: bool = True  # False: workers and their connections live, so only leases can run out
 
     def overlaps(self, begins_at: float, ends_at: float) -> bool:
         return self.begins_at <= ends_at and begins_at <= self.ends_at
+
+    def explains(self, job: UUID, begins_at: float, ends_at: float) -> bool:
+        """True if that job was disturbed in that time."""
+        return self.overlaps(begins_at, ends_at) and (not self.jobs or job in self.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +65,22 @@ def wait_of(job: ChaosJob, life: Life) -> Wait:
 
 def disturbances(strikes: Iterable[Strike], waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> list[Span]:
     """Each fault with the time after it until no job is overdue, at most RECOVERY_SECONDS."""
-    return [Span(strike.struck_at, _recovered_at(strike, waits, promise_seconds)) for strike in strikes]
+    return [
+        Span(
+            strike.struck_at,
+            _recovered_at(strike, waits, promise_seconds),
+            strike.target.jobs,
+            loses_claims=strike.fault.victim is not Victim.WORKER_LOGIN,
+        )
+        for strike in strikes
+    ]
 
 
 def recoveries(strikes: Iterable[Strike], waits: Sequence[Wait], claims_at: Sequence[float]) -> list[Recovery]:
     """Returns the recoveries from faults at whose end jobs waited. `claims_at` is in ascending order."""
     found = []
     for strike in strikes:
-        if any(wait.due_at <= strike.healed_at < wait.claimed_at for wait in waits):
+        if not strike.target.jobs and any(wait.due_at <= strike.healed_at < wait.claimed_at for wait in waits):
             following = next((at for at in claims_at if at >= strike.healed_at), None)
             if following is not None:
                 found.append(Recovery(strike, following - strike.healed_at))
@@ -82,6 +98,8 @@ def covered_seconds(spans: Iterable[Span]) -> float:
 
 def _recovered_at(strike: Strike, waits: Sequence[Wait], promise_seconds: Mapping[str, float]) -> float:
     """When the backlog at the end of the fault was claimed, and all jobs that were overdue without a gap after it."""
+    if strike.target.jobs:  # the others need no recovery
+        return strike.healed_at + RECOVERY_SECONDS
     backlog = [wait.claimed_at for wait in waits if wait.due_at <= strike.healed_at < wait.claimed_at]
     recovered_at = max([strike.healed_at, *backlog])
     overdue = ((wait.due_at + promise_seconds[wait.job.pool], wait.claimed_at) for wait in waits)

@@ -9,10 +9,11 @@ import urllib.error
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, LiteralString, assert_never
+from uuid import UUID
 
 from dev.chaos.fleet import Fleet, Pod
-from dev.chaos.plan import Fault, Kind
+from dev.chaos.plan import Fault, Kind, Victim
 from dev.chaos.server import PostgresServer
 from dev.chaos.target import NoTargetError, Target
 from dev.machine.errors import DevError
@@ -26,49 +27,41 @@ API_PORTS, POSTGRES_PORTS = (443, 6443), (5432,)
 LEADER_WITHIN_SECONDS = 90.0  # Kubernetes' back-off may take most of it
 DELETED_WITHIN_SECONDS = 30.0
 ALREADY_DELETED = (404, 409)
+FREEZING = (Kind.API_SERVER_FROZEN, Kind.KUBELET_FROZEN)  # of the faults of the node's processes
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Carries out planned faults, which may overlap: on the node, in PostgreSQL or on a pod of the fleet."""
+    """Carries out planned faults, which may overlap: on the node, in PostgreSQL, on a pod or on these tenants' jobs."""
 
     node: Node
     postgres: PostgresServer
     fleet: Fleet
     api: Api
+    tenants: tuple[UUID, ...]
 
     def struck(self, fault: Fault) -> AbstractContextManager[Target]:
         """Raises NoTargetError on entry if nothing can be struck, DevError on exit if the target did not recover."""
-        match fault.kind:
-            case Kind.POSTGRES_KILLED | Kind.POSTGRES_BACKEND_KILLED | Kind.POSTGRES_FROZEN:
+        match fault.victim:
+            case Victim.POSTGRES:
                 return self._postgres(fault)
             case (
-                Kind.API_SERVER_KILLED
-                | Kind.ETCD_KILLED
-                | Kind.CONTROLLER_MANAGER_KILLED
-                | Kind.SCHEDULER_KILLED
-                | Kind.KUBELET_KILLED
+                Victim.API_SERVER
+                | Victim.ETCD
+                | Victim.CONTROLLER_MANAGER
+                | Victim.SCHEDULER
+                | Victim.KUBELET as victim
             ):
-                return _named(fault.victim, self.node.killed(fault.victim))
-            case Kind.API_SERVER_FROZEN | Kind.KUBELET_FROZEN:
-                return _named(fault.victim, self.node.frozen(fault.victim))
-            case (
-                Kind.LEADER_KILLED
-                | Kind.LEADER_FROZEN
-                | Kind.LEADER_DELETED
-                | Kind.LEADER_DELETED_BY_FORCE
-                | Kind.LEADER_CUT_FROM_API_SERVER
-                | Kind.LEADER_CUT_FROM_POSTGRES
-            ):
+                strike = self.node.frozen if fault.kind in FREEZING else self.node.killed
+                return _named(victim, strike(victim))
+            case Victim.CONTROLLER:
                 return self._leader(fault)
-            case (
-                Kind.WORKER_KILLED
-                | Kind.WORKER_FROZEN
-                | Kind.WORKER_DELETED
-                | Kind.WORKER_DELETED_BY_FORCE
-                | Kind.WORKER_CUT_FROM_POSTGRES
-            ):
+            case Victim.WORKER:
                 return self._worker(fault)
+            case Victim.ROWS:
+                return self._rows_locked(fault)
+            case Victim.WORKER_LOGIN:
+                return self._workers_refused(fault)
             case unknown:
                 assert_never(unknown)
 
@@ -110,6 +103,25 @@ class Faults:
             with _skippable():
                 stack.enter_context(self._pod(worker, fault.kind, "jobtide", "worker"))
             yield Target(worker.name, worker.uid)
+
+    @contextlib.contextmanager
+    def _rows_locked(self, fault: Fault) -> Iterator[Target]:
+        with contextlib.ExitStack() as stack:
+            with _skippable():
+                jobs = stack.enter_context(self.postgres.rows_locked(self.tenants, fault.dice))
+            yield Target(" ".join(map(str, jobs)), jobs=jobs)
+
+    @contextlib.contextmanager
+    def _workers_refused(self, fault: Fault) -> Iterator[Target]:
+        """A limit that is reached refuses new connections only, so some are ended."""
+        changes: dict[Kind, tuple[LiteralString, LiteralString]] = {
+            Kind.CONNECTIONS_LIMITED: ("CONNECTION LIMIT 1", "CONNECTION LIMIT -1"),
+            Kind.LOGIN_REFUSED: ("NOLOGIN", "LOGIN"),
+        }
+        with contextlib.ExitStack() as stack:
+            with _skippable():
+                name = stack.enter_context(self.postgres.workers_refused(*changes[fault.kind], fault.dice))
+            yield Target(name)
 
     def _pod(self, pod: Pod, kind: Kind, *command: str) -> AbstractContextManager[Any]:
         match kind:

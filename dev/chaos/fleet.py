@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +34,16 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of a worker's container, and its exit code: 137 for SIGKILL."""
+
+    at: float  # rounded down to a whole second
+    pod: Pod
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resize:
     """A change of a pool's replicas, at the time at which the controller wrote it."""
 
@@ -59,6 +69,7 @@ class Fleet:
 
     pods: dict[str, Pod] = field(default_factory=dict)  # by uid; deleted ones stay
     gone: set[str] = field(default_factory=set)
+    exits: dict[tuple[str, float], Exit] = field(default_factory=dict)  # by the pod's uid and the time
     resizes: list[Resize] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
     most_workers: int = 0
@@ -72,6 +83,8 @@ class Fleet:
             if known is not None and known.asked_to_stop_at is not None:  # a later request has another grace period
                 pod = replace(pod, asked_to_stop_at=known.asked_to_stop_at)
             self.pods[pod.uid] = pod
+            if pod.pool:
+                self.exits |= {(pod.uid, found.at): found for found in _exits(pod, event.object)}
             if event.type == "DELETED":
                 self.gone.add(pod.uid)
             self.most_workers = max(self.most_workers, sum(bool(pod.pool) for pod in self._living()))
@@ -150,6 +163,13 @@ def _pod(item: Mapping[str, Any]) -> Pod:
         running=status.get("phase") == "Running",
         asked_to_stop_at=None if stop_at is None else _time(stop_at) - grace_seconds,
     )
+
+
+def _exits(pod: Pod, item: Mapping[str, Any]) -> Iterator[Exit]:
+    for container in item.get("status", {}).get("containerStatuses", ()):
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            if (ended := state.get("terminated")) is not None and ended.get("finishedAt"):
+                yield Exit(_time(ended["finishedAt"]), pod, ended["exitCode"], ended.get("reason", ""))
 
 
 def _scaled_at(item: Mapping[str, Any]) -> float:

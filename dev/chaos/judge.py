@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from dev.chaos.disturbance import Span, Wait, clock
+from dev.chaos.hostile import Writing
 from dev.chaos.ledger import ENDS, Ledger, Life
 from dev.chaos.workload import (
     EFFECT,
-    FAILING,
     MAX_ATTEMPTS,
     MAX_WAIT_SECONDS,
     POISON,
     POISON_ATTEMPTS,
+    REFUSAL,
+    REFUSED_CLAIM,
+    REFUSED_RESULT,
     ChaosJob,
     expected_result,
 )
@@ -38,7 +41,7 @@ def judge_jobs(jobs: Mapping[UUID, ChaosJob], ledger: Ledger) -> Iterator[Violat
     for job in jobs.values():
         life = ledger.lives.get(job.id)
         if life is None:
-            yield Violation("no job lost", f"{_name(job)} was inserted, and its row is missing")
+            yield Violation("no job lost", f"{name_of(job)} was inserted, and its row is missing")
             continue
         yield from _ended(job, life)
         yield from _executed(job, life, ledger.executions.get(job.id, ()))
@@ -48,48 +51,58 @@ def judge_waits(waits: Iterable[Wait], disturbances: Sequence[Span]) -> Iterator
     """A job waits longer than promised only during a disturbance."""
     for wait in waits:
         allowed = MAX_WAIT_SECONDS[wait.job.pool] + WAIT_SLACK_SECONDS
-        if wait.seconds <= allowed or any(span.overlaps(wait.due_at, wait.claimed_at) for span in disturbances):
+        if wait.seconds <= allowed or any(
+            span.explains(wait.job.id, wait.due_at, wait.claimed_at) for span in disturbances
+        ):
             continue
         yield Violation(
             "no wait without cause",
-            f"{_name(wait.job)} waited {wait.seconds:.1f} s from {clock(wait.due_at)}, allowed {allowed:g} s",
+            f"{name_of(wait.job)} waited {wait.seconds:.1f} s from {clock(wait.due_at)}, allowed {allowed:g} s",
         )
 
 
-def judge_claims(
-    jobs: Mapping[UUID, ChaosJob], lives: Mapping[UUID, Life], disturbances: Sequence[Span]
-) -> Iterator[Violation]:
-    """A claim ends without a result only during a disturbance, except for jobs that fail by design."""
-    for job in jobs.values():
-        life = lives.get(job.id)
-        if life is None or job.type in FAILING:
-            continue
-        for claim in life.claims[:-1]:
-            if not any(span.overlaps(claim.at, claim.until) for span in disturbances):
-                held = claim.until - claim.at
-                yield Violation(
-                    "no claim lost without cause",
-                    f"{_name(job)} was requeued at {clock(claim.until)}, {held:.1f} s after {claim.token} claimed it",
-                )
+def judge_hostiles(writings: Iterable[Writing]) -> Iterator[Violation]:
+    """The hostile tenants wrote, and their walls refused what is not theirs to write."""
+    for writing in writings:
+        for breach in sorted(writing.breaches):
+            yield Violation("walls hold", f"the hostile tenant {writing.name} could {breach}")
+        if not writing.stored:
+            yield Violation("the hostile tenants write", f"the hostile tenant {writing.name} stored no row")
 
 
 def _ended(job: ChaosJob, life: Life) -> Iterator[Violation]:
     if life.status not in ENDS:
-        yield Violation("every job ends", f"{_name(job)} is {life.status} after {life.attempts} attempts")
+        yield Violation("every job ends", f"{name_of(job)} is {life.status} after {life.attempts} attempts")
         return
     if life.accepted_ends != 1:
-        yield Violation("every job ends once", f"{_name(job)} ended {life.accepted_ends} times")
-    must = "failed" if job.type == POISON else "completed"
-    if life.status != must:
-        yield Violation("right end", f"{_name(job)} is {life.status} with {life.result!r}, and must be {must}")
-    elif job.type != POISON and life.result != expected_result(job):
-        yield Violation("right result", f"{_name(job)} has {life.result!r}, must have {expected_result(job)!r}")
-    elif job.type == POISON and f"poison {job.payload['text']}" not in str(life.result):
-        yield Violation("right result", f"{_name(job)} failed with {life.result!r}")
+        yield Violation("every job ends once", f"{name_of(job)} ended {life.accepted_ends} times")
+    may = _ends(job)
+    if life.status not in may:
+        must = " or ".join(sorted(may))
+        yield Violation("right end", f"{name_of(job)} is {life.status} with {life.result!r}, and must be {must}")
+    elif life.status == "completed" and life.result != expected_result(job):
+        yield Violation("right result", f"{name_of(job)} has {life.result!r}, must have {expected_result(job)!r}")
+    elif life.status == "failed" and may["failed"] not in str(life.result):
+        yield Violation("right result", f"{name_of(job)} failed with {life.result!r}")
     most = POISON_ATTEMPTS if job.type == POISON else MAX_ATTEMPTS
-    if not 1 <= life.attempts <= min(most, len(life.claims)):
+    # A job whose claims are refused ends without one.
+    if not min(1, len(life.claims)) <= life.attempts <= min(most, len(life.claims)) or not (
+        life.claims or job.refused == REFUSED_CLAIM
+    ):
         claims = len(life.claims)
-        yield Violation("bounded attempts", f"{_name(job)}: {life.attempts} attempts, {claims} claims, {most} allowed")
+        yield Violation(
+            "bounded attempts", f"{name_of(job)}: {life.attempts} attempts, {claims} claims, {most} allowed"
+        )
+
+
+def _ends(job: ChaosJob) -> dict[str, str]:
+    """The statuses with which the job may end, and words that its error must have."""
+    if job.type == POISON:
+        return {"failed": f"poison {job.payload['text']}"}
+    if job.refused == REFUSED_RESULT:
+        return {"failed": REFUSAL}
+    # The other refusals end, with the time or with the run; then such a job completes.
+    return {"completed": ""} | ({"failed": REFUSAL} if job.refused else {})
 
 
 def _executed(job: ChaosJob, life: Life, tokens: Sequence[str]) -> Iterator[Violation]:
@@ -98,12 +111,13 @@ def _executed(job: ChaosJob, life: Life, tokens: Sequence[str]) -> Iterator[Viol
         return
     claimed = {claim.token for claim in life.claims}
     if len(tokens) != len(set(tokens)) or not set(tokens) <= claimed:
-        yield Violation("no claim run twice", f"{_name(job)} ran under {list(tokens)}, and was claimed by {claimed}")
+        yield Violation("no claim run twice", f"{name_of(job)} ran under {list(tokens)}, and was claimed by {claimed}")
     if life.status == "completed" and life.claims[-1].token not in tokens:
         yield Violation(
-            "no end without a run", f"{_name(job)} completed under {life.claims[-1].token}, which never ran"
+            "no end without a run", f"{name_of(job)} completed under {life.claims[-1].token}, which never ran"
         )
 
 
-def _name(job: ChaosJob) -> str:
+def name_of(job: ChaosJob) -> str:
+    """For a violation: the job and its type."""
     return f"job {job.id} ({job.type})"

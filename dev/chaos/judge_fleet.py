@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from uuid import UUID
 
-from dev.chaos.disturbance import Span, clock
-from dev.chaos.fleet import Holding, Pod, Resize
+from dev.chaos.disturbance import RECOVERY_SECONDS, Span, clock
+from dev.chaos.fleet import Exit, Holding, Pod, Resize
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Claim, Life
 from dev.chaos.plan import Kind, Victim
 from dev.chaos.strikes import Strike
-from dev.chaos.workload import MAX_REPLICAS, ChaosJob
+from dev.chaos.workload import MAX_REPLICAS, REFUSED_CLAIM, ChaosJob
 
 # Between a decision and its event are a reading, a write and a watch.
 DECISION_SECONDS = 3.0
@@ -72,6 +72,22 @@ def judge_stops(pods: Iterable[Pod], strikes: Sequence[Strike], lives: Iterable[
                 yield Violation("no busy pod stopped", f"pod {pod.name} {words}")
 
 
+def judge_exits(exits: Iterable[Exit], strikes: Sequence[Strike]) -> Iterator[Violation]:
+    """No worker ends by itself, whatever its jobs hold: only a fault of its own pod, or the pod's deletion, ends it."""
+    for exit_ in exits:
+        asked_at = exit_.pod.asked_to_stop_at
+        if asked_at is not None and asked_at <= exit_.at + WHOLE_SECOND:
+            continue
+        own = (strike for strike in strikes if strike.target.uid == exit_.pod.uid)
+        if any(
+            Span(strike.struck_at - WHOLE_SECOND, strike.healed_at + RECOVERY_SECONDS).overlaps(exit_.at, exit_.at)
+            for strike in own
+        ):
+            continue
+        words = f"pod {exit_.pod.name} ended at {clock(exit_.at)} with exit code {exit_.code} ({exit_.reason})"
+        yield Violation("no worker ends by itself", words)
+
+
 def judge_leaders(holdings: Sequence[Holding]) -> Iterator[Violation]:
     """No controller takes the lease before its last holder has certainly stopped, unless that one released it."""
     for before, after in pairwise(holdings):
@@ -92,6 +108,8 @@ def _at_work(job: ChaosJob, life: Life, at: float) -> str:
     """What the job was doing at that time, if it needed a worker; otherwise empty."""
     if any(claim.lasts_over(at, since_seconds=DECISION_SECONDS) for claim in life.claims):
         return "was running"
+    if job.refused == REFUSED_CLAIM:  # it may end without a claim
+        return ""
     due_at = life.created_at + (job.delay_seconds or 0.0)
     return "was waiting" if due_at <= at - DECISION_SECONDS and life.first_claim_at > at else ""
 

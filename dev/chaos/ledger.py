@@ -81,7 +81,7 @@ class LedgerReader:
         """Raises psycopg.OperationalError if the database does not answer."""
         with self.server.connect() as conn:
             rows = conn.execute(load(SQL, "rows"), {"tenants": list(self.tenants)}).fetchall()
-            transitions = conn.execute(load(SQL, "transitions")).fetchall()
+            transitions = conn.execute(load(SQL, "transitions"), {"tenants": list(self.tenants)}).fetchall()
             effects = conn.execute("SELECT job_id, token FROM jobtide_chaos.effects").fetchall()
         executions: dict[UUID, list[str]] = {}
         for job_id, token in effects:

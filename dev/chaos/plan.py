@@ -23,6 +23,8 @@ class Victim(StrEnum):
     KUBELET = "kubelet"
     CONTROLLER = "controller"
     WORKER = "worker"
+    ROWS = "rows"
+    WORKER_LOGIN = "the workers' login"
 
 
 class Kind(StrEnum):
@@ -49,6 +51,9 @@ class Kind(StrEnum):
     WORKER_DELETED = "worker deleted"
     WORKER_DELETED_BY_FORCE = "worker deleted by force"
     WORKER_CUT_FROM_POSTGRES = "worker cut from postgres"
+    ROWS_LOCKED = "rows locked"
+    CONNECTIONS_LIMITED = "worker connections limited"
+    LOGIN_REFUSED = "worker login refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ MANNERS: dict[Kind, Manner] = {
     Kind.WORKER_DELETED: Manner(Victim.WORKER),
     Kind.WORKER_DELETED_BY_FORCE: Manner(Victim.WORKER),
     Kind.WORKER_CUT_FROM_POSTGRES: Manner(Victim.WORKER, 5, 40),
+    Kind.ROWS_LOCKED: Manner(Victim.ROWS, 3, 50),  # the lease of pool `short` is 30 s
+    Kind.CONNECTIONS_LIMITED: Manner(Victim.WORKER_LOGIN, 5, 45),
+    Kind.LOGIN_REFUSED: Manner(Victim.WORKER_LOGIN, 5, 25),
 }
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from dev.chaos.disturbance import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.fleet import Fleet
+from dev.chaos.hostile import Writing
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Ledger, Life
 from dev.chaos.settings import Settings
@@ -35,6 +36,7 @@ class Account:
     disturbances: Sequence[Span]
     recoveries: Sequence[Recovery]
     fleet: Fleet
+    hostiles: Sequence[Writing]
     violations: Sequence[Violation]
 
     def figures(self) -> dict[str, Any]:
@@ -53,10 +55,12 @@ class Account:
             "claims_lost": sum(_lost_claims(self.jobs[life.id], life) for life in lives if life.id in self.jobs),
             "waits": {pool: _spread(wait.seconds for wait in self._waits(pool)) for pool in _pools()},
             "recoveries": _spread(recovery.seconds for recovery in self.recoveries),
-            "disturbed_seconds": round(covered_seconds(self.disturbances), 1),
+            "disturbed_seconds": round(covered_seconds(span for span in self.disturbances if not span.jobs), 1),
             "most_workers": self.fleet.most_workers,
             "resizes": len(self.fleet.resizes),
             "leaders": len(self.fleet.holdings),
+            "refused": _refused(self.jobs, self.ledger),
+            "hostiles": {one.name: {"stored": one.stored, "refused": one.refused} for one in self.hostiles},
             "violations": [{"rule": found.rule, "words": found.words} for found in self.violations],
         }
 
@@ -119,7 +123,13 @@ def show(account: Account, write: Callable[[str], object] = print) -> None:
 
 def _lost_claims(job: ChaosJob, life: Life) -> int:
     """Claims that ended without a result, of a job that does not fail by design."""
-    return 0 if job.type in FAILING else len(life.claims) - 1
+    return 0 if job.type in FAILING else max(0, len(life.claims) - 1)
+
+
+def _refused(jobs: Mapping[UUID, ChaosJob], ledger: Ledger) -> dict[str, int]:
+    """How the jobs ended of which the server refused something, such as {"claim: failed": 3}."""
+    known = (job for job in jobs.values() if job.refused and job.id in ledger.lives)
+    return dict(sorted(Counter(f"{job.refused}: {ledger.lives[job.id].status}" for job in known).items()))
 
 
 def _pools() -> list[str]:

@@ -1,4 +1,4 @@
-"""The run: jobs and faults together, then a wait for the last job and worker, then the account."""
+"""The run: jobs, faults and hostile tenants together, then a wait for the last job and worker, then the account."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from dev.chaos.account import Ending, Record, make_account
 from dev.chaos.faults import Faults
 from dev.chaos.fleet import Fleet
+from dev.chaos.hostile import hostile_tenants
 from dev.chaos.ledger import LedgerReader
 from dev.chaos.plan import make_plan
 from dev.chaos.producer import Producer
 from dev.chaos.report import show
-from dev.chaos.scene import NAMESPACE, clear_pools, set_scene, two_controllers
+from dev.chaos.scene import NAMESPACE, accept_all, clear_pools, make_hostiles, set_scene, two_controllers
 from dev.chaos.server import PostgresServer
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course, Striker
@@ -32,7 +33,8 @@ from dev.stage.watch import Watch
 
 FIGURES = ROOT / "build" / "chaos.json"
 INSERTED_WITHIN_SECONDS = 60.0
-EMPTY_WITHIN_SECONDS = 240.0  # an expired lease is found after at most 120 + 30 s
+# An expired lease is found after at most 120 + 30 s; a row whose claim was refused is tried again after 300 s.
+EMPTY_WITHIN_SECONDS = 330.0
 ZERO_WITHIN_SECONDS = 150.0  # the stabilization, and the drain of a long job
 OVERDUE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
@@ -59,14 +61,16 @@ def run_chaos(settings: Settings, figures: Path = FIGURES) -> bool:
 
 def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -> Record:
     tenants = set_scene(stage, node.cluster, server)
-    reader = LedgerReader(server, tenants)
+    reader, hostiles = LedgerReader(server, tenants), make_hostiles(stage, server, settings.seed, tenants[0])
     api, fleet = Api(ENDPOINTS.url, node.credentials), Fleet()
     with _watched(api, fleet):
         producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
         producer.start()
-        course = _strike(Faults(node, server, fleet, api), reader, settings)
+        with accept_all(server), hostile_tenants(hostiles):
+            course = _strike(Faults(node, server, fleet, api, tenants), reader, settings)
         ending = _wait_until_idle(producer, reader, fleet)
-    return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending)
+    writings = [hostile.writing for hostile in hostiles]
+    return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending, writings)
 
 
 def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:

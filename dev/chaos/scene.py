@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from dev.chaos.server import PostgresServer
-from dev.chaos.workload import TENANTS
+import psycopg
+
+from dev.chaos.hostile import Hostile
+from dev.chaos.server import BACK_WITHIN_SECONDS, PostgresServer
+from dev.chaos.workload import POOL_OF, TENANTS
 from dev.cluster.provider import Cluster
 from dev.machine.progress import step
 from dev.machine.wait import wait_until
@@ -47,6 +51,31 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
         tenants = tuple(table.add_tenants(f"chaos {number:02}" for number in range(1, TENANTS + 1)))
     stage.apply_pools(POOLS.read_text().replace(IMAGE_IN_POOLS, image), NAMESPACE)
     return tenants
+
+
+def make_hostiles(stage: Stage, server: PostgresServer, seed: int, other: UUID) -> tuple[Hostile, Hostile]:
+    """One hostile tenant behind the walls, one without; `other` is a tenant that they must not reach."""
+    walled, unwalled = JobTable(stage.postgres).add_tenants(("hostile behind walls", "hostile without walls"))
+    with contextlib.closing(server.connect()) as conn:
+        (user,) = conn.execute(load("dev.chaos.sql", "hostile_user"), {"tenant": walled}).fetchall()[0]
+    shared = partial(Hostile, connect=server.connect, other=other, types=sorted(POOL_OF), seed=seed)
+    return shared(tenant=walled, user=user), shared(tenant=unwalled)
+
+
+@contextlib.contextmanager
+def accept_all(server: PostgresServer) -> Iterator[None]:
+    """After the block no trigger refuses a row: the last jobs whose claims were refused can run."""
+
+    def accepted() -> bool:
+        with contextlib.suppress(psycopg.OperationalError), contextlib.closing(server.connect()) as conn:
+            conn.execute(load("dev.chaos.sql", "accept"))
+            return True
+        return False
+
+    try:
+        yield
+    finally:
+        wait_until("the end of refusals", accepted, within_seconds=BACK_WITHIN_SECONDS)
 
 
 def clear_pools(stage: Stage) -> None:

@@ -1,16 +1,19 @@
-"""PostgreSQL as an application in the cluster reaches it, and faults of its processes."""
+"""PostgreSQL as an application in the cluster reaches it, and faults of its processes, logins and rows."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
+from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from dev.machine.daemons import PROC
@@ -18,11 +21,14 @@ from dev.machine.errors import DevError
 from dev.machine.wait import wait_until
 from dev.stage.guard import frozen, send
 from dev.stage.kubectl import Kubectl
-from dev.stage.postgres import NAMESPACE, SUPERUSER, ClusterPostgres
+from dev.stage.postgres import NAMESPACE, SUPERUSER, WORKER, ClusterPostgres
 from dev.stage.processes import Process, processes_of
+from jobtide.sql import load
 
 # Kubernetes' back-off may delay the restart of the container.
 BACK_WITHIN_SECONDS = 180.0
+CUT_SHARE = 0.7  # of the workers' connections end with the fault: some workers keep one of their two
+MOST_ROWS_LOCKED = 3
 PATIENCE = {"connect_timeout": "3", "tcp_user_timeout": "10000", "options": "-c statement_timeout=60000"}
 
 
@@ -83,6 +89,51 @@ class PostgresServer:
             yield
         self.wait_back()
 
+    @contextlib.contextmanager
+    def rows_locked(self, tenants: Sequence[UUID], dice: float) -> Iterator[frozenset[UUID]]:
+        """A transaction holds the locks of some of these tenants' rows, running or waiting ones."""
+        drawn = random.Random(dice)
+        wanted = {
+            "tenants": list(tenants),
+            "status": drawn.choice(("processing", "processing", "pending")),
+            "rows": drawn.randint(1, MOST_ROWS_LOCKED),
+        }
+        with self._tried() as conn:
+            conn.execute("BEGIN")
+            locked = frozenset(id_ for (id_,) in conn.execute(load("dev.chaos.sql", "lock"), wanted))
+            if not locked:
+                raise DevError(f"no row is {wanted['status']} at the moment")
+            yield locked
+
+    @contextlib.contextmanager
+    def workers_refused(self, refuse: LiteralString, restore: LiteralString, dice: float) -> Iterator[str]:
+        """Changes the workers' login by ALTER ROLE, and ends most of its connections; restores it afterwards."""
+        drawn = random.Random(dice)
+        try:
+            with self._tried() as conn:
+                conn.execute(_alter_role(refuse))
+                open_ = conn.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s ORDER BY pid", [WORKER])
+                cut = [pid for (pid,) in open_.fetchall() if drawn.random() < CUT_SHARE]
+                conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [cut])
+            yield f"{WORKER}, {len(cut)} connections ended"
+        finally:
+            wait_until("the workers' login", lambda: self._alter(restore), within_seconds=BACK_WITHIN_SECONDS)
+
+    def _alter(self, change: LiteralString) -> bool:
+        with contextlib.suppress(psycopg.OperationalError), contextlib.closing(self.connect()) as conn:
+            conn.execute(_alter_role(change))
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def _tried(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of one fault; raises DevError if there is none, since another fault strikes PostgreSQL."""
+        try:
+            with contextlib.closing(self.connect()) as conn:
+                yield conn
+        except psycopg.OperationalError as error:
+            raise DevError(f"PostgreSQL does not answer: {error}") from error
+
     def wait_back(self) -> None:
         """Raises DevError if PostgreSQL does not answer within BACK_WITHIN_SECONDS."""
         wait_until("PostgreSQL's return", self._answers, within_seconds=BACK_WITHIN_SECONDS)
@@ -99,3 +150,7 @@ class PostgresServer:
         if not found:
             raise DevError(f"pod {self.pod_uid} of PostgreSQL runs no server at the moment")
         return found[0]
+
+
+def _alter_role(change: LiteralString) -> sql.Composed:
+    return sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(WORKER), sql.SQL(change))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from dev.machine.errors import DevError
 
@@ -13,7 +14,8 @@ class NoTargetError(DevError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a fault struck: a pod, or a process by its name."""
+    """What a fault struck: a pod, a process by its name, or jobs."""
 
     name: str
     uid: str = ""  # of a pod
+    jobs: frozenset[UUID] = frozenset()  # if it struck these jobs alone

@@ -112,7 +112,7 @@ class ClusterPostgres:
         return made
 
     def _apply_schema(self, database: str) -> None:
-        command = [sys.executable, "-m", "jobtide", "schema", "apply", "--roles"]
+        command = [sys.executable, "-m", "jobtide", "schema", "apply", "--roles", "--tenant-walls"]
         run(command, environ={"JOBTIDE_DATABASE_URL": self.url(database)})
 
     def _ensure_logins(self) -> None:
@@ -123,4 +123,6 @@ class ClusterPostgres:
                 if not conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [login]).fetchall():
                     conn.execute(sql.SQL("CREATE ROLE {login} LOGIN IN ROLE {group}").format(**names))
                 password = sql.Literal(self.passwords[login])
-                conn.execute(sql.SQL("ALTER ROLE {login} PASSWORD {password}").format(**names, password=password))
+                # LOGIN and the limit: a chaos run that was killed may have left them changed.
+                change = sql.SQL("ALTER ROLE {login} LOGIN CONNECTION LIMIT -1 PASSWORD {password}")
+                conn.execute(change.format(**names, password=password))

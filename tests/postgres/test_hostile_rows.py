@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dev.postgres.hostile_rows import IN_AN_HOUR, INSERT, LARGE_JSON, NUMBERS, STATUSES, TIMES, TYPES, tokens
 from jobtide.payload import Malformed
 from jobtide.producer.enqueue import IdTakenError, enqueue
 from jobtide.producer.job_ids import key_of
@@ -20,6 +20,7 @@ from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Session
 from jobtide.schema import check
+from jobtide.worker import outcome
 from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Key, Reading
 from jobtide_controller.postgres.readings import Limits, Reader
@@ -29,44 +30,26 @@ from jobtide_controller.postgres.urls import DatabaseUrls
 POD = "11111111-2222-3333-4444-555555555555"
 LOST = "99999999-2222-3333-4444-555555555555"
 LIMIT = 100_000
-IN_AN_HOUR = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+MOMENT = outcome.moment()
 
-INSERT = """
-INSERT INTO job_queue
-    (tenant_id, type, status, payload, result, worker_id, attempts, next_retry_at, created_at, completed_at)
-VALUES (%(tenant)s, %(type)s, %(status)s::job_status, %(payload)s::jsonb, %(result)s::jsonb, %(worker_id)s,
-    %(attempts)s, %(next_retry_at)s::timestamptz, %(created_at)s::timestamptz, %(completed_at)s::timestamptz)
-"""
-
-numbers = st.sampled_from([-(2**31), -1, 0, 1, 4, 2**31 - 2, 2**31 - 1]) | st.integers(-(2**31), 2**31 - 1)
-times = st.sampled_from(
-    [None, "infinity", "-infinity", "4714-11-24 00:00:00+00 BC", "0001-01-01", "1900-01-01", "epoch", "now", IN_AN_HOUR,
-     "yesterday", "9999-12-31", "294276-12-31 23:59:59.999999+00"]
-)  # fmt: skip
-types = st.sampled_from(["a", "A", "b", "", " a", "a\x01", "\U0010ffff", "x" * 100_000])
-tokens = st.sampled_from(
-    [None, "", "worker_1", "jobtide:", "jobtide::", f"jobtide:{POD}", f"jobtide:{POD}:1", f"jobtide:{LOST}:1",
-     "jobtide:local-x:1", "jobtide:" + "y" * 1_000_000, f"jobtide:{POD}:" + "z" * 5_000, "jobtide:\x01\U0010ffff:1"]
-)  # fmt: skip
+numbers = st.sampled_from(NUMBERS) | st.integers(-(2**31), 2**31 - 1)
+times = st.sampled_from(TIMES)
+types = st.sampled_from(["a", "A", "b", *TYPES])
 small_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text("ab\x01\u2028", max_size=5), inner),
     max_leaves=10,
 ).map(json.dumps)  # fmt: skip
-large_json = st.sampled_from(
-    ["[" + "{}," * 500_000 + "{}]", "[" + "1e131071," * 2_000 + "1]", "1e131071", "-1e131071", "1e-16383",
-     "[" * 3_000 + "]" * 3_000, json.dumps("x" * 2_000_000), json.dumps("\x01" * 300_000),
-     '{"error": {"message": 5}}', '{"error": []}', "null"]
-)  # fmt: skip
+large_json = st.sampled_from(LARGE_JSON)
 jsons = st.none() | small_json | large_json
 rows = st.fixed_dictionaries(
     {
         "type": types,
-        "status": st.sampled_from(["pending", "pending", "processing", "completed", "failed"]),
+        "status": st.sampled_from(STATUSES),
         "payload": jsons,
         "result": jsons,
-        "worker_id": tokens,
+        "worker_id": st.sampled_from(tokens(POD, LOST)),
         "attempts": numbers,
         "next_retry_at": times,
         "created_at": times,
@@ -151,6 +134,7 @@ def claim_all(queue) -> list:
 @given(st.lists(rows, max_size=6), st.sampled_from([None, TenantCaps(2), TenantCaps(None, {UUID(int=1): 1})]))
 @example([OVERFLOWING], None)
 @example([OVERFLOWING | {"attempts": -(2**31), "status": "processing", "worker_id": f"jobtide:{POD}:1"}], TenantCaps(2))
+@example([OVERFLOWING | {"result": "[" * depth + "]" * depth} for depth in (900, 3_000)], None)
 def test_no_row_stops_claims_rescues_and_extensions_of_others(admin, new_queue, tenant, hostile_rows, caps):
     admin.execute("TRUNCATE job_queue")
     honest = honest_rows(admin, tenant(), count=2)
@@ -161,6 +145,9 @@ def test_no_row_stops_claims_rescues_and_extensions_of_others(admin, new_queue, 
     assert honest <= {job.id for job in jobs}
     assert all(1 <= job.attempt < 2**31 for job in jobs)
     assert all(len(json.dumps(job.payload)) <= 2 * LIMIT for job in jobs if not isinstance(job.payload, Malformed))
+    for job in jobs:
+        outcome.exhausted(job, 1, MOMENT)
+        outcome.suspected(outcome.requeued(job), 1)
     queue.extend_own_pod()
     queue.rescue_expired(200)
     queue._unanswered = {f"jobtide:{POD}:1": 0.0}

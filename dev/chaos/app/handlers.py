@@ -11,9 +11,10 @@ from uuid import uuid4
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from jobtide import Context, Snooze, Tide
+from jobtide import Context, Fail, Snooze, Tide
 
 RETRY_SECONDS = 0.5
+LONGEST_SECONDS = 60  # a hostile tenant may ask for more
 
 # Without these a connection waits a quarter of an hour for a server that was cut off.
 IMPATIENT = {"connect_timeout": 3, "tcp_user_timeout": 5_000}
@@ -23,6 +24,8 @@ tide = Tide()
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
     """A plain job: waits, then returns a result."""
+    if payload["seconds"] > LONGEST_SECONDS:
+        raise Fail(f"{payload['seconds']} s are too long")
     if ctx.wait_cancelled(payload["seconds"]):
         raise Snooze(0)
     return {"sha256": hashlib.sha256(payload["text"].encode()).hexdigest(), "seconds": payload["seconds"]}

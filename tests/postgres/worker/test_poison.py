@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dev.chaos.hostile import Hostile
+
 
 @pytest.fixture
 def neighbours(enqueue, tenant):
@@ -30,6 +32,30 @@ def test_a_payload_that_python_cannot_read_fails_its_job_alone(
     )
     assert (status, attempts) == ("failed", 1)
     assert reason in message
+
+
+def test_a_last_error_that_python_cannot_read_fails_its_job_alone(
+    worker, neighbours, enqueue, tenant, connect, row, wait_until
+):
+    id_, conn = enqueue("echo", tenant(), attempts=100), connect()
+    conn.execute("UPDATE job_queue SET result = %s::jsonb WHERE id = %s", ["[" * 2_000 + "]" * 2_000, id_])
+    process = worker()
+    answer = "SELECT result->'error'->>'message' FROM job_queue WHERE status = 'failed'"
+    (message,) = wait_until(lambda: conn.execute(answer).fetchone(), seconds=30)
+    assert "the last one: not readable: maximum recursion" in message
+    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"}, seconds=30)
+    assert process.popen.poll() is None
+
+
+def test_a_worker_outlives_a_tenant_that_writes_any_row(worker, neighbours, enqueue, tenant, connect, row, wait_until):
+    hostile = Hostile(connect=connect, tenant=tenant(), other=tenant(), types=("echo", "boom"), seed=1)
+    process, conn = worker(), connect()
+    for _ in range(250):
+        hostile.act(conn)
+    assert hostile.writing.stored > 100
+    last = enqueue("echo", tenant(), 9)
+    wait_until(lambda: {row(job)["status"] for job in (*neighbours, last)} == {"completed"}, seconds=60)
+    assert process.popen.poll() is None, process.log.read_text()[-5_000:]
 
 
 @pytest.mark.parametrize("column", ["created_at", "next_retry_at"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dev.chaos.fleet import Fleet, Holding, Resize
+from dev.chaos.fleet import Exit, Fleet, Holding, Resize
 from dev.stage.watch import Event
 
 NOON = 1_795_608_000.0  # 2026-11-25T12:00:00Z
@@ -42,6 +42,20 @@ def test_a_pod_was_asked_to_stop_its_grace_period_before_its_first_deletion_time
 
     assert fleet.pods["1"].asked_to_stop_at == NOON + 60
     assert fleet.workers() == []
+
+
+def test_each_end_of_a_workers_container_is_seen_once_while_it_restarts_and_afterwards() -> None:
+    fleet = Fleet()
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-25T12:00:10Z"}}
+    again = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-11-25T12:00:20Z"}}
+    for state, last in ((ended, {}), ({"running": {}}, ended), (again, ended)):
+        worker, controller = a_pod("1"), a_pod("2", pool=None)
+        for pod in (worker, controller):
+            pod["status"]["containerStatuses"] = [{"state": state, "lastState": last}]
+            fleet.see_pod(Event(NOON, "MODIFIED", pod))
+
+    pod = fleet.pods["1"]
+    assert list(fleet.exits.values()) == [Exit(NOON + 10, pod, 1, "Error"), Exit(NOON + 20, pod, 137, "OOMKilled")]
 
 
 def test_the_first_event_of_a_deployment_is_no_resize() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from dev.chaos import workload
 from dev.chaos.plan import CALM_SECONDS, MANNERS, Kind, Victim, make_plan
 from dev.chaos.settings import read_settings
 from dev.chaos.workload import (
+    LEASE_SECONDS,
     LONG,
     MAX_ATTEMPTS,
     MAX_REPLICAS,
@@ -19,6 +21,9 @@ from dev.chaos.workload import (
     POISON,
     POOL_OF,
     RARE,
+    REFUSED_CLAIM,
+    REFUSED_ENDS,
+    REFUSED_RESULT,
     SHORT,
     TENANTS,
     make_workload,
@@ -84,6 +89,18 @@ def test_jobs_last_as_long_as_their_type_says_and_some_are_scheduled() -> None:
     assert {job.type for job in jobs if job.delay_seconds is not None} == {SHORT, RARE}
 
 
+def test_some_short_jobs_are_marked_for_each_refusal_and_the_refused_claims_come_with_others_of_their_tenant() -> None:
+    jobs = [arrival.job for arrival in make_workload(7, 600)]
+    marked = [job for job in jobs if job.refused]
+
+    assert {job.refused for job in marked} == {REFUSED_CLAIM, REFUSED_RESULT, REFUSED_ENDS}
+    assert {(job.type, job.delay_seconds) for job in marked} == {(SHORT, None)}
+    assert len(marked) < len(jobs) / 20
+    for place, job in enumerate(jobs):
+        if job.refused == REFUSED_CLAIM:
+            assert {near.tenant for near in jobs[place : place + 50]} == {job.tenant}
+
+
 def test_the_pools_have_the_limits_that_the_account_uses() -> None:
     pools = {pool["metadata"]["name"]: pool["spec"] for pool in yaml.safe_load_all(POOLS.read_text())}
 
@@ -91,7 +108,14 @@ def test_the_pools_have_the_limits_that_the_account_uses() -> None:
     assert {name: pool["maxWaitSeconds"] for name, pool in pools.items()} == MAX_WAIT_SECONDS
     assert {type_: name for name, pool in pools.items() for type_ in pool["types"]} == POOL_OF
     assert {pool["retry"]["maxAttempts"] for pool in pools.values()} == {MAX_ATTEMPTS}
+    assert {name: lease_seconds(pool) for name, pool in pools.items()} == LEASE_SECONDS
     assert POISON in POOL_OF
+
+
+def lease_seconds(pool: dict[str, Any]) -> float:
+    (container,) = pool["template"]["spec"]["containers"]
+    own = {variable["name"]: variable["value"] for variable in container.get("env", ())}
+    return float(own.get("JOBTIDE_LEASE_SECONDS", "120"))
 
 
 def test_without_a_seed_a_new_one_is_made() -> None:

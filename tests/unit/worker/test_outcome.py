@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtide import Fail, Retry, Snooze
+from jobtide.payload import Malformed
 from jobtide.worker import outcome
 from jobtide.worker.outcome import RetryPolicy
 
@@ -164,11 +165,20 @@ def test_a_job_whose_workers_died_too_often_fails_with_the_last_reason(job, mome
         pytest.param({"reason": "disk full"}, '{"reason": "disk full"}', id="another form"),
         pytest.param(["disk full"], '["disk full"]', id="a list"),
         pytest.param("x" * 9_000, "x" * 2_000 + " ...", id="a long one"),
+        pytest.param(Malformed("too many levels"), "not readable: too many levels", id="one that is never parsed"),
     ],
 )
 def test_the_last_error_that_another_consumer_wrote_is_kept(job, moment, result, text):
     end = outcome.exhausted(replace(job, result=result), 3, moment)
     assert error_of(end)["message"] == f"gave up after 3 attempts; the last one: {text}"
+
+
+def test_a_last_error_of_too_many_levels_is_not_readable(job, moment):
+    result: list = []
+    for _ in range(5_000):
+        result = [result]
+    end = outcome.exhausted(replace(job, result=result), 3, moment)
+    assert "not readable" in error_of(end)["message"]
 
 
 @pytest.mark.parametrize("result", [None, [], {}, "", {"error": {}}, {"error": None}], ids=repr)

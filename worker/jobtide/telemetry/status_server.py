@@ -10,6 +10,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 
@@ -61,6 +62,10 @@ class StatusServer:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # a prober that hangs up before the answer
+                    super().handle()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
                 """No line for probes, which come every few seconds."""

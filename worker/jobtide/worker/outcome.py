@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from jobtide.backoff import full_backoff_seconds
 from jobtide.errors import Fail, Retry, Snooze
 from jobtide.job import End, Job, Json, suspicion_of, with_suspicion
-from jobtide.payload import json_text
+from jobtide.payload import Malformed, json_text
 
 _MAX_MESSAGE_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 16_000
@@ -107,7 +107,12 @@ def _last_error(result: Json) -> str:
     for key in ("error", "message"):
         if isinstance(found, dict) and key in found:
             found = found[key]
-    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False) if found else ""
+    if isinstance(found, Malformed):
+        return f"not readable: {found.why}"
+    try:
+        text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False) if found else ""
+    except RecursionError as deep:
+        return f"not readable: {deep}"
     return text if len(text) <= _MAX_LAST_ERROR_CHARS else text[:_MAX_LAST_ERROR_CHARS] + " ..."
 
 
