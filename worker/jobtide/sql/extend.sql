@@ -1,5 +1,4 @@
 -- Extends the leases of long jobs and stores their reported progress, through the same fence as every end.
--- The status is compared as text, so that the planner has no index to choose but the primary key.
 --
 -- Parameters, arrays of one length: ids uuid[], tokens text[], attempts int[], progress text[] (JSON object or
 --             NULL: unchanged); and lease_seconds float8
@@ -25,7 +24,7 @@ FROM lease
 INNER JOIN unlocked ON lease.id = unlocked.id
 WHERE
     held.id = lease.id
-    AND held.status::text = 'processing'
+    AND (held.status = 'processing') IS TRUE
     AND held.worker_id = lease.token
     AND held.attempts = lease.attempts
 RETURNING held.id

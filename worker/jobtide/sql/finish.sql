@@ -4,7 +4,7 @@
 -- not returned has lost its lease (rescued, finished by another worker, deleted with its tenant): its outcome is
 -- discarded.
 --
--- The status is compared as text, so that the planner has no index to choose but the primary key.
+-- IS TRUE leaves the planner no index but the primary key: statistics may be older than a burst of running jobs.
 --
 -- Parameters are in sub-selects, so that one plan serves every batch (see claim.sql).
 --
@@ -33,7 +33,7 @@ FROM
 WHERE
     ended.id = outcome.id
     AND (SELECT set_config('lock_timeout', '100ms', true)) IS NOT NULL
-    AND ended.status::text = 'processing'
+    AND (ended.status = 'processing') IS TRUE
     AND ended.worker_id = outcome.token
     AND ended.attempts = outcome.attempts
 RETURNING ended.id

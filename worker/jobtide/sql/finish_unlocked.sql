@@ -29,7 +29,7 @@ WHERE
     ended.id = outcome.id
     AND ended.id = ANY(ARRAY(SELECT unlocked.id FROM unlocked))
     AND (SELECT set_config('lock_timeout', '100ms', true)) IS NOT NULL
-    AND ended.status::text = 'processing'
+    AND (ended.status = 'processing') IS TRUE
     AND ended.worker_id = outcome.token
     AND ended.attempts = outcome.attempts
 RETURNING ended.id

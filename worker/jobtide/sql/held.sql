@@ -8,6 +8,6 @@ FROM
     unnest(%(ids)s::uuid[], %(tokens)s::text[], %(attempts)s::int[]) AS asked (id, token, attempts)
 INNER JOIN job_queue AS held ON asked.id = held.id
 WHERE
-    held.status::text = 'processing'
+    (held.status = 'processing') IS TRUE
     AND held.worker_id = asked.token
     AND held.attempts = asked.attempts
