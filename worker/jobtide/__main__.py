@@ -31,9 +31,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_worker(commands)
     _add_cron(commands)
-    from jobtide.commands import jobs
+    from jobtide.commands import enqueue, jobs
     from jobtide.schema.cli import add_parser
 
+    enqueue.add_parser(commands)
     jobs.add_parser(commands)
     add_parser(commands, _try_out)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -209,4 +210,11 @@ def test_without_the_package_the_platform_is_named_and_nothing_is_made(tmp_path,
 def test_an_idle_server_takes_less_than_40_megabytes(tmp_path):
     with embedded(tmp_path) as server:
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
-        assert sum(process.memory_full_info().pss for process in family) < 40_000_000
+        assert sum(map(shared_out_bytes, family)) < 40_000_000
+
+
+def shared_out_bytes(process: psutil.Process) -> int:
+    """Its memory, of which it has only its share where others have it too. 0 if it has ended, as autovacuum does."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.memory_full_info().pss
+    return 0
