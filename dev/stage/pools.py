@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev.stage.kubectl import Kubectl
+from jobtide_controller.render import columns
 from jobtide_controller.render.deployment import POOL_LABEL
 
 
@@ -66,13 +67,10 @@ def _pool(item: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> Pool:
     status = item.get("status", {})
     name = item["metadata"]["name"]
     staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    display = status.get("display", {})
-    desired, ready = status.get("desiredReplicas", 0), status.get("readyReplicas", 0)
-    columns = (display.get("pending"), display.get("oldest"), display.get("busy"), desired, ready, status.get("reason"))
     return Pool(
         name=name,
-        shown=(name, *map(str, columns)),
-        desired=desired,
+        shown=columns.cells(item, now=0)[:-1],
+        desired=status.get("desiredReplicas", 0),
         workers=sum(pod["metadata"]["labels"][POOL_LABEL] == name for pod in staying),
         conditions={condition["type"]: _condition(condition) for condition in status.get("conditions", [])},
     )
