@@ -1,4 +1,4 @@
-"""`jobtide worker acme.jobs:tide`, `jobtide cron acme.jobs:tide`, `jobtide dev ...`, `jobtide jobs ...`, `jobtide schema ...`.
+"""`jobtide worker acme.jobs:tide`, `jobtide dev acme.jobs:tide`, `jobtide cron`, `jobtide jobs`, `jobtide schema`.
 
 Commands that need more than the worker's one dependency are in the controller's package, which the worker never
 imports: their modules are found by name, when they are called.

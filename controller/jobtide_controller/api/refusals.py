@@ -1,7 +1,7 @@
 """Refuses what the API server refuses, in its words, for an object that no API server has checked.
 
-The bounds are those of the CRD's schema, the rules those of rules.py. tests/cluster/bad has an object for each way to be
-refused; the API server and this file must give the same answers.
+The bounds are those of the CRD's schema, the rules those of rules.py. tests/cluster/bad has an object for each way to
+be refused; the API server and this file must give the same answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from jobtide_controller.api import rules
 from jobtide_controller.api.crd import crd
-from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 
 Json = Any
 Schema = Mapping[str, Any]
@@ -126,6 +126,11 @@ def _broken_rules(pool: JobWorkerPool) -> Iterator[str]:
         yield rules.words(rules.RETRY_MAX_BELOW_BASE, spec.retry.max_seconds, spec.retry.base_seconds)
     if spec.paused_until is not None and not spec.paused:
         yield rules.words(rules.PAUSED_UNTIL_ALONE, spec.paused_until.isoformat())
+    yield from _broken_rules_of_names(spec)
+    yield from _broken_rules_of_template(pool)
+
+
+def _broken_rules_of_names(spec: JobWorkerPoolSpec) -> Iterator[str]:
     for type_ in spec.types:
         if type_ != type_.strip():
             yield rules.words(rules.OUTER_SPACE, type_, type_.strip())
@@ -134,7 +139,6 @@ def _broken_rules(pool: JobWorkerPool) -> Iterator[str]:
     for tenant in spec.tenants.overrides:
         if not re.search(rules.UUID, tenant):
             yield rules.words(rules.TENANT_NO_UUID, tenant)
-    yield from _broken_rules_of_template(pool)
 
 
 def _broken_rules_of_template(pool: JobWorkerPool) -> Iterator[str]:

@@ -35,7 +35,7 @@ from jobtide_controller.telemetry.health import Health
 from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 
 STOPPED_CODE = 130  # as a shell reports an end by Ctrl-C
-_DRAIN_POLL_SECONDS = 0.05
+KILL_SECONDS = 2.0  # until killed processes are gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,9 @@ class _Session:
         (name,) = self._pools.databases()
         self._database = Database(name, _OneUrl(options.url), Limits())
         self._loop = self._database_loop(terms, emit)
-        beats = {f"database {name}": self._loop.ticked_at}
-        self._health = Health(lambda: beats, lambda: True, metrics.registry, monotonic=time.monotonic)
+        self._health = Health(
+            lambda: {f"database {name}": self._loop.ticked_at}, lambda: True, metrics.registry, monotonic=time.monotonic
+        )
         self._reloader = Reloader(
             application,
             lambda: inspect(options.app, launcher.base, options.directory),
@@ -137,15 +138,17 @@ class _Session:
         self._workers.stop()
         if self._workers.count:
             console.say(f"stopping: {self._workers.count} workers finish their jobs; Ctrl-C again ends them at once")
-        while self._workers.count and not stop.now.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_POLL_SECONDS):
-                    await stop.now.wait()
-        if self._workers.count:
-            console.say("ended at once: jobs that still ran go back to the queue at the next start")
-            return STOPPED_CODE
-        console.say("stopped")
-        return 0
+        drained, asked = asyncio.create_task(self._workers.ended()), asyncio.create_task(stop.now.wait())
+        await asyncio.wait({drained, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._workers.count:
+            console.say("stopped")
+            return 0
+        self._workers.kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS):
+                await drained
+        console.say("ended at once: the jobs that ran go back to the queue at the next start")
+        return STOPPED_CODE
 
     def _replace(self, application: Application) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import psycopg
 from jobtide.database_errors import checked_url, one_line
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.schema import apply
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.embedded import app, console, pools
 from jobtide_controller.embedded.folder import Folder
 
@@ -28,8 +30,17 @@ def main(arguments: Sequence[str]) -> int:
     if not target:
         raise SettingsError("no application: give module:attribute, as in `jobtide dev acme.jobs:tide`")
     given = pools.of_file(parsed.file) if parsed.file else []
-    directory = Path.cwd()
     console.configure("INFO", _write)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return _run(target, given, parsed)
+    except KeyboardInterrupt:  # before the workers' loop handles it, or after
+        return app.STOPPED_CODE
+
+
+def _run(target: str, given: list[JobWorkerPool], parsed: argparse.Namespace) -> int:
+    directory = Path.cwd()
     with Folder(directory) as folder, _database(parsed, folder) as url:
         _apply_schema(url)
         options = app.Options(

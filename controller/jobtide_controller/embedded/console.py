@@ -42,14 +42,14 @@ def readable(line: str) -> str:
     if not isinstance(fields, dict) or not isinstance(fields.get("message"), str):
         return line
     level = fields.get("level", "info")
-    text = ("" if level in {"info", "debug"} else f"{level}: ") + fields["message"]
+    text: str = ("" if level in {"info", "debug"} else f"{level}: ") + fields["message"]
     details = " ".join(f"{name}={value}" for name, value in fields.items() if name not in _LEFT_OUT)
     error = fields.get("error")
     if isinstance(error, dict):
         text += f": {error.get('type', 'error')}: {error.get('message', '')}"
     elif error:
         text += f": {error}"
-    traceback = _traceback(fields, error)
+    traceback = _traceback(fields, error) if level == "error" else ""  # a retried job's last attempt shows it
     return (
         text + (f" ({details})" if details else "") + (f"\n{textwrap.indent(traceback, '    ')}" if traceback else "")
     )

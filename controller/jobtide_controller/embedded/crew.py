@@ -217,8 +217,8 @@ class Crew:
         self._around.gone(worker, GoneWorker(gives_back=not crashed))
         if crashed:
             worker.why = f"worker {worker.name} exited with {code}: {worker.last_line}"[:PROBLEM_CHARACTERS]
-        elif worker.is_stopping:
-            self._around.say(worker.name, "stopped")
+        elif code != 0 and worker.ready_at is not None:
+            self._around.say(worker.name, f"did not end in {worker.grace_seconds} s: killed")
         self._replace(worker, crashed=crashed)
 
     def _replace(self, worker: Worker, *, crashed: bool) -> None:

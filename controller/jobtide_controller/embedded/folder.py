@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Self
 
 from jobtide.errors import JobtideError
 
@@ -21,7 +22,7 @@ class Folder:
         self.path = working_directory / NAME
         self._lock: int | None = None
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> Self:
         try:
             self.path.mkdir(exist_ok=True)
             (self.path / ".gitignore").write_text("*\n")

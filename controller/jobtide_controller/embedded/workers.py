@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
@@ -42,6 +43,7 @@ class LocalWorkers:
         self._crews: dict[str, Crew] = {}
         self._gone: Tombstones[GoneWorker] = Tombstones()
         self._starts: StartTimes[str] = StartTimes()
+        self._empty = asyncio.Event()
 
     def fleet(self, pool_uid: str, busy_uids: AbstractSet[str]) -> Fleet:
         crew = self._crews.get(pool_uid)
@@ -94,6 +96,11 @@ class LocalWorkers:
     def count(self) -> int:
         return sum(len(crew.workers) for crew in self._crews.values())
 
+    async def ended(self) -> None:
+        """Returns when no worker is left."""
+        if self.count:
+            await self._empty.wait()
+
     # What a crew calls.
 
     def pool(self, uid: str) -> JobWorkerPool | None:
@@ -109,6 +116,7 @@ class LocalWorkers:
         processes = (worker.process for crew in crews for worker in crew.workers.values())
         self._guard.watch({process.pid for process in processes if process is not None})
         self._pools.mark(pool_uid)
+        (self._empty.clear if self.count else self._empty.set)()
 
     def gone(self, worker: Worker, gone: GoneWorker) -> None:
         self._gone.add(worker.uid, gone)
