@@ -117,7 +117,7 @@ class Crew:
 
     @property
     def rollout(self) -> Rollout:
-        return Rollout(complete=all(worker.revision == self._revision for worker in self._present()))
+        return Rollout(complete=not self._old())
 
     def converge(self) -> None:
         """Starts what is missing and stops what is too much."""
@@ -125,14 +125,14 @@ class Crew:
         replicas = 0 if pool is None else self.replicas
         if replicas is None:
             return
-        present = self._present()
-        old = [worker for worker in present if worker.revision != self._revision]
-        new = [worker for worker in present if worker.revision == self._revision]
-        surge = -(-replicas // 4) if old else 0
-        for _ in range(min(replicas - len(new), replicas + surge - len(present))):
-            self._start()
+        new, old = self._new(), self._old()
         self._keep(new, replicas)
         self._keep(old, max(0, replicas - sum(worker.is_ready for worker in new)))
+        # After that: what was stopped above makes room.
+        surge = -(-replicas // 4) if self._old() else 0
+        room = replicas + surge - len(self._present())
+        for _ in range(min(replicas - len(self._new()), room)):
+            self._start()
 
     def kill(self) -> None:
         """Ends all processes at once; their jobs return when they are rescued."""
@@ -142,6 +142,12 @@ class Crew:
 
     def _present(self) -> list[Worker]:
         return [worker for worker in self.workers.values() if not worker.is_stopping]
+
+    def _new(self) -> list[Worker]:
+        return [worker for worker in self._present() if worker.revision == self._revision]
+
+    def _old(self) -> list[Worker]:
+        return [worker for worker in self._present() if worker.revision != self._revision]
 
     def _start(self, crashes: int = 0, why: str = "") -> None:
         pool = self._around.pool()
@@ -230,8 +236,8 @@ class Crew:
             pause = _pause_seconds(crashes)
             when = f"the next one starts in {pause:g} s" if pause else "the next one starts now"
             self._around.say(worker.name, f"{worker.why or 'ended'}; {when}")
-            new = sum(one.revision == self._revision for one in self._present())
-            if worker.revision == self._revision and new < (self.replicas or 0) and self._around.pool() is not None:
+            is_missing = worker.revision == self._revision and len(self._new()) < (self.replicas or 0)
+            if is_missing and self._around.pool() is not None:
                 self._start(crashes, worker.why)
         self.converge()
         self._around.changed()

@@ -23,23 +23,30 @@ _GUARD = 'while read -r line; do groups=$line; done; for group in $groups; do ki
 class Process:
     """A child that leads a session and process group of its own: Ctrl-C in the terminal does not reach it."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        self._child = child
+    def __init__(self, child: asyncio.subprocess.Process, output: asyncio.StreamReader) -> None:
         self.pid = child.pid
+        self._child = child
+        self._output = output
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Process:
         """Starts the command, with one pipe for its output and errors. Raises OSError."""
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=directory,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return cls(child)
+        # Not the pipe of asyncio, whose wait() lasts until the last process that has inherited it ends.
+        ours, theirs = os.pipe()
+        try:
+            output = await _reader(ours)
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+        return cls(child, output)
 
     def terminate(self) -> None:
         """Asks the worker to drain: the processes of its handlers go on until it ends them."""
@@ -53,9 +60,8 @@ class Process:
 
     async def lines(self) -> AsyncIterator[str]:
         """What the process prints, until it and all that inherited its output have ended."""
-        assert self._child.stdout is not None
         rest = b""
-        while chunk := await self._child.stdout.read(_CHUNK):
+        while chunk := await self._output.read(_CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 yield line.decode(errors="replace")
@@ -90,6 +96,14 @@ class Guard:
     def close(self) -> None:
         self.watch(())
         self._child.communicate()
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    """Of a pipe, which it closes at its end."""
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
 
 
 def free_port() -> int:
