@@ -32,8 +32,11 @@ class Health:
         self._registry = registry
         self._monotonic = monotonic
 
-    async def serve(self, port: int) -> tuple[web.AppRunner, int]:
-        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one)."""
+    async def serve(self, port: int, host: str | None = ANY_ADDRESS) -> tuple[web.AppRunner, int]:
+        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one).
+
+        Raises OSError if the port is taken.
+        """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -41,7 +44,7 @@ class Health:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         # One address family, so that port 0 is one port.
-        site = web.TCPSite(runner, host=ANY_ADDRESS if port else LOOPBACK, port=port)
+        site = web.TCPSite(runner, host=host if port else LOOPBACK, port=port)
         await site.start()
         return runner, runner.addresses[0][1]
 

@@ -1,0 +1,189 @@
+"""The composition root of `jobtide dev`: the controller's loop over processes of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobtide.errors import JobtideError
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.embedded import console
+from jobtide_controller.embedded import pools as local_pools
+from jobtide_controller.embedded.inspection import Application, BrokenError, inspect
+from jobtide_controller.embedded.launch import Launcher
+from jobtide_controller.embedded.process import LOOPBACK, Guard
+from jobtide_controller.embedded.reload import Reloader
+from jobtide_controller.embedded.scaler import LocalWrites
+from jobtide_controller.embedded.workers import LocalWorkers
+from jobtide_controller.loop.changes import Changes
+from jobtide_controller.loop.database_loop import DatabaseLoop
+from jobtide_controller.loop.pipeline import Pipeline
+from jobtide_controller.loop.pools import Pools
+from jobtide_controller.loop.report import Reporter
+from jobtide_controller.loop.rescuer import Rescuer
+from jobtide_controller.loop.term import Terms
+from jobtide_controller.postgres.database import Database
+from jobtide_controller.postgres.readings import Limits
+from jobtide_controller.telemetry import logs
+from jobtide_controller.telemetry.events import Emit, Subscriber, to_all
+from jobtide_controller.telemetry.health import Health
+from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
+
+STOPPED_CODE = 130  # as a shell reports an end by Ctrl-C
+KILL_SECONDS = 2.0  # until killed processes are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one session works on."""
+
+    app: str
+    pools: tuple[JobWorkerPool, ...]  # empty: one for all types of the application
+    url: str
+    directory: Path
+    environment: Mapping[str, str]
+    owner: str  # of the workers' UIDs
+    reload: bool
+    port: int  # of /metrics; 0: any free one
+
+
+@dataclass(frozen=True, slots=True)
+class _OneUrl:
+    text: str
+
+    def url(self, name: str) -> str:
+        del name
+        return self.text
+
+
+async def run(options: Options) -> int:
+    """Runs until SIGINT, SIGTERM or SIGHUP. The exit code: 0 after a drain, 130 if it was cut short.
+
+    Raises JobtideError for an application or a port that can't be used.
+    """
+    stop = _Stop()
+    launcher = Launcher(options.app, options.url, options.directory, options.environment)
+    application = await inspect(options.app, launcher.base, options.directory)
+    guard = Guard()
+    try:
+        return await _Session(options, launcher, application, guard).run(stop)
+    finally:
+        guard.close()
+
+
+class _Stop:
+    """The first signal asks for a drain, the second for an end at once."""
+
+    def __init__(self) -> None:
+        self.drain, self.now = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        (self.now if self.drain.is_set() else self.drain).set()
+
+
+class _Session:
+    def __init__(self, options: Options, launcher: Launcher, application: Application, guard: Guard) -> None:
+        self._options = options
+        self._subscribers: list[Subscriber] = [logs.on_event]
+        emit = to_all(self._subscribers)
+        self._pools = Pools(Changes())
+        self._workers = LocalWorkers(self._pools, launcher, guard, console.say_of_worker, owner=options.owner)
+        terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
+        metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
+        self._subscribers.append(metrics)
+        self._follow(application)
+        (name,) = self._pools.databases()
+        self._database = Database(name, _OneUrl(options.url), Limits())
+        self._loop = self._database_loop(terms, emit)
+        self._health = Health(
+            lambda: {f"database {name}": self._loop.ticked_at}, lambda: True, metrics.registry, monotonic=time.monotonic
+        )
+        self._reloader = Reloader(
+            application,
+            lambda: inspect(options.app, launcher.base, options.directory),
+            self._replace,
+            console.say,
+        )
+
+    def _database_loop(self, terms: Terms, emit: Emit) -> DatabaseLoop:
+        pipeline = Pipeline(self._pools, self._workers, Reporter(emit))
+        rescuer = Rescuer(self._database, self._workers, emit)
+        return DatabaseLoop(self._database, self._pools, pipeline, rescuer, terms, emit=emit)
+
+    async def run(self, stop: _Stop) -> int:
+        with _port_words(self._options.port):
+            server, port = await self._health.serve(self._options.port, LOOPBACK)
+        console.say(f"metrics on http://{LOOPBACK}:{port}/metrics; Ctrl-C drains the workers and ends")
+        tasks = [asyncio.create_task(self._loop.run(), name="loop")]
+        if self._options.reload:
+            tasks.append(asyncio.create_task(self._reloader.run(), name="reload"))
+        try:
+            asked = asyncio.create_task(stop.drain.wait())
+            await asyncio.wait({asked, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            await _cancel(tasks)
+            return await self._end(stop)
+        finally:
+            self._workers.kill()
+            self._database.close()
+            await server.cleanup()
+
+    async def _end(self, stop: _Stop) -> int:
+        self._workers.stop()
+        if self._workers.count:
+            console.say(f"stopping: {self._workers.count} workers finish their jobs; Ctrl-C again ends them at once")
+        drained, asked = asyncio.create_task(self._workers.ended()), asyncio.create_task(stop.now.wait())
+        await asyncio.wait({drained, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._workers.count:
+            console.say("stopped")
+            return 0
+        self._workers.kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS):
+                await drained
+        console.say("ended at once: the jobs that ran go back to the queue at the next start")
+        return STOPPED_CODE
+
+    def _replace(self, application: Application) -> None:
+        try:
+            self._follow(application)
+        except JobtideError as error:
+            console.say(f"not reloaded, the workers keep the old code: {error}")
+            return
+        self._workers.renew()
+
+    def _follow(self, application: Application) -> None:
+        """Raises JobtideError if the pools and the application don't fit."""
+        given = self._options.pools
+        for pool in given:
+            missing = [name for name in pool.spec.types if name not in application.types]
+            if missing:
+                raise BrokenError(
+                    f"pool {pool.metadata.name} has the type {missing[0]!r}, and {self._options.app} has handlers for "
+                    f"{', '.join(map(repr, application.types))} only: add a handler, or remove it from spec.types"
+                )
+        local_pools.follow(self._pools, given or local_pools.of_types(application.types))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+@contextlib.contextmanager
+def _port_words(port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JobtideError(
+            f"port {port} of {LOOPBACK} can't be used: {error.strerror}; choose another with --port, 0 for any free one"
+        ) from None
