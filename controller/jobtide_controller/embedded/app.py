@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jobtide.errors import JobtideError
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
@@ -19,6 +20,7 @@ from jobtide_controller.embedded.launch import Launcher
 from jobtide_controller.embedded.process import LOOPBACK, Guard
 from jobtide_controller.embedded.reload import Reloader
 from jobtide_controller.embedded.scaler import LocalWrites
+from jobtide_controller.embedded.screen import Screen, as_object
 from jobtide_controller.embedded.workers import LocalWorkers
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.loop.database_loop import DatabaseLoop
@@ -49,7 +51,8 @@ class Options:
     environment: Mapping[str, str]
     owner: str  # of the workers' UIDs
     reload: bool
-    port: int  # of /metrics; 0: any free one
+    port: int  # of /metrics and /pools; 0: any free one
+    screen: Screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,12 @@ class _Stop:
 class _Session:
     def __init__(self, options: Options, launcher: Launcher, application: Application, guard: Guard) -> None:
         self._options = options
+        self._began = time.time()
         self._subscribers: list[Subscriber] = [logs.on_event]
         emit = to_all(self._subscribers)
         self._pools = Pools(Changes())
+        options.screen.entries = lambda: self._pools
+        self._subscribers.append(options.screen)
         self._workers = LocalWorkers(self._pools, launcher, guard, console.say_of_worker, owner=options.owner)
         terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
         metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
@@ -103,7 +109,11 @@ class _Session:
         self._database = Database(name, _OneUrl(options.url), Limits())
         self._loop = self._database_loop(terms, emit)
         self._health = Health(
-            lambda: {f"database {name}": self._loop.ticked_at}, lambda: True, metrics.registry, monotonic=time.monotonic
+            lambda: {f"database {name}": self._loop.ticked_at},
+            lambda: True,
+            metrics.registry,
+            monotonic=time.monotonic,
+            documents={"/pools": self._objects},
         )
         self._reloader = Reloader(
             application,
@@ -149,6 +159,10 @@ class _Session:
                 await drained
         console.say("ended at once: the jobs that ran go back to the queue at the next start")
         return STOPPED_CODE
+
+    def _objects(self) -> dict[str, Any]:
+        """The pools as `kubectl get jwp -o json` has them."""
+        return {"kind": "List", "items": [as_object(entry, self._began) for entry in self._pools]}
 
     def _replace(self, application: Application) -> None:
         try:

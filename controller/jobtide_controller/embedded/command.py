@@ -19,6 +19,7 @@ from jobtide.schema import apply
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.embedded import app, console, pools
 from jobtide_controller.embedded.folder import Folder
+from jobtide_controller.embedded.screen import Screen
 
 DATABASE_ENV = "JOBTIDE_DATABASE_URL"
 
@@ -30,7 +31,6 @@ def main(arguments: Sequence[str]) -> int:
     if not target:
         raise SettingsError("no application: give module:attribute, as in `jobtide dev acme.jobs:tide`")
     given = pools.of_file(parsed.file) if parsed.file else []
-    console.configure("INFO", _write)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(target: str, given: list[JobWorkerPool], parsed: argparse.Namespace) -> int:
+    screen = Screen(tuple, sys.stdout)
+    console.configure("INFO", screen.write)
     directory = Path.cwd()
     with Folder(directory) as folder, _database(parsed, folder) as url:
         _apply_schema(url)
@@ -52,6 +54,7 @@ def _run(target: str, given: list[JobWorkerPool], parsed: argparse.Namespace) ->
             owner=folder.owner,
             reload=parsed.reload,
             port=parsed.port,
+            screen=screen,
         )
         return asyncio.run(app.run(options))
 
@@ -102,8 +105,3 @@ def _apply_schema(url: str) -> None:
         console.say(line)
     for problem in applied.warnings:
         console.say(f"warning: {problem.message}")
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

@@ -6,11 +6,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TextIO
 
 from jobtide.commands.table import aligned
+from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.loop.ports import PoolEntry
 from jobtide_controller.render import columns
 from jobtide_controller.telemetry import events
@@ -27,16 +28,19 @@ class Size(NamedTuple):
 
 
 class Screen:
-    """Writes to `out`: on a terminal with the table, else plain lines only. It never raises; threads may share it."""
+    """Writes to `out`: on a terminal with the table, else plain lines only. It never raises; threads may share it.
+
+    `entries` returns the pools of the table, and may be set later.
+    """
 
     def __init__(
         self, entries: Callable[[], Iterable[PoolEntry]], out: TextIO, *, now: Callable[[], float] = time.time
     ) -> None:
-        self._entries = entries
+        self.entries = entries
         self._out = out
         self._now = now
         self._is_terminal = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._first_seen: dict[str, str] = {}  # by UID; these pools are as old as the session
+        self._began = now()  # the pools are as old as the session
         self._table: list[str] = []
         self._lock = threading.RLock()
 
@@ -56,7 +60,7 @@ class Screen:
             return
         with self._lock:
             size = _size(self._out)
-            rows = [columns.cells(self._item(entry), self._now()) for entry in self._entries()]
+            rows = [columns.cells(as_object(entry, self._began), self._now()) for entry in self.entries()]
             self._draw([], table(rows, size))
 
     def close(self) -> None:
@@ -64,16 +68,6 @@ class Screen:
         with self._lock:
             self._table = []
             self._is_terminal = False
-
-    def _item(self, entry: PoolEntry) -> Mapping[str, Any]:
-        """The pool as an API server would have it."""
-        created = datetime.fromtimestamp(self._now(), UTC).isoformat()
-        since = self._first_seen.setdefault(entry.uid, created)
-        return {
-            "metadata": {"name": entry.ref.name, "creationTimestamp": since},
-            "spec": entry.pool.spec.as_object(),
-            "status": entry.status,
-        }
 
     def _draw(self, lines: Sequence[str], new_table: list[str]) -> None:
         if not lines and new_table == self._table:
@@ -89,6 +83,22 @@ class Screen:
             self.close()
             return
         self._table = new_table
+
+
+def as_object(entry: PoolEntry, created: float) -> dict[str, Any]:
+    """The pool as an API server would have it; `created` in seconds since 1970."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": entry.ref.name,
+            "namespace": entry.ref.namespace,
+            "uid": entry.uid,
+            "creationTimestamp": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds"),
+        },
+        "spec": entry.pool.spec.as_object(),
+        "status": entry.status or {},
+    }
 
 
 def table(rows: Sequence[Sequence[str]], size: Size) -> list[str]:

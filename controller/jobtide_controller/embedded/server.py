@@ -9,6 +9,7 @@ It listens on a port of loopback and asks for a password that only the folder's 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import re
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,10 +63,13 @@ SETTINGS = {
 # else. The server itself runs with fsync.
 _INITDB = ("--no-sync", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-locale")
 _POLL_SECONDS = 0.01
+_LOOK_SECONDS = 1.0
 _STOP_SECONDS = 30.0
 _END_SECONDS = 10.0  # of processes that lost their server
 _PORTS_TRIED = 5
 _MARK = "made-by-jobtide-dev"
+
+_log = logging.getLogger("jobtide_controller")
 
 StopMode = Literal["fast", "immediate"]
 
@@ -88,6 +93,9 @@ class EmbeddedPostgres:
         self._home = directory.absolute()
         self._fresh = fresh
         self._process: subprocess.Popen[bytes] | None = None
+        self._should_run = False
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         self._bin = programs.binaries()
@@ -95,26 +103,41 @@ class EmbeddedPostgres:
             self._prepare()
             self.start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.stop()
             raise
+        threading.Thread(target=self._keep, name="jobtide-postgres", daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._ended.set()
         self.stop()
 
     def start(self) -> None:
-        """Starts the server, and waits until it has recovered and the database exists."""
+        """Starts the server, and waits until it has recovered and the database exists.
+
+        From then on it is started again whenever it ends without `stop`.
+        """
+        with self._lock:
+            self._start(keeps_port=False)
+            self._should_run = True
+
+    def _start(self, *, keeps_port: bool) -> None:
         self._end_leftovers()
         for tries_left in reversed(range(_PORTS_TRIED)):
-            failure = self._start_on(self._chosen_port())
+            failure = self._start_on(self._port if keeps_port else self._chosen_port())
             if failure is None:
                 break
-            if not tries_left or "Address already in use" not in failure:
+            if keeps_port or not tries_left or "Address already in use" not in failure:
                 raise self._explained(failure)
         self._create_database()
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stops the server if it runs, and waits; `immediate` is a crash, from which the next start recovers."""
+        with self._lock:
+            self._should_run = False
+            self._stop(mode)
+
+    def _stop(self, mode: StopMode) -> None:
         child = self._process
         pid = child.pid if child is not None and child.poll() is None else self.pid
         if pid is not None:
@@ -137,6 +160,19 @@ class EmbeddedPostgres:
         except (OSError, ValueError):
             return None
         return pid if _works_in(pid, self._data) else None
+
+    def _keep(self) -> None:
+        """Nothing else starts a server whose first process was killed, as by the kernel when memory is short."""
+        while not self._ended.wait(_LOOK_SECONDS):
+            with self._lock:
+                if not self._should_run or (self._process is not None and self._process.poll() is None):
+                    continue
+                if self._process is not None:
+                    _log.warning("PostgreSQL has ended with code %s: it starts again", self._process.returncode)
+                try:
+                    self._start(keeps_port=True)  # workers know it
+                except (JobtideError, OSError) as error:
+                    _log.warning("%s; the next try is in %g s", error, _LOOK_SECONDS)
 
     @property
     def _url_file(self) -> Path:
@@ -263,18 +299,22 @@ class EmbeddedPostgres:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return lines[0] == str(pid) and lines[-1].strip() == "ready"
+        return len(lines) > 1 and lines[0] == str(pid) and lines[-1].strip() == "ready"
 
     def _chosen_port(self) -> int:
         """The port of the last run, or another one if that is taken; the URL has it afterwards."""
-        parts = urlsplit(self.url)
-        assert parts.port
-        if _is_free(parts.port):
-            return parts.port
+        if _is_free(self._port):
+            return self._port
         port = _free_port()
-        self.url = _url(parts.password or "", port)
+        self.url = _url(urlsplit(self.url).password or "", port)
         with self._writing():
             _write_secret(self._url_file, self.url)
+        return port
+
+    @property
+    def _port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port is not None
         return port
 
     def _create_database(self) -> None:
@@ -284,7 +324,7 @@ class EmbeddedPostgres:
                 if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchall():
                     connection.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
-            self.stop()
+            self._stop("fast")
             raise ServerUnusable(
                 f"the server on the data in {self._data} refuses the URL in {self._url_file}: {one_line(error)}; run "
                 "once with --fresh, which removes the data"
@@ -298,7 +338,7 @@ class EmbeddedPostgres:
         """
         if not (self._data / "postmaster.pid").exists():
             return
-        self.stop()
+        self._stop("fast")
         orphans = [process for process in psutil.process_iter() if _works_in(process.pid, self._data)]
         for process in orphans:
             with contextlib.suppress(psutil.NoSuchProcess):

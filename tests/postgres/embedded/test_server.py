@@ -120,6 +120,20 @@ def test_a_server_that_crashed_starts_again_with_what_was_committed(tmp_path):
         assert rows(server.url) == [2]
 
 
+def test_a_server_whose_first_process_is_killed_starts_again_with_the_same_url(tmp_path, wait_until):
+    def answer():
+        with contextlib.suppress(psycopg.OperationalError):
+            return rows(server.url)
+
+    with embedded(tmp_path) as server:
+        insert(server.url, 3)
+        url, killed = server.url, server.pid
+        os.kill(killed, signal.SIGKILL)
+        assert wait_until(lambda: server.pid not in (None, killed) and answer(), seconds=30) == [3]
+        assert server.url == url
+    assert server.pid is None
+
+
 def test_only_the_password_in_a_private_file_opens_the_database(tmp_path):
     with embedded(tmp_path) as server:
         assert url_file(tmp_path).stat().st_mode & 0o777 == 0o600
