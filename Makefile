@@ -25,8 +25,12 @@ dev: ## Make .venv from the hash-pinned requirements
 	@$(DEV) environment
 
 .PHONY: demo
-demo: dev ## Run jobs of many tenants on a real cluster and check every result: JOBS=3000 TENANTS=20 CONTEXT=...
+demo: dev ## Run jobs of many tenants with jobtide dev, and check every result: JOBS=3000 TENANTS=20
 	@$(PYTHON) -m dev.demo
+
+.PHONY: demo-cluster
+demo-cluster: dev ## The same on a real cluster: CONTEXT=... for an existing one
+	@$(PYTHON) -m dev.demo --cluster
 
 .PHONY: test
 test: test-unit test-postgres test-cluster test-e2e ## All tests, the fast ones first

@@ -69,9 +69,11 @@ _END_SECONDS = 10.0  # of processes that lost their server
 _PORTS_TRIED = 5
 _MARK = "made-by-jobtide-dev"
 
-_log = logging.getLogger("jobtide_controller")
+StopMode = Literal["fast", "immediate", "killed"]
+_MODES: tuple[StopMode, ...] = ("fast", "immediate", "killed")
+_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)  # of the modes; each waits before the next is sent
 
-StopMode = Literal["fast", "immediate"]
+_log = logging.getLogger("jobtide_controller")
 
 
 class ServerUnusable(JobtideError):  # noqa: N818 - what is wrong with the server
@@ -132,7 +134,7 @@ class EmbeddedPostgres:
         self._create_database()
 
     def stop(self, mode: StopMode = "fast") -> None:
-        """Stops the server if it runs, and waits; `immediate` is a crash, from which the next start recovers."""
+        """Stops the server if it runs, and waits. `immediate` and `killed` are crashes: the next start recovers."""
         with self._lock:
             self._should_run = False
             self._stop(mode)
@@ -142,8 +144,7 @@ class EmbeddedPostgres:
         pid = child.pid if child is not None and child.poll() is None else self.pid
         if pid is not None:
             server = psutil.Process(pid)
-            signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
-            for number in signals if mode == "fast" else signals[1:]:
+            for number in _SIGNALS[_MODES.index(mode) :]:
                 with contextlib.suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
                     server.send_signal(number)
                     server.wait(_STOP_SECONDS)
