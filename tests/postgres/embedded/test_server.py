@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,12 @@ def run_and_kill(directory: Path, *, server_too: bool = False) -> int:
     if server_too:
         os.kill(pid, signal.SIGKILL)
     return pid
+
+
+@pytest.fixture(autouse=True)
+def _remove_what_roots_link_leads_to(tmp_path):
+    yield
+    shutil.rmtree((tmp_path / FOLDER / "postgres").resolve(), ignore_errors=True)
 
 
 @pytest.fixture
