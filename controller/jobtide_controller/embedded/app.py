@@ -14,9 +14,10 @@ from jobtide.errors import JobtideError
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.embedded import console
 from jobtide_controller.embedded import pools as local_pools
+from jobtide_controller.embedded.crew import Worker
 from jobtide_controller.embedded.inspection import Application, BrokenError, inspect
 from jobtide_controller.embedded.launch import Launcher
-from jobtide_controller.embedded.process import LOOPBACK, Guard
+from jobtide_controller.embedded.process import LOOPBACK, Guard, NotStartedError, Process
 from jobtide_controller.embedded.reload import Reloader
 from jobtide_controller.embedded.scaler import LocalWrites
 from jobtide_controller.embedded.workers import LocalWorkers
@@ -91,10 +92,12 @@ class _Stop:
 class _Session:
     def __init__(self, options: Options, launcher: Launcher, application: Application, guard: Guard) -> None:
         self._options = options
+        self._launcher = launcher
+        self._broken = ""  # the application's files can't be imported as they are now: why
         self._subscribers: list[Subscriber] = [logs.on_event]
         emit = to_all(self._subscribers)
         self._pools = Pools(Changes())
-        self._workers = LocalWorkers(self._pools, launcher, guard, console.say_of_worker, owner=options.owner)
+        self._workers = LocalWorkers(self._pools, self._launch, guard, console.say_of_worker, owner=options.owner)
         terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
         metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
         self._subscribers.append(metrics)
@@ -109,6 +112,7 @@ class _Session:
             application,
             lambda: inspect(options.app, launcher.base, options.directory),
             self._replace,
+            self._note_broken,
             console.say,
         )
 
@@ -150,16 +154,23 @@ class _Session:
         console.say("ended at once: the jobs that ran go back to the queue at the next start")
         return STOPPED_CODE
 
+    async def _launch(self, pool: JobWorkerPool, worker: Worker, port: int) -> Process:
+        """A worker that would fail at its import is not started: the next change of the files ends that."""
+        if self._broken:
+            raise NotStartedError(self._broken)
+        return await self._launcher(pool, worker, port)
+
     def _replace(self, application: Application) -> None:
-        try:
-            self._follow(application)
-        except JobtideError as error:
-            console.say(f"not reloaded, the workers keep the old code: {error}")
-            return
+        """Raises BrokenError if the pools and the application don't fit."""
+        self._follow(application)
+        self._broken = ""
         self._workers.renew()
 
+    def _note_broken(self, why: str) -> None:
+        self._broken = why
+
     def _follow(self, application: Application) -> None:
-        """Raises JobtideError if the pools and the application don't fit."""
+        """Raises BrokenError if the pools and the application don't fit, PoolsError for types that no pool may have."""
         given = self._options.pools
         for pool in given:
             missing = [name for name in pool.spec.types if name not in application.types]

@@ -20,6 +20,10 @@ _CHUNK = 1 << 16
 _GUARD = 'while read -r line; do groups=$line; done; for group in $groups; do kill -s KILL -- "-$group"; done'
 
 
+class NotStartedError(Exception):
+    """No process was started; the message says why."""
+
+
 class Process:
     """A child that leads a session and process group of its own: Ctrl-C in the terminal does not reach it."""
 
@@ -30,7 +34,7 @@ class Process:
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Process:
-        """Starts the command, with one pipe for its output and errors. Raises OSError."""
+        """Starts the command, with one pipe for its output and errors. Raises NotStartedError."""
         # Not the pipe of asyncio, whose wait() lasts until the last process that has inherited it ends.
         ours, theirs = os.pipe()
         try:
@@ -44,6 +48,8 @@ class Process:
                 stderr=theirs,
                 start_new_session=True,
             )
+        except OSError as error:
+            raise NotStartedError(str(error)) from error
         finally:
             os.close(theirs)
         return cls(child, output)
