@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from jobtide.errors import JobtideError
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
@@ -35,8 +36,10 @@ from jobtide_controller.telemetry.events import Emit, Subscriber, to_all
 from jobtide_controller.telemetry.health import Health
 from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 
+Result = TypeVar("Result")
+
 STOPPED_CODE = 130  # as a shell reports an end by Ctrl-C
-KILL_SECONDS = 2.0  # until killed processes are gone
+HURRY_SECONDS = 2.0  # to return jobs, and then until killed processes are gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,9 @@ async def run(options: Options) -> int:
     """
     stop = _Stop()
     launcher = Launcher(options.app, options.url, options.directory, options.environment)
-    application = await inspect(options.app, launcher.base, options.directory)
+    application = await stop.unless_asked(inspect(options.app, launcher.base, options.directory))
+    if application is None:
+        return STOPPED_CODE
     guard = Guard()
     try:
         return await _Session(options, launcher, application, guard).run(stop)
@@ -84,6 +89,17 @@ class _Stop:
         self.drain, self.now = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+
+    async def unless_asked(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """What the work returns; None if a signal came before, which cancels it."""
+        task, asked = asyncio.create_task(work), asyncio.create_task(self.drain.wait())
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+            return None
+        return await task
 
     def _signalled(self) -> None:
         (self.now if self.drain.is_set() else self.drain).set()
@@ -147,11 +163,11 @@ class _Session:
         if not self._workers.count:
             console.say("stopped")
             return 0
+        self._workers.hurry()
+        await asyncio.wait({drained}, timeout=HURRY_SECONDS)
         self._workers.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILL_SECONDS):
-                await drained
-        console.say("ended at once: the jobs that ran go back to the queue at the next start")
+        await asyncio.wait({drained}, timeout=HURRY_SECONDS)
+        console.say("ended at once: the jobs that ran are back in the queue, or will be at the next start")
         return STOPPED_CODE
 
     async def _launch(self, pool: JobWorkerPool, worker: Worker, port: int) -> Process:

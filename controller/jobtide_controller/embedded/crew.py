@@ -136,6 +136,12 @@ class Crew:
         for _ in range(min(replicas - len(self._new()), room)):
             self._start()
 
+    def hurry(self) -> None:
+        """Workers that drain return their jobs and end at once."""
+        for worker in self.workers.values():
+            if worker.process is not None:
+                worker.process.terminate()
+
     def kill(self) -> None:
         """Ends all processes at once; their jobs return when they are rescued."""
         for worker in list(self.workers.values()):

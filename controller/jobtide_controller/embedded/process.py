@@ -16,8 +16,18 @@ PROBE_SECONDS = 2.0
 LONGEST_LINE = 1 << 20  # bytes; a longer one is passed on in parts
 _CHUNK = 1 << 16
 
-# Reads lines of process groups, each replacing the one before; kills the last ones when its input ends.
-_GUARD = 'while read -r line; do groups=$line; done; for group in $groups; do kill -s KILL -- "-$group"; done'
+# Reads lines of process groups, each replacing the one before, and ends the last ones when its input ends. At a second
+# SIGTERM a worker returns its jobs at once and ends its programs; SIGKILL is for what is left.
+_GUARD = """
+while read -r line; do groups=$line; done
+[ -n "$groups" ] || exit 0
+for signal in TERM TERM; do
+    for group in $groups; do kill -s $signal "$group"; done
+    sleep 0.2
+done
+sleep 2
+for group in $groups; do kill -s KILL -- "-$group"; done
+"""
 
 
 class NotStartedError(Exception):
@@ -55,7 +65,7 @@ class Process:
         return cls(child, output)
 
     def terminate(self) -> None:
-        """Asks the worker to drain: the processes of its handlers go on until it ends them."""
+        """Asks the worker to drain; the second time, to return its jobs and end at once, with its programs."""
         with contextlib.suppress(ProcessLookupError):
             self._child.terminate()
 
@@ -85,7 +95,7 @@ class Process:
 
 
 class Guard:
-    """Kills the given process groups when this process ends without `close()`, also by SIGKILL."""
+    """Ends the given process groups when this process ends without `close()`, also by SIGKILL."""
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(

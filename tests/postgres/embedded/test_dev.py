@@ -110,13 +110,32 @@ def test_after_a_kill_no_worker_is_left_and_the_next_start_runs_the_jobs(dev, en
     (folder / "go.begun").unlink()
     killed.end(signal.SIGKILL)
     wait_until(lambda: not any(map(alive, left)))
+    assert rows()[0]["status"] == "pending"  # the worker returned it
+    dev(*QUICK)
+    wait_until(begun(folder, "go"), seconds=20)
+    (folder / "go").touch()
+    wait_until(lambda: rows()[0]["status"] == "completed")
+    assert rows()[0]["attempts"] == 1  # the session was killed, which is no fault of the job
+
+
+def test_the_jobs_of_workers_that_were_killed_with_the_session_are_rescued_by_the_next(
+    dev, enqueue, folder, rows, wait_until
+):
+    killed = dev(*QUICK)
+    enqueue("hold", payload={"file": str(folder / "go")})
+    wait_until(begun(folder, "go"), seconds=20)
+    (worker,) = killed.workers
+    (folder / "go.begun").unlink()
+    os.kill(guard_of(killed), signal.SIGKILL)
+    killed.end(signal.SIGKILL)
+    os.killpg(worker, signal.SIGKILL)
     assert rows()[0]["status"] == "processing"
     started = dev(*QUICK)
     wait_until(begun(folder, "go"), seconds=20)
     assert started.says("1 jobs of gone worker")
     (folder / "go").touch()
     wait_until(lambda: rows()[0]["status"] == "completed")
-    assert rows()[0]["attempts"] == 1  # the session was killed, which is no fault of the job
+    assert rows()[0]["attempts"] == 1
 
 
 def test_ctrl_c_lets_running_jobs_end_and_leaves_no_process(dev, enqueue, folder, rows, wait_until):
@@ -140,9 +159,21 @@ def test_a_second_ctrl_c_ends_all_at_once(dev, enqueue, folder, rows, wait_until
     left = {*process.workers, guard_of(process)}
     process.send(signal.SIGINT)
     wait_until(lambda: process.says("1 workers finish their jobs"))
-    assert process.end(signal.SIGINT, seconds=5) == 130
+    assert process.end(signal.SIGINT, seconds=10) == 130
     assert not any(map(alive, left))
-    assert rows()[0]["status"] == "processing"  # the next start returns it
+    assert (rows()[0]["status"], rows()[0]["attempts"]) == ("pending", 0)
+
+
+def test_a_second_ctrl_c_ends_programs_too(dev, enqueue, folder, wait_until):
+    edit(folder / "pools.yaml", "[echo, hold, wrong]", "[program]")
+    program = f'{{"program": ["sh", "-c", "echo $$ > {folder}/pid; sleep 600"]}}'
+    process = dev(*QUICK, JOBTIDE_EXEC=program)
+    enqueue("program")
+    wait_until(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), seconds=20)
+    process.send(signal.SIGINT)
+    wait_until(lambda: process.says("1 workers finish their jobs"))
+    assert process.end(signal.SIGINT, seconds=10) == 130
+    wait_until(lambda: not alive(int((folder / "pid").read_text())))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
