@@ -12,6 +12,8 @@ scaler      the ports Scaler and Writes
 inspection  what the application has: types and files, or where its error is; in a process of its own
 reload      looks at the application's files, and has workers replaced
 console     what the command prints
+lines       a worker's log lines as text
+launch      a worker's command and environment, as its pool's pods get them
 screen      the terminal: lines, and below them the table of the pools
 server      a PostgreSQL of the folder's own
 programs    the programs of that PostgreSQL, and the account that runs them

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jobtide.errors import JobtideError
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.embedded import console
 from jobtide_controller.embedded import pools as local_pools
+from jobtide_controller.embedded.crew import Worker
 from jobtide_controller.embedded.inspection import Application, BrokenError, inspect
 from jobtide_controller.embedded.launch import Launcher
-from jobtide_controller.embedded.process import LOOPBACK, Guard
+from jobtide_controller.embedded.process import LOOPBACK, Guard, NotStartedError, Process
 from jobtide_controller.embedded.reload import Reloader
 from jobtide_controller.embedded.scaler import LocalWrites
 from jobtide_controller.embedded.screen import Screen, as_object
@@ -36,8 +37,10 @@ from jobtide_controller.telemetry.events import Emit, Subscriber, to_all
 from jobtide_controller.telemetry.health import Health
 from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 
+Result = TypeVar("Result")
+
 STOPPED_CODE = 130  # as a shell reports an end by Ctrl-C
-KILL_SECONDS = 2.0  # until killed processes are gone
+HURRY_SECONDS = 2.0  # to return jobs, and then until killed processes are gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ async def run(options: Options) -> int:
     """
     stop = _Stop()
     launcher = Launcher(options.app, options.url, options.directory, options.environment)
-    application = await inspect(options.app, launcher.base, options.directory)
+    application = await stop.unless_asked(inspect(options.app, launcher.base, options.directory))
+    if application is None:
+        return STOPPED_CODE
     guard = Guard()
     try:
         return await _Session(options, launcher, application, guard).run(stop)
@@ -87,6 +92,17 @@ class _Stop:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
 
+    async def unless_asked(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """What the work returns; None if a signal came before, which cancels it."""
+        task, asked = asyncio.create_task(work), asyncio.create_task(self.drain.wait())
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+            return None
+        return await task
+
     def _signalled(self) -> None:
         (self.now if self.drain.is_set() else self.drain).set()
 
@@ -95,12 +111,14 @@ class _Session:
     def __init__(self, options: Options, launcher: Launcher, application: Application, guard: Guard) -> None:
         self._options = options
         self._began = time.time()
+        self._launcher = launcher
+        self._broken = ""  # the application's files can't be imported as they are now: why
         self._subscribers: list[Subscriber] = [logs.on_event]
         emit = to_all(self._subscribers)
         self._pools = Pools(Changes())
         options.screen.entries = lambda: self._pools
         self._subscribers.append(options.screen)
-        self._workers = LocalWorkers(self._pools, launcher, guard, console.say_of_worker, owner=options.owner)
+        self._workers = LocalWorkers(self._pools, self._launch, guard, console.say_of_worker, owner=options.owner)
         terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
         metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
         self._subscribers.append(metrics)
@@ -119,6 +137,7 @@ class _Session:
             application,
             lambda: inspect(options.app, launcher.base, options.directory),
             self._replace,
+            self._note_broken,
             console.say,
         )
 
@@ -153,27 +172,34 @@ class _Session:
         if not self._workers.count:
             console.say("stopped")
             return 0
+        self._workers.hurry()
+        await asyncio.wait({drained}, timeout=HURRY_SECONDS)
         self._workers.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILL_SECONDS):
-                await drained
-        console.say("ended at once: the jobs that ran go back to the queue at the next start")
+        await asyncio.wait({drained}, timeout=HURRY_SECONDS)
+        console.say("ended at once: the jobs that ran are back in the queue, or will be at the next start")
         return STOPPED_CODE
 
     def _objects(self) -> dict[str, Any]:
         """The pools as `kubectl get jwp -o json` has them."""
         return {"kind": "List", "items": [as_object(entry, self._began) for entry in self._pools]}
 
+    async def _launch(self, pool: JobWorkerPool, worker: Worker, port: int) -> Process:
+        """A worker that would fail at its import is not started: the next change of the files ends that."""
+        if self._broken:
+            raise NotStartedError(self._broken)
+        return await self._launcher(pool, worker, port)
+
     def _replace(self, application: Application) -> None:
-        try:
-            self._follow(application)
-        except JobtideError as error:
-            console.say(f"not reloaded, the workers keep the old code: {error}")
-            return
+        """Raises BrokenError if the pools and the application don't fit."""
+        self._follow(application)
+        self._broken = ""
         self._workers.renew()
 
+    def _note_broken(self, why: str) -> None:
+        self._broken = why
+
     def _follow(self, application: Application) -> None:
-        """Raises JobtideError if the pools and the application don't fit."""
+        """Raises BrokenError if the pools and the application don't fit, PoolsError for types that no pool may have."""
         given = self._options.pools
         for pool in given:
             missing = [name for name in pool.spec.types if name not in application.types]

@@ -7,6 +7,7 @@ than needed. A worker that fails is replaced at once the first time, then after 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from jobtide.backoff import full_backoff_seconds
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet, Pod, Rollout
 from jobtide_controller.decide.scale_down import plan
-from jobtide_controller.embedded.process import Process, free_port, is_ready
+from jobtide_controller.embedded.lines import readable
+from jobtide_controller.embedded.process import NotStartedError, Process, free_port, is_ready
 from jobtide_controller.loop.ports import GoneWorker
 from jobtide_controller.render.deployment import grace_seconds
 
@@ -74,7 +76,7 @@ class Surroundings(Protocol):
     def new_uid(self) -> str: ...
 
     def launch(self, pool: JobWorkerPool, worker: Worker, port: int) -> Awaitable[Process]:
-        """Starts the process, which serves its probes on this port. Raises OSError."""
+        """Starts the process, which serves its probes on this port. Raises NotStartedError."""
         ...
 
     def changed(self) -> None:
@@ -133,6 +135,12 @@ class Crew:
         room = replicas + surge - len(self._present())
         for _ in range(min(replicas - len(self._new()), room)):
             self._start()
+
+    def hurry(self) -> None:
+        """Workers that drain return their jobs and end at once."""
+        for worker in self.workers.values():
+            if worker.process is not None:
+                worker.process.terminate()
 
     def kill(self) -> None:
         """Ends all processes at once; their jobs return when they are rescued."""
@@ -199,9 +207,11 @@ class Crew:
         worker.grace_seconds = grace_seconds(pool)
         try:
             process = worker.process = await self._around.launch(pool, worker, port)
-        except OSError as error:
-            self.failure = f"no worker can start: {error}"
-            worker.why = self.failure
+        except NotStartedError as error:
+            worker.why = f"no worker can start: {error}"
+            if self.failure != worker.why:
+                self._around.say(worker.name, worker.why)
+            self.failure = worker.why
             self._replace(worker, crashed=True)
             return
         self.failure = None
@@ -222,7 +232,10 @@ class Crew:
         crashed = code != 0 and not worker.is_stopping
         self._around.gone(worker, GoneWorker(gives_back=not crashed))
         if crashed:
-            worker.why = f"worker {worker.name} exited with {code}: {worker.last_line}"[:PROBLEM_CHARACTERS]
+            pause = _pause_seconds(worker.crashes + 1)
+            when = f"in {pause:g} s" if pause else "now"
+            self._around.say(worker.name, f"{_words_of(code)}; the next one starts {when}")
+            worker.why = f"worker {worker.name} {_words_of(code)}: {worker.last_line}"[:PROBLEM_CHARACTERS]
         elif code != 0 and worker.ready_at is not None:
             self._around.say(worker.name, f"did not end in {worker.grace_seconds} s: killed")
         self._replace(worker, crashed=crashed)
@@ -231,11 +244,7 @@ class Crew:
         """The worker is no more: another one takes its place, if one is needed."""
         del self.workers[worker.uid]
         if crashed:
-            lived = time.time() - worker.created_at
-            crashes = 1 if lived > STEADY_SECONDS else worker.crashes + 1
-            pause = _pause_seconds(crashes)
-            when = f"the next one starts in {pause:g} s" if pause else "the next one starts now"
-            self._around.say(worker.name, f"{worker.why or 'ended'}; {when}")
+            crashes = 1 if time.time() - worker.created_at > STEADY_SECONDS else worker.crashes + 1
             is_missing = worker.revision == self._revision and len(self._new()) < (self.replicas or 0)
             if is_missing and self._around.pool() is not None:
                 self._start(crashes, worker.why)
@@ -245,8 +254,9 @@ class Crew:
     async def _pass_on(self, worker: Worker, process: Process) -> None:
         async for line in process.lines():
             if line.strip():
-                worker.last_line = line.strip()
-                self._around.say(worker.name, line)
+                text = readable(line.rstrip())
+                worker.last_line = text.partition("\n")[0]
+                self._around.say(worker.name, text)
 
     async def _probe(self, worker: Worker, port: int) -> None:
         failed = 0
@@ -263,6 +273,10 @@ class Crew:
             self._around.started(worker, worker.ready_at - worker.created_at)
         self.converge()
         self._around.changed()
+
+
+def _words_of(code: int) -> str:
+    return f"exited with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
 def _pause_seconds(crashes: int) -> float:

@@ -7,10 +7,13 @@ controller holds none of its memory, and each look imports it as it is now.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,30 +44,29 @@ class BrokenError(LoadError):
 
 async def inspect(app: str, environment: Mapping[str, str], directory: Path) -> Application:
     """Imports the application in a process of its own. Raises BrokenError."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        app,
-        cwd=directory,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(IMPORT_SECONDS):
-            answer, errors = await child.communicate()
-    except TimeoutError:
-        raise BrokenError(f"the import of {app} has not ended after {IMPORT_SECONDS:g} s") from None
-    finally:
-        if child.returncode is None:
-            child.kill()
+    with tempfile.TemporaryFile() as printed:  # a pipe would last as long as what the import started
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", __name__, app),
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(IMPORT_SECONDS):
+                answer, _ = await child.communicate()
+        except TimeoutError:
+            raise BrokenError(f"the import of {app} has not ended after {IMPORT_SECONDS:g} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        printed.seek(0)
+        last = (printed.read().decode(errors="replace").strip() or "nothing was printed").splitlines()[-1]
     try:
         found = json.loads(answer)
     except ValueError:
-        last = (errors.decode(errors="replace").strip() or "nothing was printed").splitlines()[-1]
         raise BrokenError(f"the import of {app} ended its process with code {child.returncode}: {last}") from None
     files = frozenset(map(Path, found["files"]))
     if "error" in found:
@@ -75,9 +77,12 @@ async def inspect(app: str, environment: Mapping[str, str], directory: Path) -> 
 def _look(app: str) -> dict[str, Any]:
     """What the child answers. Anything may be raised by an import."""
     from jobtide.commands.loading import load_tide
+    from jobtide.programs.handler import parse_setting
 
     try:
-        return {"types": list(load_tide(app).handlers), "files": sorted(_own_files())}
+        programs = parse_setting(os.environ["JOBTIDE_EXEC"]) if os.environ.get("JOBTIDE_EXEC") else ()
+        types = [*load_tide(app).handlers, *(program.type for program in programs)]
+        return {"types": types, "files": sorted(_own_files())}
     except LoadError as error:
         return {"error": str(error), "files": sorted(_own_files())}
     except BaseException as error:  # noqa: BLE001 - also SystemExit

@@ -26,7 +26,7 @@ class Launcher:
     environment: Mapping[str, str]
 
     async def __call__(self, pool: JobWorkerPool, worker: Worker, port: int) -> Process:
-        """Raises OSError."""
+        """Raises NotStartedError."""
         command = [sys.executable, "-m", "jobtide", "worker", self.app]
         return await Process.start(command, self.settings(pool, worker, port), self.directory)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from jobtide.errors import JobtideError
+from jobtide.errors import LoadError
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.refusals import refusals
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND, JobWorkerPool
@@ -20,7 +20,7 @@ TYPES_OF_A_POOL = 64  # at most, as the resource has it
 _TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "none"}]}}
 
 
-class PoolsError(JobtideError):
+class PoolsError(LoadError):
     """The file can't be used; the message names file, object, field and value."""
 
 

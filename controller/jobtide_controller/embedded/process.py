@@ -16,8 +16,22 @@ PROBE_SECONDS = 2.0
 LONGEST_LINE = 1 << 20  # bytes; a longer one is passed on in parts
 _CHUNK = 1 << 16
 
-# Reads lines of process groups, each replacing the one before; kills the last ones when its input ends.
-_GUARD = 'while read -r line; do groups=$line; done; for group in $groups; do kill -s KILL -- "-$group"; done'
+# Reads lines of process groups, each replacing the one before, and ends the last ones when its input ends. At a second
+# SIGTERM a worker returns its jobs at once and ends its programs; SIGKILL is for what is left.
+_GUARD = """
+while read -r line; do groups=$line; done
+[ -n "$groups" ] || exit 0
+for signal in TERM TERM; do
+    for group in $groups; do kill -s $signal "$group"; done
+    sleep 0.2
+done
+sleep 2
+for group in $groups; do kill -s KILL -- "-$group"; done
+"""
+
+
+class NotStartedError(Exception):
+    """No process was started; the message says why."""
 
 
 class Process:
@@ -30,7 +44,7 @@ class Process:
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Process:
-        """Starts the command, with one pipe for its output and errors. Raises OSError."""
+        """Starts the command, with one pipe for its output and errors. Raises NotStartedError."""
         # Not the pipe of asyncio, whose wait() lasts until the last process that has inherited it ends.
         ours, theirs = os.pipe()
         try:
@@ -44,12 +58,14 @@ class Process:
                 stderr=theirs,
                 start_new_session=True,
             )
+        except OSError as error:
+            raise NotStartedError(str(error)) from error
         finally:
             os.close(theirs)
         return cls(child, output)
 
     def terminate(self) -> None:
-        """Asks the worker to drain: the processes of its handlers go on until it ends them."""
+        """Asks the worker to drain; the second time, to return its jobs and end at once, with its programs."""
         with contextlib.suppress(ProcessLookupError):
             self._child.terminate()
 
@@ -79,7 +95,7 @@ class Process:
 
 
 class Guard:
-    """Kills the given process groups when this process ends without `close()`, also by SIGKILL."""
+    """Ends the given process groups when this process ends without `close()`, also by SIGKILL."""
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from jobtide.errors import LoadError
 from jobtide_controller.embedded.inspection import Application, BrokenError
 
 POLL_SECONDS = 0.5
@@ -25,10 +26,13 @@ class Reloader:
         application: Application,
         inspect: Callable[[], Awaitable[Application]],
         replace: Callable[[Application], None],
+        broken: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
+        """`broken` gets the words about an application that can't be used as its files are now."""
         self._inspect = inspect
         self._replace = replace
+        self._broken = broken
         self._say = say
         self._seen = state_of(application.files)
 
@@ -50,13 +54,14 @@ class Reloader:
         self._seen = now
         try:
             application = await self._inspect()
-        except BrokenError as error:
-            self._follow({*self._seen, *error.files})
+            self._follow(application.files)
+            self._replace(application)
+        except LoadError as error:
+            self._follow({*self._seen, *(error.files if isinstance(error, BrokenError) else ())})
             self._say(f"not reloaded, the workers keep the old code: {error}")
+            self._broken(str(error))
             return
-        self._follow(application.files)
         self._say(f"{', '.join(changed)} changed: the workers are replaced as they finish their jobs")
-        self._replace(application)
 
     def _follow(self, files: Iterable[Path]) -> None:
         """New files as they are now; one that changed while it was imported is looked at again."""

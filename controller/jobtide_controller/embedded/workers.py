@@ -87,8 +87,13 @@ class LocalWorkers:
         for crew in self._crews.values():
             crew.scale(0, Fleet)
 
+    def hurry(self) -> None:
+        """Workers that drain return their jobs and end at once."""
+        for crew in self._crews.values():
+            crew.hurry()
+
     def kill(self) -> None:
-        """Ends all workers at once."""
+        """Ends all workers as a crash does."""
         for crew in self._crews.values():
             crew.kill()
 
