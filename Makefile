@@ -25,7 +25,8 @@ dev: ## Make .venv from the hash-pinned requirements
 	@$(DEV) environment
 
 .PHONY: demo
-demo: dev ## Run jobs of many tenants with jobtide dev, and check every result: JOBS=3000 TENANTS=20
+demo: ## Run jobs of many tenants with jobtide dev, and check every result: JOBS=3000 TENANTS=20
+	@$(DEV) environment --part demo
 	@$(PYTHON) -m dev.demo
 
 .PHONY: demo-cluster
@@ -84,6 +85,7 @@ requirements: dev ## Pin all dependencies by hash again, after a change in pypro
 	@$(UV_COMPILE) --extra binary pyproject.toml --output-file requirements/worker.txt
 	@$(UV_COMPILE) --extra controller pyproject.toml --output-file requirements/controller.txt
 	@$(UV_COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	@$(UV_COMPILE) --extra dev --group demo pyproject.toml --output-file requirements/demo.txt
 	@$(UV_COMPILE) --group bench --output-file requirements/bench.txt
 	@$(UV_COMPILE) requirements/build.in --output-file requirements/build.txt
 	@$(UV_COMPILE) requirements/uv.in --output-file requirements/uv.txt
