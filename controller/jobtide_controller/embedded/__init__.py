@@ -15,6 +15,7 @@ console     what the command prints
 lines       a worker's log lines as text
 launch      a worker's command and environment, as its pool's pods get them
 screen      the terminal: lines, and below them the table of the pools
+demo        the application, pools and jobs of `jobtide dev --demo`
 server      a PostgreSQL of the folder's own
 programs    the programs of that PostgreSQL, and the account that runs them
 """

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -17,7 +17,8 @@ from jobtide.database_errors import checked_url, one_line
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.schema import apply
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.embedded import app, console, pools
+from jobtide_controller.embedded import app, console, demo, pools
+from jobtide_controller.embedded.demo.producer import Producer
 from jobtide_controller.embedded.folder import Folder
 from jobtide_controller.embedded.screen import Screen
 
@@ -27,10 +28,15 @@ DATABASE_ENV = "JOBTIDE_DATABASE_URL"
 def main(arguments: Sequence[str]) -> int:
     """Runs until Ctrl-C; returns the exit code. Raises JobtideError."""
     parsed = _parser().parse_args(arguments)
-    target = parsed.app or os.environ.get("JOBTIDE_APP")
+    if parsed.demo:
+        _refuse_beside_demo(parsed)
+    target = demo.APP if parsed.demo else parsed.app or os.environ.get("JOBTIDE_APP")
     if not target:
-        raise SettingsError("no application: give module:attribute, as in `jobtide dev acme.jobs:tide`")
-    given = pools.of_file(parsed.file) if parsed.file else []
+        raise SettingsError(
+            "no application: give module:attribute, as in `jobtide dev acme.jobs:tide`, or try `jobtide dev --demo`"
+        )
+    file = demo.POOLS if parsed.demo else parsed.file
+    given = pools.of_file(file) if file else []
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -56,7 +62,21 @@ def _run(target: str, given: list[JobWorkerPool], parsed: argparse.Namespace) ->
             port=parsed.port,
             screen=screen,
         )
-        return asyncio.run(app.run(options))
+        with Producer(url, console.say) if parsed.demo else nullcontext():
+            return asyncio.run(app.run(options))
+
+
+def _refuse_beside_demo(parsed: argparse.Namespace) -> None:
+    """It adds tenants and jobs, so it never runs on a database that it did not make."""
+    given = {
+        parsed.app: parsed.app,
+        "-f": parsed.file,
+        "--database-url": parsed.database_url,
+        DATABASE_ENV: os.environ.get(DATABASE_ENV),
+    }
+    beside = [name for name, value in given.items() if value]
+    if beside:
+        raise SettingsError(f"--demo brings its own application, pools and database: leave out {', '.join(beside)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-f", dest="file", type=Path, metavar="FILE", help="YAML with JobWorkerPools; default: one pool of all types"
     )
+    parser.add_argument("--demo", action="store_true", help="bring an application, pools, tenants and jobs")
     parser.add_argument(
         "--database-url", metavar="URL", help=f"default: {DATABASE_ENV}, or a PostgreSQL of its own in .jobtide"
     )

@@ -61,7 +61,7 @@ def _enqueue(parsed: argparse.Namespace) -> int:
     payload = _payload(parsed.payload)
     url, is_dev = _database(parsed)
     with _sentences(is_dev=is_dev), connect(url, prepare_threshold=None) as connection:  # one transaction
-        tenant = _tenant(connection, parsed.tenant, makes_unknown=is_dev)
+        tenant = tenant_of(connection, parsed.tenant, makes_unknown=is_dev)
         ids = list(_insert(connection, parsed, payload, tenant))
     _report(ids, parsed)
     return 0
@@ -116,8 +116,8 @@ def _sentences(*, is_dev: bool) -> Iterator[None]:
             ) from None
 
 
-def _tenant(connection: Connection, text: str, *, makes_unknown: bool) -> UUID:
-    """The tenant with this UUID or name. Raises EnqueueError."""
+def tenant_of(connection: Connection, text: str, *, makes_unknown: bool) -> UUID:
+    """The tenant with this UUID or name; `makes_unknown` adds one with an unknown name. Raises EnqueueError."""
     try:
         return UUID(text)
     except ValueError:
