@@ -40,7 +40,8 @@ from jobtide_controller.telemetry.metrics import GaugeCollector, Metrics
 Result = TypeVar("Result")
 
 STOPPED_CODE = 130  # as a shell reports an end by Ctrl-C
-HURRY_SECONDS = 2.0  # to return jobs, and then until killed processes are gone
+HURRIES = 6  # signals to a worker, since two that come together count as one
+HURRY_SECONDS = 0.5  # between them, to return jobs; and at last until killed processes are gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,9 @@ class _Session:
         if not self._workers.count:
             console.say("stopped")
             return 0
-        self._workers.hurry()
-        await asyncio.wait({drained}, timeout=HURRY_SECONDS)
+        for _ in range(HURRIES):
+            self._workers.hurry()
+            await asyncio.wait({drained}, timeout=HURRY_SECONDS)
         self._workers.kill()
         await asyncio.wait({drained}, timeout=HURRY_SECONDS)
         console.say("ended at once: the jobs that ran are back in the queue, or will be at the next start")

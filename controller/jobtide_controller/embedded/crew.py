@@ -39,7 +39,7 @@ class Worker:
     uid: str
     name: str
     revision: int
-    crashes: int = 0  # in a row, of those that it replaces
+    crashes: int = 0  # in a row, of those that it replaces; its own too once it ended
     why: str = ""  # how the last of them ended
     created_at: float = field(default_factory=time.time)
     ready_at: float | None = None
@@ -87,7 +87,7 @@ class Surroundings(Protocol):
         """A worker's process has ended."""
         ...
 
-    def started(self, worker: Worker, seconds: float) -> None:
+    def started(self, seconds: float) -> None:
         """A worker became ready for the first time, this long after its creation."""
         ...
 
@@ -115,6 +115,7 @@ class Crew:
     def renew(self) -> None:
         """The code of the application has changed: every worker is replaced."""
         self._revision += 1
+        self.failure = None
         self.converge()
 
     @property
@@ -212,6 +213,7 @@ class Crew:
             if self.failure != worker.why:
                 self._around.say(worker.name, worker.why)
             self.failure = worker.why
+            _count_crash(worker)
             self._replace(worker, crashed=True)
             return
         self.failure = None
@@ -232,22 +234,22 @@ class Crew:
         crashed = code != 0 and not worker.is_stopping
         self._around.gone(worker, GoneWorker(gives_back=not crashed))
         if crashed:
-            pause = _pause_seconds(worker.crashes + 1)
+            _count_crash(worker)
+            pause = _pause_seconds(worker.crashes)
             when = f"in {pause:g} s" if pause else "now"
             self._around.say(worker.name, f"{_words_of(code)}; the next one starts {when}")
             worker.why = f"worker {worker.name} {_words_of(code)}: {worker.last_line}"[:PROBLEM_CHARACTERS]
         elif code != 0 and worker.ready_at is not None:
-            self._around.say(worker.name, f"did not end in {worker.grace_seconds} s: killed")
+            self._around.say(worker.name, _words_of(code))
         self._replace(worker, crashed=crashed)
 
     def _replace(self, worker: Worker, *, crashed: bool) -> None:
         """The worker is no more: another one takes its place, if one is needed."""
         del self.workers[worker.uid]
         if crashed:
-            crashes = 1 if time.time() - worker.created_at > STEADY_SECONDS else worker.crashes + 1
             is_missing = worker.revision == self._revision and len(self._new()) < (self.replicas or 0)
             if is_missing and self._around.pool() is not None:
-                self._start(crashes, worker.why)
+                self._start(worker.crashes, worker.why)
         self.converge()
         self._around.changed()
 
@@ -270,9 +272,13 @@ class Crew:
         worker.is_ready = is_ready
         if is_ready and worker.ready_at is None:
             worker.ready_at = time.time()
-            self._around.started(worker, worker.ready_at - worker.created_at)
+            self._around.started(worker.ready_at - worker.created_at)
         self.converge()
         self._around.changed()
+
+
+def _count_crash(worker: Worker) -> None:
+    worker.crashes = 1 if time.time() - worker.created_at > STEADY_SECONDS else worker.crashes + 1
 
 
 def _words_of(code: int) -> str:

@@ -17,15 +17,17 @@ LONGEST_LINE = 1 << 20  # bytes; a longer one is passed on in parts
 _CHUNK = 1 << 16
 
 # Reads lines of process groups, each replacing the one before, and ends the last ones when its input ends. At a second
-# SIGTERM a worker returns its jobs at once and ends its programs; SIGKILL is for what is left.
+# SIGTERM a worker returns its jobs at once and ends its programs; two that come together count as one. SIGKILL is for
+# what is left.
 _GUARD = """
 while read -r line; do groups=$line; done
 [ -n "$groups" ] || exit 0
-for signal in TERM TERM; do
-    for group in $groups; do kill -s $signal "$group"; done
-    sleep 0.2
+for again in 1 2 3 4 5 6; do
+    for group in $groups; do kill -s TERM "$group" && left=yes; done
+    [ -n "$left" ] || break
+    left=
+    sleep 0.5
 done
-sleep 2
 for group in $groups; do kill -s KILL -- "-$group"; done
 """
 

@@ -147,6 +147,5 @@ class _Place:
     def changed(self) -> None:
         self._workers.changed(self._uid)
 
-    def started(self, worker: Worker, seconds: float) -> None:
-        del worker
+    def started(self, seconds: float) -> None:
         self._workers.started(self._uid, seconds)

@@ -209,3 +209,17 @@ async def test_the_workers_of_a_deleted_pool_drain(world):
     await world.delete("a")
     world.writes.scaler(uid).close()
     await until(lambda: world.workers.count == 0)
+
+
+async def test_a_program_that_is_not_there_is_why_the_pool_has_no_workers_until_the_code_changes(world):
+    uid = await world.pool("a")
+    scaler = world.writes.scaler(uid)
+    world.program = ["/no/such/program"]
+    scaler.scale(1, lambda: NO_WORKERS)
+    await until(lambda: scaler.failure)
+    assert scaler.failure.message == "no worker can start: [Errno 2] No such file or directory: '/no/such/program'"
+    assert not scaler.failure.is_conflict
+    world.program = None
+    world.workers.renew()
+    assert scaler.failure is None
+    await until(lambda: world.workers.fleet(uid, set()).ready == 1)
