@@ -37,6 +37,8 @@ from jobtide_controller.embedded.server import EmbeddedPostgres
 from jobtide_controller.render import columns
 
 _LINES_KEPT = 50
+# When its input ends, also because this process was killed: the first signal drains, the second ends at once.
+_GUARD = 'cat; kill -s TERM "$1" && sleep 1 && kill -s TERM "$1"'
 _DRAIN_SECONDS = 90.0
 _START_SECONDS = 60.0
 
@@ -77,6 +79,7 @@ class LocalPlatform:
     _port: int = field(default_factory=free_port)
     _process: subprocess.Popen[str] | None = None
     _printer: threading.Thread | None = None
+    _guard: subprocess.Popen[bytes] | None = None
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES_KEPT))
 
     @property
@@ -128,6 +131,9 @@ class LocalPlatform:
                 text=True,
                 start_new_session=True,  # Ctrl-C is for this process, which then ends it in order
             )  # fmt: skip
+            self._guard = subprocess.Popen(
+                ["sh", "-c", _GUARD, "guard", str(self._process.pid)], stdin=subprocess.PIPE, start_new_session=True
+            )
             assert self._process.stdout is not None
             self._printer = threading.Thread(target=self._pass_on, args=(self._process.stdout,), daemon=True)
             self._printer.start()
@@ -161,6 +167,9 @@ class LocalPlatform:
         """Drains the workers; ends what is left after that."""
         if self._process is None:
             return
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
         self._process.terminate()
         try:
             self._process.wait(_DRAIN_SECONDS)
