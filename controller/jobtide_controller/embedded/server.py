@@ -402,6 +402,7 @@ def _made_for_account(link: Path) -> Path:
         if is_old and not _is_linked(made):
             shutil.rmtree(made, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=_MADE, dir=programs.ROOTS_STATE))
+    (made / _MARK).touch()
     (made / _LINK).write_text(str(link))
     _give_to_account(made)
     return made
