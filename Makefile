@@ -25,8 +25,13 @@ dev: ## Make .venv from the hash-pinned requirements
 	@$(DEV) environment
 
 .PHONY: demo
-demo: dev ## Run jobs of many tenants on a real cluster and check every result: JOBS=3000 TENANTS=20 CONTEXT=...
+demo: ## Run jobs of many tenants with jobtide dev, and check every result: JOBS=3000 TENANTS=20
+	@$(DEV) environment --part demo
 	@$(PYTHON) -m dev.demo
+
+.PHONY: demo-cluster
+demo-cluster: dev ## The same on a real cluster: CONTEXT=... for an existing one
+	@$(PYTHON) -m dev.demo --cluster
 
 .PHONY: test
 test: test-unit test-postgres test-cluster test-e2e ## All tests, the fast ones first
@@ -80,6 +85,7 @@ requirements: dev ## Pin all dependencies by hash again, after a change in pypro
 	@$(UV_COMPILE) --extra binary pyproject.toml --output-file requirements/worker.txt
 	@$(UV_COMPILE) --extra controller pyproject.toml --output-file requirements/controller.txt
 	@$(UV_COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	@$(UV_COMPILE) --extra dev --group demo pyproject.toml --output-file requirements/demo.txt
 	@$(UV_COMPILE) --group bench --output-file requirements/bench.txt
 	@$(UV_COMPILE) requirements/build.in --output-file requirements/build.txt
 	@$(UV_COMPILE) requirements/uv.in --output-file requirements/uv.txt

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dev.cluster.choose import choose_cluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.local import LocalCluster
-from dev.machine.environment import Environment
+from dev.machine.environment import PARTS, Environment
 from dev.machine.errors import exit_code
 from dev.stage.images import ensure_controller_image, ensure_worker_image
 from dev.tools.toolchain import TOOLS, ensure_tools
@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("environment", _environment, "make .venv from the pinned requirements if they changed")
+    environment = add("environment", _environment, "make .venv from the pinned requirements if they changed")
+    environment.add_argument("--part", choices=PARTS, default="dev", help="demo: only what `make demo` needs")
     add("cluster-up", _cluster_up, "start a cluster, or use the one that runs; print its kubeconfig")
     add("cluster-down", _cluster_down, "remove the cluster that cluster-up made, and all its files")
     add("images", _images, "build both images and load them into the cluster; print their references")
@@ -44,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _environment(_: argparse.Namespace) -> None:
-    Environment().ensure()
+def _environment(arguments: argparse.Namespace) -> None:
+    Environment(part=arguments.part).ensure()
 
 
 def _cluster_up(_: argparse.Namespace) -> None:

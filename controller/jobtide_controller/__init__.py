@@ -7,6 +7,7 @@ loop       one loop for each database, and the ports that it needs
 kube       the ports to the API server
 postgres   the ports to the job tables
 telemetry  events, and the logs, metrics and probes made from them
+embedded   `jobtide dev`: the ports to processes of this machine
 simulate   the same decision over a trace of arrivals
 plugin     `kubectl jobtide`
 """

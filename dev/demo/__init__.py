@@ -1,1 +1,1 @@
-"""The demo (`make demo`): thousands of jobs on a real cluster, each result checked."""
+"""The demo (`make demo`, `make demo-cluster`): thousands of real jobs, each result checked."""

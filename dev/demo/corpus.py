@@ -13,8 +13,8 @@ from dev.stage.kubectl import Kubectl
 
 POD = "corpus"
 
-# Runs in the image: packs every source file of its standard library into a tar on standard output.
-_PACK = """
+# Runs where the workers run: packs every source file of its standard library into a tar on standard output.
+PACK = """
 import pathlib, sys, sysconfig, tarfile
 library = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
 with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as tar:
@@ -31,7 +31,12 @@ def read_corpus(kubectl: Kubectl, image: str, namespace: str) -> dict[str, bytes
     if not kept.exists():
         with step("Copying the files that the workers read out of their image", usual="5 s"):
             _fetch(kubectl, image, namespace, kept)
-    with tarfile.open(kept) as tar:
+    return unpacked(kept.read_bytes())
+
+
+def unpacked(packed: bytes) -> dict[str, bytes]:
+    """What PACK printed: file name -> content."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         members = [member for member in tar if member.isreg()]
         return {member.name: _content(tar, member) for member in members}
 
@@ -48,7 +53,7 @@ def _fetch(kubectl: Kubectl, image: str, namespace: str, kept: Path) -> None:
     kubectl.apply(json.dumps(_pod(image)), namespace=namespace)
     try:
         kubectl("wait", f"pod/{POD}", "--namespace", namespace, "--for", "condition=Ready", "--timeout", "60s")
-        packed = kubectl.output_bytes("exec", "--namespace", namespace, POD, "--", "python3", "-c", _PACK)
+        packed = kubectl.output_bytes("exec", "--namespace", namespace, POD, "--", "python3", "-c", PACK)
     finally:
         kubectl(*delete)
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:

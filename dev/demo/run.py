@@ -9,8 +9,10 @@ from uuid import UUID
 
 from dev.demo import report
 from dev.demo.answers import Answers
-from dev.demo.corpus import read_corpus
+from dev.demo.cluster import on_cluster
+from dev.demo.local import on_this_machine
 from dev.demo.outage import Outage
+from dev.demo.platform import Platform
 from dev.demo.settings import Settings
 from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
@@ -18,8 +20,7 @@ from dev.machine.errors import DevError
 from dev.machine.progress import say, step
 from dev.machine.wait import wait_until
 from dev.stage.job_table import JobTable
-from dev.stage.pools import Snapshot, take_snapshot
-from dev.stage.stage import DEMO_NAMESPACE, Stage, set_stage
+from dev.stage.pools import Snapshot
 
 LOOK_EVERY_SECONDS = 0.5
 STALLED_AFTER_SECONDS = 180.0
@@ -37,25 +38,28 @@ class Course:
 
 def run_demo(settings: Settings) -> bool:
     """True if every claim of the demo was true."""
-    stage = set_stage()
-    try:
-        return _act(stage, settings)
-    finally:
-        stage.postgres.close()
+    with on_cluster() if settings.on_cluster else on_this_machine() as platform:
+        holds, last_line = _act(platform, settings)
+        hint = platform.hint
+    say(hint)
+    print(last_line)
+    return holds
 
 
-def _act(stage: Stage, settings: Settings) -> bool:
-    table = JobTable(stage.postgres)
-    _empty_pools(stage, table)
-    corpus = read_corpus(stage.kubectl, stage.images.application, DEMO_NAMESPACE)
+def _act(platform: Platform, settings: Settings) -> tuple[bool, str]:
+    """Whether every claim was true, and the line that says so to programs."""
+    platform.make_pools()
+    table = JobTable(platform.postgres)
+    table.clear()
+    corpus = platform.corpus()
     names = table.add_tenants(f"{number:02}" for number in range(1, settings.tenants + 1))
     sizes = {name: len(content) for name, content in corpus.items()}
     jobs = make_jobs(settings.jobs, list(names), sizes, random.Random())
     answers = _answers(jobs, corpus)
-    outage = _outage(stage, settings)
+    outage = _outage(platform, settings)
     say(f"Inserting {len(jobs)} jobs of {len(names)} tenants, 90 % of them from the first.")
     table.insert(jobs)
-    course = _follow(stage, table, names, outage)
+    course = _follow(platform, table, names, outage)
     with step("Comparing every stored result with an independent computation", usual="1 s"):
         rows = table.rows(names)
         verdict = judge(jobs, rows, answers)
@@ -66,25 +70,8 @@ def _act(stage: Stage, settings: Settings) -> bool:
     faults = [*report.findings(verdict), *(outage.verdict() if outage else [])]
     for fault in faults:
         print(f"WRONG: {fault}")
-    print(report.last_line(verdict, max_workers=course.most_workers, zero_after_seconds=course.zero_after_seconds))
-    return verdict.holds and not faults
-
-
-def _empty_pools(stage: Stage, table: JobTable) -> None:
-    """Makes the pools, without workers and jobs; removes those of an earlier run."""
-    stage.make_namespace(DEMO_NAMESPACE)
-    table.clear()
-    if take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers:
-        with step("Waiting for the workers of an earlier run to end", usual="up to 30 s"):
-            options = ("--namespace", DEMO_NAMESPACE, "--all", "--cascade=foreground", "--timeout", "120s")
-            stage.kubectl("delete", "jobworkerpools", *options)
-            wait_until(
-                "the end of the workers of an earlier run",
-                lambda: not take_snapshot(stage.kubectl, DEMO_NAMESPACE).workers,
-                poll_seconds=LOOK_EVERY_SECONDS,
-                reason=lambda: _state(stage),
-            )
-    stage.apply_pools(stage.example_pools(), DEMO_NAMESPACE)
+    line = report.last_line(verdict, max_workers=course.most_workers, zero_after_seconds=course.zero_after_seconds)
+    return verdict.holds and not faults, line
 
 
 def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
@@ -97,64 +84,53 @@ def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
     return answers
 
 
-def _outage(stage: Stage, settings: Settings) -> Outage | None:
+def _outage(platform: Platform, settings: Settings) -> Outage | None:
     seconds = settings.postgres_down_seconds
     if not seconds:
         return None
 
     def kill() -> None:
         say(f"Killing PostgreSQL; it stays down for {seconds} s.")
-        stage.postgres.kill(down_seconds=seconds)
+        platform.kill_postgres(seconds)
 
-    return Outage(kill, tuple(stage.postgres.passwords.values()))
+    return Outage(kill, platform.secrets)
 
 
-def _follow(stage: Stage, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
+def _follow(platform: Platform, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
     """Prints the pools when they change, until every job and the last worker have ended."""
     course = Course()
     left, moved_at = None, time.monotonic()
     while left != 0 or (outage and not outage.over):
-        snapshot = _see(stage, course)
+        snapshot = _see(platform, course)
         if outage:
             outage.watch(snapshot)
         now_left = table.unfinished(tenants)
         if now_left is not None and now_left != left:
             left, moved_at = now_left, time.monotonic()
         if time.monotonic() - moved_at > STALLED_AFTER_SECONDS:
-            raise DevError(_stalled(stage, left))
+            raise DevError(_stalled(platform, left))
         time.sleep(LOOK_EVERY_SECONDS)
     ended_at = time.monotonic()
     wait_until(
         "the end of the last worker after the last job",
-        lambda: not _see(stage, course).workers,
+        lambda: not _see(platform, course).workers,
         within_seconds=ZERO_WITHIN_SECONDS,
         poll_seconds=LOOK_EVERY_SECONDS,
-        reason=lambda: _state(stage),
+        reason=platform.state,
     )
     course.zero_after_seconds = time.monotonic() - ended_at
     return course
 
 
-def _see(stage: Stage, course: Course) -> Snapshot:
-    snapshot = take_snapshot(stage.kubectl, DEMO_NAMESPACE)
+def _see(platform: Platform, course: Course) -> Snapshot:
+    snapshot = platform.look()
     course.most_workers = max(course.most_workers, snapshot.workers)
     if course.last is None or course.last.shown != snapshot.shown:
-        print(stage.kubectl("get", "jwp", "--namespace", DEMO_NAMESPACE), flush=True)
+        print(platform.shown(), flush=True)
     course.last = snapshot
     return snapshot
 
 
-def _stalled(stage: Stage, left: int | None) -> str:
+def _stalled(platform: Platform, left: int | None) -> str:
     count = "an unknown number of" if left is None else left
-    return f"no job has ended for {STALLED_AFTER_SECONDS:.0f} s, {count} are left\n{_state(stage)}"
-
-
-def _state(stage: Stage) -> str:
-    """For the error: the objects and the last events."""
-    place = ("--namespace", DEMO_NAMESPACE)
-    return "\n".join(
-        (
-            stage.kubectl("get", "jwp,deployments,pods", *place, "-o", "wide"),
-            stage.kubectl("get", "events", *place, "--sort-by", ".lastTimestamp")[-3000:],
-        )
-    )
+    return f"no job has ended for {STALLED_AFTER_SECONDS:.0f} s, {count} are left\n{platform.state()}"

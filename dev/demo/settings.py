@@ -21,6 +21,7 @@ class Settings:
     jobs: int = 3_000
     tenants: int = 20
     postgres_down_seconds: int = 0  # 0: it is not killed
+    on_cluster: bool = False  # else with `jobtide dev`, on this machine
 
 
 def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -36,9 +37,11 @@ def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, 
         default="0",
         help="kill PostgreSQL while jobs run, and keep it down for so many seconds (30)",
     )
+    parser.add_argument("--cluster", action="store_true", help="on Kubernetes, not with `jobtide dev`")
     parsed = parser.parse_args(arguments)
     return Settings(
         jobs=whole_number("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
         tenants=whole_number("TENANTS", parsed.tenants, 1, MOST_TENANTS),
         postgres_down_seconds=whole_number("--chaos-postgres", parsed.chaos_postgres, 0, 600),
+        on_cluster=parsed.cluster,
     )

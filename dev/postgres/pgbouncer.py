@@ -20,8 +20,9 @@ from typing import Self
 from dev.machine.ports import free_port
 from dev.machine.system import ensure_packages
 from dev.machine.wait import wait_until
-from dev.postgres.programs import ServerError, account, popen_as_owner
+from dev.postgres.programs import ServerError, popen_as_owner
 from dev.postgres.server import Server
+from jobtide_controller.embedded.programs import account
 
 _START_SECONDS = 10.0
 

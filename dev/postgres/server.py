@@ -23,7 +23,8 @@ from urllib.parse import quote
 
 from dev.machine.ports import free_port
 from dev.machine.wait import first_true, wait_until
-from dev.postgres.programs import VERSIONS, ServerError, account, binaries, popen_as_owner, run
+from dev.postgres.programs import VERSIONS, ServerError, binaries, popen_as_owner, run
+from jobtide_controller.embedded.programs import account
 
 __all__ = ["VERSIONS", "Server", "ServerError"]
 

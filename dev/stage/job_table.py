@@ -1,17 +1,17 @@
-"""One database's job_queue in the cluster: inserts jobs as an application would, and reads how they ended."""
+"""One database's job_queue: inserts jobs as an application would, and reads how they ended."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
 
 from dev.machine.errors import DevError
-from dev.stage.postgres import ClusterPostgres
 from jobtide.sql import load
 
 SQL = "dev.stage.sql"
@@ -28,11 +28,21 @@ class NewJob:
     payload: Any
 
 
+class Databases(Protocol):
+    """Databases of a server that may just be starting."""
+
+    def connect(
+        self, database: str, *, within_seconds: float = 60.0
+    ) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """A connection in autocommit, as superuser; raises DevError where there is none within this time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JobTable:
     """The job_queue of `database`, for tenants whose names begin with TENANT_PREFIX."""
 
-    postgres: ClusterPostgres
+    postgres: Databases
     database: str = "main"
 
     def clear(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dev.stage.kubectl import Kubectl
+from jobtide_controller.render import columns
 from jobtide_controller.render.deployment import POOL_LABEL
 
 
@@ -54,28 +56,29 @@ def take_snapshot(kubectl: Kubectl, namespace: str) -> Snapshot:
     return snapshot_of(listed["items"])
 
 
-def snapshot_of(items: list[Mapping[str, Any]]) -> Snapshot:
+def snapshot_of(items: Sequence[Mapping[str, Any]]) -> Snapshot:
     """Returns the snapshot of listed objects; pods that are finished or not workers do not count."""
     pods = [item for item in items if item["kind"] == "Pod" and POOL_LABEL in item["metadata"].get("labels", {})]
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
-    pools = [_pool(item, alive) for item in items if item["kind"] == "JobWorkerPool"]
+    staying = Counter(pod["metadata"]["labels"][POOL_LABEL] for pod in alive if not _is_leaving(pod))
+    pools = [pool_of(item, staying[item["metadata"]["name"]]) for item in items if item["kind"] == "JobWorkerPool"]
     return Snapshot(tuple(pools), workers=len(alive), ready=sum(map(is_ready, alive)))
 
 
-def _pool(item: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> Pool:
+def pool_of(item: Mapping[str, Any], workers: int) -> Pool:
+    """The pool as its object shows it, with so many workers that stay."""
     status = item.get("status", {})
-    name = item["metadata"]["name"]
-    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    display = status.get("display", {})
-    desired, ready = status.get("desiredReplicas", 0), status.get("readyReplicas", 0)
-    columns = (display.get("pending"), display.get("oldest"), display.get("busy"), desired, ready, status.get("reason"))
     return Pool(
-        name=name,
-        shown=(name, *map(str, columns)),
-        desired=desired,
-        workers=sum(pod["metadata"]["labels"][POOL_LABEL] == name for pod in staying),
+        name=item["metadata"]["name"],
+        shown=columns.cells(item, now=0)[:-1],
+        desired=status.get("desiredReplicas", 0),
+        workers=workers,
         conditions={condition["type"]: _condition(condition) for condition in status.get("conditions", [])},
     )
+
+
+def _is_leaving(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _condition(condition: Mapping[str, Any]) -> Condition:

@@ -9,7 +9,7 @@ import pytest
 
 from jobtide_controller.kube.write.scaler import KubeWrites
 from tests.cluster.bench import Bench
-from tests.contracts.loop_ports import PoolsContract, WritesContract
+from tests.contracts.loop_ports import ConflictsContract, PoolsContract, WritesContract
 
 
 class ApiServer:
@@ -76,3 +76,6 @@ class TestPools(PoolsContract): ...
 
 
 class TestWrites(WritesContract): ...
+
+
+class TestConflicts(ConflictsContract): ...

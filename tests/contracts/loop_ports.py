@@ -157,52 +157,48 @@ class WritesWorld(Protocol):
         """The pool's status, as its user sees it."""
         ...
 
+
+class SharedWorld(WritesWorld, Protocol):
     async def block(self, name: str) -> None:
         """Has another owner hold what the pool would manage."""
         ...
 
 
+async def scaled(world: WritesWorld, scaler: Scaler, replicas: int) -> Scaling:
+    """Scales until nothing is to do; the last answer."""
+    for _ in range(10):
+        scaling = scaler.scale(replicas, lambda: NO_WORKERS)
+        await world.written()
+        if not scaling.is_due or scaler.failure is not None:
+            return scaling
+    raise AssertionError("it does not come to an end")
+
+
 class WritesContract:
     """Make it N, and write a status."""
-
-    async def scaled(self, world: WritesWorld, scaler: Scaler, replicas: int) -> Scaling:
-        """Scales until nothing is to do; the last answer."""
-        for _ in range(10):
-            scaling = scaler.scale(replicas, lambda: NO_WORKERS)
-            await world.written()
-            if not scaling.is_due or scaler.failure is not None:
-                return scaling
-        raise AssertionError("it does not come to an end")
 
     async def test_a_pool_gets_as_many_workers_as_decided(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
         for replicas in (0, 3, 1, 0):
-            assert await self.scaled(world, scaler, replicas) == DONE
+            assert await scaled(world, scaler, replicas) == DONE
             assert await world.replicas("a") == replicas
 
     async def test_what_is_as_decided_is_not_written_again(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
-        await self.scaled(world, scaler, 2)
+        await scaled(world, scaler, 2)
         assert scaler.scale(2, lambda: NO_WORKERS) == DONE
 
     async def test_a_second_term_finds_what_the_first_one_made(self, world: WritesWorld) -> None:
         uid = await world.pool("a")
-        await self.scaled(world, world.writes.scaler(uid), 2)
+        await scaled(world, world.writes.scaler(uid), 2)
         assert world.writes.scaler(uid).scale(2, lambda: NO_WORKERS) == DONE
 
     async def test_the_latest_decision_wins(self, world: WritesWorld) -> None:
         scaler = world.writes.scaler(await world.pool("a"))
         for replicas in (5, 1, 4):
             scaler.scale(replicas, lambda: NO_WORKERS)
-        await self.scaled(world, scaler, 4)
+        await scaled(world, scaler, 4)
         assert await world.replicas("a") == 4
-
-    async def test_what_another_owner_holds_is_a_conflict_and_is_left_alone(self, world: WritesWorld) -> None:
-        await world.block("a")
-        scaler = world.writes.scaler(await world.pool("a"))
-        await self.scaled(world, scaler, 2)
-        assert scaler.failure is not None
-        assert scaler.failure.is_conflict
 
     async def test_a_status_is_what_its_user_sees(self, world: WritesWorld, entry_of: Any) -> None:
         uid = await world.pool("a")
@@ -217,3 +213,14 @@ class WritesContract:
         scaler = world.writes.scaler("no-such-pool")
         assert scaler.scale(3, lambda: NO_WORKERS) == DONE
         assert scaler.failure is None
+
+
+class ConflictsContract:
+    """Where what a pool manages may belong to another owner."""
+
+    async def test_what_another_owner_holds_is_a_conflict_and_is_left_alone(self, world: SharedWorld) -> None:
+        await world.block("a")
+        scaler = world.writes.scaler(await world.pool("a"))
+        await scaled(world, scaler, 2)
+        assert scaler.failure is not None
+        assert scaler.failure.is_conflict

@@ -1,57 +1,12 @@
-"""`make demo` with few jobs: the same command, the same report."""
+"""`make demo-cluster` with few jobs: the same command, the same report."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-
 import pytest
 
-LAST_LINE = re.compile(
-    r"demo: jobs=(?P<jobs>\d+) completed=(?P<completed>\d+) failed=(?P<failed>\d+) lost=(?P<lost>\d+) "
-    r"duplicates=(?P<duplicates>\d+) max_workers=(?P<max_workers>\d+) zero_after_s=(?P<zero_after_s>[\d.]+)"
-)
-
-
-def run_demo(*arguments: str) -> tuple[subprocess.CompletedProcess[str], dict[str, float]]:
-    command = [sys.executable, "-m", "dev.demo", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    last = LAST_LINE.fullmatch(done.stdout.rstrip().rpartition("\n")[2])
-    assert last is not None, f"exit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    return done, {name: float(value) for name, value in last.groupdict().items()}
+from tests.contracts.demo import DemoContract
 
 
 @pytest.mark.timeout(3_000)  # the first run on a machine builds its images, and all of Kubernetes
-def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once() -> None:
-    done, account = run_demo("--jobs", "400", "--tenants", "20")
-
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert (account["jobs"], account["completed"] + account["failed"]) == (400, 400)
-    assert (account["lost"], account["duplicates"]) == (0, 0)
-    assert account["max_workers"] > 1
-    assert "NAME" in done.stdout
-    assert "PENDING" in done.stdout
-
-
-@pytest.mark.timeout(300)
-def test_after_a_killed_run_the_next_one_works() -> None:
-    command = [sys.executable, "-m", "dev.demo", "--jobs", "400"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as killed:
-        assert killed.stderr is not None
-        assert any(line.startswith("Inserting") for line in killed.stderr)
-        killed.kill()
-
-    done, account = run_demo("--jobs", "60")
-
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert (account["jobs"], account["lost"], account["duplicates"]) == (60, 0, 0)
-
-
-@pytest.mark.timeout(300)
-def test_half_a_minute_without_postgres_holds_the_fleet_and_loses_nothing() -> None:
-    done, account = run_demo("--jobs", "400", "--chaos-postgres", "30")
-
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert (account["lost"], account["duplicates"]) == (0, 0)
-    assert "DatabaseUnreachable" in done.stdout
+class TestDemoOnACluster(DemoContract):
+    flags = ("--cluster",)

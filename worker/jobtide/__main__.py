@@ -1,4 +1,8 @@
-"""`jobtide worker acme.jobs:tide`, `jobtide cron acme.jobs:tide`, `jobtide jobs ...`, `jobtide schema ...`."""
+"""`jobtide worker acme.jobs:tide`, `jobtide dev acme.jobs:tide`, `jobtide enqueue`, `cron`, `jobs` and `schema`.
+
+Commands that need more than the worker's one dependency are in the controller's package, which the worker never
+imports: their modules are found by name, when they are called.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from jobtide._version import __version__
@@ -15,10 +20,19 @@ if TYPE_CHECKING:
     from jobtide.schema.problems import Problem
 
 
+# name -> (module with `main(arguments)`, help, the extra that it needs)
+ELSEWHERE = {
+    "dev": ("jobtide_controller.embedded.command", "run workers on this machine, scaled by their backlog", "dev"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. The exit code: 0 done, 1 an error, in one sentence on stderr, 2 wrong arguments."""
-    parsed = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if given and given[0] in ELSEWHERE:
+            return _run_elsewhere(given[0], given[1:])
+        parsed = _parser().parse_args(given)
         return int(parsed.run(parsed))
     except JobtideError as error:
         print(f"jobtide: {error}", file=sys.stderr)  # noqa: T201 - a command prints its error to stderr
@@ -31,9 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_worker(commands)
     _add_cron(commands)
-    from jobtide.commands import jobs
+    from jobtide.commands import enqueue, jobs
     from jobtide.schema.cli import add_parser
 
+    for name, (_, words, _) in ELSEWHERE.items():
+        commands.add_parser(name, help=words, add_help=False)
+    enqueue.add_parser(commands)
     jobs.add_parser(commands)
     add_parser(commands, _try_out)
     return parser
@@ -91,6 +108,15 @@ def _run_cron(parsed: argparse.Namespace) -> int:
     from jobtide.commands.settings import from_environment
 
     return add_slots(from_environment(app=parsed.app))
+
+
+def _run_elsewhere(name: str, arguments: Sequence[str]) -> int:
+    module, _, extra = ELSEWHERE[name]
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as missing:
+        raise JobtideError(f"jobtide {name} needs: pip install 'jobtide[{extra}]' (no {missing.name} here)") from None
+    return int(found.main(arguments))
 
 
 def _try_out(url: str) -> tuple[Problem, ...]:

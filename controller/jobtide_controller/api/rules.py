@@ -7,6 +7,7 @@ pool while it is down.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 NAME_MAX_LENGTH = 39
@@ -15,7 +16,7 @@ NAME_MAX_LENGTH = 39
 DRAIN_MARGIN_SECONDS = 10
 """Time after the drain: the worker requeues its jobs and exits, and the kubelet notices."""
 
-_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def rule(expression: str, message: str, *values: str) -> dict[str, str]:
@@ -34,71 +35,74 @@ def rule(expression: str, message: str, *values: str) -> dict[str, str]:
     }
 
 
+def words(broken: Mapping[str, str], *values: object) -> str:
+    """The message of a rule for an object that no API server has checked; `values` are those of the rule."""
+    template = re.match(r'"(.*)"\.format', broken.get("messageExpression", ""))
+    return template[1] % values if template else broken["message"]
+
+
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
     """Returns the rules as the schema extension under which the API server expects them."""
     return {"x-kubernetes-validations": list(rules)}
 
 
-POOL = validations(
-    rule(
-        f"size(self.metadata.name) <= {NAME_MAX_LENGTH}",
-        "metadata.name ('%s', %d characters) is too long; "
-        f"use at most {NAME_MAX_LENGTH}, or the names of its pods are too long",
-        "self.metadata.name",
-        "size(self.metadata.name)",
-    ),
+LONG_NAME = rule(
+    f"size(self.metadata.name) <= {NAME_MAX_LENGTH}",
+    "metadata.name ('%s', %d characters) is too long; "
+    f"use at most {NAME_MAX_LENGTH}, or the names of its pods are too long",
+    "self.metadata.name",
+    "size(self.metadata.name)",
 )
+POOL = validations(LONG_NAME)
 
-SPEC = validations(
-    rule(
-        "self.minReplicas <= self.maxReplicas",
-        "maxReplicas (%d) must be >= minReplicas (%d); raise maxReplicas or lower minReplicas",
-        "self.maxReplicas",
-        "self.minReplicas",
-    ),
-    rule(
-        "!has(self.replicas) || self.replicas <= self.maxReplicas",
-        "replicas (%d) must be <= maxReplicas (%d); pin fewer workers or raise maxReplicas",
-        "self.replicas",
-        "self.maxReplicas",
-    ),
-    rule(
-        "!(has(self.maxWaitSeconds) && has(self.jobsPerWorker))",
-        "maxWaitSeconds (%d) and jobsPerWorker (%d): set one of them; jobsPerWorker replaces the promise",
-        "self.maxWaitSeconds",
-        "self.jobsPerWorker",
-    ),
-    # Here and not on retry itself: its default is {}, which the API server validates before it fills in the fields.
-    rule(
-        "self.retry.baseSeconds <= self.retry.maxSeconds",
-        "retry.maxSeconds (%d) must be >= retry.baseSeconds (%d); raise maxSeconds or lower baseSeconds",
-        "self.retry.maxSeconds",
-        "self.retry.baseSeconds",
-    ),
-    rule(
-        "!has(self.pausedUntil) || self.paused",
-        "pausedUntil (%s) needs paused: true",
-        "self.pausedUntil",
-    ),
-    rule(
-        "!has(self.template.spec.terminationGracePeriodSeconds) || "
-        f"self.template.spec.terminationGracePeriodSeconds >= self.drainSeconds + {DRAIN_MARGIN_SECONDS}",
-        "template: terminationGracePeriodSeconds (%d) must exceed drainSeconds (%d) "
-        f"by {DRAIN_MARGIN_SECONDS} s; leave it out to get the right value",
-        "self.template.spec.terminationGracePeriodSeconds",
-        "self.drainSeconds",
-    ),
+MAX_BELOW_MIN = rule(
+    "self.minReplicas <= self.maxReplicas",
+    "maxReplicas (%d) must be >= minReplicas (%d); raise maxReplicas or lower minReplicas",
+    "self.maxReplicas",
+    "self.minReplicas",
 )
+PIN_ABOVE_MAX = rule(
+    "!has(self.replicas) || self.replicas <= self.maxReplicas",
+    "replicas (%d) must be <= maxReplicas (%d); pin fewer workers or raise maxReplicas",
+    "self.replicas",
+    "self.maxReplicas",
+)
+TWO_LAWS = rule(
+    "!(has(self.maxWaitSeconds) && has(self.jobsPerWorker))",
+    "maxWaitSeconds (%d) and jobsPerWorker (%d): set one of them; jobsPerWorker replaces the promise",
+    "self.maxWaitSeconds",
+    "self.jobsPerWorker",
+)
+# Here and not on retry itself: its default is {}, which the API server validates before it fills in the fields.
+RETRY_MAX_BELOW_BASE = rule(
+    "self.retry.baseSeconds <= self.retry.maxSeconds",
+    "retry.maxSeconds (%d) must be >= retry.baseSeconds (%d); raise maxSeconds or lower baseSeconds",
+    "self.retry.maxSeconds",
+    "self.retry.baseSeconds",
+)
+PAUSED_UNTIL_ALONE = rule(
+    "!has(self.pausedUntil) || self.paused",
+    "pausedUntil (%s) needs paused: true",
+    "self.pausedUntil",
+)
+SHORT_GRACE = rule(
+    "!has(self.template.spec.terminationGracePeriodSeconds) || "
+    f"self.template.spec.terminationGracePeriodSeconds >= self.drainSeconds + {DRAIN_MARGIN_SECONDS}",
+    "template: terminationGracePeriodSeconds (%d) must exceed drainSeconds (%d) "
+    f"by {DRAIN_MARGIN_SECONDS} s; leave it out to get the right value",
+    "self.template.spec.terminationGracePeriodSeconds",
+    "self.drainSeconds",
+)
+SPEC = validations(MAX_BELOW_MIN, PIN_ABOVE_MAX, TWO_LAWS, RETRY_MAX_BELOW_BASE, PAUSED_UNTIL_ALONE, SHORT_GRACE)
 
-JOB_TYPE = validations(
-    rule(
-        "self == self.trim()",
-        "types ('%s') must not begin or end with a space; job_queue.type is matched exactly (write '%s')",
-        "self",
-        "self.trim()",
-    ),
-    rule("self != '*'", "types: '*' is no wildcard; name each job_queue.type that these workers handle"),
+OUTER_SPACE = rule(
+    "self == self.trim()",
+    "types ('%s') must not begin or end with a space; job_queue.type is matched exactly (write '%s')",
+    "self",
+    "self.trim()",
 )
+WILDCARD = rule("self != '*'", "types: '*' is no wildcard; name each job_queue.type that these workers handle")
+JOB_TYPE = validations(OUTER_SPACE, WILDCARD)
 
 DATABASE = validations(
     rule(
@@ -109,28 +113,26 @@ DATABASE = validations(
     ),
 )
 
-TENANT_OVERRIDES = validations(
-    rule(
-        f"self.all(tenant, tenant.matches('{_UUID}'))",
-        "tenants.overrides ('%s') must have tenant ids as keys: lower-case UUIDs, as in job_queue.tenant_id",
-        f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{_UUID}'))[0]",
-    ),
+TENANT_NO_UUID = rule(
+    f"self.all(tenant, tenant.matches('{UUID}'))",
+    "tenants.overrides ('%s') must have tenant ids as keys: lower-case UUIDs, as in job_queue.tenant_id",
+    f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{UUID}'))[0]",
 )
+TENANT_OVERRIDES = validations(TENANT_NO_UUID)
 
-POD_SPEC = validations(
-    rule(
-        "self.containers.exists(c, c.name == 'worker')",
-        "template.spec.containers (%s): none is named worker; "
-        "the container named worker runs the jobs and gets command, environment and probes",
-        "self.containers.map(c, c.name)",
-    ),
-    rule(
-        "self.containers.filter(c, c.name == 'worker').all(c, has(c.image) && c.image != '')",
-        "template.spec.containers: the container named worker needs an image, for example acme/jobs:1.4",
-    ),
-    rule(
-        "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
-        "template.spec.restartPolicy ('%s') must be Always; leave it out",
-        "self.restartPolicy",
-    ),
+NO_WORKER = rule(
+    "self.containers.exists(c, c.name == 'worker')",
+    "template.spec.containers (%s): none is named worker; "
+    "the container named worker runs the jobs and gets command, environment and probes",
+    "self.containers.map(c, c.name)",
 )
+NO_IMAGE = rule(
+    "self.containers.filter(c, c.name == 'worker').all(c, has(c.image) && c.image != '')",
+    "template.spec.containers: the container named worker needs an image, for example acme/jobs:1.4",
+)
+NOT_ALWAYS = rule(
+    "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
+    "template.spec.restartPolicy ('%s') must be Always; leave it out",
+    "self.restartPolicy",
+)
+POD_SPEC = validations(NO_WORKER, NO_IMAGE, NOT_ALWAYS)

@@ -1,8 +1,8 @@
 """The loop's ports: all that it knows of the world.
 
 Which pools there are (Pools), which workers exist (Workers), make them N (Scaler), write a status (Writes): kube/
-implements these over the Kubernetes API, and every implementation passes the suites in tests/contracts. What is in the
-table (Source): postgres/ implements it.
+implements these over the Kubernetes API, embedded/ over processes of this machine, and every implementation passes the
+suites in tests/contracts. What is in the table (Source): postgres/ implements it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
-from jobtide_controller.postgres.urls import DatabaseUrls
+from jobtide_controller.postgres.urls import Urls
 
 # Added to the server's statement timeout: for connecting and checking, or a server that does not answer at all.
 GRACE_SECONDS = 6.0
@@ -23,7 +23,7 @@ GRACE_SECONDS = 6.0
 class Database:
     """A reading never raises for a database that is unreachable, slow or wrong: it is Unreadable then."""
 
-    def __init__(self, name: str, urls: DatabaseUrls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(self, name: str, urls: Urls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
         self.name = name
         self._reader = Reader(name, urls, limits)
         self._thread = ConnectionThread(f"postgres-{name}")

@@ -17,7 +17,7 @@ from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.session import Session
-from jobtide_controller.postgres.urls import DatabaseUrls, NotConfiguredError
+from jobtide_controller.postgres.urls import NotConfiguredError, Urls
 
 SQL_PACKAGE = "jobtide_controller.postgres.sql"
 
@@ -75,7 +75,7 @@ class Reader:
     def __init__(
         self,
         name: str,
-        urls: DatabaseUrls,
+        urls: Urls,
         limits: Limits,
         *,
         wall_clock: Callable[[], float] = time.time,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from jobtide.database_errors import url_of_file
 
@@ -12,6 +13,14 @@ URL_FILE = "url"
 
 class NotConfiguredError(LookupError):
     """There is no URL for a database of this name."""
+
+
+class Urls(Protocol):
+    """Where the URL of each database is."""
+
+    def url(self, name: str) -> str:
+        """The current URL. Raises NotConfiguredError, or DatabaseUrlWrong for text that is no URL."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

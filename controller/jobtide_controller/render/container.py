@@ -35,10 +35,10 @@ def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
     }
 
 
-def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
+def worker_settings(pool: JobWorkerPool, *, port: int) -> dict[str, str]:
+    """The settings that a worker of this pool gets, by variable, without the database and its own UID and name."""
     spec = pool.spec
-    values = {
-        DATABASE_ENV: f"{DATABASE_DIRECTORY}/url",
+    return {
         "JOBTIDE_POOL": f"{pool.metadata.namespace}/{pool.metadata.name}",
         "JOBTIDE_TYPES": json.dumps(list(spec.types)),
         "JOBTIDE_CONCURRENCY": str(spec.concurrency),
@@ -46,9 +46,13 @@ def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
         "JOBTIDE_MAX_ATTEMPTS": str(spec.retry.max_attempts),
         "JOBTIDE_RETRY_BASE_SECONDS": str(spec.retry.base_seconds),
         "JOBTIDE_RETRY_MAX_SECONDS": str(spec.retry.max_seconds),
-        PORT_ENV: str(HTTP_PORT),
+        PORT_ENV: str(port),
         **_caps(spec.tenants),
     }
+
+
+def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
+    values = {DATABASE_ENV: f"{DATABASE_DIRECTORY}/url", **worker_settings(pool, port=HTTP_PORT)}
     return [
         *({"name": name, "value": value} for name, value in values.items()),
         _from_field("JOBTIDE_POD_UID", "metadata.uid"),

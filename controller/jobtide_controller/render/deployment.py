@@ -76,6 +76,12 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
     }
 
 
+def grace_seconds(pool: JobWorkerPool) -> int:
+    """Seconds between SIGTERM and SIGKILL: the template's own, or long enough for the drain."""
+    ours = pool.spec.drain_seconds + DRAIN_MARGIN_SECONDS
+    return int(pool.spec.template["spec"].get("terminationGracePeriodSeconds", ours))
+
+
 def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
     """With it Kubernetes deletes the Deployment when the pool is deleted: no finalizer can get stuck."""
     return {
@@ -97,7 +103,7 @@ def _pod_template(pool: JobWorkerPool) -> dict[str, Any]:
 
 def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
     """Adds what the template does not set."""
-    spec.setdefault("terminationGracePeriodSeconds", pool.spec.drain_seconds + DRAIN_MARGIN_SECONDS)
+    spec["terminationGracePeriodSeconds"] = grace_seconds(pool)
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
     # The first process of a container loses a SIGTERM that comes before its handler is set: a worker stopped while

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -26,22 +29,30 @@ class Health:
         registry: CollectorRegistry,
         *,
         monotonic: Callable[[], float],
+        documents: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     ) -> None:
+        """`documents`: more paths, each with what makes its JSON value."""
+        self._documents = documents
         self._beats = beats
         self._is_filled = is_filled
         self._registry = registry
         self._monotonic = monotonic
 
-    async def serve(self, port: int) -> tuple[web.AppRunner, int]:
-        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one)."""
+    async def serve(self, port: int, host: str | None = ANY_ADDRESS) -> tuple[web.AppRunner, int]:
+        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one).
+
+        Raises OSError if the port is taken.
+        """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        for path, document in self._documents.items():
+            app.router.add_get(path, partial(self._json, document))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         # One address family, so that port 0 is one port.
-        site = web.TCPSite(runner, host=ANY_ADDRESS if port else LOOPBACK, port=port)
+        site = web.TCPSite(runner, host=host if port else LOOPBACK, port=port)
         await site.start()
         return runner, runner.addresses[0][1]
 
@@ -59,6 +70,10 @@ class Health:
         if self._is_filled():
             return web.Response(text="ok\n")
         return web.Response(status=503, text="the first lists of pools, Deployments and pods are not read yet\n")
+
+    @staticmethod
+    async def _json(document: Callable[[], Any], _: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body = generate_latest(self._registry)

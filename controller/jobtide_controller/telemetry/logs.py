@@ -84,9 +84,9 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"{pool}: the API server refused an Event: {message}", pool=str(pool))
         case events.Rescued(database, pod_uid, jobs, gave_back):
             how = "requeued, attempt not counted" if gave_back else "requeued, attempt counted"
-            _say(logging.INFO, f"{jobs} jobs of deleted pod {pod_uid} {how}", database=database, jobs=jobs)
+            _say(logging.INFO, f"{jobs} jobs of gone worker {pod_uid} {how}", database=database, jobs=jobs)
         case events.RescueFailed(database, message):
-            _say(logging.WARNING, f"jobs of deleted pods are not requeued yet: {message}", database=database)
+            _say(logging.WARNING, f"jobs of gone workers are not requeued yet: {message}", database=database)
         case events.ForeignWorker(database, pod_uid):
             _say(logging.WARNING, f"pod {pod_uid} claims jobs of database {database} and is not in this cluster: "
                  "its jobs are requeued only when their leases expire",

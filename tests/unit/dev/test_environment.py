@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dev.machine.environment import INPUTS, Environment
+from dev.machine.environment import INPUTS, PARTS, Environment
 from dev.machine.errors import DevError
 
 
@@ -13,7 +13,7 @@ def checkout(tmp_path):
     root = tmp_path / "checkout"
     (root / "requirements").mkdir(parents=True)
     (root / ".venv").mkdir()
-    for name in INPUTS:
+    for name in (*INPUTS, *(f"requirements/{part}.txt" for part in PARTS)):
         (root / name).write_text(name)
     return root
 
@@ -40,7 +40,7 @@ def test_nothing_is_run_while_nothing_has_changed(checkout, recorder):
     assert recorder.commands == []
 
 
-@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("name", [*INPUTS, "requirements/dev.txt"])
 def test_a_changed_input_makes_it_again(name, checkout, recorder):
     Environment(checkout, recorder).ensure()
     recorder.commands.clear()
@@ -49,6 +49,19 @@ def test_a_changed_input_makes_it_again(name, checkout, recorder):
     Environment(checkout, recorder).ensure()
 
     assert len(recorder.commands) == 4
+
+
+def test_the_demo_installs_its_own_part_or_uses_the_whole(checkout, recorder):
+    Environment(checkout, recorder, "demo").ensure()
+    assert f"-r {checkout}/requirements/demo.txt" in recorder.commands[2]
+    recorder.commands.clear()
+    Environment(checkout, recorder, "demo").ensure()
+    assert recorder.commands == []
+    Environment(checkout, recorder).ensure()
+    assert f"-r {checkout}/requirements/dev.txt" in recorder.commands[2]
+    recorder.commands.clear()
+    Environment(checkout, recorder, "demo").ensure()
+    assert recorder.commands == []
 
 
 def test_an_interrupted_installation_counts_as_incomplete(checkout, recorder, new_recorder):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.write.apply import asked_hash, template_hash
+from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.render import deployment
 from tests.unit.kube.objects import pool
 

@@ -45,6 +45,7 @@ class Settings:
     error_detail: ErrorDetail
     poll_seconds: float
     listen: bool
+    http_host: str  # empty: all addresses
     http_port: int
     log_level: str
     pool: str
@@ -98,6 +99,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
     "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
+    "JOBTIDE_HTTP_HOST": ("", "address on which that port listens; empty: all"),
     "JOBTIDE_LOG_LEVEL": ("info", "debug (each job), info, warning or error"),
     "JOBTIDE_POOL": ("", "namespace/name of the pool, for logs"),
     "JOBTIDE_POD_UID": (
@@ -152,6 +154,7 @@ def from_environment(
         error_detail=cast("ErrorDetail", read.one_of("JOBTIDE_ERROR_DETAIL", get_args(ErrorDetail))),
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
+        http_host=read.text("JOBTIDE_HTTP_HOST"),
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
         log_level=read.one_of("JOBTIDE_LOG_LEVEL", ("debug", "info", "warning", "error")),
         pool=read.text("JOBTIDE_POOL"),

@@ -69,7 +69,7 @@ def _listen(settings: Settings) -> socket.socket | None:
         return None
     from jobtide.telemetry.status_server import listen
 
-    return listen(settings.http_port)
+    return listen(settings.http_port, settings.http_host)
 
 
 def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:

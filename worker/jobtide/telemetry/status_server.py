@@ -20,12 +20,16 @@ from jobtide.telemetry.health import Health
 _STUCK_SECONDS = 60.0  # a pass starts every 5 s, but a claim may wait until its connection times out
 
 
-def listen(port: int) -> socket.socket:
-    """The socket of the server; the lease keeper shares it. Raises SettingsError if the port is taken."""
+def listen(port: int, host: str = "") -> socket.socket:
+    """The socket of the server; the lease keeper shares it. `host` empty: all addresses.
+
+    Raises SettingsError if the port is taken, or the address is none of this machine.
+    """
     try:
-        listener = _dual_stack(port) or socket.create_server(("", port))
-    except OSError as taken:
-        raise SettingsError(f"JOBTIDE_HTTP_PORT={port}: can't listen there: {taken.strerror}") from None
+        listener = (None if host else _dual_stack(port)) or socket.create_server((host, port))
+    except OSError as refused:
+        where = f" on JOBTIDE_HTTP_HOST={host}" if host else ""
+        raise SettingsError(f"JOBTIDE_HTTP_PORT={port}{where}: can't listen there: {refused.strerror}") from None
     listener.setblocking(False)  # noqa: FBT003 - two processes notice the same request, one accepts it
     return listener
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Set as AbstractSet
-from statistics import median
 from typing import Any
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.kube.inventory.parse import gone_of, pod_of, pool_of_pod, uid_of, version_of
 from jobtide_controller.loop.ports import GoneWorker, Presence
+from jobtide_controller.loop.start_times import StartTimes
 from jobtide_controller.loop.tombstones import Tombstones
-
-STARTS_KEPT = 20
-START_UNKNOWN_SECONDS = 10.0
 
 
 class Pods:
@@ -24,7 +21,7 @@ class Pods:
         self._by_pool: defaultdict[PoolRef, dict[str, Pod]] = defaultdict(dict)
         self._known: dict[str, tuple[PoolRef, int]] = {}
         self._gone: Tombstones[GoneWorker] = Tombstones()
-        self._starts: defaultdict[PoolRef, deque[float]] = defaultdict(lambda: deque(maxlen=STARTS_KEPT))
+        self._starts: StartTimes[PoolRef] = StartTimes()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -40,7 +37,7 @@ class Pods:
         before, now = self._by_pool[pool].get(uid), pod_of(raw)
         self._by_pool[pool][uid] = now
         if now.ready and now.ready_at is not None and not (before and before.ready_at):
-            self._starts[pool].append(max(0.0, now.ready_at - now.created_at))
+            self._starts.add(pool, now.ready_at - now.created_at)
         if now.finished:
             # The first value stays: a crash remains a crash when the pod is deleted later.
             self._gone.add(uid, gone_of(raw))
@@ -67,8 +64,7 @@ class Pods:
 
     def start_seconds(self, pool: PoolRef) -> float:
         """The median time from creation to ready of the last pods."""
-        starts = self._starts.get(pool)
-        return median(starts) if starts else START_UNKNOWN_SECONDS
+        return self._starts.median(pool)
 
     def presence_of(self, uid: str) -> GoneWorker | Presence:
         """What is known of this pod; UNKNOWN also for one that was forgotten long ago."""
@@ -79,7 +75,7 @@ class Pods:
 
     def forget_pool(self, pool: PoolRef) -> None:
         """Drops the pool's learned start times; its pods stay until their own events."""
-        self._starts.pop(pool, None)
+        self._starts.forget(pool)
 
     def _drop(self, uid: str) -> PoolRef | None:
         known = self._known.pop(uid, None)

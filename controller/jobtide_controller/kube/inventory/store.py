@@ -12,8 +12,8 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
 from jobtide_controller.kube.inventory.pods import Pods
-from jobtide_controller.kube.inventory.pools import PoolEntry, Pools
 from jobtide_controller.loop.changes import Changes
+from jobtide_controller.loop.pools import PoolEntry, Pools
 from jobtide_controller.loop.tombstones import Tombstones
 from jobtide_controller.telemetry.events import Emit, ObjectRejected
 
@@ -55,7 +55,7 @@ class Inventory:
         if known is not None and known.database != entry.database:
             self.changes.mark(known.database, uid)
         self.pools.put(entry)
-        self._mark_with_overlaps(entry)
+        self.pools.mark_with_overlaps(entry)
         return True
 
     def forget_pool(self, raw: Raw) -> bool:
@@ -136,13 +136,6 @@ class Inventory:
         deployment = self._deployments.get(pool_uid)
         return Rollout() if deployment is None else deployment.rollout
 
-    def _mark_with_overlaps(self, entry: PoolEntry) -> None:
-        """Marks the pool, and those that share a type with it, because their conditions show the overlap."""
-        self.changes.mark(entry.database, entry.uid)
-        for type_ in entry.types:
-            for uid in self.pools.of_type(entry.database, type_):
-                self.changes.mark(entry.database, uid)
-
     def _forget_pool(self, uid: str) -> bool:
         self._rejected.pop(uid, None)
         self._gone.add(uid)
@@ -151,7 +144,7 @@ class Inventory:
             return False
         if self.pools.by_ref(entry.ref) is None:
             self.pods.forget_pool(entry.ref)
-        self._mark_with_overlaps(entry)
+        self.pools.mark_with_overlaps(entry)
         return True
 
     def _forget_deployment(self, uid: str) -> bool:
@@ -166,16 +159,14 @@ class Inventory:
 
     def wake(self, pool_uid: str) -> None:
         """Has the loop look at this pool again."""
-        entry = self.pools.get(pool_uid)
-        if entry is not None:
-            self.changes.mark(entry.database, pool_uid)
+        self.pools.mark(pool_uid)
 
     def _mark_ref(self, ref: PoolRef | None) -> bool:
         if ref is None:
             return False
         entry = self.pools.by_ref(ref)
         if entry is not None:
-            self.changes.mark(entry.database, entry.uid)
+            self.pools.mark(entry.uid)
         else:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True

@@ -42,11 +42,11 @@ from jobtide_controller.kube.inventory.parse import (
     owner_words,
     uid_of,
 )
-from jobtide_controller.kube.inventory.pools import PoolEntry
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.rollouts import Rollouts
 from jobtide_controller.kube.write.work_queue import GoneError, NotLeadingError
 from jobtide_controller.kube.write.writer import Writer
+from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.render.deployment import (
     RENDERED,
     deployment_first_apply,

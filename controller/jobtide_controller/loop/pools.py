@@ -1,4 +1,4 @@
-"""The pools, and which of them handle which types of which database."""
+"""The pools in memory, for every implementation of the port: which handle which types of which database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARSED_POOLS = 1_000
 
 
 class PoolEntry:
-    """One pool as the API server has it, and the status as our last write left it. Kept as text, because there are
+    """One pool as its user wrote it, and the status as our last write left it. Kept as text, because there are
     many pools and most of them rest.
     """
 
@@ -126,6 +126,19 @@ class Pools:
 
     def take_changed(self, database: str) -> set[str]:
         return self._changes.take(database)
+
+    def mark(self, uid: str) -> None:
+        """Has the loop look at this pool again."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            self._changes.mark(entry.database, uid)
+
+    def mark_with_overlaps(self, entry: PoolEntry) -> None:
+        """Marks the pool, and those that share a type with it, because their conditions show the overlap."""
+        self._changes.mark(entry.database, entry.uid)
+        for type_ in entry.types:
+            for uid in self.of_type(entry.database, type_):
+                self._changes.mark(entry.database, uid)
 
     async def wait_for_change(self, database: str, seconds: float) -> None:
         await self._changes.wait(database, seconds)
