@@ -124,6 +124,7 @@ class EmbeddedPostgres:
         """
         with self._lock:
             self._start(keeps_port=False)
+            self._create_database()
             self._should_run = True
 
     def _start(self, *, keeps_port: bool) -> None:
@@ -134,7 +135,6 @@ class EmbeddedPostgres:
                 break
             if keeps_port or not tries_left or "Address already in use" not in failure:
                 raise self._explained(failure)
-        self._create_database()
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stops the server if it runs, and waits. `immediate` and `killed` are crashes: the next start recovers."""
@@ -187,7 +187,7 @@ class EmbeddedPostgres:
         return self._home.resolve() / "data"
 
     @property
-    def _log(self) -> Path:
+    def _log_file(self) -> Path:
         return self._home / "log"
 
     def _prepare(self) -> None:
@@ -277,9 +277,9 @@ class EmbeddedPostgres:
     def _start_on(self, port: int) -> str | None:
         """None when the server is ready; else the log of the server that ended."""
         settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
-        self._log.unlink(missing_ok=True)
+        self._log_file.unlink(missing_ok=True)
         # Not pg_ctl: it passes paths to a shell unquoted. A new file: root must not follow a link of the account's.
-        with self._log.open("xb") as log:
+        with self._log_file.open("xb") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *settings],
                 stdin=subprocess.DEVNULL,
@@ -295,7 +295,7 @@ class EmbeddedPostgres:
                 return None
             time.sleep(_POLL_SECONDS)
         self._process = None
-        return self._log.read_text(errors="replace")
+        return self._log_file.read_text(errors="replace")
 
     def _is_ready(self, pid: int) -> bool:
         """As the server writes it into its file: process id, five other lines, shared memory, state."""
@@ -329,6 +329,8 @@ class EmbeddedPostgres:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
             self._stop("fast")
+            if isinstance(error, psycopg.errors.DiskFull):
+                raise ServerUnusable(_no_space(self._data)) from None
             raise ServerUnusable(
                 f"the server on the data in {self._data} refuses the URL in {self._url_file}: {one_line(error)}; run "
                 "once with --fresh, which removes the data"
@@ -355,8 +357,8 @@ class EmbeddedPostgres:
     def _explained(self, text: str) -> ServerUnusable:
         if "No space left on device" in text or "Disk quota exceeded" in text:
             return ServerUnusable(_no_space(self._data))
-        reasons = re.findall(r"(?:FATAL|PANIC|error): +(.*)", text) or text.splitlines()[-1:]
-        return ServerUnusable(f"PostgreSQL can't start on {self._data}: {reasons[-1]}; its log is {self._log}")
+        reasons = re.findall(r"(?:FATAL|PANIC|error): +(.*)", text) or text.splitlines()[-1:] or ["it ended"]
+        return ServerUnusable(f"PostgreSQL can't start on {self._data}: {reasons[-1]}; its log is {self._log_file}")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

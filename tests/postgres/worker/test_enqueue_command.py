@@ -152,8 +152,7 @@ def test_a_folder_whose_jobtide_dev_has_ended_is_named_as_such(enqueue, tmp_path
     file.write_text("postgresql://jobtide:secret@127.0.0.1:1/jobtide\n")
     refused = enqueue("m", "--tenant", "a", url=None)
     assert refused.returncode == 1
-    assert refused.stderr.startswith(b"jobtide: `jobtide dev` does not run in this folder: start it first (connection")
-    assert b"secret" not in refused.stderr
+    assert refused.stderr == b"jobtide: `jobtide dev` does not run in this folder: start it first\n"
 
 
 def test_a_database_without_the_table_is_refused(enqueue, empty_database):

@@ -111,9 +111,8 @@ def _sentences(*, is_dev: bool) -> Iterator[None]:
         except psycopg.OperationalError as error:
             if not is_dev or error.sqlstate is not None:
                 raise
-            raise EnqueueError(
-                f"`jobtide dev` does not run in this folder: start it first ({one_line(error)})"
-            ) from None
+            why = "" if "refused" in str(error) else f" ({one_line(error)})"
+            raise EnqueueError(f"`jobtide dev` does not run in this folder: start it first{why}") from None
 
 
 def tenant_of(connection: Connection, text: str, *, makes_unknown: bool) -> UUID:
