@@ -12,7 +12,7 @@ WITH expired AS MATERIALIZED (
     FROM job_queue AS q
     WHERE
         q.status = 'processing'
-        AND q.next_retry_at < now()
+        AND coalesce(q.next_retry_at, '-infinity'::timestamptz) < now() -- NULL: another client cleared it
         AND starts_with(left(q.worker_id, 8), 'jobtide:')
         AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
     LIMIT %(at_most)s
