@@ -10,6 +10,7 @@ import pytest
 
 from jobtide.context import Context
 from jobtide.job import End
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.refusals import RowRefused
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable, Session
@@ -252,6 +253,34 @@ def test_no_job_fails_if_the_table_refuses_every_claim(queue, enqueue, tenant, c
     assert statuses() == {"pending": 20}
     connect().execute("DROP TRIGGER refuse ON job_queue")
     assert len(one.claim(Ring(("a",)), 50, 50).jobs) == 15
+
+
+def test_failed_claims_leave_no_other_row_of_their_key_out(queue, enqueue, tenant, connect, statuses):
+    owner = tenant()
+    for number in range(40):
+        enqueue("a", owner, {"bad": number < 12})
+    connect().execute("ALTER TABLE job_queue ADD CHECK (status <> 'processing' OR payload->>'bad' = 'false')")
+    one = queue()
+    for _ in range(3):
+        one.claim(Ring(("a",)), 16, 16)
+    assert statuses() == {"failed": 12, "processing": 28}
+
+
+@pytest.mark.parametrize("caps", [NO_CAPS, TenantCaps(10)], ids=["plain", "under tenant caps"])
+def test_more_refused_rows_than_a_worker_leaves_out_stop_no_tenant(queue, enqueue, tenant, connect, statuses, caps):
+    *suspended, other = sorted(tenant() for _ in range(26))
+    for owner in suspended:
+        for number in range(10):
+            enqueue("a", owner, number)
+    job = enqueue("a", other)
+    connect().execute(RAISE.format(f"OLD.tenant_id <> '{other}'"))
+    one, ring, claimed = queue(caps=caps), Ring(("a",)), []
+    for _ in range(30):
+        claim = one.claim(ring, 1, 1)
+        ring = claim.ring
+        claimed += claim.jobs
+    assert [one.id for one in claimed] == [job]
+    assert statuses() == {"pending": 250, "processing": 1}
 
 
 def test_a_careful_claim_keeps_the_order_of_the_ring(queue, enqueue, tenant, connect):
