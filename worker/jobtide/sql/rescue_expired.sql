@@ -1,10 +1,9 @@
 -- Requeues jobs whose lease has expired: the fallback for workers that died unnoticed.
 --
--- The job becomes a suspect: it runs apart until it is known whether it ends its worker's process. Only rows under a claim token of
--- Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
+-- The job becomes a suspect: it runs apart until it is known whether it ends its worker's process. Only rows under a claim
+-- token of Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
 --
--- Parameters: at_most int; ids uuid[] (NULL: all;
---             a part of them after a refusal)
+-- Parameters: at_most int; ids uuid[] (NULL: all; a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows, which are as many as jobs run at once
 -- Locks:      at most `at_most` rows; locked ones (their end is being written) are skipped
 WITH expired AS MATERIALIZED (
