@@ -51,7 +51,7 @@ class Session:
     def run(
         self, statement: LiteralString, parameters: Mapping[str, Any], *, timeout_seconds: float
     ) -> list[dict[str, Any]]:
-        """The rows of one statement in a transaction of its own. Any error but the refusal of a row closes the connection."""
+        """The rows of one statement in a transaction of its own. An error that is no row's closes the connection."""
         connection = self.connect()
         try:
             with connection.transaction():

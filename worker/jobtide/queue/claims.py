@@ -171,7 +171,7 @@ class Claims:
     ) -> tuple[list[RefusedClaim], Key | None]:
         """Ends the refused rows as failed if the fault is theirs; else leaves them out of the next claims.
 
-        They don't fail if no row at all can be claimed: then the fault is the table's, and a million jobs must not fail.
+        None fails if no row at all can be claimed: then the fault is the table's, and a million jobs must not fail.
         """
         now = monotonic()
         is_theirs = claimed or now - self._claimed_at < _EVIDENCE_SECONDS

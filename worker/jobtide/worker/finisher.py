@@ -217,7 +217,7 @@ class Finisher:
             self._share = max(self._share / 2, 1 / _BATCH)
 
     def _speaks_for_all(self, refusal: RowRefused, batch: _Batch) -> bool:
-        """True if the fault may be the table's. A row's own fault is searched: its neighbours' ends are to be written."""
+        """True if the fault may be the table's. A row's own is searched: its neighbours' ends are to be written."""
         if self._passed_at >= batch.began_at or not batch.has_only(refusal):
             return False
         return refusal.may_pass or not self._has_evidence(monotonic())
