@@ -309,6 +309,29 @@ def test_rescues_and_extensions_leave_the_row_that_the_server_refuses(queue, enq
     assert {rescued.id for rescued in one.rescue_own_pod()} == {jobs[3].id, jobs[4].id}
 
 
+EXPIRED = """
+    INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts, next_retry_at)
+    SELECT %s, 'a', 'processing', 'jobtide:x:1', 1, now() - %s * interval '1 second' FROM generate_series(1, %s)"""
+
+
+def test_expired_claims_of_one_tenant_do_not_hold_up_the_rescue_of_others(queue, tenant, connect):
+    forger, other = tenant(), tenant()
+    connect().execute(EXPIRED, [forger, 3_600, 300])
+    connect().execute(EXPIRED, [other, 1, 20])
+    rescued = queue().rescue_expired(100)
+    assert len(rescued) == 100
+    assert sum(job.tenant_id == other for job in rescued) == 20
+
+
+def test_any_number_of_refused_rescues_of_one_tenant_hides_no_other_tenants_jobs(queue, tenant, connect, statuses):
+    suspended, other = tenant(), tenant()
+    connect().execute(EXPIRED, [suspended, 3_600, 1_200])
+    connect().execute(EXPIRED, [other, 1, 20])
+    connect().execute(RAISE.format(f"OLD.tenant_id = '{suspended}'"))
+    assert {job.tenant_id for job in queue().rescue_expired(100)} == {other}
+    assert statuses() == {"processing": 1_200, "pending": 20}
+
+
 def test_progress_that_the_server_refuses_costs_no_lease(worker, enqueue, tenant, connect, row, wait_until, tmp_path):
     jobs = [enqueue("wait", tenant(), {"file": str(tmp_path / "go")}) for _ in range(2)]
     connect().execute("ALTER TABLE job_queue ADD CHECK (NOT (status = 'processing' AND result ? 'progress'))")
