@@ -13,6 +13,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 
 from jobtide.database_errors import connect
+from jobtide.queue.refusals import concerns_rows
 
 # Client-side options only: a pooler in transaction mode refuses startup parameters.
 _CLIENT_OPTIONS: dict[str, Any] = {
@@ -50,7 +51,7 @@ class Session:
     def run(
         self, statement: LiteralString, parameters: Mapping[str, Any], *, timeout_seconds: float
     ) -> list[dict[str, Any]]:
-        """The rows of one statement in a transaction of its own. Any error closes the connection."""
+        """The rows of one statement in a transaction of its own. An error that is no row's closes the connection."""
         connection = self.connect()
         try:
             with connection.transaction():
@@ -58,7 +59,9 @@ class Session:
                 _require_utf8(before)
                 # In binary no setting of the role or database changes a value: DateStyle, extra_float_digits, ...
                 return connection.execute(statement, parameters, binary=True).fetchall()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, psycopg.Error) and concerns_rows(error, connection):
+                raise
             # A new connection reaches the new primary, uses the rotated password, and has the new grant.
             self.close()
             raise

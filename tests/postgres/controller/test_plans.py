@@ -172,8 +172,14 @@ def test_the_reading_of_a_large_table_is_correct(large):
 
 
 def test_a_rescue_reads_the_running_rows_only(large):
-    plan = explain(large, "rescue_pod", {"pod_uids": [POD], "gives_back": [True], "at_most": 10})
+    plan = explain(large, "rescue_pod", {"pod_uids": [POD], "gives_back": [True], "tenants": None, "at_most": 10})
     assert ("Seq Scan", None) not in tables_scanned(plan)
     locked = [node for node in nodes(plan) if node["Node Type"] == "LockRows"]
     assert locked[0]["Actual Rows"] == 10
+    assert buffers(plan) < 20 * RUNNING + 200
+
+
+def test_the_tenants_of_a_refused_rescue_are_found_in_the_running_rows_only(large):
+    plan = explain(large, "rescue_tenants", {"pod_uids": [POD]})
+    assert ("Seq Scan", None) not in tables_scanned(plan)
     assert buffers(plan) < 20 * RUNNING + 200

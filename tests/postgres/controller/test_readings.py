@@ -99,6 +99,13 @@ def test_running_rows_are_counted_by_the_pod_that_holds_them(reader, insert):
     assert isinstance(reading.pods[POD], PodRun)
 
 
+def test_the_lease_of_a_claim_that_another_client_cleared_is_over(reader, insert, app):
+    insert("a", status="processing", worker_id=f"jobtide:{POD}:1")
+    app.execute("UPDATE job_queue SET next_retry_at = NULL")
+    (run,) = read(reader, "a").pods.values()
+    assert (run.jobs, sum(run.lapsed.values())) == (1, 1)
+
+
 def test_types_that_no_pool_asks_for_are_not_read(reader, insert):
     for type_ in ("a", "b", "c"):
         insert(type_)

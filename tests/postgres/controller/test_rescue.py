@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import uuid
 
+import psycopg
 import pytest
 
 from jobtide_controller.decide.reading import is_pod_uid
@@ -139,3 +140,15 @@ def test_the_controllers_own_role_may_rescue(new_reader, database, app, insert, 
 )
 def test_only_a_uuid_is_a_pod_uid(holder, pod):
     assert is_pod_uid(holder) is pod
+
+
+def test_a_row_that_the_server_refuses_holds_up_no_other_tenants_rescue(reader, insert, row, app):
+    refused, other = held(insert, uid=GONE), held(insert, uid=ALIVE)
+    tenant = app.execute("INSERT INTO tenants DEFAULT VALUES RETURNING id").fetchone()[0]
+    app.execute("UPDATE job_queue SET tenant_id = %s WHERE id = %s", [tenant, refused])
+    app.execute(f"ALTER TABLE job_queue ADD CHECK (tenant_id <> '{tenant}' OR status <> 'pending')")
+    gone = {GONE: False, ALIVE: True}
+    assert rescue(reader.session, gone) == {ALIVE: 1}
+    assert (row(refused)["status"], row(other)["status"]) == ("processing", "pending")
+    with pytest.raises(psycopg.errors.CheckViolation):  # what is left is reported
+        rescue(reader.session, gone)

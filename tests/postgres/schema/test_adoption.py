@@ -524,6 +524,16 @@ def test_a_trial_does_not_wait_for_a_lock_on_the_table(database, connect, trial)
     assert "lock timeout" in problem.message
 
 
+def test_a_trial_waits_for_a_lock_of_a_trigger_once(database, connect, trial, people):
+    conn, holder = connect(), connect(autocommit=False)
+    conn.execute("CREATE SEQUENCE waits")
+    hook(conn, "PERFORM nextval('waits'); PERFORM pg_advisory_xact_lock(7); RETURN NEW;")
+    holder.execute("SELECT pg_advisory_xact_lock(7)")
+    (problem,) = trial(database)
+    assert problem.kind is ProblemKind.NOT_TRIED
+    assert conn.execute("SELECT last_value FROM waits").fetchone() == (1,), "one job of several that it could try"
+
+
 def test_a_table_without_a_foreign_key_is_tried_with_a_tenant_of_its_own(database, connect, trial, as_role):
     conn = connect()
     conn.execute("ALTER TABLE job_queue DROP CONSTRAINT job_queue_tenant_id_fkey")

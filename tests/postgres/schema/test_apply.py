@@ -117,13 +117,22 @@ def test_the_invalid_remains_of_an_interrupted_build_are_rebuilt(database, conne
     assert check(conn) == ()
 
 
-def test_another_index_of_that_name_is_reported_and_not_changed(database, connect, schema_of):
-    connect().execute("DROP INDEX idx_job_queue_due; CREATE INDEX idx_job_queue_due ON job_queue (worker_id)")
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [
+        ("idx_job_queue_due", "(worker_id)"),
+        ("idx_job_queue_running", "(type, tenant_id, status) WHERE status = 'pending'"),
+        ("idx_job_queue_running", "(type, tenant_id, status) WHERE status = 'processing'"),  # forged rows are in it
+    ],
+    ids=["other columns", "other rows", "more rows"],
+)
+def test_another_index_of_that_name_is_reported_and_not_changed(database, connect, schema_of, name, definition):
+    connect().execute(f"DROP INDEX {name}; CREATE INDEX {name} ON job_queue {definition}")
     before = schema_of(database)
     applied = apply(database)
     assert applied.done == ()
     assert [problem.kind for problem in applied.warnings] == [ProblemKind.INDEX_MISSING]
-    assert "not the expected one (CREATE INDEX idx_job_queue_due" in applied.warnings[0].message
+    assert f"not the expected one (CREATE INDEX {name}" in applied.warnings[0].message
     assert schema_of(database) == before
 
 

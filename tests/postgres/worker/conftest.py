@@ -24,6 +24,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from jobtide.job import Job
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.session import Session
 
@@ -36,8 +37,10 @@ HANDLERS = Path(__file__).parent / "handlers"
 def queue(database: str) -> Iterator[Callable[..., PostgresJobQueue]]:
     opened: list[PostgresJobQueue] = []
 
-    def new(pod_uid: str = "pod-1", lease_seconds: float = 60, url: str = database) -> PostgresJobQueue:
-        opened.append(PostgresJobQueue(Session(lambda: url), pod_uid=pod_uid, lease_seconds=lease_seconds))
+    def new(
+        pod_uid: str = "pod-1", lease_seconds: float = 60, url: str = database, caps: TenantCaps = NO_CAPS
+    ) -> PostgresJobQueue:
+        opened.append(PostgresJobQueue(Session(lambda: url), pod_uid=pod_uid, lease_seconds=lease_seconds, caps=caps))
         return opened[-1]
 
     yield new

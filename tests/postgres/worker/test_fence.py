@@ -142,6 +142,11 @@ def test_a_restarted_container_requeues_the_jobs_of_its_predecessor_and_no_other
     assert row(theirs.id)["status"] == "processing"
 
 
+def test_a_claim_whose_lease_another_client_cleared_comes_back(queue, claimed, connect):
+    connect().execute("UPDATE job_queue SET next_retry_at = NULL WHERE id = %s", [claimed.id])
+    assert [rescued.id for rescued in queue("pod-2").rescue_expired(10)] == [claimed.id]
+
+
 def test_a_rescue_skips_a_job_whose_end_is_being_written(one, queue, claimed, expire, connect, row):
     expire(claimed)
     finishing = connect(autocommit=False)

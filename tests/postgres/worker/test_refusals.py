@@ -10,6 +10,7 @@ import pytest
 
 from jobtide.context import Context
 from jobtide.job import End
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.refusals import RowRefused
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable, Session
@@ -254,6 +255,34 @@ def test_no_job_fails_if_the_table_refuses_every_claim(queue, enqueue, tenant, c
     assert len(one.claim(Ring(("a",)), 50, 50).jobs) == 15
 
 
+def test_failed_claims_leave_no_other_row_of_their_key_out(queue, enqueue, tenant, connect, statuses):
+    owner = tenant()
+    for number in range(40):
+        enqueue("a", owner, {"bad": number < 12})
+    connect().execute("ALTER TABLE job_queue ADD CHECK (status <> 'processing' OR payload->>'bad' = 'false')")
+    one = queue()
+    for _ in range(3):
+        one.claim(Ring(("a",)), 16, 16)
+    assert statuses() == {"failed": 12, "processing": 28}
+
+
+@pytest.mark.parametrize("caps", [NO_CAPS, TenantCaps(10)], ids=["plain", "under tenant caps"])
+def test_more_refused_rows_than_a_worker_leaves_out_stop_no_tenant(queue, enqueue, tenant, connect, statuses, caps):
+    *suspended, other = sorted(tenant() for _ in range(26))
+    for owner in suspended:
+        for number in range(10):
+            enqueue("a", owner, number)
+    job = enqueue("a", other)
+    connect().execute(RAISE.format(f"OLD.tenant_id <> '{other}'"))
+    one, ring, claimed = queue(caps=caps), Ring(("a",)), []
+    for _ in range(30):
+        claim = one.claim(ring, 1, 1)
+        ring = claim.ring
+        claimed += claim.jobs
+    assert [one.id for one in claimed] == [job]
+    assert statuses() == {"pending": 250, "processing": 1}
+
+
 def test_a_careful_claim_keeps_the_order_of_the_ring(queue, enqueue, tenant, connect):
     tenants = sorted(tenant() for _ in range(4))
     rows = {owner: [enqueue("a", owner, number) for number in range(3)] for owner in tenants}
@@ -278,6 +307,29 @@ def test_rescues_and_extensions_leave_the_row_that_the_server_refuses(queue, enq
     connect().execute("ALTER TABLE job_queue ENABLE TRIGGER refuse")
     assert {rescued.id for rescued in one.rescue_expired(10)} == {jobs[1].id, jobs[2].id}
     assert {rescued.id for rescued in one.rescue_own_pod()} == {jobs[3].id, jobs[4].id}
+
+
+EXPIRED = """
+    INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts, next_retry_at)
+    SELECT %s, 'a', 'processing', 'jobtide:x:1', 1, now() - %s * interval '1 second' FROM generate_series(1, %s)"""
+
+
+def test_expired_claims_of_one_tenant_do_not_hold_up_the_rescue_of_others(queue, tenant, connect):
+    forger, other = tenant(), tenant()
+    connect().execute(EXPIRED, [forger, 3_600, 300])
+    connect().execute(EXPIRED, [other, 1, 20])
+    rescued = queue().rescue_expired(100)
+    assert len(rescued) == 100
+    assert sum(job.tenant_id == other for job in rescued) == 20
+
+
+def test_any_number_of_refused_rescues_of_one_tenant_hides_no_other_tenants_jobs(queue, tenant, connect, statuses):
+    suspended, other = tenant(), tenant()
+    connect().execute(EXPIRED, [suspended, 3_600, 1_200])
+    connect().execute(EXPIRED, [other, 1, 20])
+    connect().execute(RAISE.format(f"OLD.tenant_id = '{suspended}'"))
+    assert {job.tenant_id for job in queue().rescue_expired(100)} == {other}
+    assert statuses() == {"processing": 1_200, "pending": 20}
 
 
 def test_progress_that_the_server_refuses_costs_no_lease(worker, enqueue, tenant, connect, row, wait_until, tmp_path):

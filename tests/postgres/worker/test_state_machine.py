@@ -148,7 +148,7 @@ class Queue(RuleBasedStateMachine):
         hand = self.hands[number]
         rows = self.connection.execute(
             load("jobtide_controller.postgres.sql", "rescue_pod"),
-            {"pod_uids": [hand.pod_uid], "gives_back": [gives_back], "at_most": 100},
+            {"pod_uids": [hand.pod_uid], "gives_back": [gives_back], "tenants": None, "at_most": 100},
         ).fetchall()
         mine = {job.id for job in hand.holds if (job.id, job.token) in self.counts}
         assert len(rows) == len(mine)

@@ -228,6 +228,19 @@ def test_a_refused_end_is_not_tried_in_a_busy_loop(finisher, queue):
     assert queue.statements - tried < 60  # 30 of them extend its lease
 
 
+def test_refused_ends_in_a_row_fail_no_end_behind_them(finisher, queue, events):
+    many(queue, finisher, 1)
+    one_pass(finisher)
+    ends = many(queue, finisher, 16)  # the halving finds the first eight, then the other half is refused together
+    bad = [*ends[:8], ends[-1]]
+    queue.refuse.update({end.job.id: REFUSED for end in bad})
+    one_pass(finisher)
+    one_pass(finisher)
+    assert [queue.ends[end.job.id].status for end in bad] == ["failed"] * 9
+    assert {queue.ends[end.job.id].status for end in ends[8:-1]} == {"completed"}
+    assert [event.job for event in events if isinstance(event, EndRefused)] == [end.job for end in bad]
+
+
 def test_if_every_end_is_refused_some_are_tried_alone_and_the_rest_wait_with_them(finisher, queue, events):
     ends = many(queue, finisher, 400)
     queue.refuse.update({end.job.id: REFUSED for end in ends})

@@ -80,16 +80,19 @@ class Claims:
         self._return_unanswered(monotonic())
         token = self._prefix + secrets.token_hex(8)
         refused: list[RefusedClaim] = []
+        stopped_at: Key | None = None
         lap = self._exclusions.without_full_keys(ring.lap())
         try:
             rows = self._walk(lap, wanted, per_key, token)
         except RowRefused:
-            rows, refused = self._claim_carefully(lap, wanted, per_key, token)
+            rows, refused, stopped_at = self._claim_carefully(lap, wanted, per_key, token)
         except DatabaseUnreachable:
             self._unanswered[token] = monotonic()
             raise
         if not rows:
-            return Claim([], ring, wanted, drained=True, refused=tuple(refused))
+            # On from the refused rows: there may be more of them than are left out, and others wait behind them.
+            onward = ring if stopped_at is None else ring.after(stopped_at)
+            return Claim([], onward, wanted, drained=True, refused=tuple(refused))
         served = self._note(rows)
         self._successes += 1
         self._claimed_at = monotonic()
@@ -138,8 +141,13 @@ class Claims:
         chosen["types"] = list({range_.type for range_ in lap})
         return chosen | self._caps.parameters
 
-    def _claim_carefully(self, lap: Lap, wanted: int, per_key: int, token: str) -> tuple[Rows, list[RefusedClaim]]:
-        """Row by row in one transaction, after the server refused the claim of all at once."""
+    def _claim_carefully(
+        self, lap: Lap, wanted: int, per_key: int, token: str
+    ) -> tuple[Rows, list[RefusedClaim], Key | None]:
+        """Row by row in one transaction, after the server refused the claim of all at once.
+
+        The claimed rows, the refused ones that are to be reported, and the key of the last refused one.
+        """
         where, how = self._arguments(lap, wanted, per_key, token)
         try:
             with self._session.transaction() as execute:
@@ -149,9 +157,9 @@ class Claims:
                 if self._caps:
                     where = self._locked_keys(execute, lap, where)
                 if not where:
-                    return [], []
+                    return [], [], None
                 rows, refused = claim_each(self._session, execute, statement, where | how)
-                return rows, self._set_aside(execute, refused, claimed=bool(rows))
+                return rows, *self._set_aside(execute, refused, claimed=bool(rows))
         except RowRefused as refusal:  # the search for rows itself
             raise DatabaseUnreachable(str(refusal)) from None
         except DatabaseUnreachable:
@@ -160,20 +168,22 @@ class Claims:
 
     def _set_aside(
         self, execute: Execute, refused: list[tuple[UUID, RowRefused]], *, claimed: bool
-    ) -> list[RefusedClaim]:
-        """Leaves the refused rows out of the next claims, and ends them as failed if the fault is theirs.
+    ) -> tuple[list[RefusedClaim], Key | None]:
+        """Ends the refused rows as failed if the fault is theirs; else leaves them out of the next claims.
 
-        Not if no row at all can be claimed: then the fault is the table's, and a million jobs must not fail.
+        None fails if no row at all can be claimed: then the fault is the table's, and a million jobs must not fail.
         """
         now = monotonic()
         is_theirs = claimed or now - self._claimed_at < _EVIDENCE_SECONDS
         found = []
+        key: Key | None = None
         for id_, refusal in refused:
             type_, tenant_id = about(execute, id_)
+            key = type_, tenant_id.int
             failed = is_theirs and not refusal.may_pass and fail(self._session, execute, id_, refusal)
-            if self._exclusions.add(id_, (type_, tenant_id.int), now) or failed:
+            if failed or self._exclusions.add(id_, key, now):
                 found.append(RefusedClaim(id_, type_, tenant_id, str(refusal), failed))
-        return found
+        return found, key
 
     def _return_unanswered(self, now: float) -> None:
         """Repeated for 30 s: the lost claim may commit after its connection is closed."""

@@ -111,6 +111,8 @@ class _Trial:
             if not found:
                 return ()
             first = first or found
+            if found[-1].kind is ProblemKind.NOT_TRIED:  # a timeout or lock: another job would only wait as long again
+                break
         return first or (_not_tried(refusal or self._why_no_tenant()),)
 
     def _candidates(self) -> Iterator[tuple[UUID, str]]:

@@ -171,8 +171,9 @@ def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list
         facts = read_facts(conn)
         table = facts["table"]
         index = table["indexes"].get(name)
-        if has_index(table, name) or (index is None and name in facts["taken_names"]):
-            continue  # a taken name is reported with the way to free it
+        is_taken = name in facts["taken_names"] if index is None else index["valid"]
+        if has_index(table, name) or is_taken:
+            continue  # by another index, of this table or another one: reported with the way to free the name
         report(f"building index {name}: some seconds for each million rows; reads and writes continue")
         try:
             conn.execute(sql.SQL("SET lock_timeout = {}").format(round(INDEX_WAIT_SECONDS * 1000)))

@@ -82,9 +82,9 @@ def use_problems(facts: Facts, part: Part) -> tuple[Problem, ...]:
 def index_problems(facts: Facts) -> Iterator[Problem]:
     """Never fatal: without an index everything stays correct, but slow."""
     table = facts["table"]
-    for name, keys in INDEX_KEYS.items():
+    for name in INDEX_KEYS:
         index = table["indexes"].get(name)
-        if index is None and has_index(table, name):
+        if has_index(table, name):
             continue
         if index is None and name in facts["taken_names"]:
             yield _index(f"index {name} is missing, so claims and readings are slow. {_name_taken(facts, name)}")
@@ -95,7 +95,7 @@ def index_problems(facts: Facts) -> Iterator[Problem]:
                 f"index {name} is invalid (its build was interrupted): run jobtide schema apply, "
                 f"or DROP INDEX CONCURRENTLY {name}; {index_statement(name)}"
             )
-        elif tuple(index["keys"]) != keys:
+        elif not _is_wanted(index, name):
             yield _index(
                 f"index {name} is not the expected one ({index['definition']}): "
                 f"rename or drop it, then {index_statement(name)}"
@@ -126,13 +126,14 @@ def wall_problems(facts: Facts) -> Iterator[Problem]:
 
 def has_index(table: Facts, name: str) -> bool:
     """Whether the table has this index, valid, under its own name or another one."""
-    if name in table["indexes"]:
-        return bool(table["indexes"][name]["valid"])
-    wanted = INDEX_KEYS[name], _bare_predicate(index_statement(name).partition(" WHERE ")[2].rstrip(";"))
-    return any(
-        index["valid"] and (tuple(index["keys"]), _bare_predicate(index["predicate"] or "")) == wanted
-        for index in table["indexes"].values()
-    )
+    if name in table["indexes"] and not table["indexes"][name]["valid"]:
+        return False
+    return any(index["valid"] and _is_wanted(index, name) for index in table["indexes"].values())
+
+
+def _is_wanted(index: Facts, name: str) -> bool:
+    wanted = _bare_predicate(index_statement(name).partition(" WHERE ")[2].rstrip(";"))
+    return tuple(index["keys"]) == INDEX_KEYS[name] and _bare_predicate(index["predicate"] or "") == wanted
 
 
 def _bare_predicate(text: str) -> str:

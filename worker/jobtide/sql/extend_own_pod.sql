@@ -11,7 +11,7 @@ WITH held AS MATERIALIZED (
         q.status = 'processing'
         AND starts_with(left(q.worker_id, 200), %(token_prefix)s)
         AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
-        AND q.next_retry_at < now() + %(lease_seconds)s::float8 * interval '1 second'
+        AND coalesce(q.next_retry_at, '-infinity'::timestamptz) < now() + %(lease_seconds)s::float8 * interval '1 second'
     LIMIT 5000
     FOR NO KEY UPDATE SKIP LOCKED
 )

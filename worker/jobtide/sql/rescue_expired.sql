@@ -1,22 +1,35 @@
 -- Requeues jobs whose lease has expired: the fallback for workers that died unnoticed.
 --
--- The job becomes a suspect: it runs apart until it is known whether it ends its worker's process. Only rows under a claim token of
--- Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
+-- The job becomes a suspect: it runs apart until it is known whether it ends its worker's process. Only rows under a claim
+-- token of Jobtide: other consumers of the table leave a past next_retry_at on rows that they work on.
 --
--- Parameters: at_most int; ids uuid[] (NULL: all;
---             a part of them after a refusal)
+-- One job of each tenant before a second one, among the first 10,000: a tenant may have forged expired claims.
+--
+-- Parameters: at_most int; ids uuid[] (NULL: all; a part of them after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows, which are as many as jobs run at once
 -- Locks:      at most `at_most` rows; locked ones (their end is being written) are skipped
 WITH expired AS MATERIALIZED (
     SELECT q.id
-    FROM job_queue AS q
+    FROM (
+        SELECT one.id, row_number() OVER (PARTITION BY one.tenant_id ORDER BY one.next_retry_at) AS place
+        FROM (
+            SELECT o.id, o.tenant_id, o.next_retry_at
+            FROM job_queue AS o
+            WHERE
+                o.status = 'processing'
+                AND coalesce(o.next_retry_at, '-infinity'::timestamptz) < now() -- NULL: another client cleared it
+                AND starts_with(left(o.worker_id, 8), 'jobtide:')
+                AND (%(ids)s::uuid[] IS NULL OR o.id = ANY(%(ids)s::uuid[]))
+            LIMIT 10000
+        ) AS one
+    ) AS found
+    INNER JOIN job_queue AS q ON found.id = q.id
     WHERE
-        q.status = 'processing'
-        AND q.next_retry_at < now()
-        AND starts_with(left(q.worker_id, 8), 'jobtide:')
-        AND (%(ids)s::uuid[] IS NULL OR q.id = ANY(%(ids)s::uuid[]))
+        q.status = 'processing' -- again: it may have been extended or ended since
+        AND coalesce(q.next_retry_at, '-infinity'::timestamptz) < now()
+    ORDER BY found.place
     LIMIT %(at_most)s
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF q SKIP LOCKED
 )
 UPDATE job_queue AS rescued
 SET

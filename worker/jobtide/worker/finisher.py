@@ -51,7 +51,7 @@ _ISOLATE_SECONDS = 2.0  # in one pass; leases are extended between passes
 _EVIDENCE_SECONDS = 60.0  # an end that passed in this time shows that the table takes ends at all
 _TRIES_WITHOUT_EVIDENCE = 5  # about half a minute
 _STOPPING_RETRY_SECONDS = 0.2
-_ONE_CAUSE = 8  # so many refusals of one cause, without a success, speak for the rest of a batch
+_ONE_CAUSE = 8  # so many refusals of one cause, without a success, may speak for the rest of a batch
 
 
 class Finisher:
@@ -184,6 +184,8 @@ class Finisher:
             self._unwritten = [waiting for waiting in self._unwritten if id(waiting) not in settled]
             for waiting, refusal in batch.refused:
                 self._refuse(waiting, refusal)
+            for waiting, refusal in batch.put_off:
+                self._hold(waiting, refusal)
             self._write_again()
 
     def _write_part(self, part: list[Waiting], batch: _Batch) -> None:
@@ -201,16 +203,28 @@ class Finisher:
         batch.settled.update(map(id, part))
 
     def _halve(self, part: list[Waiting], refusal: RowRefused, batch: _Batch) -> None:
-        is_one_cause = self._passed_at < batch.began_at and batch.has_only(refusal)
-        if len(part) == 1 or is_one_cause:
+        if len(part) == 1:
             batch.settled.update(map(id, part))
-            batch.refused += [(waiting, refusal) for waiting in part]
+            batch.refused.append((part[0], refusal))
+        elif self._speaks_for_all(refusal, batch):
+            batch.settled.update(map(id, part))
+            batch.put_off += [(waiting, refusal) for waiting in part]
         elif monotonic() < batch.began_at + _ISOLATE_SECONDS:
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
                 self._write_part(half, batch)
         else:  # what is left waits for the next pass, with smaller batches: a timeout may be the cause
             self._share = max(self._share / 2, 1 / _BATCH)
+
+    def _speaks_for_all(self, refusal: RowRefused, batch: _Batch) -> bool:
+        """True if the fault may be the table's. A row's own is searched: its neighbours' ends are to be written."""
+        if self._passed_at >= batch.began_at or not batch.has_only(refusal):
+            return False
+        return refusal.may_pass or not self._has_evidence(monotonic())
+
+    def _has_evidence(self, now: float) -> bool:
+        """True if the table takes ends at all."""
+        return now - self._passed_at < _EVIDENCE_SECONDS
 
     def _send(self, part: list[Waiting], finish: Callable[[list[End]], set[UUID]]) -> bool:
         """Sends one statement, and decides what each of its ends has become. True if one has passed."""
@@ -250,8 +264,7 @@ class Finisher:
     def _refuse(self, waiting: Waiting, refusal: RowRefused) -> None:
         """The server refuses this end alone: the job ends as failed with the server's words, or the end waits."""
         waiting.tries += 1
-        now = monotonic()
-        shown = now - self._passed_at < _EVIDENCE_SECONDS or waiting.tries >= _TRIES_WITHOUT_EVIDENCE
+        shown = self._has_evidence(monotonic()) or waiting.tries >= _TRIES_WITHOUT_EVIDENCE
         job, is_requeue = waiting.end.job, waiting.end.reason == "returned"
         if shown and not (refusal.may_pass or waiting.replaced or is_requeue):
             described = outcome.error_object(job, "ResultNotStorable", str(refusal), outcome.moment())
@@ -259,11 +272,16 @@ class Finisher:
             waiting.replaced = True
             self._again.append(waiting)
             self._emit(EndRefused(job, str(refusal)))
-            return
+        else:
+            self._hold(waiting, refusal)
+
+    def _hold(self, waiting: Waiting, refusal: RowRefused) -> None:
+        """The end waits with the others of this cause."""
+        job = waiting.end.job
         if not waiting.reported:
             waiting.reported = True
             self._emit(RowLeft(str(job.id), "finish", str(refusal), job))
-        given_up = self._refused.hold(waiting, refusal, now)
+        given_up = self._refused.hold(waiting, refusal, monotonic())
         self.backlog.remove(given_up)
         for one in given_up:
             self._emit(EndGivenUp(one.end.job))
@@ -354,8 +372,9 @@ class _Batch:
     """What one statement after another finds out about the ends of one batch."""
 
     began_at: float
-    settled: set[int] = field(default_factory=set)  # id() of each end that is written, lost or refused
-    refused: list[tuple[Waiting, RowRefused]] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)  # id() of each end that is written, lost, refused or put off
+    refused: list[tuple[Waiting, RowRefused]] = field(default_factory=list)  # each alone
+    put_off: list[tuple[Waiting, RowRefused]] = field(default_factory=list)  # together with others: not their verdict
 
     def has_only(self, refusal: RowRefused) -> bool:
         """True if so many ends were refused for this cause that it speaks for the rest."""

@@ -175,7 +175,8 @@ running_key AS (
     ) AS following
 ),
 -- Claims of our own workers only: a row that another consumer holds needs no worker of ours, even if it stays there
--- indefinitely. A lease of more than a day is no claim's.
+-- indefinitely. A lease of more than a day is no claim's; one without an end is over, so that its job
+-- comes back.
 ours AS MATERIALIZED (
     SELECT
         one.id, running_key.type, running_key.tenant_id, one.attempts,
@@ -184,7 +185,7 @@ ours AS MATERIALIZED (
     FROM running_key
     CROSS JOIN clock
     CROSS JOIN LATERAL (
-        SELECT q.id, q.attempts, left(q.worker_id, 100) AS holder, q.next_retry_at AS lease_ends_at
+        SELECT q.id, q.attempts, left(q.worker_id, 100) AS holder, coalesce(q.next_retry_at, '-infinity') AS lease_ends_at
         FROM job_queue AS q
         WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type = running_key.type AND q.tenant_id = running_key.tenant_id
         ORDER BY q.type, q.tenant_id

@@ -1,10 +1,11 @@
 -- Requeues the jobs of worker pods that are certainly gone, moments after they went and without any heartbeat.
 --
 -- gives_back: true if the pod was deleted or evicted: its jobs have no part in that. After a crash of the worker's
--- process they become suspects, which run apart; the attempt counts only for a job that ran alone. If the process still runs unseen (on a
--- partitioned node), the fence refuses its result.
+-- process they become suspects, which run apart; the attempt counts only for a job that ran alone. If the process still
+-- runs unseen (on a partitioned node), the fence refuses its result.
 --
--- Parameters: pod_uids text[], gives_back bool[] (same length), at_most int
+-- Parameters: pod_uids text[], gives_back bool[] (same length), at_most int; tenants uuid[] (NULL: all; a part of them
+--             after a refusal)
 -- Index:      idx_job_queue_status_created_at over the processing rows, as many as there are running jobs
 -- Locks:      at most `at_most` rows; locked rows (a worker finishes them) are skipped, the next reading finds them
 WITH orphan AS MATERIALIZED (
@@ -15,6 +16,7 @@ WITH orphan AS MATERIALIZED (
     WHERE
         q.status = 'processing'
         AND starts_with(left(q.worker_id, 100), 'jobtide:')
+        AND (%(tenants)s::uuid[] IS NULL OR q.tenant_id = ANY(%(tenants)s::uuid[]))
     LIMIT %(at_most)s
     FOR NO KEY UPDATE OF q SKIP LOCKED
 )
