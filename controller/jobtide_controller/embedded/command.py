@@ -23,6 +23,7 @@ from jobtide_controller.embedded.folder import Folder
 from jobtide_controller.embedded.screen import Screen
 
 DATABASE_ENV = "JOBTIDE_DATABASE_URL"
+MOST_PORT = 65_535
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,8 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-reload", dest="reload", action="store_false", help="keep the workers when the application's files change"
     )
-    parser.add_argument("--port", type=int, default=8080, help="port of /metrics; 0: any free one (default 8080)")
+    parser.add_argument("--port", type=_port, default=8080, help="port of /metrics; 0: any free one (default 8080)")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_PORT)) and int(text) <= MOST_PORT):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r}: expected a whole number from 0 to {MOST_PORT}")
+    return int(text)
 
 
 @contextmanager

@@ -96,6 +96,13 @@ def test_a_port_in_use(dev):
         refused(dev(APP, "--port", str(port)), f"port {port} of 127.0.0.1 can't be used", "choose another with --port")
 
 
+@pytest.mark.parametrize("port", ["65536", "-1", "8080.0", "http", "0000065535"])
+def test_a_port_that_is_none(dev, port):
+    process = dev(APP, f"--port={port}")
+    assert process.popen.wait(30) == 2
+    assert process.output.splitlines()[-1].endswith(": expected a whole number from 0 to 65535")
+
+
 def test_a_database_that_does_not_answer(dev):
     refused(dev(APP, url="postgresql://127.0.0.1:1/none"), "can't work with the database")
 

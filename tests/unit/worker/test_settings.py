@@ -44,6 +44,7 @@ def test_a_process_that_is_no_pod_gets_a_uid_of_its_own():
         ("JOBTIDE_TYPES", "a,b", "a JSON array of job types"),
         ("JOBTIDE_TYPES", "[]", "a JSON array of job types"),
         ("JOBTIDE_TYPES", "[1]", "a JSON array of job types"),
+        ("JOBTIDE_HTTP_PORT", "65536", "a whole number of at least 0 and at most 65535"),
         ("JOBTIDE_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("JOBTIDE_POD_UID", "a:b", "no colon"),
         ("JOBTIDE_TENANT_MAX_CONCURRENT", "-1", "a whole number of at least 0"),

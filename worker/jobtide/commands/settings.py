@@ -155,7 +155,7 @@ def from_environment(
         poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
         listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
         http_host=read.text("JOBTIDE_HTTP_HOST"),
-        http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0),
+        http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0, at_most=65_535),
         log_level=read.one_of("JOBTIDE_LOG_LEVEL", ("debug", "info", "warning", "error")),
         pool=read.text("JOBTIDE_POOL"),
         pod_uid=read.pod_uid("JOBTIDE_POD_UID"),
