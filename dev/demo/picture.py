@@ -21,11 +21,13 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 MONOSPACE = "ui-monospace, 'DejaVu Sans Mono', monospace"
 STYLE = """
   .card { fill: #f8fafc } .text { fill: #334155 } .faint { fill: #64748b } .line { stroke: #e2e8f0 }
+  .mark { stroke: #64748b }
   .all { stroke: #0369a1 } .all-area { fill: #0369a1; fill-opacity: .10 } .all-text { fill: #0369a1 }
   .quiet { stroke: #c2410c } .quiet-text { fill: #c2410c }
   .workers { stroke: #15803d } .workers-area { fill: #15803d; fill-opacity: .16 } .workers-text { fill: #15803d }
   @media (prefers-color-scheme: dark) {
     .card { fill: #0f172a } .text { fill: #cbd5e1 } .faint { fill: #94a3b8 } .line { stroke: #1e293b }
+    .mark { stroke: #94a3b8 }
     .all { stroke: #38bdf8 } .all-area { fill: #38bdf8 } .all-text { fill: #38bdf8 }
     .quiet { stroke: #fb923c } .quiet-text { fill: #fb923c }
     .workers { stroke: #4ade80 } .workers-area { fill: #4ade80 } .workers-text { fill: #4ade80 }
@@ -77,6 +79,7 @@ def svg(run: Recording) -> str:
         _line(jobs, run.samples, _jobs, "all"),
         _line(jobs, run.samples, _quiet_jobs, "quiet"),
         _line(workers, run.samples, _workers, "workers"),
+        *_last_end(run, jobs, workers),
         *_legend(jobs.top - 14, "all tenants", "all", 570),
         *_legend(jobs.top - 14, f"the {run.tenants - 1} quiet tenants", "quiet", 690),
         "</svg>",
@@ -89,12 +92,17 @@ def _title(run: Recording) -> str:
 
 def _description(run: Recording) -> str:
     most = max(sample.workers for sample in run.samples)
-    ended = next(sample.seconds for sample in run.samples if not sample.jobs and sample.seconds)
+    ended = _ended_after(run)
     quiet = next(sample.seconds for sample in run.samples if not sample.quiet_jobs and sample.seconds)
     return (
         f"The number of workers goes from 0 to {most} and back to 0. The last job ends after {ended:.0f} s, the last "
         f"one of the {run.tenants - 1} quiet tenants after {quiet:.0f} s."
     )
+
+
+def _ended_after(run: Recording) -> float:
+    """Seconds until no job was left."""
+    return next(sample.seconds for sample in run.samples if not sample.jobs and sample.seconds)
 
 
 def _jobs(sample: Sample) -> int:
@@ -137,6 +145,18 @@ def _legend(y: float, label: str, name: str, x: float) -> list[str]:
     return [
         f'<path class="{name}" stroke-width="2.5" d="M{x} {y}h22"/>',
         _text(x + 28, y + 4, label, f"{name}-text", 'font-size="12"'),
+    ]
+
+
+def _last_end(run: Recording, above: Panel, below: Panel) -> list[str]:
+    """A few long jobs are too few to be seen among thousands."""
+    seconds = _ended_after(run)
+    x = above.x(seconds)
+    return [
+        f'<path class="mark" stroke-dasharray="4 4" d="M{x:.1f} {above.top}V{below.bottom}"/>',
+        _text(
+            x - 8, above.top + 36, f"last job ends after {seconds:.0f} s", "text", 'font-size="12" text-anchor="end"'
+        ),
     ]
 
 
