@@ -33,6 +33,11 @@ demo: ## Run jobs of many tenants with jobtide dev, and check every result: JOBS
 demo-cluster: dev ## The same on a real cluster: CONTEXT=... for an existing one
 	@$(PYTHON) -m dev.demo --cluster
 
+.PHONY: picture
+picture: dev ## Record a run of the demo on a quiet machine, and draw docs/demo.svg
+	@$(PYTHON) -m dev.demo --record docs/demo.json
+	@$(PYTHON) -m dev.demo.picture docs/demo.json docs/demo.svg
+
 .PHONY: test
 test: test-unit test-postgres test-cluster test-e2e ## All tests, the fast ones first
 

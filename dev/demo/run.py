@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from dev.demo.cluster import on_cluster
 from dev.demo.local import on_this_machine
 from dev.demo.outage import Outage
 from dev.demo.platform import Platform
+from dev.demo.recording import Recording, Sample
 from dev.demo.settings import Settings
 from dev.demo.verify import judge
 from dev.demo.workload import DemoJob, make_jobs
@@ -33,6 +36,10 @@ class Course:
 
     most_workers: int = 0
     zero_after_seconds: float = 0.0
+    left: int | None = None  # jobs that have not ended, as of the last answer of the database
+    quiet_left: int = 0  # those of all tenants but the first
+    began_at: float = field(default_factory=time.monotonic)
+    samples: list[Sample] = field(default_factory=lambda: [Sample(0.0, 0, 0, 0)])
     last: Snapshot | None = field(default=None, repr=False)
 
 
@@ -58,8 +65,9 @@ def _act(platform: Platform, settings: Settings) -> tuple[bool, str]:
     answers = _answers(jobs, corpus)
     outage = _outage(platform, settings)
     say(f"Inserting {len(jobs)} jobs of {len(names)} tenants, 90 % of them from the first.")
+    course = Course()
     table.insert(jobs)
-    course = _follow(platform, table, names, outage)
+    _follow(course, platform, table, names, outage)
     with step("Comparing every stored result with an independent computation", usual="1 s"):
         rows = table.rows(names)
         verdict = judge(jobs, rows, answers)
@@ -71,7 +79,10 @@ def _act(platform: Platform, settings: Settings) -> tuple[bool, str]:
     for fault in faults:
         print(f"WRONG: {fault}")
     line = report.last_line(verdict, max_workers=course.most_workers, zero_after_seconds=course.zero_after_seconds)
-    return verdict.holds and not faults, line
+    holds = verdict.holds and not faults
+    if settings.record is not None and holds:
+        Recording(settings.jobs, settings.tenants, os.cpu_count() or 1, line, course.samples).write(settings.record)
+    return holds, line
 
 
 def _answers(jobs: list[DemoJob], corpus: dict[str, bytes]) -> Answers:
@@ -96,19 +107,19 @@ def _outage(platform: Platform, settings: Settings) -> Outage | None:
     return Outage(kill, platform.secrets)
 
 
-def _follow(platform: Platform, table: JobTable, tenants: dict[UUID, str], outage: Outage | None) -> Course:
+def _follow(
+    course: Course, platform: Platform, table: JobTable, tenants: dict[UUID, str], outage: Outage | None
+) -> None:
     """Prints the pools when they change, until every job and the last worker have ended."""
-    course = Course()
-    left, moved_at = None, time.monotonic()
-    while left != 0 or (outage and not outage.over):
+    moved_at = time.monotonic()
+    while course.left != 0 or (outage and not outage.over):
+        if _count(course, table, list(tenants)):
+            moved_at = time.monotonic()
         snapshot = _see(platform, course)
         if outage:
             outage.watch(snapshot)
-        now_left = table.unfinished(tenants)
-        if now_left is not None and now_left != left:
-            left, moved_at = now_left, time.monotonic()
         if time.monotonic() - moved_at > STALLED_AFTER_SECONDS:
-            raise DevError(_stalled(platform, left))
+            raise DevError(_stalled(platform, course.left))
         time.sleep(LOOK_EVERY_SECONDS)
     ended_at = time.monotonic()
     wait_until(
@@ -119,12 +130,22 @@ def _follow(platform: Platform, table: JobTable, tenants: dict[UUID, str], outag
         reason=platform.state,
     )
     course.zero_after_seconds = time.monotonic() - ended_at
-    return course
+
+
+def _count(course: Course, table: JobTable, tenants: Sequence[UUID]) -> bool:
+    """Whether jobs ended since the last count."""
+    left, quiet_left = table.unfinished(tenants), table.unfinished(tenants[1:])
+    if left is None or quiet_left is None or left == course.left:
+        return False
+    course.left, course.quiet_left = left, quiet_left
+    return True
 
 
 def _see(platform: Platform, course: Course) -> Snapshot:
     snapshot = platform.look()
     course.most_workers = max(course.most_workers, snapshot.workers)
+    seconds = round(time.monotonic() - course.began_at, 2)
+    course.samples.append(Sample(seconds, course.left or 0, course.quiet_left, snapshot.workers))
     if course.last is None or course.last.shown != snapshot.shown:
         print(platform.shown(), flush=True)
     course.last = snapshot

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dev.machine.settings import whole_number
 
@@ -22,6 +23,7 @@ class Settings:
     tenants: int = 20
     postgres_down_seconds: int = 0  # 0: it is not killed
     on_cluster: bool = False  # else with `jobtide dev`, on this machine
+    record: Path | None = None  # where to write what was observed, if every claim was true
 
 
 def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -38,10 +40,12 @@ def read_settings(arguments: Sequence[str] | None = None, environ: Mapping[str, 
         help="kill PostgreSQL while jobs run, and keep it down for so many seconds (30)",
     )
     parser.add_argument("--cluster", action="store_true", help="on Kubernetes, not with `jobtide dev`")
+    parser.add_argument("--record", metavar="FILE", type=Path, help="write jobs left and workers over time, as JSON")
     parsed = parser.parse_args(arguments)
     return Settings(
         jobs=whole_number("JOBS", parsed.jobs, FEWEST_JOBS, MOST_JOBS),
         tenants=whole_number("TENANTS", parsed.tenants, 1, MOST_TENANTS),
         postgres_down_seconds=whole_number("--chaos-postgres", parsed.chaos_postgres, 0, 600),
         on_cluster=parsed.cluster,
+        record=parsed.record,
     )

@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+from dev.demo.recording import read_recording
 
 LAST_LINE = re.compile(
     r"demo: jobs=(?P<jobs>\d+) completed=(?P<completed>\d+) failed=(?P<failed>\d+) lost=(?P<lost>\d+) "
@@ -26,8 +29,8 @@ class DemoContract:
         assert last is not None, f"exit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done, {name: float(value) for name, value in last.groupdict().items()}
 
-    def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once(self) -> None:
-        done, account = self.run_demo("--jobs", "400", "--tenants", "20")
+    def test_pools_go_from_none_to_many_to_none_and_every_job_ends_once(self, tmp_path: Path) -> None:
+        done, account = self.run_demo("--jobs", "400", "--tenants", "20", "--record", str(tmp_path / "run.json"))
 
         assert done.returncode == 0, done.stdout[-4000:]
         assert (account["jobs"], account["completed"] + account["failed"]) == (400, 400)
@@ -35,6 +38,11 @@ class DemoContract:
         assert account["max_workers"] > 1
         assert "NAME" in done.stdout
         assert "PENDING" in done.stdout
+        recorded = read_recording(tmp_path / "run.json")
+        assert recorded.last_line == done.stdout.rstrip().rpartition("\n")[2]
+        workers = [sample.workers for sample in recorded.samples]
+        assert (workers[0], max(workers), workers[-1]) == (0, account["max_workers"], 0)
+        assert max(sample.jobs for sample in recorded.samples) > max(sample.quiet_jobs for sample in recorded.samples)
 
     def test_after_a_killed_run_the_next_one_works(self) -> None:
         command = [sys.executable, "-m", "dev.demo", *self.flags, "--jobs", "400"]

@@ -22,7 +22,7 @@ from jobtide_controller.decide.required import Numbers
 COLD_EVIDENCE = 10.0  # slot seconds plus ended jobs; a type with less counts as unknown
 COLD_RUN_SECONDS = 5.0
 COLD_STEP_MIN = 4
-FAILING_SECONDS = 10.0  # how long every attempt must have failed before the pool counts as failing
+FAILING_SECONDS = 10.0  # from the first failure to the latest, before the pool counts as failing
 
 
 class ClampName(StrEnum):
@@ -107,9 +107,12 @@ def is_paused(policy: JobWorkerPoolSpec, now: float) -> bool:
 
 
 def is_failing(situation: Situation) -> bool:
-    """Whether every attempt has failed for FAILING_SECONDS or more. Such attempts don't change the service time."""
+    """Whether failures, and no success, were seen over FAILING_SECONDS or more.
+
+    Time alone is no evidence: after a single failure it would pass while no attempt ends, or none that is looked at.
+    """
     failing = situation.history.failing
-    return failing is not None and situation.reading.taken_at - failing.since >= FAILING_SECONDS
+    return failing is not None and failing.last_at - failing.since >= FAILING_SECONDS
 
 
 def _limited(rules: Sequence[tuple[ClampName, Rule]], situation: Situation, numbers: Numbers, replicas: int) -> Limited:

@@ -18,6 +18,7 @@ which read Ready and Stalled (kstatus), show such a pool as healthy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.clamps import is_paused
@@ -179,9 +180,11 @@ def _pause_message(spec: JobWorkerPoolSpec) -> str:
 
 
 def _failing_message(facts: Facts) -> str:
-    del facts
+    """With a time that stays the same while the pool fails: a message that changes is a write."""
+    failing = facts.decision.history.failing
+    since = "" if failing is None else f"since {datetime.fromtimestamp(failing.since, UTC):%Y-%m-%dT%H:%M:%SZ} "
     return (
-        "every attempt that was seen to end has failed; a row's last error is in its column result, "
+        f"{since}every attempt that was seen to end has failed; a row's last error is in its column result, "
         "all errors are in the workers' logs"
     )
 

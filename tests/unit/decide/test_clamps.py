@@ -146,6 +146,22 @@ def test_failing_pool_scales_up_unless_the_user_set_hold(on_all_failing, expecte
 
 
 @pytest.mark.parametrize(
+    ("seen", "noted"),
+    [
+        pytest.param([(0, {A: Depth(succeeded=60)}), (3, {A: Depth(failed=1)}), (30, {})], False, id="the-last-fails"),
+        pytest.param([(3, {A: Depth(failed=1)}), (30, {A: Depth(due=9, running=9)})], False, id="unseen-ends-since"),
+        pytest.param([(3, {A: Depth(failed=1)}), (12, {A: Depth(failed=1)})], False, id="for-nine-seconds"),
+        pytest.param([(3, {A: Depth(failed=1)}), (13, {A: Depth(failed=1)})], True, id="for-ten-seconds"),
+        pytest.param([(3, {A: Depth(failed=1)}), (13, {A: Depth(failed=1)}), (40, {})], True, id="and-none-since"),
+    ],
+)
+def test_a_pool_fails_only_if_failures_were_seen_for_ten_seconds(seen, noted):
+    readings = [Reading(NOW + seconds, depths) for seconds, depths in [(-1, {}), *seen]]
+    decision = replay(spec(), readings, fleet(2), History())
+    assert (Note.ALL_FAILING in decision.notes) is noted
+
+
+@pytest.mark.parametrize(
     ("decision", "reason"),
     [
         pytest.param(_decide({}), Reason.IDLE, id="idle"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dev.demo.settings import Settings, read_settings
@@ -14,6 +16,7 @@ from dev.machine.errors import DevError
         pytest.param([], {"JOBS": "", "TENANTS": ""}, Settings(3_000, 20, 0), id="make passes what is unset as empty"),
         pytest.param(["--jobs", "60"], {"JOBS": "400"}, Settings(60, 20, 0), id="a flag wins"),
         pytest.param(["--chaos-postgres"], {}, Settings(3_000, 20, 30), id="half a minute of outage"),
+        pytest.param(["--record", "run.json"], {}, Settings(record=Path("run.json")), id="a recording"),
         pytest.param(["--chaos-postgres", "5"], {}, Settings(3_000, 20, 5), id="an outage of its own length"),
     ],
 )
