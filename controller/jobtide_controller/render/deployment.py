@@ -27,7 +27,12 @@ REVISIONS_KEPT = 2
 
 def deployment_name(pool: JobWorkerPool) -> str:
     """The name of the pool's Deployment."""
-    return f"{pool.metadata.name}-worker"
+    return deployment_name_of(pool.metadata.name)
+
+
+def deployment_name_of(pool_name: str) -> str:
+    """The same, by the pool's name."""
+    return f"{pool_name}-worker"
 
 
 def selector_labels(pool: JobWorkerPool) -> dict[str, str]:

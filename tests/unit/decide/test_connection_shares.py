@@ -260,7 +260,7 @@ def test_pool_that_needs_more_never_gets_less(budget, requests, uid, more):
 def after_all_changes(budget, requests):
     """Requests and shares once all surplus workers have ended and all permitted ones have started."""
     requests = {uid: replace(one, leaving=0) for uid, one in requests.items()}
-    for _ in range(6):
+    for _ in range(10):
         requests = {uid: replace(requests[uid], current=workers) for uid, workers in divide(budget, requests).items()}
     return requests, divide(budget, requests)
 
