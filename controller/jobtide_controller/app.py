@@ -112,7 +112,7 @@ def build(settings: Settings, api: Api) -> Controller:
     subscribers: list[Subscriber] = [logs.on_event]
     emit = to_all(subscribers)
 
-    inventory = Inventory(emit)
+    inventory = Inventory(emit, settings.database_namespaces)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
     writer = Writer(api, emit, leading=elector.held, rate_limit=RateLimit())
     queue = WriteQueue(emit)
@@ -137,6 +137,7 @@ def build(settings: Settings, api: Api) -> Controller:
             terms,
             emit=emit,
             connections=settings.connection_budgets.get(name),
+            shows_tenants=name in settings.show_tenants,
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 

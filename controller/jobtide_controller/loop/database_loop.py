@@ -14,7 +14,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slices
+from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
@@ -25,6 +25,7 @@ from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
@@ -50,11 +51,12 @@ class DatabaseLoop:
         *,
         emit: Emit,
         connections: int | None = None,
+        shows_tenants: bool = True,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the database's connection budget; None: there is none."""
+        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs."""
         self.name = source.name
         self.ticked_at = monotonic()
         self._source = source
@@ -64,6 +66,7 @@ class DatabaseLoop:
         self._terms = terms
         self._emit = emit
         self._connections = connections
+        self._shows_tenants = shows_tenants
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
@@ -92,15 +95,14 @@ class DatabaseLoop:
         if term is None:
             await self._source.disconnect()
             return self._interval.min_seconds
-        types = self._pools.types(self.name)
-        state = term.database(self.name, self._connections, self._unreadable)
+        state = term.database(self.name, self._connections, self._unreadable, shows_tenants=self._shows_tenants)
         is_budget_stale = self._follow_pools(term, state)
-        if not types:
+        if not state.pools:
             del term.databases[self.name]
             self._unreadable = None
             await self._source.disconnect()
             return self._interval.max_seconds
-        reading = await self._source.read(types)
+        reading = await self._source.read(self._pools.types(self.name))
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
@@ -160,9 +162,11 @@ class DatabaseLoop:
         if entry is None or pool is None:
             return None
         end_idle(pool, state.read_at)
-        reading = parts.of(uid) if isinstance(parts, Slices) else parts
+        now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
+        if entry.refusal is not None:
+            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.refusal, now)
         try:
-            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock()))
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._emit_bug(entry, pool, error)
             return None
@@ -172,8 +176,8 @@ class DatabaseLoop:
         if self._pools.get(entry.uid) is not entry or self._terms.current is not term:
             return  # the pool was changed or deleted, or the lease was lost, since: the next tick looks at it
         try:
-            share, warnings = state.share(entry.uid), self._source.warnings
-            self._pipeline.advance(term, entry, pool, proposal, share=share, warnings=warnings)
+            context = Context(schema_warnings=self._source.warnings, shows_tenants=state.shows_tenants)
+            self._pipeline.advance(term, entry, pool, proposal, state.share(entry.uid), context)
         except Exception as error:  # noqa: BLE001 - as above
             self._emit_bug(entry, pool, error)
         else:

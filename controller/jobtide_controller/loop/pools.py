@@ -24,17 +24,37 @@ class PoolEntry:
     many pools and most of them rest.
     """
 
-    __slots__ = ("_pool", "_status", "database", "generation", "ref", "template_hash", "types", "uid", "version")
+    __slots__ = (
+        "_pool",
+        "_status",
+        "database",
+        "generation",
+        "ref",
+        "refusal",
+        "template_hash",
+        "types",
+        "uid",
+        "version",
+    )
 
     def __init__(
-        self, uid: str, ref: PoolRef, pool: JobWorkerPool, version: int, status: Mapping[str, Any] | None
+        self,
+        uid: str,
+        ref: PoolRef,
+        pool: JobWorkerPool,
+        version: int,
+        status: Mapping[str, Any] | None,
+        *,
+        refusal: str | None = None,
     ) -> None:
+        """`refusal`: why the pool may not use its database; then none of its types is read or compared."""
         self.uid = uid
         self.ref = ref
         self.version = version
         self.generation = pool.metadata.generation
         self.database = pool.spec.database
-        self.types = pool.spec.types
+        self.refusal = refusal
+        self.types = pool.spec.types if refusal is None else ()
         self.template_hash: str | None = None  # of the manifest, once it was needed
         self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
         self.status = status

@@ -44,6 +44,7 @@ class DatabaseGauges:
     reading: Reading | Unreadable | None  # None: not read yet
     connections: int | None  # the connection budget; None: there is none
     granted: int  # connections of all workers that may run now
+    shows_tenants: bool = True
 
 
 class GaugeCollector(Collector):
@@ -107,7 +108,8 @@ class GaugeCollector(Collector):
             up.add_metric([database, ""], 1)
             for type_, count in _sums(reading, by="type").items():
                 by_type.add_metric([database, type_], count)
-            for tenant, count in _top(_sums(reading, by="tenant_id")).items():
+            tenants = _top(_sums(reading, by="tenant_id")) if gauges.shows_tenants else {}
+            for tenant, count in tenants.items():
                 by_tenant.add_metric([database, tenant], count)
         yield from (up, by_type, by_tenant)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -69,6 +69,12 @@ def test_a_pools_gauges_are_its_last_numbers():
     assert f"jobtide_pool_processing{labels} 3.0" in text
     assert f"jobtide_pool_oldest_seconds{labels} 9.0" in text
     assert f"jobtide_pool_desired_replicas{labels} 4.0" in text
+
+
+def test_tenants_are_no_labels_unless_they_are_wanted():
+    shown = DatabaseGauges(reading(acme=3), None, 0)
+    assert 'tenant="acme"' in scrape(main=shown)
+    assert "acme" not in scrape(main=replace(shown, shows_tenants=False))
 
 
 def test_what_cannot_be_read_has_no_depth_rather_than_none():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,7 +25,9 @@ Raw = dict[str, Any]
 class Inventory:
     """Upserts by resourceVersion, so that late and repeated events, lists and the answers to our own writes all fit."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, namespaces: Mapping[str, Collection[str]] = MappingProxyType({})) -> None:
+        """`namespaces`: by database, those whose pools may name it; all may name a database that is not in it."""
+        self._namespaces = namespaces
         self.changes = Changes()
         self.pools = Pools(self.changes)
         self.pods = Pods()
@@ -51,7 +55,8 @@ class Inventory:
             self._reject(raw, uid, version, error)
             return False
         self._rejected.pop(uid, None)
-        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"))
+        refusal = self._refusal(pool.spec.database, ref_of(raw).namespace)
+        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"), refusal=refusal)
         if known is not None and known.database != entry.database:
             self.changes.mark(known.database, uid)
         self.pools.put(entry)
@@ -178,6 +183,16 @@ class Inventory:
         else:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
+
+    def _refusal(self, database: str, namespace: str) -> str | None:
+        allowed = self._namespaces.get(database)
+        if allowed is None or namespace in allowed:
+            return None
+        return (
+            f'spec.database "{database}" may not be used from namespace {namespace}, so the pool has no workers: ask '
+            f"who installed Jobtide to add {namespace} to databases.{database}.namespaces in the chart's values, or "
+            "create the pool with another spec.database"
+        )
 
     def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
         """The API server refuses such an object; an older release of the CRD may have let it in."""
