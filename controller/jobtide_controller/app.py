@@ -80,7 +80,7 @@ class Controller:
         asked.cancel()
         await _cancel(work)
         await self._hand_over()
-        await server.cleanup()
+        await asyncio.to_thread(server.close)
         return 0 if failure is None else 1
 
     async def _work(self) -> None:
@@ -143,7 +143,7 @@ def build(settings: Settings, api: Api) -> Controller:
 
     loops = Loops(inventory.pools.databases, new_loop)
     filled = asyncio.Event()
-    health = Health(loops.beats, filled.is_set, metrics.registry, monotonic=time.monotonic)
+    health = Health(loops.beats, filled.is_set, metrics, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
     return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
 

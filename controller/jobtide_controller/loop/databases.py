@@ -31,5 +31,5 @@ class Loops:
                 await asyncio.sleep(CHECK_SECONDS)
 
     def beats(self) -> Mapping[str, float]:
-        """When each loop last ran, by the monotonic clock in seconds."""
-        return {f"database {name}": loop.ticked_at for name, loop in self._loops.items()}
+        """When each loop last ran, by the monotonic clock in seconds. Any thread may call it."""
+        return {f"database {name}": loop.ticked_at for name, loop in list(self._loops.items())}
