@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from jobtide.commands.table import aligned
+from jobtide.printable import printable
 from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.reading import UnreadableReason
@@ -55,7 +56,7 @@ _UNREPORTED = (
 
 def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        yield f"{label if number == 0 else '':{LABEL_WIDTH}}{line}".rstrip()
+        yield f"{label if number == 0 else '':{LABEL_WIDTH}}{printable(line)}".rstrip()
 
 
 def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
