@@ -141,7 +141,7 @@ def build(settings: Settings, api: Api) -> Controller:
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 
-    loops = Loops(inventory.pools.databases, new_loop)
+    loops = Loops(inventory.pools.databases, new_loop, lambda name: databases.pop(name).close())
     filled = asyncio.Event()
     health = Health(loops.beats, filled.is_set, metrics, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)

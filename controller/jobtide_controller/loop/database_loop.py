@@ -72,7 +72,13 @@ class DatabaseLoop:
         self._monotonic = monotonic
         self._cost_seconds = 0.0
         self._rescuing: asyncio.Task[None] | None = None
+        self._has_pools = True
         self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last pass found no pool, and left nothing behind: `run()` may be cancelled."""
+        return not self._has_pools and (self._rescuing is None or self._rescuing.done())
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
@@ -89,11 +95,12 @@ class DatabaseLoop:
 
     async def run_once(self) -> float:
         """One pass; the seconds until the next, unless a pool changes before."""
-        self.ticked_at = self._monotonic()
+        self.ticked_at, self._has_pools = self._monotonic(), True
         changed = self._pools.take_changed(self.name)
         term = self._terms.current
         if term is None:
             await self._source.disconnect()
+            self._has_pools = bool(self._pools.of_database(self.name))
             return self._interval.min_seconds
         state = term.database(self.name, self._connections, self._unreadable, shows_tenants=self._shows_tenants)
         is_budget_stale = self._follow_pools(term, state)
@@ -101,6 +108,7 @@ class DatabaseLoop:
             del term.databases[self.name]
             self._unreadable = None
             await self._source.disconnect()
+            self._has_pools = False
             return self._interval.max_seconds
         reading = await self._source.read(self._pools.types(self.name))
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
