@@ -171,8 +171,8 @@ class DatabaseLoop:
             return None
         end_idle(pool, state.read_at)
         now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
-        if entry.refusal is not None:
-            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.refusal, now)
+        if entry.not_allowed is not None:
+            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
         try:
             return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other

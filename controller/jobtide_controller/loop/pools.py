@@ -30,7 +30,7 @@ class PoolEntry:
         "database",
         "generation",
         "ref",
-        "refusal",
+        "not_allowed",
         "template_hash",
         "types",
         "uid",
@@ -45,16 +45,16 @@ class PoolEntry:
         version: int,
         status: Mapping[str, Any] | None,
         *,
-        refusal: str | None = None,
+        not_allowed: str | None = None,
     ) -> None:
-        """`refusal`: why the pool may not use its database; then none of its types is read or compared."""
+        """`not_allowed`: why the pool may not use its database; then none of its types is read or compared."""
         self.uid = uid
         self.ref = ref
         self.version = version
         self.generation = pool.metadata.generation
         self.database = pool.spec.database
-        self.refusal = refusal
-        self.types = pool.spec.types if refusal is None else ()
+        self.not_allowed = not_allowed
+        self.types = pool.spec.types if not_allowed is None else ()
         self.template_hash: str | None = None  # of the manifest, once it was needed
         self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
         self.status = status

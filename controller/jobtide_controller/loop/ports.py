@@ -66,7 +66,7 @@ class PoolEntry(Protocol):
     @property
     def pool(self) -> JobWorkerPool: ...
     @property
-    def refusal(self) -> str | None:
+    def not_allowed(self) -> str | None:
         """Why the pool may not use its database, in words for its user; None: it may."""
         ...
 

@@ -55,8 +55,8 @@ class Inventory:
             self._reject(raw, uid, version, error)
             return False
         self._rejected.pop(uid, None)
-        refusal = self._refusal(pool.spec.database, ref_of(raw).namespace)
-        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"), refusal=refusal)
+        not_allowed = self._not_allowed(pool.spec.database, ref_of(raw).namespace)
+        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"), not_allowed=not_allowed)
         if known is not None and known.database != entry.database:
             self.changes.mark(known.database, uid)
         self.pools.put(entry)
@@ -184,7 +184,7 @@ class Inventory:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
 
-    def _refusal(self, database: str, namespace: str) -> str | None:
+    def _not_allowed(self, database: str, namespace: str) -> str | None:
         allowed = self._namespaces.get(database)
         if allowed is None or namespace in allowed:
             return None
