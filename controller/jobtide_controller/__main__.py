@@ -9,6 +9,7 @@ import sys
 
 from kubernetes.aio.config import ConfigException
 
+from jobtide.printable import printable_lines
 from jobtide_controller.app import run
 from jobtide_controller.settings import Settings, SettingsError
 from jobtide_controller.telemetry import logs
@@ -27,14 +28,15 @@ def main() -> int:
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:
-        print(f"jobtide-controller: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        print(f"jobtide-controller: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
     logs.configure(settings.log_level, settings.log_format)
     gc.set_threshold(*COLLECT_AFTER)
     try:
         return asyncio.run(run(settings))
     except ConfigException as error:
-        print(f"jobtide-controller: no configuration for the API server: {error}", file=sys.stderr)  # noqa: T201 - it ends here
+        words = printable_lines(str(error))
+        print(f"jobtide-controller: no configuration for the API server: {words}", file=sys.stderr)  # noqa: T201 - it ends here
         return 2
 
 

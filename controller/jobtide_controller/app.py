@@ -80,7 +80,7 @@ class Controller:
         asked.cancel()
         await _cancel(work)
         await self._hand_over()
-        await server.cleanup()
+        await asyncio.to_thread(server.close)
         return 0 if failure is None else 1
 
     async def _work(self) -> None:
@@ -112,7 +112,7 @@ def build(settings: Settings, api: Api) -> Controller:
     subscribers: list[Subscriber] = [logs.on_event]
     emit = to_all(subscribers)
 
-    inventory = Inventory(emit)
+    inventory = Inventory(emit, settings.database_namespaces)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
     writer = Writer(api, emit, leading=elector.held, rate_limit=RateLimit())
     queue = WriteQueue(emit)
@@ -137,12 +137,13 @@ def build(settings: Settings, api: Api) -> Controller:
             terms,
             emit=emit,
             connections=settings.connection_budgets.get(name),
+            shows_tenants=name in settings.show_tenants,
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 
-    loops = Loops(inventory.pools.databases, new_loop)
+    loops = Loops(inventory.pools.databases, new_loop, lambda name: databases.pop(name).close())
     filled = asyncio.Event()
-    health = Health(loops.beats, filled.is_set, metrics.registry, monotonic=time.monotonic)
+    health = Health(loops.beats, filled.is_set, metrics, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
     return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
 

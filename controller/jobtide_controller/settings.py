@@ -20,6 +20,7 @@ PREFIX = "JOBTIDE_"
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Namespaces = Annotated[tuple[Namespace, ...], Field(min_length=1)]
 ConnectionBudget = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]  # strict: true and "40" are no numbers
 
 
@@ -81,6 +82,12 @@ class Settings(ChartSettings):
     connection_budgets: Annotated[dict[str, ConnectionBudget], BeforeValidator(_parsed)] = Field(
         {}, description="By database: connections of the workers of all pools together."
     )
+    database_namespaces: Annotated[dict[str, Namespaces], BeforeValidator(_parsed)] = Field(
+        {}, description="By database: the namespaces whose pools may name it. Not in it: all."
+    )
+    show_tenants: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (), description="Databases whose tenants are in the status of pools and in /metrics."
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -102,8 +109,8 @@ def _variable(name: str) -> str:
 def _advice(name: str, wrong: ErrorDetails) -> str:
     schema = Settings.model_json_schema()["properties"][name]
     match schema:
-        case _ if name == "namespaces":
-            return f'names separated by commas, or leave it empty for all; "{wrong["input"]}" is no name of a namespace'
+        case _ if name in _EXAMPLES:
+            return _EXAMPLES[name].format(wrong["input"])
         case {"additionalProperties": {"minimum": least, "maximum": most}}:
             return f'a JSON object of whole numbers from {least} to {most}, such as {{"main": 40}}'
         case {"enum": choices}:
@@ -115,3 +122,9 @@ def _advice(name: str, wrong: ErrorDetails) -> str:
             return f"{what} from {least} to {most}"
         case _:
             return wrong["msg"]
+
+
+_EXAMPLES = {
+    "namespaces": 'names separated by commas, or leave it empty for all; "{}" is no name of a namespace',
+    "database_namespaces": 'a JSON object of lists of namespaces, such as {{"main": ["media"]}}',
+}

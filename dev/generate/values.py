@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace
+from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace, Namespaces
 
 # The volume has the name database-<name>; the name of a volume has at most 63 characters.
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
@@ -50,6 +50,13 @@ class Database(_Section):
     connection_budget: ConnectionBudget | None = Field(
         None,
         description="Connections that the workers of all pools may hold together; a worker holds 2. Unset: no limit.",
+    )
+    namespaces: Namespaces | None = Field(
+        None, description="Namespaces whose pools may name this database. Unset: every namespace."
+    )
+    show_tenants: bool = Field(
+        default=False,
+        description="Show the IDs of the tenants with the most jobs in the status of pools and in /metrics.",
     )
     ca_key: SecretKey | None = Field(
         None, description="Key with the server's CA certificate, mounted beside the URL as ca.crt."
@@ -129,6 +136,18 @@ class NetworkPolicy(_Section):
     metrics_from: list[KubernetesObject] = Field([], description="NetworkPolicyPeers; empty: every pod.")
 
 
+class AdmissionPolicy(_Section):
+    """A ValidatingAdmissionPolicy: which pod templates pools may have."""
+
+    enabled: bool = Field(default=False, description="Create it; needs Kubernetes 1.30.")
+    pod_security: Literal["restricted", "baseline", "privileged"] = Field(
+        "restricted", description="Pod Security level that pools' templates must meet; privileged: any template."
+    )
+    require_deployment_rights: bool = Field(
+        default=False, description="Only users who may create Deployments in the namespace may create pools there."
+    )
+
+
 class Notes(_Section):
     """Values of the example pool that Helm prints after an installation."""
 
@@ -178,6 +197,7 @@ class Values(_Section):
     )
     metrics: Metrics = Field(Metrics(), description="How metrics are scraped.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="A NetworkPolicy for the controller.")
+    admission_policy: AdmissionPolicy = Field(AdmissionPolicy(), description="A ValidatingAdmissionPolicy for pools.")
     notes: Notes = Field(Notes(), description="The example pool in NOTES.txt.")
     # Helm adds this key to the values of every subchart.
     global_: dict[str, Any] = Field({}, alias="global", description="Values that Helm shares between charts.")

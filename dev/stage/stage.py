@@ -67,7 +67,9 @@ class Stage:
         repository, _, tag = self.images.controller.rpartition(":")
         values = {
             "image": {"repository": repository, "tag": tag},
-            "databases": {database: {"secretName": f"jobtide-{database}", "key": "url"} for database in urls},
+            "databases": {
+                database: {"secretName": f"jobtide-{database}", "key": "url", "showTenants": True} for database in urls
+            },
         }
         try:
             self.helm.install(RELEASE, CHART, namespace=SYSTEM_NAMESPACE, values=values)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobtide._version import __version__
 from jobtide.errors import JobtideError
+from jobtide.printable import printable_lines
 
 if TYPE_CHECKING:
     from jobtide.schema.problems import Problem
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = _parser().parse_args(given)
         return int(parsed.run(parsed))
     except JobtideError as error:
-        print(f"jobtide: {error}", file=sys.stderr)  # noqa: T201 - a command prints its error to stderr
+        print(f"jobtide: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - a command prints its error to stderr
         return 1
 
 

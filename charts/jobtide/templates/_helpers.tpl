@@ -54,6 +54,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* {"main":["media"]} for the databases that only some namespaces may use; empty if all may use all. */ -}}
+{{- define "jobtide.databaseNamespaces" -}}
+{{- $namespaces := dict }}
+{{- range $name, $database := .Values.databases }}
+{{- with $database.namespaces }}
+{{- $_ := set $namespaces $name . }}
+{{- end }}
+{{- end }}
+{{- with $namespaces }}
+{{- toJson . }}
+{{- end }}
+{{- end }}
+
+{{- /* main,reports: the databases whose tenants are shown. */ -}}
+{{- define "jobtide.showTenants" -}}
+{{- $names := list }}
+{{- range $name, $database := .Values.databases }}
+{{- if $database.showTenants }}
+{{- $names = append $names $name }}
+{{- end }}
+{{- end }}
+{{- join "," $names }}
+{{- end }}
+
 {{- /* {"main":40} for the databases with a budget; empty if none has one. */ -}}
 {{- define "jobtide.connectionBudgets" -}}
 {{- $budgets := dict }}
@@ -65,4 +89,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with $budgets }}
 {{- toJson . }}
 {{- end }}
+{{- end }}
+
+{{- /* Why a template is refused: (list .Values.admissionPolicy WHAT). */ -}}
+{{- define "jobtide.notAllowed" -}}
+{{- printf "spec.template: the Pod Security level %s does not allow %s" (index . 0).podSecurity (index . 1) | quote }}
 {{- end }}

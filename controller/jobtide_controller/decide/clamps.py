@@ -29,6 +29,7 @@ class ClampName(StrEnum):
     """The rules that may change the number of workers, as status.limitedBy names them."""
 
     UNREADABLE = "Unreadable"
+    NOT_ALLOWED = "NamespaceNotAllowed"
     COLD_START = "ColdStart"
     ALL_FAILING = "AllFailing"
     MAX_REPLICAS = "MaxReplicas"

@@ -1,6 +1,7 @@
 """How the pools of one database share the connections that it has for workers.
 
 The division is fair and never exceeds the budget. Workers are given one at a time, to the pool with the fewest first.
+Those that users set by number (minReplicas, pins) and those that jobs need take turns, so that neither can take all.
 A worker starts only when its connections are free, not when another worker was only asked to release them.
 docs/adr/2026-11-24-pools-share-a-connection-budget.md has the reasons.
 """
@@ -85,10 +86,61 @@ def divide(budget: int, requests: Mapping[str, ConnectionRequest]) -> dict[str, 
 class _Next(NamedTuple):
     """Sorts the pools: the smallest gets the next worker. In a tie, the pool with more workers keeps them."""
 
-    has_least: bool
     workers: int
     minus_current: int
     uid: str
+
+
+class _Turns:
+    """The order in which pools get workers. It does not depend on the budget, so a larger one takes none away.
+
+    There are two queues: a pool waits in that of its least until it has that, then in that of the jobs' needs. The
+    next worker is of the queue that holds fewer connections: a minReplicas of 10,000 takes half of the budget at most
+    while jobs need the other half, and jobs without end leave half for it.
+    """
+
+    def __init__(
+        self, requests: Mapping[str, ConnectionRequest], start: Mapping[str, int], limits: Mapping[str, int]
+    ) -> None:
+        self._requests, self._limits = requests, limits
+        self.workers = dict(start)
+        self._needed: list[_Next] = []
+        self._least: list[_Next] = []
+        self._held_by_needed = sum(one.connections * max(0, start[uid] - one.least) for uid, one in requests.items())
+        self._held_by_least = sum(one.connections * min(start[uid], one.least) for uid, one in requests.items())
+        for uid in requests:
+            self._wait(uid)
+
+    @property
+    def next_uid(self) -> str | None:
+        """The pool that gets the next worker; None if no pool needs one."""
+        queue = self._next_queue()
+        return queue[0].uid if queue else None
+
+    def give(self) -> None:
+        """The next pool gets a worker."""
+        queue = self._next_queue()
+        uid = heapq.heappop(queue).uid
+        if queue is self._least:
+            self._held_by_least += self._requests[uid].connections
+        else:
+            self._held_by_needed += self._requests[uid].connections
+        self.workers[uid] += 1
+        self._wait(uid)
+
+    def _next_queue(self) -> list[_Next]:
+        needed_first = self._held_by_needed <= self._held_by_least
+        first, second = (self._needed, self._least) if needed_first else (self._least, self._needed)
+        return first or second
+
+    def _wait(self, uid: str) -> None:
+        one, workers = self._requests[uid], self.workers[uid]
+        if workers >= self._limits[uid]:
+            return
+        if workers < one.least:
+            heapq.heappush(self._least, _Next(workers, -min(one.current, one.least), uid))
+        else:
+            heapq.heappush(self._needed, _Next(workers, -one.current, uid))
 
 
 def _add_workers(
@@ -98,23 +150,13 @@ def _add_workers(
 
     Stops at the first worker that does not fit, even if a smaller one would: otherwise large workers starve.
     """
-    workers = dict(start)
-    queue = [_next(uid, one, workers[uid]) for uid, one in requests.items() if workers[uid] < limits[uid]]
-    heapq.heapify(queue)
-    while queue:
-        uid = queue[0].uid
+    turns = _Turns(requests, start, limits)
+    while (uid := turns.next_uid) is not None:
         free -= requests[uid].connections
         if free < 0:
             break
-        workers[uid] += 1
-        heapq.heappop(queue)
-        if workers[uid] < limits[uid]:
-            heapq.heappush(queue, _next(uid, requests[uid], workers[uid]))
-    return workers
-
-
-def _next(uid: str, one: ConnectionRequest, workers: int) -> _Next:
-    return _Next(workers >= one.least, workers, -one.current, uid)
+        turns.give()
+    return turns.workers
 
 
 LISTEN_ENV = "JOBTIDE_LISTEN"

@@ -73,6 +73,7 @@ class UnreadableReason(StrEnum):
     """Why a database could not be read; each is a reason of the condition DatabaseReachable or SchemaReady."""
 
     NOT_CONFIGURED = "DatabaseNotConfigured"  # the chart configures no database of that name
+    NOT_ALLOWED = "NamespaceNotAllowed"  # the chart does not let the pool's namespace use it; nothing was read
     UNREACHABLE = "Unreachable"
     AUTH_FAILED = "AuthFailed"
     TLS_FAILED = "TLSFailed"

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     """The decision in one word."""
 
     UNREADABLE = "Unreadable"
+    NOT_ALLOWED = "NamespaceNotAllowed"
     PAUSED = "Paused"
     PINNED = "Pinned"
     SCALING_UP = "ScalingUp"

@@ -20,7 +20,7 @@ from jobtide_controller.decide.history import History, Recommendation, with_reco
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
 from jobtide_controller.decide.need import Situation
-from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason, late_at, notes_of, override_reason, reason_of, start_note
 from jobtide_controller.decide.required import Numbers, numbers_of
 
@@ -69,7 +69,9 @@ def propose(
 ) -> Proposal:
     """The first step: learns from the reading, and decides by the pool's own rules."""
     if isinstance(reading, Unreadable):
-        return Proposal(policy, reading, fleet, history, now, None, _unreadable(policy, fleet, history, now, None))
+        return Proposal(
+            policy, reading, fleet, history, now, None, _without_reading(policy, reading, fleet, history, now, None)
+        )
     if _is_idle(policy, reading, fleet, history):
         return Proposal(policy, reading, fleet, history, now, None, _idle(policy, reading, fleet, history, now))
     return _proposed(policy, reading, fleet, history, now)
@@ -81,13 +83,28 @@ def conclude(proposal: Proposal, share: Share | None) -> Decision:
     if share is None:
         return one.unlimited
     if isinstance(reading, Unreadable):
-        return _unreadable(one.policy, one.fleet, one.history, one.now, share)
+        return _without_reading(one.policy, reading, one.fleet, one.history, one.now, share)
     if one.numbers is None and share.workers >= one.policy.min_replicas:
         return replace(one.unlimited, share=share)
     if one.numbers is None:  # the share limits an idle pool: compute what the short cut left out
         one = _proposed(one.policy, reading, one.fleet, one.history, one.now)
     assert one.numbers is not None
     return _decided(Situation(one.policy, reading, one.fleet, one.history, one.now, share), one.numbers)
+
+
+def _without_reading(  # noqa: PLR0917 - one value from each stage of the pipeline
+    policy: JobWorkerPoolSpec, reading: Unreadable, fleet: Fleet, history: History, now: float, share: Share | None
+) -> Decision:
+    if reading.reason is UnreadableReason.NOT_ALLOWED:
+        return _not_allowed(fleet, history, share)
+    return _unreadable(policy, fleet, history, now, share)
+
+
+def _not_allowed(fleet: Fleet, history: History, share: Share | None) -> Decision:
+    """This is known, unlike a failed reading: the pool has no workers, whatever its user set."""
+    current = fleet.current_replicas or 0
+    limited_by = (Clamp(ClampName.NOT_ALLOWED, current, 0, 0),)
+    return Decision(0, Reason.NOT_ALLOWED, limited_by, None, history, share=share)
 
 
 def _unreadable(policy: JobWorkerPoolSpec, fleet: Fleet, history: History, now: float, share: Share | None) -> Decision:

@@ -130,7 +130,7 @@ class _Session:
         self._health = Health(
             lambda: {f"database {name}": self._loop.ticked_at},
             lambda: True,
-            metrics.registry,
+            metrics,
             monotonic=time.monotonic,
             documents={"/pools": self._objects},
         )
@@ -162,7 +162,7 @@ class _Session:
         finally:
             self._workers.kill()
             self._database.close()
-            await server.cleanup()
+            await asyncio.to_thread(server.close)
 
     async def _end(self, stop: _Stop) -> int:
         self._workers.stop()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TextIO
 
 from jobtide.commands.table import aligned
+from jobtide.printable import printable_lines
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.loop.ports import PoolEntry
 from jobtide_controller.render import columns
@@ -52,7 +53,7 @@ class Screen:
     def write(self, text: str) -> None:
         """Writes these lines above the table."""
         with self._lock:
-            self._draw(printable(text), self._table)
+            self._draw(printable_lines(text).split("\n"), self._table)
 
     def refresh(self) -> None:
         """Draws the table as the pools are now."""
@@ -111,21 +112,12 @@ def table(rows: Sequence[Sequence[str]], size: Size) -> list[str]:
     lines = ["", *aligned([columns.head(), *shown], "<" * len(columns.head()))]
     if hidden:
         lines.append(f"and {hidden} more pools")
-    return ["".join(printable(line))[: size.width - 1] for line in lines]
+    return [line[: size.width - 1] for line in lines]
 
 
 def occupied(lines: Iterable[str], width: int) -> int:
     """Rows of a terminal that these lines take, if it was made narrower after they were written."""
     return sum(max(1, -(-len(line) // width)) for line in lines)
-
-
-def printable(text: str) -> list[str]:
-    """The lines of the text, in which nothing moves the cursor or changes colours: such characters are escaped."""
-    return ["".join(map(_escaped, line)) for line in text.expandtabs(4).split("\n")]
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def _size(out: TextIO) -> Size:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slices
+from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
@@ -25,6 +25,7 @@ from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
@@ -50,11 +51,12 @@ class DatabaseLoop:
         *,
         emit: Emit,
         connections: int | None = None,
+        shows_tenants: bool = True,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the database's connection budget; None: there is none."""
+        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs."""
         self.name = source.name
         self.ticked_at = monotonic()
         self._source = source
@@ -64,12 +66,19 @@ class DatabaseLoop:
         self._terms = terms
         self._emit = emit
         self._connections = connections
+        self._shows_tenants = shows_tenants
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._cost_seconds = 0.0
         self._rescuing: asyncio.Task[None] | None = None
+        self._has_pools = True
         self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last pass found no pool, and left nothing behind: `run()` may be cancelled."""
+        return not self._has_pools and (self._rescuing is None or self._rescuing.done())
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
@@ -86,21 +95,22 @@ class DatabaseLoop:
 
     async def run_once(self) -> float:
         """One pass; the seconds until the next, unless a pool changes before."""
-        self.ticked_at = self._monotonic()
+        self.ticked_at, self._has_pools = self._monotonic(), True
         changed = self._pools.take_changed(self.name)
         term = self._terms.current
         if term is None:
             await self._source.disconnect()
+            self._has_pools = bool(self._pools.of_database(self.name))
             return self._interval.min_seconds
-        types = self._pools.types(self.name)
-        state = term.database(self.name, self._connections, self._unreadable)
+        state = term.database(self.name, self._connections, self._unreadable, shows_tenants=self._shows_tenants)
         is_budget_stale = self._follow_pools(term, state)
-        if not types:
+        if not state.pools:
             del term.databases[self.name]
             self._unreadable = None
             await self._source.disconnect()
+            self._has_pools = False
             return self._interval.max_seconds
-        reading = await self._source.read(types)
+        reading = await self._source.read(self._pools.types(self.name))
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
@@ -160,9 +170,11 @@ class DatabaseLoop:
         if entry is None or pool is None:
             return None
         end_idle(pool, state.read_at)
-        reading = parts.of(uid) if isinstance(parts, Slices) else parts
+        now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
+        if entry.not_allowed is not None:
+            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
         try:
-            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock()))
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._emit_bug(entry, pool, error)
             return None
@@ -172,8 +184,8 @@ class DatabaseLoop:
         if self._pools.get(entry.uid) is not entry or self._terms.current is not term:
             return  # the pool was changed or deleted, or the lease was lost, since: the next tick looks at it
         try:
-            share, warnings = state.share(entry.uid), self._source.warnings
-            self._pipeline.advance(term, entry, pool, proposal, share=share, warnings=warnings)
+            context = Context(schema_warnings=self._source.warnings, shows_tenants=state.shows_tenants)
+            self._pipeline.advance(term, entry, pool, proposal, state.share(entry.uid), context)
         except Exception as error:  # noqa: BLE001 - as above
             self._emit_bug(entry, pool, error)
         else:

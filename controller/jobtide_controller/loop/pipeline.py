@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
@@ -47,21 +48,23 @@ class Pipeline:
         unlimited = proposal.unlimited.replicas
         return connection_request(proposal.policy, proposal.reading, proposal.fleet, unlimited)
 
-    def advance(
+    def advance(  # noqa: PLR0917 - one value from each stage of the pipeline
         self,
         term: Term,
         entry: PoolEntry,
         state: PoolState,
         proposal: Proposal,
-        *,
         share: Share | None,
-        warnings: tuple[str, ...],
+        database: Context,
     ) -> None:
-        """Concludes the decision, has it applied and reported, and notes when to look at the pool again."""
+        """Concludes the decision, has it applied and reported, and notes when to look at the pool again.
+
+        `database`: what is known of the database; the rest of the context is the pool's own.
+        """
         decision = conclude(proposal, share)
         state.history = decision.history
         scaling = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
-        outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, warnings))
+        outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, database))
         state.gauges = gauges(outcome)
         is_reported = self._reporter.report(term, outcome, state)
         state.is_idle = is_reported and not scaling.is_due and _changes_no_more(outcome)
@@ -75,13 +78,13 @@ class Pipeline:
         busy = then.busy_uids if state.busy_uids is None else state.busy_uids
         return then if self._pools.get(uid) is None else self._workers.fleet(uid, busy)
 
-    def _context(self, entry: PoolEntry, state: PoolState, warnings: tuple[str, ...]) -> Context:
+    def _context(self, entry: PoolEntry, state: PoolState, database: Context) -> Context:
         failure = state.scaler.failure
-        return Context(
+        return replace(
+            database,
             conflict=failure.message if failure is not None and failure.is_conflict else None,
             apply_error=failure.message if failure is not None and not failure.is_conflict else None,
             overlaps=self._pools.overlaps(entry.uid),
-            schema_warnings=warnings,
             rollout=self._workers.rollout(entry.uid),
         )
 

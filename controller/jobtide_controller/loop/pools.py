@@ -24,17 +24,37 @@ class PoolEntry:
     many pools and most of them rest.
     """
 
-    __slots__ = ("_pool", "_status", "database", "generation", "ref", "template_hash", "types", "uid", "version")
+    __slots__ = (
+        "_pool",
+        "_status",
+        "database",
+        "generation",
+        "not_allowed",
+        "ref",
+        "template_hash",
+        "types",
+        "uid",
+        "version",
+    )
 
     def __init__(
-        self, uid: str, ref: PoolRef, pool: JobWorkerPool, version: int, status: Mapping[str, Any] | None
+        self,
+        uid: str,
+        ref: PoolRef,
+        pool: JobWorkerPool,
+        version: int,
+        status: Mapping[str, Any] | None,
+        *,
+        not_allowed: str | None = None,
     ) -> None:
+        """`not_allowed`: why the pool may not use its database; then none of its types is read or compared."""
         self.uid = uid
         self.ref = ref
         self.version = version
         self.generation = pool.metadata.generation
         self.database = pool.spec.database
-        self.types = pool.spec.types
+        self.not_allowed = not_allowed
+        self.types = pool.spec.types if not_allowed is None else ()
         self.template_hash: str | None = None  # of the manifest, once it was needed
         self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
         self.status = status

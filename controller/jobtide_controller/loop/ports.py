@@ -66,6 +66,11 @@ class PoolEntry(Protocol):
     @property
     def pool(self) -> JobWorkerPool: ...
     @property
+    def not_allowed(self) -> str | None:
+        """Why the pool may not use its database, in words for its user; None: it may."""
+        ...
+
+    @property
     def status(self) -> Status | None: ...
 
 

@@ -57,6 +57,7 @@ class DatabaseState:
     read_at: float | None = None  # when the last good reading was taken, by the database's clock
     failures: int = 0  # readings that failed in a row
     changing_pools: int = 0  # whose numbers change, so that their statuses share the writes
+    shows_tenants: bool = True  # their IDs, in statuses and in /metrics
 
     def share(self, uid: str) -> Share | None:
         """What the pool has of the connection budget; None: there is no budget."""
@@ -71,7 +72,7 @@ class DatabaseState:
         """What /metrics shows of the database."""
         requests = [(state.request, state.granted_workers) for state in self.pools.values()]
         granted = sum(request.connections * workers for request, workers in requests if request is not None)
-        return DatabaseGauges(self.reading, self.connections, granted)
+        return DatabaseGauges(self.reading, self.connections, granted, self.shows_tenants)
 
 
 class Term:
@@ -82,10 +83,17 @@ class Term:
         self.writes = writes
         self.databases: dict[str, DatabaseState] = {}
 
-    def database(self, name: str, connections: int | None, unreadable: Unreadable | None = None) -> DatabaseState:
-        """The state of this database. A new one starts with its connection budget and the outage that goes on."""
+    def database(
+        self,
+        name: str,
+        connections: int | None,
+        unreadable: Unreadable | None = None,
+        *,
+        shows_tenants: bool = True,
+    ) -> DatabaseState:
+        """The state of this database. A new one starts with its settings and the outage that goes on."""
         if name not in self.databases:
-            self.databases[name] = DatabaseState(connections, reading=unreadable)
+            self.databases[name] = DatabaseState(connections, reading=unreadable, shows_tenants=shows_tenants)
         return self.databases[name]
 
     @property

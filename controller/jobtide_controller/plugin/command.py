@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from jobtide import __version__
+from jobtide.printable import printable_lines
 from jobtide_controller.plugin import top, why
 from jobtide_controller.plugin.cluster import Kubectl, PluginError
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(flags, Kubectl(_kubectl_flags(flags)))
     except PluginError as error:
-        print(f"kubectl jobtide: {error}", file=sys.stderr)  # noqa: T201 - it is a command
+        print(f"kubectl jobtide: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - it is a command
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

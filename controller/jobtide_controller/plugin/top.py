@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobtide.commands.table import aligned
+from jobtide.printable import printable
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.plugin.text import ago, is_known, oldest
 from jobtide_controller.render import display
@@ -25,7 +26,7 @@ def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> s
     parts = [aligned([TYPES, *types], "<<")]
     if tenants:
         parts.append(aligned([TENANTS, *tenants], "<<"))
-    notes = [note for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
+    notes = [printable(note) for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
     if notes:
         parts.append(notes)
     return "\n\n".join("\n".join(part) for part in parts)

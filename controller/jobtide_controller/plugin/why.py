@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from jobtide.commands.table import aligned
+from jobtide.printable import printable
 from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.reading import UnreadableReason
 from jobtide_controller.plugin import law
 from jobtide_controller.plugin.text import ago, clock, is_known, oldest
 from jobtide_controller.render import display, sentence
@@ -54,7 +56,7 @@ _UNREPORTED = (
 
 def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        yield f"{label if number == 0 else '':{LABEL_WIDTH}}{line}".rstrip()
+        yield f"{label if number == 0 else '':{LABEL_WIDTH}}{printable(line)}".rstrip()
 
 
 def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
@@ -66,6 +68,9 @@ def _outdated(pool: JobWorkerPool, status: JobWorkerPoolStatus) -> list[str]:
 
 def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
     read = status.last_read_time
+    if status.reason == UnreadableReason.NOT_ALLOWED:
+        yield "none: the pool may not use its database"
+        return
     if not is_known(status):
         yield "not known, which does not count as zero: the workers stay as they are"
         yield "no reading yet" if read is None else f"last reading: {clock(read)}, {ago(read, now)}"
@@ -104,6 +109,9 @@ def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequen
 
 def _law(status: JobWorkerPoolStatus) -> Iterator[str]:
     stored, _ = _explained(status)
+    if status.reason == UnreadableReason.NOT_ALLOWED:
+        yield "not computed: the pool may not use its database"
+        return
     if not stored:
         yield "not computed while the database can't be read"
         return

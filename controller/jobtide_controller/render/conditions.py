@@ -2,7 +2,7 @@
 
 | condition | True | False, by reason | Unknown |
 |---|---|---|---|
-| Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, or why the database can't be read | |
+| Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, NamespaceNotAllowed, or why the database can't be read | |
 | DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed | |
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
@@ -89,6 +89,8 @@ def _ready(facts: Facts) -> Judgement:
 
 
 def _database_reachable(reading: Reading | Unreadable) -> Judgement:
+    if isinstance(reading, Unreadable) and reading.reason is UnreadableReason.NOT_ALLOWED:
+        return Judgement("DatabaseReachable", "Unknown", reading.reason, _not_read(reading))
     if isinstance(reading, Unreadable) and reading.reason not in SCHEMA_REASONS:
         return Judgement("DatabaseReachable", "False", reading.reason, sentence.unreadable(reading))
     return Judgement("DatabaseReachable", "True", "Read", "the database answers")
@@ -99,7 +101,7 @@ def _schema_ready(facts: Facts) -> Judgement:
     if isinstance(reading, Unreadable):
         if reading.reason in SCHEMA_REASONS:
             return Judgement("SchemaReady", "False", reading.reason, reading.message)
-        return Judgement("SchemaReady", "Unknown", reading.reason, "the database can't be read")
+        return Judgement("SchemaReady", "Unknown", reading.reason, _not_read(reading))
     if warnings:
         return Judgement("SchemaReady", "False", "IndexMissing", "; ".join(warnings))
     return Judgement("SchemaReady", "True", "Complete", "table, grants and index are there")
@@ -112,7 +114,7 @@ def _scaling_active(facts: Facts) -> Judgement:
     if decision.reason is Reason.PINNED:
         return Judgement("ScalingActive", "False", decision.reason, _LIMITING[Reason.PINNED])
     if isinstance(facts.reading, Unreadable):
-        return Judgement("ScalingActive", "Unknown", facts.reading.reason, "held while the database can't be read")
+        return Judgement("ScalingActive", "Unknown", facts.reading.reason, _not_read(facts.reading))
     if decision.reason in _LIMITING:
         return Judgement("ScalingActive", "False", decision.reason, _limiting_message(facts))
     if context.overlaps:
@@ -122,7 +124,7 @@ def _scaling_active(facts: Facts) -> Judgement:
 
 def _keeping_up(facts: Facts) -> Judgement:
     if isinstance(facts.reading, Unreadable):
-        return Judgement("KeepingUp", "Unknown", facts.reading.reason, "the database can't be read")
+        return Judgement("KeepingUp", "Unknown", facts.reading.reason, _not_read(facts.reading))
     if is_paused(facts.spec, facts.now):
         return Judgement("KeepingUp", "Unknown", "Paused", "jobs wait because the pool is paused")
     for note, message in _NOT_KEEPING_UP:
@@ -142,6 +144,12 @@ def _progressing(facts: Facts) -> Judgement:
     if not facts.context.rollout.complete:
         return Judgement("Progressing", "True", "RollingOut", "workers of the new template replace the old ones")
     return Judgement("Progressing", "False", "Settled", "the workers are as desired")
+
+
+def _not_read(reading: Unreadable) -> str:
+    """Why nothing is known of the table, for the conditions that follow from it."""
+    is_refused = reading.reason is UnreadableReason.NOT_ALLOWED
+    return "the pool may not use the database" if is_refused else "the database can't be read"
 
 
 def _paused(facts: Facts) -> Judgement:

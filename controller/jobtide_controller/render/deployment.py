@@ -27,7 +27,12 @@ REVISIONS_KEPT = 2
 
 def deployment_name(pool: JobWorkerPool) -> str:
     """The name of the pool's Deployment."""
-    return f"{pool.metadata.name}-worker"
+    return deployment_name_of(pool.metadata.name)
+
+
+def deployment_name_of(pool_name: str) -> str:
+    """The same, by the pool's name."""
+    return f"{pool_name}-worker"
 
 
 def selector_labels(pool: JobWorkerPool) -> dict[str, str]:
@@ -106,9 +111,9 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
     spec["terminationGracePeriodSeconds"] = grace_seconds(pool)
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
-    # The first process of a container loses a SIGTERM that comes before its handler is set: a worker stopped while
-    # Python starts would keep claiming for its whole grace period, and be killed in the middle of a job.
-    if not spec.get("hostPID"):  # the API server refuses both together
+    if _is_alone(spec):
+        # The first process of a container loses a SIGTERM that comes before its handler is set: a worker stopped while
+        # Python starts would keep claiming for its whole grace period, and be killed in the middle of a job.
         spec.setdefault("shareProcessNamespace", True)
     spec["securityContext"] = _pod_security(spec.get("securityContext", {}))
     spec["containers"] = [
@@ -117,6 +122,14 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
     if _mounts_database(spec):
         spec["volumes"] = [*spec.get("volumes", ()), _database_volume(pool)]
     return spec
+
+
+def _is_alone(spec: dict[str, Any]) -> bool:
+    """Whether no other container runs beside the worker: in one process namespace it could read the worker's files and
+    environment, with the database's password. With hostPID, the API server refuses a shared namespace.
+    """
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    return len(spec["containers"]) == 1 and not sidecars and not spec.get("hostPID")
 
 
 def _pod_security(given: dict[str, Any]) -> dict[str, Any]:

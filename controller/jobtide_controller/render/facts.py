@@ -28,6 +28,7 @@ class Context:
     overlaps: tuple[Overlap, ...] = ()
     schema_warnings: tuple[str, ...] = ()  # it works, but slowly: a missing index, with its DDL
     rollout: Rollout = field(default_factory=Rollout)
+    shows_tenants: bool = True  # their IDs; their number is always shown
 
 
 Status = Literal["True", "False", "Unknown"]

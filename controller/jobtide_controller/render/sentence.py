@@ -8,13 +8,14 @@ from typing import Any
 
 from jobtide_controller.decide.arithmetic import ceil
 from jobtide_controller.decide.clamps import Clamp, ClampName
-from jobtide_controller.decide.reading import Unreadable
+from jobtide_controller.decide.reading import Unreadable, UnreadableReason
 from jobtide_controller.decide.required import Numbers
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import display
 
 _CLAMP_TEXTS = {
     ClampName.UNREADABLE: "held while the database can't be read",
+    ClampName.NOT_ALLOWED: "the pool's namespace may not use the database",
     ClampName.COLD_START: "how long such jobs take is not known yet",
     ClampName.ALL_FAILING: "held while every attempt fails",
     ClampName.CONNECTION_BUDGET: "limited by the database's connections ({limit:g} workers)",
@@ -52,6 +53,8 @@ def from_numbers(stored: Mapping[str, float]) -> Numbers:
 
 def unreadable(reading: Unreadable) -> str:
     """A message without times: the same failure always has the same message."""
+    if reading.reason is UnreadableReason.NOT_ALLOWED:
+        return reading.message
     return f"{reading.message}; the workers stay as they are until the database can be read again"
 
 

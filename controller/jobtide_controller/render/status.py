@@ -17,7 +17,7 @@ from jobtide_controller.api.status import (
 )
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import deployment, display, sentence, totals
 from jobtide_controller.render.conditions import judge, pool_reason
@@ -70,10 +70,12 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
     restores from them what it had learned.
     """
     limited_by = ", ".join(clamp.name for clamp in facts.decision.limited_by) or display.NONE
+    if isinstance(facts.reading, Unreadable) and facts.reading.reason is UnreadableReason.NOT_ALLOWED:
+        return {"display": _unknown(limited_by)}
     if isinstance(facts.reading, Unreadable):
         return {
             "types": previous.types,
-            "tenants": previous.tenants,
+            "tenants": previous.tenants if facts.context.shows_tenants else (),
             "last_read_time": previous.last_read_time,
             "display": _unknown(limited_by),
         }
@@ -85,7 +87,7 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
         "oldest_seconds": int(total.oldest_seconds),
         "tenants_total": total.tenants,
         "types": totals.by_type(pool.spec, facts.reading, facts.decision.history),
-        "tenants": totals.top_tenants(pool.spec, facts.reading),
+        "tenants": totals.top_tenants(pool.spec, facts.reading) if facts.context.shows_tenants else (),
         "last_read_time": _moment(facts.reading.taken_at),
         "display": Display(
             pending=display.count(total.pending, capped=total.capped),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtide.database_errors import DatabaseUrlWrong, checked_url, url_of_file
+from jobtide.printable import printable_lines
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
 from jobtide_controller.simulate.arguments import parser
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         if flags.plot:
             flags.plot.write_text(plot.svg(_title(given), outcomes), encoding="utf-8")
     except (PolicyError, TraceError, OSError) as error:
-        print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - it is a command
+        print(f"simulate: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - it is a command
         return 2
     _print(_as_json(outcomes) if flags.json else _as_text(given, pool, outcomes, options))
     return 0

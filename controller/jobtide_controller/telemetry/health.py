@@ -1,80 +1,100 @@
-"""/healthz, /readyz and /metrics: whether the loops run, not whether databases and API server are reachable."""
+"""/healthz, /readyz and /metrics: whether the loops run, not whether databases and API server are reachable.
+
+They are answered in threads, so scrapes delay no decision, and a busy event loop fails no probe.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from jobtide.telemetry.status_server import Answer, Answers, Cached, StatusServer, bind
+from jobtide_controller.telemetry.metrics import Metrics
+
+Value = TypeVar("Value")
 
 # Longer than any loop pauses or waits for a server that hangs. A restart only helps against a stuck loop.
 STUCK_SECONDS = 60.0
+SNAPSHOT_SECONDS = 5.0  # how long an answer waits for the event loop
 
 
-ANY_ADDRESS = None
+ANY_ADDRESS = ""
 LOOPBACK = "127.0.0.1"
 
 
 class Health:
-    """`beats` says by name when each loop last ran, by the monotonic clock in seconds."""
+    """`beats` says by name when each loop last ran, by the monotonic clock in seconds. Threads call it."""
 
     def __init__(
         self,
         beats: Callable[[], Mapping[str, float]],
         is_filled: Callable[[], bool],
-        registry: CollectorRegistry,
+        metrics: Metrics,
         *,
         monotonic: Callable[[], float],
         documents: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     ) -> None:
-        """`documents`: more paths, each with what makes its JSON value."""
+        """`documents`: more paths, each with what makes its JSON value, in the event loop."""
         self._documents = documents
         self._beats = beats
         self._is_filled = is_filled
-        self._registry = registry
+        self._metrics = metrics
         self._monotonic = monotonic
 
-    async def serve(self, port: int, host: str | None = ANY_ADDRESS) -> tuple[web.AppRunner, int]:
-        """Listens until `cleanup()` of the returned runner; returns it with the port (0 given: any free one).
+    async def serve(self, port: int, host: str = ANY_ADDRESS) -> tuple[StatusServer, int]:
+        """Listens until `close()` of the returned server; returns it with the port (0 given: any free one).
 
         Raises OSError if the port is taken.
         """
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
-        for path, document in self._documents.items():
-            app.router.add_get(path, partial(self._json, document))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        # One address family, so that port 0 is one port.
-        site = web.TCPSite(runner, host=host if port else LOOPBACK, port=port)
-        await site.start()
-        return runner, runner.addresses[0][1]
+        listener = bind(port, host if port else LOOPBACK)
+        server = StatusServer(listener, self._answers(asyncio.get_running_loop()))
+        server.start()
+        return server, listener.getsockname()[1]
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    def _answers(self, loop: asyncio.AbstractEventLoop) -> Answers:
+        cached = Cached(partial(self._render, loop))
+        return {
+            "/healthz": self.healthz,
+            "/readyz": self.readyz,
+            "/metrics": lambda: Answer(200, cached(), CONTENT_TYPE_LATEST),
+            **{path: partial(_document, loop, document) for path, document in self._documents.items()},
+        }
+
+    def healthz(self) -> Answer:
+        """Whether every loop ran lately."""
         now = self._monotonic()
         ages = {name: now - beat for name, beat in self._beats().items()}
         stuck = {name: age for name, age in ages.items() if age > STUCK_SECONDS}
         if stuck:
             words = ", ".join(f"{name} for {age:.0f} s" for name, age in sorted(stuck.items()))
-            return web.Response(status=500, text=f"stuck: {words}\n")
-        return web.Response(text="".join(f"{name} ran {age:.1f} s ago\n" for name, age in sorted(ages.items())))
+            return Answer(500, f"stuck: {words}\n")
+        return Answer(200, "".join(f"{name} ran {age:.1f} s ago\n" for name, age in sorted(ages.items())))
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    def readyz(self) -> Answer:
         """A follower is ready too: it knows the cluster and could take over."""
         if self._is_filled():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="the first lists of pools, Deployments and pods are not read yet\n")
+            return Answer(200, "ok\n")
+        return Answer(503, "the first lists of pools, Deployments and pods are not read yet\n")
 
-    @staticmethod
-    async def _json(document: Callable[[], Any], _: web.Request) -> web.Response:
-        return web.json_response(document())
+    def _render(self, loop: asyncio.AbstractEventLoop) -> str:
+        _in_loop(loop, self._metrics.take_gauges)
+        return self._metrics.text()
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        body = generate_latest(self._registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+def _document(loop: asyncio.AbstractEventLoop, document: Callable[[], Any]) -> Answer:
+    return Answer(200, json.dumps(_in_loop(loop, document)), "application/json; charset=utf-8")
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, read: Callable[[], Value]) -> Value:
+    """What `read()` returns in the event loop, between two of its steps. Raises TimeoutError."""
+
+    async def call() -> Value:
+        return read()
+
+    return asyncio.run_coroutine_threadsafe(call(), loop).result(SNAPSHOT_SECONDS)

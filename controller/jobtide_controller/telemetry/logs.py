@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any, Literal, assert_never
 
+from jobtide.printable import printable_lines
 from jobtide.telemetry.logs import JsonFormatter
 from jobtide_controller.telemetry import events
 
@@ -29,8 +30,15 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+class _TextFormatter(logging.Formatter):
+    """For a terminal: only line breaks are left of what is not printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
 def _formatter(log_format: LogFormat) -> logging.Formatter:
-    return JsonFormatter() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    return JsonFormatter() if log_format == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
 
 
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences

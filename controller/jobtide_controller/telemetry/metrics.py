@@ -1,4 +1,4 @@
-"""Prometheus: counters follow the events, gauges are read from memory at each scrape. No scrape asks a database."""
+"""Prometheus: counters follow the events, gauges are read from memory for a scrape. No scrape asks a database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from jobtide_controller.api.base import PoolRef
@@ -44,10 +45,11 @@ class DatabaseGauges:
     reading: Reading | Unreadable | None  # None: not read yet
     connections: int | None  # the connection budget; None: there is none
     granted: int  # connections of all workers that may run now
+    shows_tenants: bool = True
 
 
 class GaugeCollector(Collector):
-    """Reads the gauges at each scrape from what the controller remembers: nothing while another controller leads."""
+    """The gauges as the controller remembers them at `take()`: nothing while another controller leads."""
 
     def __init__(
         self,
@@ -55,8 +57,15 @@ class GaugeCollector(Collector):
         databases: Callable[[], Iterable[tuple[str, DatabaseGauges]]],
     ) -> None:
         """`databases` are by name."""
-        self._pools = pools
-        self._databases = databases
+        self._read_pools = pools
+        self._read_databases = databases
+        self._pools: list[PoolGauges] = []
+        self._databases: list[tuple[str, DatabaseGauges]] = []
+
+    def take(self) -> None:
+        """Call it in the event loop, which changes what is read: `collect` runs in another thread."""
+        self._pools = list(self._read_pools())
+        self._databases = list(self._read_databases())
 
     def collect(self) -> Iterable[Metric]:
         yield from self._pool_metrics()
@@ -74,7 +83,7 @@ class GaugeCollector(Collector):
         ready = GaugeMetricFamily("jobtide_pool_ready_replicas", "Workers that are ready.", labels=labels)
         busy = GaugeMetricFamily("jobtide_pool_busy_replicas", "Workers that run at least one job.", labels=labels)
         behind = GaugeMetricFamily("jobtide_pool_behind", "1 while a pool doesn't keep up.", labels=[*labels, "reason"])
-        for view in self._pools():
+        for view in self._pools:
             who = [view.ref.namespace, view.ref.name]
             desired.add_metric(who, view.desired)
             ready.add_metric(who, view.ready)
@@ -97,7 +106,7 @@ class GaugeCollector(Collector):
             "jobtide_tenant_pending", f"Waiting jobs of the {TENANTS_SHOWN} tenants with the most, and of all others.",
             labels=["database", "tenant"],
         )  # fmt: skip
-        for database, gauges in self._databases():
+        for database, gauges in self._databases:
             reading = gauges.reading
             if reading is None:
                 continue
@@ -107,7 +116,8 @@ class GaugeCollector(Collector):
             up.add_metric([database, ""], 1)
             for type_, count in _sums(reading, by="type").items():
                 by_type.add_metric([database, type_], count)
-            for tenant, count in _top(_sums(reading, by="tenant_id")).items():
+            tenants = _top(_sums(reading, by="tenant_id")) if gauges.shows_tenants else {}
+            for tenant, count in tenants.items():
                 by_tenant.add_metric([database, tenant], count)
         yield from (up, by_type, by_tenant)
 
@@ -119,7 +129,7 @@ class GaugeCollector(Collector):
         granted = GaugeMetricFamily(
             "jobtide_connections_granted", "Connections of all workers that may run now.", labels=["database"]
         )
-        for database, gauges in self._databases():
+        for database, gauges in self._databases:
             if gauges.connections is not None:
                 budget.add_metric([database], gauges.connections)
                 granted.add_metric([database], gauges.granted)
@@ -127,14 +137,15 @@ class GaugeCollector(Collector):
 
 
 class Metrics:
-    """A subscriber, and the registry behind /metrics."""
+    """A subscriber, and the text of /metrics."""
 
-    def __init__(self, gauges: Collector) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(gauges)
-        counter = partial(Counter, registry=self.registry)
-        gauge = partial(Gauge, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry)
+    def __init__(self, gauges: GaugeCollector) -> None:
+        self.take_gauges = gauges.take
+        self._registry = CollectorRegistry()
+        self._registry.register(gauges)
+        counter = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
         self._leader = gauge("jobtide_leader", "1 in the controller that acts.")
         self._reads = histogram(
             "jobtide_read_seconds", "Duration of the depth statement.", ["database"], buckets=_READ_BUCKETS
@@ -156,6 +167,10 @@ class Metrics:
         self._repairs = counter("jobtide_relist_repairs", "Objects whose events had been missed.", ["kind"])
         self._rejected = counter("jobtide_rejected_objects", "Objects that can't be parsed.")
         self._bugs = counter("jobtide_bugs", "Unexpected errors; each is in the log.")
+
+    def text(self) -> str:
+        """The exposition, with the gauges as last taken. Any thread may call it."""
+        return generate_latest(self._registry).decode()
 
     def __call__(self, event: events.Event, /) -> None:  # noqa: C901 - one flat table
         match event:

@@ -7,6 +7,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from jobtide.schema import ProblemKind, SchemaError, apply, check
 from jobtide.schema.script import INDEXES
@@ -25,6 +26,25 @@ def test_a_second_apply_changes_nothing_and_reports_it(empty_database, schema_of
     assert apply(empty_database).done == ()
     apply(empty_database, roles=True)
     assert schema_of(empty_database) == before
+
+
+@pytest.mark.parametrize("name", ["Queue", "my queue", 'a"b', "a.b", "a,b", "select", "a\\b", "größe"])
+def test_a_schema_whose_name_needs_quotes_gets_table_and_roles(empty_database, connect, name):
+    admin = connect(empty_database)
+    schema = sql.Identifier(name)
+    admin.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+    database = sql.Identifier(admin.info.dbname)
+    admin.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, schema))
+    assert apply(empty_database, roles=True, tenant_walls=True).done[0] == CREATED
+    apply(empty_database, roles=True, tenant_walls=True)
+    admin = connect(empty_database)
+    admin.execute("DROP INDEX idx_job_queue_due")
+    apply(empty_database, roles=True)
+    for role in ("jobtide_worker", "jobtide_controller"):
+        admin.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        assert admin.execute("SELECT count(id) FROM job_queue").fetchone() == (0,)
+        admin.execute("RESET ROLE")
+    assert check(admin) == ()
 
 
 def test_ten_at_once_make_one_table(empty_database, schema_of, database):

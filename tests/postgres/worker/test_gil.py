@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,28 @@ def test_probes_are_answered_while_a_handler_holds_the_interpreter(holding, row,
     assert row(id_)["status"] == "processing"
     wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
     wait_until(lambda: fetch(port, "/metrics") == 200)
+
+
+def test_idle_connections_stop_neither_probes_nor_leases_while_a_handler_holds_the_interpreter(
+    holding, queue, row, wait_until
+):
+    """The keeper answers alone then: a client that asks for nothing must not be waited for."""
+    _, id_, port = holding(3)
+    other, stolen = queue("pod-2"), []
+    wait_until(lambda: fetch(port, "/metrics") == 503)
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", int(port)), timeout=10))
+        began = time.monotonic()
+        assert (fetch(port, "/livez"), fetch(port, "/readyz")) == (200, 200)
+        assert time.monotonic() - began < 2
+
+        def ended():
+            stolen.extend(other.rescue_expired(10))
+            return row(id_)["status"] == "completed"
+
+        wait_until(ended, seconds=30)
+    assert stolen == []
 
 
 def test_leases_are_kept_during_the_drain_too(holding, row, queue):

@@ -28,6 +28,8 @@ def test_every_setting_is_read():
         "JOBTIDE_RESYNC_SECONDS": "60",
         "JOBTIDE_DEPTH_CAP": "500",
         "JOBTIDE_CONNECTION_BUDGETS": '{"main": 40, "reports": 6}',
+        "JOBTIDE_DATABASE_NAMESPACES": '{"main": ["media"], "reports": ["media", "crm"]}',
+        "JOBTIDE_SHOW_TENANTS": "main, reports",
     }
     assert Settings.from_env(env) == Settings(
         databases_dir=Path("/databases"),
@@ -44,6 +46,8 @@ def test_every_setting_is_read():
         resync_seconds=60,
         depth_cap=500,
         connection_budgets={"main": 40, "reports": 6},
+        database_namespaces={"main": ("media",), "reports": ("media", "crm")},
+        show_tenants=("main", "reports"),
     )
 
 
@@ -64,6 +68,10 @@ def test_every_setting_is_read():
         ("JOBTIDE_CONNECTION_BUDGETS", '{"main": 1}', "from 2 to 1000000"),
         ("JOBTIDE_CONNECTION_BUDGETS", '{"main": true}', "whole numbers"),
         ("JOBTIDE_CONNECTION_BUDGETS", '{"main": "40"}', "whole numbers"),
+        ("JOBTIDE_DATABASE_NAMESPACES", "media", 'such as {"main": ["media"]}'),
+        ("JOBTIDE_DATABASE_NAMESPACES", '{"main": "media"}', 'such as {"main": ["media"]}'),
+        ("JOBTIDE_DATABASE_NAMESPACES", '{"main": []}', 'such as {"main": ["media"]}'),
+        ("JOBTIDE_DATABASE_NAMESPACES", '{"main": ["Media"]}', 'such as {"main": ["media"]}'),
         ("JOBTIDE_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING, ERROR"),
         ("JOBTIDE_LOG_FORMAT", "xml", "json, text"),
         ("JOBTIDE_NAMESPACES", "media;crm", "names separated by commas"),

@@ -47,6 +47,19 @@ def test_connection_budgets_reach_the_controller_as_json(each_helm):
     assert Settings.from_env(texts).connection_budgets == {"main": 1_000_000, "third": 2}
 
 
+def test_namespaces_and_tenants_of_a_database_reach_the_controller(each_helm):
+    databases = {
+        "main": {"secretName": "first", "namespaces": ["media", "crm"], "showTenants": False},
+        "second": {"secretName": "other", "showTenants": True},
+        "third": {"secretName": "more", "namespaces": ["crm"], "showTenants": True},
+    }
+    environment = each_helm.render({"databases": databases}).environment
+    texts = {name: value for name, value in environment.items() if isinstance(value, str)}
+    arrived = Settings.from_env(texts)
+    assert arrived.database_namespaces == {"main": ("media", "crm"), "third": ("crm",)}
+    assert arrived.show_tenants == ("second", "third")
+
+
 def test_the_main_database_can_be_dropped(each_helm):
     databases = {"main": None, "reports": {"secretName": "reports-db"}}
     assert set(_mounted(each_helm.render({"databases": databases}))) == {"/var/run/jobtide/databases/reports"}

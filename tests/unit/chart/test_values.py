@@ -38,6 +38,15 @@ VERSION = __version__
         ),
         pytest.param({"databases": {"main": None}}, ["/databases", "minProperties"], id="no database"),
         pytest.param({"watchNamespaces": ["Media"]}, ["/watchNamespaces/0", "pattern"], id="namespace"),
+        pytest.param(
+            {"databases.main.namespaces": []}, ["/databases/main/namespaces", "minItems"], id="no namespace at all"
+        ),
+        pytest.param({"admissionPolicy.podSecurity": "strict"}, ["/admissionPolicy", "'restricted'"], id="no level"),
+        pytest.param(
+            {"admissionPolicy": {"enabled": True, "podSecurity": "privileged"}},
+            ["admissionPolicy refuses nothing", "requireDeploymentRights"],
+            id="a policy that refuses nothing",
+        ),
         pytest.param({"image.digest": "sha256:12"}, ["/image/digest", "pattern"], id="digest"),
     ],
 )

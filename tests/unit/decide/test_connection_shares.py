@@ -73,8 +73,50 @@ EMPTY = Reading(NOW, {})
         pytest.param(
             20,
             {"a": ConnectionRequest(9, least=8), "b": ConnectionRequest(9)},
-            {"a": 8, "b": 2},
-            id="minReplicas first",
+            {"a": 5, "b": 5},
+            id="minReplicas and jobs take turns",
+        ),
+        pytest.param(
+            20,
+            {"a": ConnectionRequest(9, least=3), "b": ConnectionRequest(9)},
+            {"a": 5, "b": 5},
+            id="minReplicas within its half is there",
+        ),
+        pytest.param(
+            40,
+            {"idle": ConnectionRequest(10_000, least=10_000), "due": ConnectionRequest(20)},
+            {"idle": 10, "due": 10},
+            id="a minReplicas beyond all bounds leaves half to jobs",
+        ),
+        pytest.param(
+            40,
+            {"idle": ConnectionRequest(10_000, least=10_000), "due": ConnectionRequest(20, busy=10, current=10)},
+            {"idle": 10, "due": 10},
+            id="and so it stays while they run",
+        ),
+        pytest.param(
+            40,
+            {"idle": ConnectionRequest(10_000, least=10_000, current=20), "due": ConnectionRequest(20)},
+            {"idle": 10, "due": 0},
+            id="idle workers end when jobs need their connections",
+        ),
+        pytest.param(
+            40,
+            {
+                **{f"idle-{number:02}": ConnectionRequest(9, least=9) for number in range(30)},
+                "due": ConnectionRequest(20),
+            },
+            {
+                **{f"idle-{number:02}": 1 if number < 10 else 0 for number in range(30)},
+                "due": 10,
+            },
+            id="many pools with a minReplicas take no more",
+        ),
+        pytest.param(
+            40,
+            {"idle": ConnectionRequest(10_000, least=10_000), "due": ConnectionRequest(4)},
+            {"idle": 16, "due": 4},
+            id="what jobs do not need is for minReplicas",
         ),
         pytest.param(
             8,
@@ -218,7 +260,7 @@ def test_pool_that_needs_more_never_gets_less(budget, requests, uid, more):
 def after_all_changes(budget, requests):
     """Requests and shares once all surplus workers have ended and all permitted ones have started."""
     requests = {uid: replace(one, leaving=0) for uid, one in requests.items()}
-    for _ in range(3):
+    for _ in range(10):
         requests = {uid: replace(requests[uid], current=workers) for uid, workers in divide(budget, requests).items()}
     return requests, divide(budget, requests)
 
@@ -230,10 +272,22 @@ def test_shares_become_constant(budget, requests):
 
 
 @given(any_requests)
-def test_every_pool_has_a_worker_if_the_budget_allows_one_for_each(requests):
+def test_every_pool_has_its_least_if_half_of_the_budget_allows_it(requests):
     requests = {uid: replace(one, busy=0, least=min(one.desired, 1)) for uid, one in requests.items()}
-    _, workers = after_all_changes(3 * len(requests), requests)
+    _, workers = after_all_changes(2 * 3 * len(requests), requests)
     assert all(workers[uid] >= 1 for uid, one in requests.items() if one.desired)
+
+
+@given(budgets, any_requests, st.sets(st.sampled_from("abcdef")))
+def test_jobs_get_half_of_the_budget_before_any_least(budget, requests, by_number):
+    requests = {
+        uid: replace(one, busy=0, least=one.desired if uid in by_number else 0) for uid, one in requests.items()
+    }
+    requests, workers = after_all_changes(budget, requests)
+    held = {uid: one.connections * workers[uid] for uid, one in requests.items()}
+    least = sum(held[uid] for uid in requests if uid in by_number)
+    lacking = [uid for uid, one in requests.items() if uid not in by_number and workers[uid] < one.desired]
+    assert not lacking or least <= sum(held.values()) - least + 3
 
 
 @given(budgets, any_requests)

@@ -14,7 +14,7 @@ import pytest
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
-from jobtide_controller.embedded.screen import Screen, Size, occupied, printable, table
+from jobtide_controller.embedded.screen import Screen, Size, occupied, table
 from jobtide_controller.telemetry import events
 
 NOW = 1_795_521_600.0
@@ -204,7 +204,3 @@ def test_without_pools_there_is_no_table():
 
 def test_wrapped_lines_occupy_more_rows():
     assert occupied(["", "x" * 30, "x" * 31], 30) == 4
-
-
-def test_lines_are_split_at_line_breaks_only():
-    assert printable("a\nb\u2028c") == ["a", r"b\u2028c"]

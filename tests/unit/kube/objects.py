@@ -69,7 +69,8 @@ def deployment(
         for manager, fields in (owned if managers is None else managers).items()
     ]
     owner_uid = f"uid-{name}" if owner is None else owner
-    references = [{"kind": "JobWorkerPool", "name": name, "uid": owner_uid, "controller": True}] if owner_uid else []
+    reference = {"apiVersion": "jobtide.dev/v1alpha1", "kind": "JobWorkerPool", "name": name, "controller": True}
+    references = [{**reference, "uid": owner_uid}] if owner_uid else []
     return {
         "kind": "Deployment",
         "metadata": {

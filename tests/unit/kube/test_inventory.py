@@ -9,7 +9,7 @@ from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.loop.ports import GoneWorker, Presence
 from jobtide_controller.loop.tombstones import KEPT, Tombstones
 from jobtide_controller.telemetry.events import ObjectRejected
-from tests.unit.kube.objects import Events, deployment, pod, pool
+from tests.unit.kube.objects import Events, deployment, pod, pool, version
 
 THUMBS = PoolRef("media", "thumbs")
 NOTHING = Reading(0.0, {}, {})
@@ -122,6 +122,38 @@ def test_deployment_and_pods_of_other_owners_are_not_in_the_fleet(inventory):
     inventory.upsert_pod(pod(of="other"))
     fleet = inventory.fleet("uid-thumbs", frozenset())
     assert (fleet.current_replicas, fleet.pods) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"namespace": "elsewhere"}, id="in another namespace"),
+        pytest.param({"name": "other-worker"}, id="of another name"),
+        pytest.param({"namespace": "elsewhere", "name": "other-worker"}, id="of another name elsewhere"),
+    ],
+)
+def test_deployment_that_only_names_a_pools_uid_is_not_its_own(inventory, metadata):
+    """A user may write any UID into the ownerReferences of an own object, and keep it with a finalizer."""
+    inventory.upsert_pool(pool())
+    foreign = deployment(uid="foreign", replicas=9)
+    foreign["metadata"] |= {"finalizers": ["example.com/stays"], **metadata}
+    inventory.changes.take("main")
+    inventory.upsert_deployment(foreign)
+    assert inventory.changes.take("main") == set()
+    assert inventory.deployment("uid-thumbs") is None
+    inventory.upsert_deployment(deployment(uid="own", replicas=2))
+    inventory.upsert_deployment({**foreign, "metadata": {**foreign["metadata"], "resourceVersion": str(version())}})
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas == 2
+    inventory.forget_deployment(foreign)
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas == 2
+
+
+def test_owner_of_another_api_group_is_no_pool(inventory):
+    inventory.upsert_pool(pool())
+    foreign = deployment()
+    foreign["metadata"]["ownerReferences"][0]["apiVersion"] = "example.com/v1"
+    inventory.upsert_deployment(foreign)
+    assert inventory.deployment("uid-thumbs") is None
 
 
 def test_every_change_of_a_fleet_marks_its_pool(inventory):
@@ -301,4 +333,4 @@ async def test_a_change_of_another_database_marks_nothing_here(inventory):
 def test_nothing_is_kept_of_a_deployment_that_was_replaced(inventory):
     for number in range(5):
         inventory.upsert_deployment(deployment(uid=f"d{number}"))
-    assert inventory._owners == {"d4": "uid-thumbs"}
+    assert inventory._owners == {"d4": THUMBS}

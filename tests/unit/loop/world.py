@@ -87,9 +87,9 @@ class ScriptedWrites(KubeWrites):
 
 
 class World:
-    def __init__(self, *, source=None, connections: int | None = None) -> None:
+    def __init__(self, *, source=None, connections: int | None = None, namespaces=None, shows_tenants=True) -> None:
         self.clock, self.events, self.leading, self.number = Clock(), Events(), True, 1
-        self.inventory = Inventory(self.events)
+        self.inventory = Inventory(self.events, namespaces or {})
         self.source, self.rescuer = source or Source(), Rescuer()
         self.source.clock = self.clock
         self.applied: list[tuple[str, int]] = []
@@ -107,7 +107,8 @@ class World:
         reporter = Reporter(self.events, wall_clock=self.clock, monotonic=self.clock)
         self.loop = DatabaseLoop(
             self.source, self.inventory.pools, Pipeline(self.inventory.pools, workers, reporter), self.rescuer,
-            self.terms, emit=self.events, connections=connections, wall_clock=self.clock, monotonic=self.clock,
+            self.terms, emit=self.events, connections=connections, shows_tenants=shows_tenants,
+            wall_clock=self.clock, monotonic=self.clock,
         )  # fmt: skip
 
     async def converge(self, uid, replicas, fleet):

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.fleet import Share
-from jobtide_controller.decide.reading import UnreadableReason
+from jobtide_controller.decide.reading import Depth, Key, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.plugin import top, why
 from jobtide_controller.render import status
-from jobtide_controller.render.facts import Context
+from jobtide_controller.render.facts import Context, Overlap
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
 from tests.unit.plugin.pools import DEPTHS, LATER, REFUSED, reported
 
@@ -33,6 +33,10 @@ POOLS = {
     "jobs-per-worker": reported(DEPTHS, fleet(3), jobsPerWorker=50),
     "connections": reported(DEPTHS, fleet(6, busy=6), share=Share(6, connections=2, budget=80)),
     "conflict": reported({}, fleet(0), context=Context(conflict='Deployment "thumbs-worker" belongs to Helm')),
+    "not-allowed": reported(
+        Unreadable(UnreadableReason.NOT_ALLOWED, 'spec.database "main" may not be used from namespace elsewhere', NOW),
+        fleet(2),
+    ),
     "unreported": pool(),
 }
 
@@ -144,3 +148,15 @@ def _recomputed(text: str) -> int:
         assert int(before) == workers
         workers = int(after)
     return workers
+
+
+HOSTILE = "a\x1b[2J\n\u202eb"
+
+
+def test_no_text_of_a_pool_acts_on_the_terminal():
+    depths = {Key(HOSTILE, HOSTILE): Depth(due=3)}
+    context = Context(conflict=HOSTILE, overlaps=(Overlap(HOSTILE, ("media/x",)),))
+    given_pool = reported(depths, fleet(1), context=context, types=[HOSTILE])
+    for text in (why.render(given_pool, NOW), top.render([given_pool], NOW, namespaces=True)):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert r"a\x1b[2J\n\u202eb" in text

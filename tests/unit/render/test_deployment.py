@@ -42,6 +42,8 @@ DETAILED = {
     },
 }
 
+WORKER = {"name": "worker", "image": "acme/jobs:1"}
+
 
 def _pod(template: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     chosen = {} if template is None else {"template": template}
@@ -144,11 +146,25 @@ def test_worker_is_not_the_first_process_and_loses_no_signal_while_python_starts
 
 @pytest.mark.parametrize(
     ("given", "shared"),
-    [({"shareProcessNamespace": False}, False), ({"hostPID": True}, None)],
-    ids=["set by the template", "refused by the API server with hostPID"],
+    [
+        pytest.param({}, True, id="the worker is alone"),
+        pytest.param({"shareProcessNamespace": False}, False, id="set by the template"),
+        pytest.param({"hostPID": True}, None, id="refused by the API server with hostPID"),
+        pytest.param({"initContainers": [{"name": "migrate", "image": "i"}]}, True, id="another has ended before"),
+        pytest.param({"initContainers": None}, True, id="null for no container"),
+        pytest.param(
+            {"initContainers": [{"name": "proxy", "image": "i", "restartPolicy": "Always"}]}, None, id="a sidecar"
+        ),
+        pytest.param({"containers": [WORKER, {"name": "proxy", "image": "i"}]}, None, id="a second container"),
+        pytest.param(
+            {"containers": [WORKER, {"name": "proxy", "image": "i"}], "shareProcessNamespace": True},
+            True,
+            id="a second container that the template lets in",
+        ),
+    ],
 )
-def test_process_namespace_is_shared_only_if_the_template_permits_it(given: dict[str, bool], shared: bool | None):
-    spec = {**DETAILED["spec"], **given}
+def test_no_other_container_sees_the_workers_processes(given: dict[str, Any], shared: bool | None):
+    spec = {"containers": [WORKER], **given}
     assert _pod({"spec": spec})["spec"].get("shareProcessNamespace") is shared
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from dataclasses import fields, is_dataclass
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from jobtide_controller.api.base import PoolRef
@@ -50,7 +53,8 @@ def scrape(*events, pools=(), **databases):
     metrics = Metrics(GaugeCollector(lambda: pools, databases.items))
     for event in events:
         metrics(event)
-    return generate_latest(metrics.registry).decode()
+    metrics.take_gauges()
+    return metrics.text()
 
 
 def database(reading, connections=None, granted=0):
@@ -69,6 +73,12 @@ def test_a_pools_gauges_are_its_last_numbers():
     assert f"jobtide_pool_processing{labels} 3.0" in text
     assert f"jobtide_pool_oldest_seconds{labels} 9.0" in text
     assert f"jobtide_pool_desired_replicas{labels} 4.0" in text
+
+
+def test_tenants_are_no_labels_unless_they_are_wanted():
+    shown = DatabaseGauges(reading(acme=3), None, 0)
+    assert 'tenant="acme"' in scrape(main=shown)
+    assert "acme" not in scrape(main=replace(shown, shows_tenants=False))
 
 
 def test_what_cannot_be_read_has_no_depth_rather_than_none():
@@ -144,30 +154,66 @@ def test_every_metric_is_documented_with_its_labels():
     }
 
 
-async def answer(handler):
-    response = await handler(None)
-    return response.status, response.text
-
-
 def health(beats, *, clock, filled=True):
-    return Health(lambda: beats, lambda: filled, Metrics(GaugeCollector(tuple, tuple)).registry, monotonic=clock)
+    return Health(lambda: beats, lambda: filled, Metrics(GaugeCollector(tuple, tuple)), monotonic=clock)
 
 
-async def test_health_is_the_age_of_the_last_turn():
+def test_health_is_the_age_of_the_last_turn():
     clock = Clock()
     checked = health({"database main": clock.now}, clock=clock)
     clock.pass_(STUCK_SECONDS)
-    assert (await answer(checked._healthz))[0] == 200
+    assert checked.healthz().code == 200
     clock.pass_(1)
-    status, text = await answer(checked._healthz)
-    assert status == 500
-    assert "database main for 61 s" in text
+    assert checked.healthz().code == 500
+    assert "database main for 61 s" in checked.healthz().text
 
 
-async def test_without_pools_there_is_nothing_to_be_stuck():
-    assert (await answer(health({}, clock=Clock())._healthz))[0] == 200
+def test_without_pools_there_is_nothing_to_be_stuck():
+    assert health({}, clock=Clock()).healthz().code == 200
 
 
 @pytest.mark.parametrize(("filled", "status"), [(True, 200), (False, 503)])
-async def test_ready_means_that_the_cluster_is_known(filled, status):
-    assert (await answer(health({}, clock=Clock(), filled=filled)._readyz))[0] == status
+def test_ready_means_that_the_cluster_is_known(filled, status):
+    assert health({}, clock=Clock(), filled=filled).readyz().code == status
+
+
+async def served(checked):
+    server, port = await checked.serve(0)
+
+    def get(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    return server, get
+
+
+async def test_scrape_shows_what_the_loop_remembers_now():
+    pools = [pool_gauges(reading(acme=3))]
+    checked = Health(dict, lambda: True, Metrics(GaugeCollector(lambda: pools, tuple)), monotonic=Clock())
+    server, get = await served(checked)
+    assert 'jobtide_pool_pending{namespace="media",pool="thumbs"} 3.0' in await asyncio.to_thread(get, "/metrics")
+    await asyncio.to_thread(server.close)
+
+
+async def test_probe_is_answered_while_the_loop_is_busy():
+    server, get = await served(health({}, clock=Clock()))
+    with ThreadPoolExecutor(1) as threads:
+        probe = threads.submit(get, "/readyz")
+        assert probe.result(10) == "ok\n"  # the event loop waits here, and does nothing else
+    await asyncio.to_thread(server.close)
+
+
+async def test_documents_are_made_in_the_loop():
+    running = []
+
+    def document():
+        running.append(asyncio.get_running_loop())
+        return {"kind": "List"}
+
+    checked = Health(
+        dict, lambda: True, Metrics(GaugeCollector(tuple, tuple)), monotonic=Clock(), documents={"/pools": document}
+    )
+    server, get = await served(checked)
+    assert json.loads(await asyncio.to_thread(get, "/pools")) == {"kind": "List"}
+    assert running == [asyncio.get_running_loop()]
+    await asyncio.to_thread(server.close)

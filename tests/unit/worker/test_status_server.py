@@ -5,27 +5,38 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from contextlib import ExitStack
 from time import monotonic
 
 import pytest
 
+from dev.machine.wait import wait_until
 from jobtide.telemetry.health import Health
-from jobtide.telemetry.status_server import StatusServer, listen
+from jobtide.telemetry.status_server import (
+    CONNECTIONS_MAX,
+    Cached,
+    StatusServer,
+    listen,
+    worker_answers,
+)
 
 
 @pytest.fixture
 def serve():
     """serve(metrics) -> the port of a server that answers /metrics with this function."""
-    listeners = []
+    listeners, servers = [], []
 
     def start(metrics):
         listener = listen(0)
         listeners.append(listener)
-        server = StatusServer(listener, Health(monotonic()), metrics)
+        server = StatusServer(listener, worker_answers(Health(monotonic()), metrics))
         server.start()
+        servers.append(server)
         return server, listener.getsockname()[1]
 
     yield start
+    for server in servers:
+        server.close()
     for listener in listeners:
         listener.close()
 
@@ -49,3 +60,111 @@ def test_a_prober_that_hangs_up_before_the_answer_leaves_no_traceback(serve, cap
     gone.set()
     assert answered.wait(10)
     assert capfd.readouterr().err == ""
+
+
+def connect(port, stack):
+    return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+
+
+def ask(port, path="/livez"):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = b""
+        while part := client.recv(65_536):
+            answer += part
+    return answer.decode()
+
+
+def threads():
+    return sum(thread.name.startswith("Thread-") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"G", b"GET /livez HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "a letter", "no end of the head"]
+)
+def test_clients_that_ask_for_nothing_take_no_place_from_a_probe(serve, sent):
+    _, port = serve(lambda: "")
+    with ExitStack() as stack:
+        for _ in range(300):
+            connect(port, stack).sendall(sent)
+        assert ask(port).endswith("ok\n")
+        assert threads() <= CONNECTIONS_MAX
+
+
+def test_connections_that_are_cut_are_the_oldest(serve):
+    _, port = serve(lambda: "")
+    with ExitStack() as stack:
+        first, *others = [connect(port, stack) for _ in range(CONNECTIONS_MAX)]
+        assert ask(port).endswith("ok\n")
+        assert first.recv(1) == b""
+        others[-1].sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert others[-1].recv(100).startswith(b"HTTP/1.0 200")
+
+
+def test_connection_ends_after_its_time_even_if_the_client_sends_on(serve, monkeypatch):
+    monkeypatch.setattr("jobtide.telemetry.status_server.CONNECTION_SECONDS", 0.2)
+    _, port = serve(lambda: "")
+
+    with ExitStack() as stack:
+        client = connect(port, stack)
+
+        def is_cut():
+            try:
+                client.sendall(b"x")
+            except ConnectionError:
+                return True
+            return False
+
+        wait_until("the end of the connection", is_cut, within_seconds=10, poll_seconds=0.05)
+        wait_until("the end of its thread", lambda: threads() == 0, within_seconds=10, poll_seconds=0.05)
+
+
+def test_probe_is_answered_while_metrics_are_rendered(serve):
+    asked, may_end = threading.Event(), threading.Event()
+
+    def metrics():
+        asked.set()
+        assert may_end.wait(10)
+        return "rendered"
+
+    _, port = serve(metrics)
+    with ExitStack() as stack:
+        scrapes = [connect(port, stack) for _ in range(CONNECTIONS_MAX - 2)]
+        for scrape in scrapes:
+            scrape.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert asked.wait(10)
+        assert ask(port).endswith("ok\n")
+        may_end.set()
+        assert all(b"".join(iter(lambda one=one: one.recv(999), b"")).endswith(b"rendered") for one in scrapes)
+
+
+def test_metrics_are_rendered_once_for_all_that_ask_within_a_second(serve):
+    rendered = []
+
+    def metrics():
+        rendered.append(1)
+        return "x"
+
+    _, port = serve(metrics)
+    assert [ask(port, "/metrics")[-1] for _ in range(5)] == ["x"] * 5
+    assert len(rendered) == 1
+
+
+def test_metrics_that_are_expensive_are_rendered_less_often():
+    now = [100.0]
+
+    def render():
+        now[0] += 0.3
+        return f"at {now[0]:g}"
+
+    cached = Cached(render, clock=lambda: now[0])
+    assert cached() == "at 100.3"
+    now[0] += 5.9
+    assert cached() == "at 100.3"
+    now[0] += 0.2
+    assert cached() == "at 106.7"
+
+
+def test_an_unknown_path_names_the_known_ones(serve):
+    _, port = serve(lambda: "")
+    assert ask(port, "/").endswith("try /livez, /readyz, /metrics\n")

@@ -12,6 +12,7 @@ from jobtide.commands.loading import load_tide
 from jobtide.commands.settings import Settings
 from jobtide.database_errors import one_line
 from jobtide.errors import JobtideError, NoHandlers
+from jobtide.printable import printable
 from jobtide.producer.enqueue import enqueue_many
 from jobtide.queue.session import DatabaseUnreachable, Session, url_source
 
@@ -36,5 +37,6 @@ def add_slots(settings: Settings, write: Callable[[str], object] = sys.stdout.wr
     for schedule, job, id_ in zip(tide.schedules, jobs, added, strict=True):
         state = "existed" if id_ is None else "added"
         name = f" {schedule.name}" if schedule.name else ""
-        write(f"{job.run_at:%Y-%m-%d %H:%M} UTC  {state:9}  {job.type}{name}  tenant {job.tenant_id}\n")
+        what = printable(f"{job.type}{name}")
+        write(f"{job.run_at:%Y-%m-%d %H:%M} UTC  {state:9}  {what}  tenant {job.tenant_id}\n")
     return 0

@@ -86,7 +86,7 @@ def _list(connection: Connection, which: dict[str, Any], write: Callable[[str], 
         return
     head = ("JOBS", "OLDEST", "ATTEMPTS", "TYPE", "WORKER_ID")
     lines = [(str(row["jobs"]), _age(row["oldest_seconds"]), str(row["most_attempts"]), row["type"],
-              "-" if row["worker_id"] is None else ascii(row["worker_id"])[1:-1]) for row in rows]  # fmt: skip
+              "-" if row["worker_id"] is None else row["worker_id"]) for row in rows]  # fmt: skip
     for line in aligned([head, *lines], ">>><<"):
         write(line + "\n")
     if len(rows) == _LINES:

@@ -183,11 +183,11 @@ def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, 
 
 
 def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_flight: InFlight) -> None:
-    from jobtide.telemetry.status_server import StatusServer
+    from jobtide.telemetry.status_server import StatusServer, worker_answers
 
     def render() -> str:
         metrics.running = len(in_flight)
         metrics.unwritten = worker.unwritten
         return metrics.render()
 
-    StatusServer(listener, worker.health, render).start()
+    StatusServer(listener, worker_answers(worker.health, render)).start()

@@ -13,6 +13,7 @@ import psycopg
 
 from jobtide.database_errors import checked_url, connect, one_line, url_of_file
 from jobtide.errors import JobtideError, SettingsError
+from jobtide.printable import printable_lines
 from jobtide.schema.apply import SchemaError, apply
 from jobtide.schema.check import read_facts
 from jobtide.schema.problems import Problem, use_problems, wall_problems
@@ -107,7 +108,8 @@ def _apply(parsed: argparse.Namespace) -> int:
 
 
 def _print(parsed: argparse.Namespace) -> int:
-    _write(script(roles=parsed.roles, in_transaction=parsed.in_transaction, tenant_walls=parsed.tenant_walls))
+    sql = script(roles=parsed.roles, in_transaction=parsed.in_transaction, tenant_walls=parsed.tenant_walls)
+    sys.stdout.write(f"{sql}\n")
     return 0
 
 
@@ -155,5 +157,5 @@ def url_of(parsed: argparse.Namespace) -> str:
 
 
 def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{printable_lines(line)}\n")
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobtide.job import End, Job
+from jobtide.printable import printable_json
 from jobtide.telemetry import events
 
 _log = logging.getLogger("jobtide")
@@ -33,7 +34,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        return printable_json(json.dumps(fields, ensure_ascii=False, default=str))
 
 
 def configure(level: str, *, pool: str, pod: str) -> None:

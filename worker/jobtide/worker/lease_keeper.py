@@ -18,7 +18,8 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
@@ -32,6 +33,7 @@ _BUSY_SHARE = 0.05  # of one processor; threads that only wait for the GIL use u
 _SECONDS = struct.Struct("d")
 _REQUEST_SECONDS = 1.0
 _REQUEST_BYTES = 4_096
+_CONNECTIONS_MAX = 32  # as many as the worker itself has
 _BODY = b"a handler holds the interpreter\n"
 
 
@@ -126,18 +128,63 @@ def fork_keeper(make: Callable[[Callable[[], float]], LeaseKeeper], listener: so
         os._exit(0)
 
 
+class _Probes:
+    """Answers the worker's probes in its place, without ever waiting for a client: leases are extended beside it."""
+
+    def __init__(self, listener: socket.socket | None) -> None:
+        self._listener = listener
+        self._open: dict[socket.socket, float] = {}  # oldest first, by when they were accepted
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those to watch."""
+        return [] if self._listener is None else [self._listener, *self._open]
+
+    def answer(self, ready: Collection[int | socket.socket], now: float) -> None:
+        """Answers what has arrived, accepts what waits, and closes connections that ask for nothing."""
+        for connection in [one for one in self._open if one in ready]:
+            del self._open[connection]
+            _answer(connection)
+        if self._listener is not None and self._listener in ready:
+            self._accept(self._listener, now)
+        for connection in [one for one, since in self._open.items() if since < now - _REQUEST_SECONDS]:
+            self._close(connection)
+
+    def close(self) -> None:
+        """The worker answers for itself again."""
+        for connection in list(self._open):
+            self._close(connection)
+
+    def _accept(self, listener: socket.socket, now: float) -> None:
+        """The socket does not block: the worker itself may have accepted the request."""
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            connection.setblocking(False)  # noqa: FBT003 - as the standard library has it
+            if len(self._open) >= _CONNECTIONS_MAX:
+                self._close(next(iter(self._open)))
+            self._open[connection] = now
+
+    def _close(self, connection: socket.socket) -> None:
+        del self._open[connection]
+        connection.close()
+
+
 def _keep(keeper: LeaseKeeper, worker: int, lifeline: int, listener: socket.socket | None) -> None:
     """Until the worker ends: then its end of the pipe closes, unless a handler's child process has inherited it."""
-    watched: list[int | socket.socket] = [lifeline]
+    probes, busy, check_at = _Probes(listener), False, monotonic() + keeper.check_seconds
     while True:
-        ready, _, _ = select.select(watched, [], [], keeper.check_seconds)
+        watched: list[int | socket.socket] = [lifeline, *(probes.sockets if busy else ())]
+        ready, _, _ = select.select(watched, [], [], max(0.0, check_at - monotonic()))
         if lifeline in ready or os.getppid() != worker:
             return
-        if listener is not None and listener in ready:
-            _answer_probe(listener)
+        if busy:
+            probes.answer(ready, monotonic())
+        if monotonic() < check_at:
             continue
         busy = keeper.run_once(monotonic())
-        watched = [lifeline, listener] if busy and listener is not None else [lifeline]
+        check_at = monotonic() + keeper.check_seconds
+        if not busy:
+            probes.close()
 
 
 def _cpu_seconds_of(process: int) -> float:
@@ -145,18 +192,10 @@ def _cpu_seconds_of(process: int) -> float:
     return time.clock_gettime((~process << 3) | 2)
 
 
-def _answer_probe(listener: socket.socket) -> None:
-    """Answers one waiting request: alive and ready, since a scale-down removes pods that are not ready first.
-
-    The socket does not block: the worker itself may have accepted the request.
-    """
-    try:
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(_REQUEST_SECONDS)
-            is_probe = connection.recv(_REQUEST_BYTES).startswith((b"GET /livez", b"GET /readyz"))
-            status = b"200 OK" if is_probe else b"503 Service Unavailable"
-            head = b"HTTP/1.0 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (status, len(_BODY))
-            connection.sendall(head + _BODY)
-    except OSError:  # the probe has closed its connection, or the worker itself has accepted it
-        return
+def _answer(connection: socket.socket) -> None:
+    """Alive and ready, since a scale-down removes pods that are not ready first."""
+    with connection, suppress(OSError):  # the probe has closed its connection
+        is_probe = connection.recv(_REQUEST_BYTES).startswith((b"GET /livez", b"GET /readyz"))
+        status = b"200 OK" if is_probe else b"503 Service Unavailable"
+        head = b"HTTP/1.0 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (status, len(_BODY))
+        connection.send(head + _BODY)

@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.api.v1alpha1 import KIND
+from jobtide_controller.api.v1alpha1 import GROUP, KIND
 from jobtide_controller.decide.fleet import Pod, Rollout
 from jobtide_controller.loop.ports import GoneWorker
-from jobtide_controller.render.deployment import POOL_LABEL
+from jobtide_controller.render.deployment import POOL_LABEL, deployment_name_of
 
 Json = Mapping[str, Any]
 
@@ -29,13 +29,20 @@ _CRASHES_TO_A_LOOP = 2
 _PROBLEM_WAITS = ("ImagePull", "ErrImage", "InvalidImageName", "CrashLoop", "CreateContainer", "RunContainer")
 
 
+class Owner(NamedTuple):
+    """The pool that an ownerReference names; another object of the same name has another UID."""
+
+    ref: PoolRef
+    uid: str
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One pool's Deployment, and who owns which of its fields."""
 
     uid: str
     ref: PoolRef  # its own namespace and name
-    owner_uid: str  # of the pool that controls it
+    owner: Owner  # the pool that controls it
     version: int
     replicas: int
     template_hash: str | None  # of what we applied last
@@ -62,12 +69,17 @@ def uid_of(raw: Json) -> str:
     return uid
 
 
-def owner_uid(raw: Json) -> str | None:
-    """The pool that controls this object, by ownerReference."""
+def owner_of(raw: Json) -> Owner | None:
+    """The pool that controls this Deployment, by ownerReference.
+
+    A user may write any UID into a reference. So its owner is in its own namespace, and it has the name that this
+    owner's Deployment has: no object elsewhere stands for a pool's own.
+    """
+    namespace, name = ref_of(raw)
     for owner in raw["metadata"].get("ownerReferences") or ():
-        if owner.get("controller") and owner.get("kind") == KIND:
-            uid: str = owner["uid"]
-            return uid
+        is_pool = owner.get("kind") == KIND and owner.get("apiVersion", "").partition("/")[0] == GROUP
+        if is_pool and owner.get("controller") and deployment_name_of(owner["name"]) == name:
+            return Owner(PoolRef(namespace, owner["name"]), owner["uid"])
     return None
 
 
@@ -88,7 +100,7 @@ def pool_of_pod(raw: Json) -> PoolRef | None:
 
 def deployment_of(raw: Json) -> Deployment | None:
     """Returns the Deployment; None for one that no pool controls."""
-    owner = owner_uid(raw)
+    owner = owner_of(raw)
     if owner is None:
         return None
     spec, status = raw["spec"], raw.get("status") or {}
@@ -98,7 +110,7 @@ def deployment_of(raw: Json) -> Deployment | None:
     return Deployment(
         uid=uid_of(raw),
         ref=ref_of(raw),
-        owner_uid=owner,
+        owner=owner,
         version=version_of(raw),
         replicas=spec.get("replicas", 1),
         template_hash=annotations.get(TEMPLATE_HASH),

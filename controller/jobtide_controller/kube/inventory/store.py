@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,12 +25,14 @@ Raw = dict[str, Any]
 class Inventory:
     """Upserts by resourceVersion, so that late and repeated events, lists and the answers to our own writes all fit."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, namespaces: Mapping[str, Collection[str]] = MappingProxyType({})) -> None:
+        """`namespaces`: by database, those whose pools may name it; all may name a database that is not in it."""
+        self._namespaces = namespaces
         self.changes = Changes()
         self.pools = Pools(self.changes)
         self.pods = Pods()
-        self._deployments: dict[str, Deployment] = {}  # by the owning pool's UID
-        self._owners: dict[str, str] = {}  # Deployment UID -> the owning pool's
+        self._deployments: dict[PoolRef, Deployment] = {}  # by the owning pool
+        self._owners: dict[str, PoolRef] = {}  # Deployment UID -> the owning pool
         self._rejected: dict[str, int] = {}
         self._gone: Tombstones[None] = Tombstones()
         self._emit = emit
@@ -51,7 +55,8 @@ class Inventory:
             self._reject(raw, uid, version, error)
             return False
         self._rejected.pop(uid, None)
-        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"))
+        not_allowed = self._not_allowed(pool.spec.database, ref_of(raw).namespace)
+        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"), not_allowed=not_allowed)
         if known is not None and known.database != entry.database:
             self.changes.mark(known.database, uid)
         self.pools.put(entry)
@@ -65,20 +70,22 @@ class Inventory:
     def upsert_deployment(self, raw: Raw) -> bool:
         """True if it is a pool's and new or changed."""
         uid = uid_of(raw)
-        known = self._deployments.get(self._owners.get(uid, ""))
+        ref = self._owners.get(uid)
+        known = None if ref is None else self._deployments.get(ref)
         if uid in self._gone or (known is not None and known.uid == uid and known.version >= version_of(raw)):
             return False
         deployment = deployment_of(raw)
         if deployment is None:
             return False
-        before = self._deployments.get(deployment.owner_uid)
+        owner = deployment.owner
+        before = self._deployments.get(owner.ref)
         if before is not None and before.version >= deployment.version:
             return False
         if before is not None and before.uid != uid:
             self._owners.pop(before.uid, None)
-        self._deployments[deployment.owner_uid] = deployment
-        self._owners[uid] = deployment.owner_uid
-        self.wake(deployment.owner_uid)
+        self._deployments[owner.ref] = deployment
+        self._owners[uid] = owner.ref
+        self._wake_owner(deployment)
         return True
 
     def forget_deployment(self, raw: Raw) -> bool:
@@ -118,11 +125,13 @@ class Inventory:
         return len(absent)
 
     def deployment(self, pool_uid: str) -> Deployment | None:
-        return self._deployments.get(pool_uid)
+        entry = self.pools.get(pool_uid)
+        deployment = None if entry is None else self._deployments.get(entry.ref)
+        return None if deployment is None or deployment.owner.uid != pool_uid else deployment
 
     def fleet(self, pool_uid: str, busy_uids: AbstractSet[str]) -> Fleet:
         """The pool's workers as the decision looks at them; none for a pool that is gone."""
-        entry, deployment = self.pools.get(pool_uid), self._deployments.get(pool_uid)
+        entry, deployment = self.pools.get(pool_uid), self.deployment(pool_uid)
         if entry is None:
             return Fleet()
         return Fleet(
@@ -133,7 +142,7 @@ class Inventory:
         )
 
     def rollout(self, pool_uid: str) -> Rollout:
-        deployment = self._deployments.get(pool_uid)
+        deployment = self.deployment(pool_uid)
         return Rollout() if deployment is None else deployment.rollout
 
     def _forget_pool(self, uid: str) -> bool:
@@ -153,13 +162,17 @@ class Inventory:
         known = self._deployments.get(owner) if owner is not None else None
         if owner is None or known is None or known.uid != uid:
             return False
+        self._wake_owner(known)
         del self._deployments[owner]
-        self.wake(owner)
         return True
 
     def wake(self, pool_uid: str) -> None:
         """Has the loop look at this pool again."""
         self.pools.mark(pool_uid)
+
+    def _wake_owner(self, deployment: Deployment) -> None:
+        if self.deployment(deployment.owner.uid) is deployment:
+            self.wake(deployment.owner.uid)
 
     def _mark_ref(self, ref: PoolRef | None) -> bool:
         if ref is None:
@@ -170,6 +183,16 @@ class Inventory:
         else:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
+
+    def _not_allowed(self, database: str, namespace: str) -> str | None:
+        allowed = self._namespaces.get(database)
+        if allowed is None or namespace in allowed:
+            return None
+        return (
+            f'spec.database "{database}" may not be used from namespace {namespace}, so the pool has no workers: ask '
+            f"who installed Jobtide to add {namespace} to databases.{database}.namespaces in the chart's values, or "
+            "create the pool with another spec.database"
+        )
 
     def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
         """The API server refuses such an object; an older release of the CRD may have let it in."""

@@ -38,7 +38,7 @@ from jobtide_controller.kube.inventory.parse import (
     TEMPLATE_MANAGER,
     Deployment,
     fingerprint,
-    owner_uid,
+    owner_of,
     owner_words,
     uid_of,
 )
@@ -194,7 +194,7 @@ class Applier:
             body = _with_hash(deployment_first_apply(entry.pool, replicas), entry)
             answer = await self._writer.apply("create", path, body, manager=SCALE_MANAGER, force=False)
             self._inventory.upsert_deployment(answer)
-        elif owner_uid(existing) == entry.uid:
+        elif owner_of(existing) == (entry.ref, entry.uid):
             self._inventory.upsert_deployment(existing)  # its event is still on the way
         else:
             raise ConflictError(
