@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from jobtide.backoff import backoff_seconds
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
@@ -24,17 +25,30 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
-from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.loop.term import Bug, DatabaseState, PoolState, Term, Terms
+from jobtide_controller.render.trouble import Trouble
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
 POOLS_PER_YIELD = 20
+
+# The first pause of a pool whose pass ended with a bug, and the longest.
+BUG_SECONDS = (1.0, 60.0)
+BUG_CHARACTERS = 1_000
 
 
 class _Proposed(NamedTuple):
     entry: PoolEntry
     pool: PoolState
     proposal: Proposal
+
+
+def _bug_words(error: Exception) -> str:
+    return (
+        f"a bug in Jobtide: {type(error).__name__}: {error}"[:BUG_CHARACTERS]
+        + "; the pool's workers stay as they are, and it is tried again; the controller's log has the traceback: "
+        "please report it, with this pool"
+    )
 
 
 class DatabaseLoop:
@@ -96,9 +110,7 @@ class DatabaseLoop:
         state = term.database(self.name, self._connections, self._unreadable)
         is_budget_stale = self._follow_pools(term, state)
         if not types:
-            del term.databases[self.name]
-            self._unreadable = None
-            await self._source.disconnect()
+            await self._rest(term, state, changed)
             return self._interval.max_seconds
         reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
@@ -108,6 +120,17 @@ class DatabaseLoop:
             self._start_rescue(reading)
         self._emit_tick(reading, decided)
         return self._pause(state)
+
+    async def _rest(self, term: Term, state: DatabaseState, changed: set[str]) -> None:
+        """There is nothing to read: no pools, or only such as can't be used."""
+        self._unreadable = None
+        for uid in sorted(due_pools(state, changed, (), self._wall_clock())):
+            entry = self._pools.get(uid)
+            if entry is not None and entry.refusal is not None:
+                self._report_refusal(entry, state.pools[uid], entry.refusal)
+        if not state.pools:
+            del term.databases[self.name]
+        await self._source.disconnect()
 
     async def _advance(
         self,
@@ -157,14 +180,17 @@ class DatabaseLoop:
 
     def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
-        if entry is None or pool is None:
+        if entry is None or pool is None or self._is_backing_off(entry, pool):
+            return None
+        if entry.refusal is not None:
+            self._report_refusal(entry, pool, entry.refusal)
             return None
         end_idle(pool, state.read_at)
         reading = parts.of(uid) if isinstance(parts, Slices) else parts
         try:
             return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, self._wall_clock()))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
-            self._emit_bug(entry, pool, error)
+            self._note_bug(entry, pool, error)
             return None
 
     def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
@@ -175,15 +201,39 @@ class DatabaseLoop:
             share, warnings = state.share(entry.uid), self._source.warnings
             self._pipeline.advance(term, entry, pool, proposal, share=share, warnings=warnings)
         except Exception as error:  # noqa: BLE001 - as above
-            self._emit_bug(entry, pool, error)
+            self._note_bug(entry, pool, error)
         else:
             pool.bug = None
 
-    def _emit_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
-        """The same bug of the same pool once, not five times a second."""
-        if pool.bug != repr(error):
-            pool.bug = repr(error)
+    def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
+        bug = pool.bug
+        return bug is not None and bug.generation == entry.generation and self._wall_clock() < bug.retry_at
+
+    def _note_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
+        """The same bug of the same pool is emitted once, and its pool's status says so."""
+        before, passes = pool.bug, 1
+        if before is None or before.error != repr(error):
             self._emit(Failed(f"pool {entry.ref}", "".join(traceback.format_exception(error))))
+        elif before.generation == entry.generation:
+            passes = before.passes + 1
+        base_seconds, max_seconds = BUG_SECONDS
+        pause = backoff_seconds(passes, base_seconds=base_seconds, max_seconds=max_seconds)
+        pool.bug = Bug(repr(error), entry.generation, passes, self._wall_clock() + pause)
+        self._report_trouble(entry, pool, Trouble("InternalError", _bug_words(error)))
+
+    def _report_refusal(self, entry: PoolEntry, pool: PoolState, refusal: str) -> None:
+        """The pool is looked at again when it changes."""
+        pool.is_idle, pool.wake_at = True, None
+        self._report_trouble(entry, pool, Trouble("InvalidSpec", f"{refusal}; its workers stay as they are until then"))
+
+    def _report_trouble(self, entry: PoolEntry, pool: PoolState, trouble: Trouble) -> None:
+        term = self._terms.current
+        if term is None:
+            return
+        try:
+            self._pipeline.report_trouble(term, entry, pool, trouble)
+        except Exception:  # noqa: BLE001 - as above
+            self._emit(Failed(f"the status of pool {entry.ref}", traceback.format_exc()))
 
     def _follow_pools(self, term: Term, state: DatabaseState) -> bool:
         """Makes a record for each new pool, deletes those of pools that were deleted or moved to another database.

@@ -89,13 +89,13 @@ def test_an_invalid_pool_is_reported_once_and_stops_no_other(inventory, events):
 
 def test_a_change_of_a_pool_marks_the_pools_that_share_a_type_with_it(inventory):
     inventory.upsert_pool(pool("a", types=["x"]))
-    inventory.changes.take("main")
+    inventory.pools.take_changed("main")
     inventory.upsert_pool(pool("b", types=["x", "y"]))
-    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    assert inventory.pools.take_changed("main") == {"uid-a", "uid-b"}
     (overlap,) = inventory.pools.overlaps("uid-b")
     assert (overlap.type, overlap.pools) == ("x", ("media/a",))
     inventory.forget_pool(pool("b"))
-    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    assert inventory.pools.take_changed("main") == {"uid-a", "uid-b"}
     assert inventory.pools.overlaps("uid-a") == ()
 
 
