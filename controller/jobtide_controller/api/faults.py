@@ -9,6 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from jobtide_controller.api import rules
+
 Json = Any
 
 # As JSON. Parsed, the worst content takes thirty times as much memory, and every pod's start reads it.
@@ -35,6 +39,11 @@ def faults(spec: Mapping[str, Json]) -> list[str]:
     if size > TEMPLATE_BYTES:
         return [_too_large(size)]
     return [*_faults_of_types(spec.get("types")), *_faults_of_template(template)]
+
+
+def misfits(error: ValidationError) -> list[str]:
+    """Why an object is no pool: fields that another release of the CRD, or its notion of a time, let in."""
+    return [_misfit(one["loc"], one["msg"], one["input"]) for one in error.errors(include_url=False)]
 
 
 def levels_of(value: Json) -> int:
@@ -67,6 +76,13 @@ def _too_large(size: int) -> str:
     )
 
 
+def _misfit(place: tuple[str | int, ...], words: str, value: Json) -> str:
+    if place == ("spec", "pausedUntil"):
+        return f"{rules.PAUSED_UNTIL_RANGE['message']}; it is {_shown(value)}"
+    is_scalar = value is None or isinstance(value, str | int | float)
+    return f"{'.'.join(map(str, place))}{f' ({_shown(value)})' if is_scalar else ''}: {words}"
+
+
 def _faults_of_types(types: Json) -> Iterator[str]:
     for type_ in types if isinstance(types, list | tuple) else ():
         if isinstance(type_, str) and "\0" in type_:
@@ -87,6 +103,8 @@ def _faults_of_template(template: Json) -> Iterator[str]:
     for name in _POD_LISTS:
         yield from _not_named(pod.get(name), f"template.spec.{name}")
     containers = pod.get("containers")
+    if containers is None:
+        yield _wrong("template.spec.containers", None, "a list with the container named worker")
     yield from _not_named(containers, "template.spec.containers")
     for position, container in enumerate(containers if isinstance(containers, list) else ()):
         if isinstance(container, dict):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from jobtide_controller.api import rules
 from jobtide_controller.api.crd import crd
-from jobtide_controller.api.faults import faults
+from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 
 Json = Any
@@ -42,7 +42,7 @@ def refusals(document: Mapping[str, Any]) -> list[str]:
     try:
         pool = JobWorkerPool.model_validate({**document, "status": None})
     except ValidationError as error:  # a time that fits the schema and is none
-        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)]
+        return misfits(error)
     return [*_broken_rules(pool)] or faults(document["spec"])
 
 

@@ -224,7 +224,7 @@ class DatabaseLoop:
     def _report_refusal(self, entry: PoolEntry, pool: PoolState, refusal: str) -> None:
         """The pool is looked at again when it changes."""
         pool.is_idle, pool.wake_at = True, None
-        self._report_trouble(entry, pool, Trouble("InvalidSpec", f"{refusal}; its workers stay as they are until then"))
+        self._report_trouble(entry, pool, Trouble("InvalidSpec", f"{refusal}; until then its workers stay as they are"))
 
     def _report_trouble(self, entry: PoolEntry, pool: PoolState, trouble: Trouble) -> None:
         term = self._terms.current

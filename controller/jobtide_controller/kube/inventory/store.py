@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.api.faults import faults
+from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
@@ -173,7 +173,7 @@ def _pool_or_refused(raw: Raw) -> JobWorkerPool | Refused:
         pool = JobWorkerPool.model_validate({**raw, "status": None})
         found = faults(raw["spec"])
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
+        found = misfits(error)
     except Exception as error:  # noqa: BLE001 - one pool's content, which stops no other pool
         found = [f"it can't be understood: {type(error).__name__}: {error}"]
     return _refused(raw, "; ".join(found)) if found or pool is None else pool
