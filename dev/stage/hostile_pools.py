@@ -49,14 +49,19 @@ PLACES: Final[tuple[tuple[str | int, ...], ...]] = (
 )
 
 
-def hostile_pools(count: int, *, seed: int, database: str = "main") -> Iterator[tuple[str, str]]:
-    """Names and request bodies of so many pools."""
+def hostile_pools(
+    count: int, *, seed: int, database: str = "main", most_items: int = max(ITEMS)
+) -> Iterator[tuple[str, str]]:
+    """Names and request bodies of so many pools.
+
+    A list has `most_items` at most: an API server takes half a gigabyte and half a minute for 400,000 of them.
+    """
     draw = random.Random(seed)
     for number in range(count):
         name = f"hostile-{number:04}"
         pool = _plain(name, database)
         for _ in range(draw.choice((1, 1, 1, 2, 3))):
-            _put(pool, draw.choice(PLACES), _value(draw))
+            _put(pool, draw.choice(PLACES), _value(draw, most_items))
         yield name, _text(pool)
 
 
@@ -95,7 +100,7 @@ def _put(pool: Json, place: tuple[str | int, ...], value: Json) -> None:
             pass
 
 
-def _value(draw: random.Random) -> Json:
+def _value(draw: random.Random, most_items: int) -> Json:
     kinds: tuple[Callable[[], Json], ...] = (
         lambda: None,
         lambda: draw.choice((True, False)),
@@ -104,7 +109,7 @@ def _value(draw: random.Random) -> Json:
         lambda: draw.choice(TEXTS),
         lambda: draw.choice(([], {}, [None], {"a": None}, [[]], [{}], [draw.choice(TEXTS)], {draw.choice(TEXTS): 1})),
         lambda: _Text(_nested(draw.choice(LEVELS), draw.choice(("{", "[")))),
-        lambda: _Text(_wide(draw.choice(ITEMS), draw.choice(("{}", "[]", '"x"', "null", '{"a":{}}')))),
+        lambda: _Text(_wide(min(draw.choice(ITEMS), most_items), draw.choice(("{}", "[]", '"x"', "null", '{"a":{}}')))),
     )
     return draw.choice(kinds)()
 

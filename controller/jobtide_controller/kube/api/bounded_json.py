@@ -79,7 +79,7 @@ def _shorten(part: dict[str, Json]) -> None:
     for name, value in part.items():
         if isinstance(value, dict | list):
             levels = levels_of(value)
-            size = len(json.dumps(value, ensure_ascii=False)) if levels <= FIELD_DEPTH else 0
+            size = _size(value) if levels <= FIELD_DEPTH else 0
             if levels > FIELD_DEPTH or size > FIELD_BYTES:
                 part[name] = _left(name, size, levels)
 
@@ -111,3 +111,7 @@ def _without_deep_fields(text: str, start: int) -> tuple[str, int]:
 def _left(name: str, size: int, levels: int) -> Json:
     """What stays of a field: faults.py refuses such a template in the words of its limits."""
     return {CUT: [size, levels]} if name == "template" else None
+
+
+def _size(value: Json) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
