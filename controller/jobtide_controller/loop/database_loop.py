@@ -43,14 +43,6 @@ class _Proposed(NamedTuple):
     proposal: Proposal
 
 
-def _bug_words(error: Exception) -> str:
-    return (
-        f"a bug in Jobtide: {type(error).__name__}: {error}"[:BUG_CHARACTERS]
-        + "; the pool's workers stay as they are, and it is tried again; the controller's log has the traceback: "
-        "please report it, with this pool"
-    )
-
-
 class DatabaseLoop:
     """Reads one database and decides its pools. `run_once()` is one pass, `run()` repeats it."""
 
@@ -124,10 +116,11 @@ class DatabaseLoop:
     async def _rest(self, term: Term, state: DatabaseState, changed: set[str]) -> None:
         """There is nothing to read: no pools, or only such as can't be used."""
         self._unreadable = None
-        for uid in sorted(due_pools(state, changed, (), self._wall_clock())):
-            entry = self._pools.get(uid)
-            if entry is not None and entry.refusal is not None:
-                self._report_refusal(entry, state.pools[uid], entry.refusal)
+        due = sorted(due_pools(state, changed, (), self._wall_clock()))
+        async for uid in yielding_every(POOLS_PER_YIELD, due):
+            entry, pool = self._pools.get(uid), state.pools.get(uid)
+            if entry is not None and pool is not None and entry.refusal is not None:
+                self._report_refusal(entry, pool, entry.refusal)
         if not state.pools:
             del term.databases[self.name]
         await self._source.disconnect()
@@ -273,3 +266,11 @@ class DatabaseLoop:
 
     def _pools_of_type(self, type_: str) -> AbstractSet[str]:
         return self._pools.of_type(self.name, type_)
+
+
+def _bug_words(error: Exception) -> str:
+    return (
+        f"a bug in Jobtide: {type(error).__name__}: {error}"[:BUG_CHARACTERS]
+        + "; the pool's workers stay as they are, and it is tried again; the controller's log has the traceback: "
+        "please report it, with this pool"
+    )
