@@ -11,8 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from jobtide_controller.api import rules
 from jobtide_controller.api.crd import crd
+from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 
 Json = Any
@@ -34,7 +37,13 @@ def refusals(document: Mapping[str, Any]) -> list[str]:
     """Why the API server would refuse this JobWorkerPool; empty if it would not. The namespace must be set."""
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     found = [*_unknown(document, schema, "")] or [*_misfits(document, schema, "")]
-    return found or [*_broken_rules(JobWorkerPool.model_validate({**document, "status": None}))]
+    if found:
+        return found
+    try:
+        pool = JobWorkerPool.model_validate({**document, "status": None})
+    except ValidationError as error:  # a time that fits the schema and is none
+        return misfits(error)
+    return [*_broken_rules(pool)] or faults(document["spec"])
 
 
 def _unknown(value: Json, schema: Schema, path: str) -> Iterator[str]:
@@ -126,6 +135,8 @@ def _broken_rules(pool: JobWorkerPool) -> Iterator[str]:
         yield rules.words(rules.RETRY_MAX_BELOW_BASE, spec.retry.max_seconds, spec.retry.base_seconds)
     if spec.paused_until is not None and not spec.paused:
         yield rules.words(rules.PAUSED_UNTIL_ALONE, spec.paused_until.isoformat())
+    if spec.paused_until is not None and not rules.FIRST_YEAR <= spec.paused_until.year <= rules.LAST_YEAR:
+        yield rules.words(rules.PAUSED_UNTIL_RANGE)
     yield from _broken_rules_of_names(spec)
     yield from _broken_rules_of_template(pool)
 
@@ -136,6 +147,8 @@ def _broken_rules_of_names(spec: JobWorkerPoolSpec) -> Iterator[str]:
             yield rules.words(rules.OUTER_SPACE, type_, type_.strip())
         if type_ == "*":
             yield rules.words(rules.WILDCARD)
+        if "\0" in type_:
+            yield rules.words(rules.NUL)
     for tenant in spec.tenants.overrides:
         if not re.search(rules.UUID, tenant):
             yield rules.words(rules.TENANT_NO_UUID, tenant)

@@ -16,6 +16,9 @@ NAME_MAX_LENGTH = 39
 DRAIN_MARGIN_SECONDS = 10
 """Time after the drain: the worker requeues its jobs and exits, and the kubelet notices."""
 
+FIRST_YEAR, LAST_YEAR = 2000, 8999
+"""Of pausedUntil: times that every clock and library can show."""
+
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
@@ -85,6 +88,13 @@ PAUSED_UNTIL_ALONE = rule(
     "pausedUntil (%s) needs paused: true",
     "self.pausedUntil",
 )
+# Kubernetes accepts times that no clock shows: the year 0000, an offset of 99 hours. The value of such a time can't be
+# read, so the rule comes to no result, and the API server refuses the object with that.
+PAUSED_UNTIL_RANGE = rule(
+    f"!has(self.pausedUntil) || (self.pausedUntil >= timestamp('{FIRST_YEAR}-01-01T00:00:00Z') && "
+    f"self.pausedUntil < timestamp('{LAST_YEAR + 1}-01-01T00:00:00Z'))",
+    f"pausedUntil must be a time from the year {FIRST_YEAR} to {LAST_YEAR}, for example 2026-11-30T08:00:00Z",
+)
 SHORT_GRACE = rule(
     "!has(self.template.spec.terminationGracePeriodSeconds) || "
     f"self.template.spec.terminationGracePeriodSeconds >= self.drainSeconds + {DRAIN_MARGIN_SECONDS}",
@@ -93,7 +103,9 @@ SHORT_GRACE = rule(
     "self.template.spec.terminationGracePeriodSeconds",
     "self.drainSeconds",
 )
-SPEC = validations(MAX_BELOW_MIN, PIN_ABOVE_MAX, TWO_LAWS, RETRY_MAX_BELOW_BASE, PAUSED_UNTIL_ALONE, SHORT_GRACE)
+SPEC = validations(
+    MAX_BELOW_MIN, PIN_ABOVE_MAX, TWO_LAWS, RETRY_MAX_BELOW_BASE, PAUSED_UNTIL_ALONE, PAUSED_UNTIL_RANGE, SHORT_GRACE
+)
 
 OUTER_SPACE = rule(
     "self == self.trim()",
@@ -102,7 +114,11 @@ OUTER_SPACE = rule(
     "self.trim()",
 )
 WILDCARD = rule("self != '*'", "types: '*' is no wildcard; name each job_queue.type that these workers handle")
-JOB_TYPE = validations(OUTER_SPACE, WILDCARD)
+NUL = rule(
+    "!self.contains('\\u0000')",
+    "types: the character U+0000 can't be in a text of PostgreSQL, so no job_queue.type has it; remove it",
+)
+JOB_TYPE = validations(OUTER_SPACE, WILDCARD, NUL)
 
 DATABASE = validations(
     rule(

@@ -58,7 +58,6 @@ def follow(pools: Pools, wanted: Iterable[JobWorkerPool]) -> None:
     entries = {str(PoolRef(pool.metadata.namespace, pool.metadata.name)): pool for pool in wanted}
     for entry in [entry for entry in pools if entry.uid not in entries]:
         pools.drop(entry.uid)
-        pools.mark_with_overlaps(entry)
     for uid, pool in entries.items():
         known = pools.get(uid)
         if known is not None and known.pool.spec == pool.spec:
@@ -70,7 +69,6 @@ def follow(pools: Pools, wanted: Iterable[JobWorkerPool]) -> None:
         ref = PoolRef(metadata.namespace, metadata.name)
         entry = PoolEntry(uid, ref, pool.model_copy(update={"metadata": metadata}), metadata.generation, status)
         pools.put(entry)
-        pools.mark_with_overlaps(entry)
 
 
 def _documents(path: Path) -> Iterator[Mapping[str, Any]]:

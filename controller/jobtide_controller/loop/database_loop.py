@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from jobtide.backoff import backoff_seconds
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
@@ -24,12 +25,17 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
-from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.loop.term import Bug, DatabaseState, PoolState, Term, Terms
 from jobtide_controller.render.facts import Context
+from jobtide_controller.render.trouble import Trouble
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
 POOLS_PER_YIELD = 20
+
+# The first pause of a pool whose pass ended with a bug, and the longest.
+BUG_SECONDS = (1.0, 60.0)
+BUG_CHARACTERS = 1_000
 
 
 class _Proposed(NamedTuple):
@@ -110,7 +116,11 @@ class DatabaseLoop:
             await self._source.disconnect()
             self._has_pools = False
             return self._interval.max_seconds
-        reading = await self._source.read(self._pools.types(self.name))
+        types = self._pools.types(self.name)
+        if not types:
+            await self._rest(term, state, changed, is_budget_stale=is_budget_stale)
+            return self._interval.max_seconds
+        reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
@@ -118,6 +128,13 @@ class DatabaseLoop:
             self._start_rescue(reading)
         self._emit_tick(reading, decided)
         return self._pause(state)
+
+    async def _rest(self, term: Term, state: DatabaseState, changed: set[str], *, is_budget_stale: bool) -> None:
+        """There is nothing to read: no pool can be used, or may use the database."""
+        self._unreadable = None
+        not_read = Unreadable(UnreadableReason.NOT_ALLOWED, "no pool may use it", self._wall_clock())
+        await self._advance(term, state, not_read, changed, is_budget_stale=is_budget_stale)
+        await self._source.disconnect()
 
     async def _advance(
         self,
@@ -167,7 +184,10 @@ class DatabaseLoop:
 
     def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
-        if entry is None or pool is None:
+        if entry is None or pool is None or self._is_backing_off(entry, pool):
+            return None
+        if entry.refusal is not None:
+            self._report_refusal(entry, pool, entry.refusal)
             return None
         end_idle(pool, state.read_at)
         now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
@@ -176,7 +196,7 @@ class DatabaseLoop:
         try:
             return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
-            self._emit_bug(entry, pool, error)
+            self._note_bug(entry, pool, error)
             return None
 
     def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
@@ -187,15 +207,39 @@ class DatabaseLoop:
             context = Context(schema_warnings=self._source.warnings, shows_tenants=state.shows_tenants)
             self._pipeline.advance(term, entry, pool, proposal, state.share(entry.uid), context)
         except Exception as error:  # noqa: BLE001 - as above
-            self._emit_bug(entry, pool, error)
+            self._note_bug(entry, pool, error)
         else:
             pool.bug = None
 
-    def _emit_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
-        """The same bug of the same pool once, not five times a second."""
-        if pool.bug != repr(error):
-            pool.bug = repr(error)
+    def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
+        bug = pool.bug
+        return bug is not None and bug.generation == entry.generation and self._wall_clock() < bug.retry_at
+
+    def _note_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
+        """The same bug of the same pool is emitted once, and its pool's status says so."""
+        before, passes = pool.bug, 1
+        if before is None or before.error != repr(error):
             self._emit(Failed(f"pool {entry.ref}", "".join(traceback.format_exception(error))))
+        elif before.generation == entry.generation:
+            passes = before.passes + 1
+        base_seconds, max_seconds = BUG_SECONDS
+        pause = backoff_seconds(passes, base_seconds=base_seconds, max_seconds=max_seconds)
+        pool.bug = Bug(repr(error), entry.generation, passes, self._wall_clock() + pause)
+        self._report_trouble(entry, pool, Trouble("InternalError", _bug_words(error)))
+
+    def _report_refusal(self, entry: PoolEntry, pool: PoolState, refusal: str) -> None:
+        """The pool is looked at again when it changes."""
+        pool.is_idle, pool.wake_at = True, None
+        self._report_trouble(entry, pool, Trouble("InvalidSpec", f"{refusal}; until then its workers stay as they are"))
+
+    def _report_trouble(self, entry: PoolEntry, pool: PoolState, trouble: Trouble) -> None:
+        term = self._terms.current
+        if term is None:
+            return
+        try:
+            self._pipeline.report_trouble(term, entry, pool, trouble)
+        except Exception:  # noqa: BLE001 - as above
+            self._emit(Failed(f"the status of pool {entry.ref}", traceback.format_exc()))
 
     def _follow_pools(self, term: Term, state: DatabaseState) -> bool:
         """Makes a record for each new pool, deletes those of pools that were deleted or moved to another database.
@@ -235,3 +279,11 @@ class DatabaseLoop:
 
     def _pools_of_type(self, type_: str) -> AbstractSet[str]:
         return self._pools.of_type(self.name, type_)
+
+
+def _bug_words(error: Exception) -> str:
+    return (
+        f"a bug in Jobtide: {type(error).__name__}: {error}"[:BUG_CHARACTERS]
+        + "; the pool's workers stay as they are, and it is tried again; the controller's log has the traceback: "
+        "please report it, with this pool"
+    )

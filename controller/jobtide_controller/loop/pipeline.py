@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from jobtide_controller.api.status import JobWorkerPoolStatus
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
@@ -16,6 +15,8 @@ from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Workers
 from jobtide_controller.loop.report import Outcome, Reporter, gauges
 from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
+from jobtide_controller.render.status import readable
+from jobtide_controller.render.trouble import Trouble
 
 
 class Pipeline:
@@ -73,6 +74,11 @@ class Pipeline:
         again_at = None if scaling.again_seconds is None else proposal.now + scaling.again_seconds
         state.wake_at = min((at for at in (decision.wake_at, again_at) if at is not None), default=None)
 
+    def report_trouble(self, term: Term, entry: PoolEntry, state: PoolState, trouble: Trouble) -> None:
+        """The pool can't be decided: its workers stay as they are, and its status says why."""
+        state.gauges = None
+        self._reporter.report_trouble(term, entry, state, trouble, self._workers.fleet(entry.uid, frozenset()))
+
     def _fleet_now(self, uid: str, state: PoolState, then: Fleet) -> Fleet:
         """Workers as they are, busy as last read: a write may have waited since the decision."""
         busy = then.busy_uids if state.busy_uids is None else state.busy_uids
@@ -92,7 +98,7 @@ class Pipeline:
 def _history(entry: PoolEntry, state: PoolState) -> History:
     if state.history is not None:
         return limited(state.history, entry.types)
-    return restored(None if entry.status is None else JobWorkerPoolStatus.model_validate(entry.status))
+    return restored(None if entry.status is None else readable(entry.status))
 
 
 def _changes_no_more(outcome: Outcome) -> bool:

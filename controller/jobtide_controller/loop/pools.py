@@ -3,25 +3,70 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, insort
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.render.facts import Overlap
 
-# 10,000 pools as objects are 140 MB, as text 20 MB. Pools that have something to do are read in every tick: this many
-# of them stay parsed.
-PARSED_POOLS = 1_000
+# 10,000 pools as objects are 140 MB, as text 20 MB. Pools that have something to do are read in every tick: those of
+# this much text stay parsed. Ordinary pools take seven times as much memory parsed, the worst content thirty times.
+PARSED_CHARACTERS = 4_000_000
+
+# A status of ours with ten decisions and 64 types is a tenth of this; a longer one was written by another client.
+STATUS_CHARACTERS = 262_144
+
+POOLS_NAMED = 3  # of those that handle the same type, in a status
+
+Parsed = TypeVar("Parsed")
+
+
+class ParsedTexts(Generic[Parsed]):
+    """The values of the texts that were asked for last, as many as `max_characters` of text have."""
+
+    def __init__(self, parse: Callable[[str], Parsed], *, max_characters: int = PARSED_CHARACTERS) -> None:
+        self._parse = parse
+        self._max_characters = max_characters
+        self._characters = 0
+        self._values: OrderedDict[str, Parsed] = OrderedDict()
+
+    def __call__(self, text: str) -> Parsed:
+        if (known := self._values.get(text)) is not None:
+            self._values.move_to_end(text)
+            return known
+        value = self._values[text] = self._parse(text)
+        self._characters += len(text)
+        while self._characters > self._max_characters:
+            oldest, _ = self._values.popitem(last=False)
+            self._characters -= len(oldest)
+        return value
+
+
+def _status_of(text: str) -> Mapping[str, Any]:
+    status: Mapping[str, Any] = json.loads(text)
+    return status
+
+
+_parsed_pool = ParsedTexts(JobWorkerPool.model_validate_json)
+_parsed_status = ParsedTexts(_status_of)
+
+
+class Refused(NamedTuple):
+    """All that is kept of a pool that can't be used."""
+
+    database: str
+    generation: int
+    words: str  # which field, what is wrong with its value, what to do
 
 
 class PoolEntry:
     """One pool as its user wrote it, and the status as our last write left it. Kept as text, because there are
-    many pools and most of them rest.
+    many pools and most of them rest. A refused pool handles no types; its workers stay as they are.
     """
 
     __slots__ = (
@@ -31,6 +76,7 @@ class PoolEntry:
         "generation",
         "not_allowed",
         "ref",
+        "refusal",
         "template_hash",
         "types",
         "uid",
@@ -41,7 +87,7 @@ class PoolEntry:
         self,
         uid: str,
         ref: PoolRef,
-        pool: JobWorkerPool,
+        pool: JobWorkerPool | Refused,
         version: int,
         status: Mapping[str, Any] | None,
         *,
@@ -51,36 +97,60 @@ class PoolEntry:
         self.uid = uid
         self.ref = ref
         self.version = version
-        self.generation = pool.metadata.generation
-        self.database = pool.spec.database
         self.not_allowed = not_allowed
-        self.types = pool.spec.types if not_allowed is None else ()
         self.template_hash: str | None = None  # of the manifest, once it was needed
-        self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True).encode()
         self.status = status
+        self.refusal: str | None = None
+        if isinstance(pool, Refused):
+            self.database, self.generation, self.refusal = pool
+            self.types: tuple[str, ...] = ()
+            self._pool = ""
+        else:
+            self.database, self.generation = pool.spec.database, pool.metadata.generation
+            self.types = pool.spec.types if not_allowed is None else ()
+            self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True)
 
     @property
     def pool(self) -> JobWorkerPool:
-        return _pool_of(self._pool)
+        """Raises LookupError for a refused pool."""
+        if self.refusal is not None:
+            raise LookupError(f"{self.ref} was refused: {self.refusal}")
+        return _parsed_pool(self._pool)
 
     @property
     def status(self) -> Mapping[str, Any] | None:
-        return None if self._status is None else _status_of(self._status)
+        return None if self._status is None else _parsed_status(self._status)
 
     @status.setter
     def status(self, status: Mapping[str, Any] | None) -> None:
-        self._status = None if status is None else json.dumps(status, separators=(",", ":"))
+        try:
+            text = json.dumps(status, separators=(",", ":"))
+        except RecursionError:  # another client's: ours replaces it
+            text = ""
+        self._status = text if status is not None and 0 < len(text) <= STATUS_CHARACTERS else None
 
 
-@lru_cache(maxsize=PARSED_POOLS)
-def _pool_of(text: bytes) -> JobWorkerPool:
-    return JobWorkerPool.model_validate_json(text)
+class _Sharing:
+    """The pools that handle one type. Their names are kept in order, so that the first few cost no sort."""
 
+    __slots__ = ("names", "uids")
 
-@lru_cache(maxsize=PARSED_POOLS)
-def _status_of(text: str) -> Mapping[str, Any]:
-    status: Mapping[str, Any] = json.loads(text)
-    return status
+    def __init__(self) -> None:
+        self.uids: set[str] = set()
+        self.names: list[str] = []
+
+    def add(self, uid: str, name: str) -> None:
+        self.uids.add(uid)
+        insort(self.names, name)
+
+    def remove(self, uid: str, name: str) -> None:
+        self.uids.discard(uid)
+        del self.names[bisect_left(self.names, name)]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All that the statuses of these pools show of each other."""
+        return tuple(self.names[: POOLS_NAMED + 2])
 
 
 class Pools:
@@ -91,7 +161,8 @@ class Pools:
         self._entries: dict[str, PoolEntry] = {}
         self._by_database: defaultdict[str, set[str]] = defaultdict(set)
         self._uids: dict[PoolRef, str] = {}
-        self._by_type: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
+        self._by_type: defaultdict[str, dict[str, _Sharing]] = defaultdict(dict)
+        self._changed_types: defaultdict[str, set[str]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[PoolEntry]:
         return iter(list(self._entries.values()))
@@ -106,16 +177,25 @@ class Pools:
         return self._entries.get(self._uids.get(ref, ""))
 
     def put(self, entry: PoolEntry) -> None:
-        """Adds the entry, or replaces the one with the same UID."""
+        """Adds the entry, or replaces the one with the same UID. Marks it, and those whose status shows it."""
+        known = self._entries.get(entry.uid)
+        if known is not None and _place(known) == _place(entry):
+            self._entries[entry.uid] = entry
+            self._changes.mark(entry.database, entry.uid)
+            return
         self.drop(entry.uid)
         self._entries[entry.uid] = entry
         self._uids[entry.ref] = entry.uid
         self._by_database[entry.database].add(entry.uid)
         for type_ in entry.types:
-            self._by_type[entry.database].setdefault(type_, set()).add(entry.uid)
+            sharing = self._by_type[entry.database].setdefault(type_, _Sharing())
+            before = sharing.shown
+            sharing.add(entry.uid, str(entry.ref))
+            self._note_change(entry.database, type_, before, sharing)
+        self._changes.mark(entry.database, entry.uid)
 
     def drop(self, uid: str) -> PoolEntry | None:
-        """Returns the entry that was removed; None if there was none."""
+        """Returns the entry that was removed; None if there was none. Marks it, and those whose status showed it."""
         entry = self._entries.pop(uid, None)
         if entry is None:
             return None
@@ -124,9 +204,13 @@ class Pools:
         self._by_database[entry.database].discard(uid)
         by_type = self._by_type[entry.database]
         for type_ in entry.types:
-            by_type[type_].discard(uid)
-            if not by_type[type_]:
+            sharing = by_type[type_]
+            before = sharing.shown
+            sharing.remove(uid, str(entry.ref))
+            self._note_change(entry.database, type_, before, sharing)
+            if not sharing.uids:
                 del by_type[type_]
+        self._changes.mark(entry.database, uid)
         if not self._by_database[entry.database]:
             del self._by_database[entry.database], self._by_type[entry.database]
         return entry
@@ -138,14 +222,18 @@ class Pools:
         """Every type that at least one pool of this database handles."""
         return list(self._by_type.get(database, ()))
 
-    def of_type(self, database: str, type_: str) -> set[str]:
-        return self._by_type.get(database, {}).get(type_, set())
+    def of_type(self, database: str, type_: str) -> AbstractSet[str]:
+        sharing = self._by_type.get(database, {}).get(type_)
+        return frozenset() if sharing is None else sharing.uids
 
     def of_database(self, database: str) -> AbstractSet[str]:
         return self._by_database.get(database, frozenset())
 
     def take_changed(self, database: str) -> set[str]:
-        return self._changes.take(database)
+        changed = self._changes.take(database)
+        for type_ in self._changed_types.pop(database, ()):
+            changed |= self.of_type(database, type_)
+        return changed
 
     def mark(self, uid: str) -> None:
         """Has the loop look at this pool again."""
@@ -153,21 +241,26 @@ class Pools:
         if entry is not None:
             self._changes.mark(entry.database, uid)
 
-    def mark_with_overlaps(self, entry: PoolEntry) -> None:
-        """Marks the pool, and those that share a type with it, because their conditions show the overlap."""
-        self._changes.mark(entry.database, entry.uid)
-        for type_ in entry.types:
-            for uid in self.of_type(entry.database, type_):
-                self._changes.mark(entry.database, uid)
-
     async def wait_for_change(self, database: str, seconds: float) -> None:
         await self._changes.wait(database, seconds)
 
     def overlaps(self, uid: str) -> tuple[Overlap, ...]:
-        """Types that another pool of the same database handles too."""
+        """Types that another pool of the same database handles too. Costs the same with a thousand such pools."""
         entry, found = self._entries[uid], []
+        own = str(entry.ref)
         for type_ in entry.types:
-            others = self.of_type(entry.database, type_) - {uid}
+            others = [name for name in self._by_type[entry.database][type_].shown if name != own]
             if others:
-                found.append(Overlap(type_, tuple(sorted(str(self._entries[uid].ref) for uid in others))))
+                found.append(Overlap(type_, tuple(others[:POOLS_NAMED]), has_more=len(others) > POOLS_NAMED))
         return tuple(found)
+
+    def _note_change(self, database: str, type_: str, before: Collection[str], sharing: _Sharing) -> None:
+        """Marks all pools of a type only if what they show of each other changed, and only at the next look."""
+        if before != sharing.shown:
+            self._changed_types[database].add(type_)
+            self._changes.wake(database)
+
+
+def _place(entry: PoolEntry) -> tuple[object, ...]:
+    """All that the index depends on."""
+    return entry.ref, entry.database, entry.types

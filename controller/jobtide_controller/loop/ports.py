@@ -62,7 +62,14 @@ class PoolEntry(Protocol):
     @property
     def database(self) -> str: ...
     @property
+    def generation(self) -> int: ...
+    @property
     def types(self) -> tuple[str, ...]: ...
+    @property
+    def refusal(self) -> str | None:
+        """Why the pool can't be used, with what to do: then it has no types, and `pool` raises LookupError."""
+        ...
+
     @property
     def pool(self) -> JobWorkerPool: ...
     @property
@@ -96,7 +103,7 @@ class Pools(Protocol):
     def get(self, uid: str) -> PoolEntry | None: ...
 
     def overlaps(self, uid: str) -> tuple[Overlap, ...]:
-        """The pool's types that another pool of the same database handles too."""
+        """The pool's types that another pool of the same database handles too, with the first few of those pools."""
         ...
 
     def take_changed(self, database: str) -> set[str]:

@@ -14,7 +14,8 @@ from jobtide_controller.loop.ports import PoolEntry, Status
 from jobtide_controller.loop.term import PoolState, ReportedCondition, Term
 from jobtide_controller.render import sentence
 from jobtide_controller.render.facts import Context
-from jobtide_controller.render.status import render
+from jobtide_controller.render.status import present_of, readable, render
+from jobtide_controller.render.trouble import Trouble, render_trouble
 from jobtide_controller.telemetry.events import Decided, Emit, ReasonChanged
 from jobtide_controller.telemetry.metrics import PoolGauges
 
@@ -60,18 +61,37 @@ class Reporter:
         if state.reported == facts and not self._is_time(term, state):
             return False
         state.reported = facts
-        before = entry.status
-        status = render(
-            entry.pool, outcome.reading, outcome.fleet, outcome.decision, outcome.context, before, self._wall_clock()
-        )
-        self._emit_conditions(outcome, status, state)
+        before, reading, fleet = entry.status, outcome.reading, outcome.fleet
+        previous = _with_decisions(before, state)
+        status = render(entry.pool, reading, fleet, outcome.decision, outcome.context, previous, self._wall_clock())
+        self._emit_conditions(entry, status, state)
         if before == status:
+            state.unwritten_decisions = None
             return True
+        state.unwritten_decisions = status["decisions"]
         if not (_is_urgent(before, status) or self._is_time(term, state)):
             return False
         state.status_written_at = self._monotonic()
         term.writes.tell_status(entry, status)
         return True
+
+    def report_trouble(self, term: Term, entry: PoolEntry, state: PoolState, trouble: Trouble, fleet: Fleet) -> None:
+        """Writes what is wrong with a pool that can't be decided, once until something of it changes."""
+        facts = (trouble, entry.generation, fleet.current_replicas, fleet.ready, present_of(fleet))
+        if state.reported == facts:
+            return
+        state.reported = facts
+        before = entry.status
+        status = render_trouble(
+            trouble,
+            generation=entry.generation,
+            fleet=fleet,
+            previous_status=_with_decisions(before, state),
+            now=self._wall_clock(),
+        )
+        self._emit_conditions(entry, status, state)
+        if before != status:
+            term.writes.tell_status(entry, status)
 
     def end_changes(self, term: Term, state: PoolState) -> None:
         """The pool's numbers do not change any more: the other pools get its share of the writes."""
@@ -92,11 +112,10 @@ class Reporter:
             message = sentence.sentence(decision)
             self._emit(Decided(entry.ref, entry.uid, before, decision.replicas, decision.reason, message, limited_by))
 
-    def _emit_conditions(self, outcome: Outcome, status: Status, state: PoolState) -> None:
+    def _emit_conditions(self, entry: PoolEntry, status: Status, state: PoolState) -> None:
         """Emits changes since the last emitted conditions; the stored status may lag behind a pending write."""
-        entry = outcome.entry
         if state.conditions is None:
-            state.conditions = _conditions(entry.status or {})
+            state.conditions = _conditions(readable(entry.status).as_object())
         for type_, now in _conditions(status).items():
             is_good = now.status == _GOOD[type_]
             before = state.conditions.get(type_)
@@ -142,11 +161,18 @@ def _facts(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
+def _with_decisions(status: Status | None, state: PoolState) -> Status | None:
+    """The stored status with the decisions of the one that is still on its way: it may be replaced by the next."""
+    if state.unwritten_decisions is None:
+        return status
+    return {**(status or {}), "decisions": state.unwritten_decisions}
+
+
 def _is_urgent(before: Status | None, after: Status) -> bool:
     """Whether something changed that a user may wait for: a condition, a number of workers."""
     if before is None or any(before.get(name) != after.get(name) for name in _URGENT):
         return True
-    return _without_messages(before) != _without_messages(after)
+    return _without_messages(readable(before).as_object()) != _without_messages(after)
 
 
 def _without_messages(status: Status) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Share
@@ -28,6 +28,15 @@ class ReportedCondition(NamedTuple):
     message: str
 
 
+class Bug(NamedTuple):
+    """An error that a pass over a pool ended with: the pool backs off, unless its user changes it."""
+
+    error: str
+    generation: int  # of the pool
+    passes: int  # that ended so in a row
+    retry_at: float  # by the controller's clock
+
+
 @dataclass(slots=True)
 class PoolState:
     """Everything that one term remembers of one pool. Times are by the controller's clock, in seconds."""
@@ -37,11 +46,12 @@ class PoolState:
     busy_uids: frozenset[str] | None = None  # workers with a claim, by the last reading
     is_idle: bool = False  # nothing to do until it changes, has jobs, or `wake_at`
     wake_at: float | None = None
-    bug: str | None = None  # the error that the last pass ended with
+    bug: Bug | None = None  # how the last pass ended, if it did not succeed
     request: ConnectionRequest | None = None  # what it asks for of the connection budget; None: nothing
     granted_workers: int = 0  # what it got of it
     decided: int | None = None  # replicas of the last decision
     reported: tuple[object, ...] | None = None  # what the last rendered status was made from
+    unwritten_decisions: list[dict[str, Any]] | None = None  # of that status, until the API server has them
     conditions: dict[str, ReportedCondition] | None = None  # as last emitted
     status_written_at: float | None = None  # None: its numbers do not change
     gauges: PoolGauges | None = None

@@ -2,14 +2,14 @@
 
 | condition | True | False, by reason | Unknown |
 |---|---|---|---|
-| Ready | the last decision came from a fresh reading and was applied (Applied) | Conflict, ApplyFailed, NamespaceNotAllowed, or why the database can't be read | |
+| Ready | the last decision came from a fresh reading and was applied (Applied) | InvalidSpec, InternalError, StatusRefused, Conflict, ApplyFailed, NamespaceNotAllowed, or why the database can't be read | |
 | DatabaseReachable | the last query succeeded (Read), or failed on the schema only | DatabaseNotConfigured, Unreachable, AuthFailed, TLSFailed, Timeout, TooManyConnections, RLSHidesRows, Standby, QueryFailed | |
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
 | KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
 | Progressing | workers start or stop (ScalingUp, ScalingDown, RollingOut) | the workers are as desired (Settled) | |
 | Paused | the user paused it (Paused) | NotPaused | |
-| Stalled | it can't continue without help: Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
+| Stalled | it can't continue without help: InvalidSpec, Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
 
 Ready says whether Jobtide works. A limit that the user set is in ScalingActive, never in Ready, so that GitOps tools,
 which read Ready and Stalled (kstatus), show such a pool as healthy.
@@ -27,10 +27,22 @@ from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
 
-POOLS_NAMED = 3  # of those that handle the same type, in a message
+OVERLAPS_NAMED = 5  # types in a message
 
 SCHEMA_REASONS = frozenset(
     {UnreadableReason.TABLE_MISSING, UnreadableReason.GRANT_MISSING, UnreadableReason.SCHEMA_WRONG}
+)
+
+# In the order of the table above.
+CONDITIONS = (
+    "Ready",
+    "DatabaseReachable",
+    "SchemaReady",
+    "ScalingActive",
+    "KeepingUp",
+    "Progressing",
+    "Paused",
+    "Stalled",
 )
 
 _LIMITING = {
@@ -227,14 +239,14 @@ def _limiting_message(facts: Facts) -> str:
 
 
 def _overlap_message(context: Context) -> str:
-    shared = [f"{overlap.type} is handled by {_first_of(overlap.pools)} too" for overlap in context.overlaps]
+    shared = [
+        f"{overlap.type} is handled by {', '.join(overlap.pools)}{' and others' if overlap.has_more else ''} too"
+        for overlap in context.overlaps[:OVERLAPS_NAMED]
+    ]
+    more = len(context.overlaps) - OVERLAPS_NAMED
+    if more > 0:
+        shared.append(f"{more} more of its types are shared")
     return f"{'; '.join(shared)}: each pool sizes itself for the same jobs; name a type in one pool only"
-
-
-def _first_of(pools: tuple[str, ...]) -> str:
-    """The names of the first few: a thousand pools may handle the same type."""
-    more = len(pools) - POOLS_NAMED
-    return ", ".join(pools[:POOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 # The first that applies: while every attempt fails, long waits are the smaller problem.

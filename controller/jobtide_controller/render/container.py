@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jobtide_controller.api.spec import Tenants
@@ -16,12 +17,20 @@ PORT_ENV = "JOBTIDE_HTTP_PORT"
 HTTP_PORT = 8080
 NO_PORT = 0  # the worker serves no HTTP, so it has no probes
 
+_PORT_NUMBER = re.compile(r"[0-9]{1,5}")
+
+
+def given(fields: dict[str, Any] | None) -> dict[str, Any]:
+    """The fields that are set: null is an unset field to Kubernetes, and a default of ours takes its place."""
+    return {name: value for name, value in (fields or {}).items() if value is not None}
+
 
 def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
     """The container with command, environment, probes, ports, mounts and security settings; the template's own win."""
-    given = {entry["name"] for entry in container.get("env", ())}
-    ours = [entry for entry in _environment(pool) if entry["name"] not in given]
-    if OWN_DATABASE_ENV in given:  # with two addresses of the database it would not be clear which one is used
+    container = given(container)
+    own = {entry["name"] for entry in container.get("env", ())}
+    ours = [entry for entry in _environment(pool) if entry["name"] not in own]
+    if OWN_DATABASE_ENV in own:  # with two addresses of the database it would not be clear which one is used
         ours = [entry for entry in ours if entry["name"] != DATABASE_ENV]
     port = _port(container)
     return {
@@ -30,8 +39,8 @@ def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
         **container,
         "env": [*container.get("env", ()), *ours],
         "ports": _ports(container, port),
-        "volumeMounts": _mounts(container, own_database=bool(given & {DATABASE_ENV, OWN_DATABASE_ENV})),
-        "securityContext": _security(container.get("securityContext", {})),
+        "volumeMounts": _mounts(container, own_database=bool(own & {DATABASE_ENV, OWN_DATABASE_ENV})),
+        "securityContext": _security(given(container.get("securityContext"))),
     }
 
 
@@ -54,10 +63,15 @@ def worker_settings(pool: JobWorkerPool, *, port: int) -> dict[str, str]:
 def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
     values = {DATABASE_ENV: f"{DATABASE_DIRECTORY}/url", **worker_settings(pool, port=HTTP_PORT)}
     return [
-        *({"name": name, "value": value} for name, value in values.items()),
+        *({"name": name, "value": _literal(value)} for name, value in values.items()),
         _from_field("JOBTIDE_POD_UID", "metadata.uid"),
         _from_field("JOBTIDE_POD_NAME", "metadata.name"),
     ]
+
+
+def _literal(value: str) -> str:
+    """So written that the worker sees `value`: Kubernetes expands $(NAME), and makes $$ one $."""
+    return value.replace("$", "$$")
 
 
 def _caps(tenants: Tenants) -> dict[str, str]:
@@ -78,7 +92,7 @@ def _from_field(name: str, path: str) -> dict[str, Any]:
 def _port(container: dict[str, Any]) -> int:
     """The port of the worker's HTTP server, also for the probes: the template's own, or HTTP_PORT."""
     own = [entry.get("value") for entry in container.get("env", ()) if entry["name"] == PORT_ENV]
-    return int(own[0]) if own and own[0] and own[0].isdecimal() else HTTP_PORT
+    return int(own[0]) if own and own[0] and _PORT_NUMBER.fullmatch(own[0]) else HTTP_PORT
 
 
 def _probes(port: int) -> dict[str, Any]:
@@ -97,23 +111,23 @@ def _probes(port: int) -> dict[str, Any]:
 
 
 def _ports(container: dict[str, Any], port: int) -> list[dict[str, Any]]:
-    given = list(container.get("ports", ()))
-    taken = any(entry.get("containerPort") == port or entry.get("name") == "metrics" for entry in given)
+    own = list(container.get("ports", ()))
+    taken = any(entry.get("containerPort") == port or entry.get("name") == "metrics" for entry in own)
     if taken or port == NO_PORT:
-        return given
-    return [*given, {"name": "metrics", "containerPort": port, "protocol": "TCP"}]
+        return own
+    return [*own, {"name": "metrics", "containerPort": port, "protocol": "TCP"}]
 
 
 def _mounts(container: dict[str, Any], *, own_database: bool) -> list[dict[str, Any]]:
-    given = list(container.get("volumeMounts", ()))
-    if own_database or any(mount["mountPath"] == DATABASE_DIRECTORY for mount in given):
-        return given
-    return [*given, {"name": DATABASE_VOLUME, "mountPath": DATABASE_DIRECTORY, "readOnly": True}]
+    own = list(container.get("volumeMounts", ()))
+    if own_database or any(mount["mountPath"] == DATABASE_DIRECTORY for mount in own):
+        return own
+    return [*own, {"name": DATABASE_VOLUME, "mountPath": DATABASE_DIRECTORY, "readOnly": True}]
 
 
-def _security(given: dict[str, Any]) -> dict[str, Any]:
+def _security(own: dict[str, Any]) -> dict[str, Any]:
     """As the restricted Pod Security Standard requires. The root file system stays writable: handlers use /tmp."""
     ours: dict[str, Any] = {"capabilities": {"drop": ["ALL"]}}
-    if not given.get("privileged"):
+    if not own.get("privileged"):
         ours["allowPrivilegeEscalation"] = False
-    return {**ours, **given}
+    return {**ours, **own}

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobtide_controller.api.rules import DRAIN_MARGIN_SECONDS
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND, JobWorkerPool
-from jobtide_controller.render.container import DATABASE_VOLUME, completed
+from jobtide_controller.render.container import DATABASE_VOLUME, completed, given
 
 POOL_LABEL = "jobtide.dev/pool"
 NAME_LABEL = "app.kubernetes.io/name"
@@ -84,7 +84,8 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
 def grace_seconds(pool: JobWorkerPool) -> int:
     """Seconds between SIGTERM and SIGKILL: the template's own, or long enough for the drain."""
     ours = pool.spec.drain_seconds + DRAIN_MARGIN_SECONDS
-    return int(pool.spec.template["spec"].get("terminationGracePeriodSeconds", ours))
+    own = pool.spec.template["spec"].get("terminationGracePeriodSeconds")
+    return ours if own is None else int(own)
 
 
 def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
@@ -101,9 +102,9 @@ def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
 
 def _pod_template(pool: JobWorkerPool) -> dict[str, Any]:
     template = copy.deepcopy(pool.spec.template)
-    metadata = template.get("metadata", {})
-    metadata["labels"] = {**metadata.get("labels", {}), **labels(pool)}
-    return {**template, "metadata": metadata, "spec": _pod_spec(pool, template["spec"])}
+    metadata = given(template.get("metadata"))
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels(pool)}
+    return {**template, "metadata": metadata, "spec": _pod_spec(pool, given(template["spec"]))}
 
 
 def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
         # The first process of a container loses a SIGTERM that comes before its handler is set: a worker stopped while
         # Python starts would keep claiming for its whole grace period, and be killed in the middle of a job.
         spec.setdefault("shareProcessNamespace", True)
-    spec["securityContext"] = _pod_security(spec.get("securityContext", {}))
+    spec["securityContext"] = _pod_security(given(spec.get("securityContext")))
     spec["containers"] = [
         completed(container, pool) if container["name"] == "worker" else container for container in spec["containers"]
     ]
@@ -132,18 +133,18 @@ def _is_alone(spec: dict[str, Any]) -> bool:
     return len(spec["containers"]) == 1 and not sidecars and not spec.get("hostPID")
 
 
-def _pod_security(given: dict[str, Any]) -> dict[str, Any]:
+def _pod_security(own: dict[str, Any]) -> dict[str, Any]:
     """As the restricted Pod Security Standard requires, unless the template sets root."""
-    root = given.get("runAsUser") == 0
+    root = own.get("runAsUser") == 0
     ours = {"seccompProfile": {"type": "RuntimeDefault"}, **({} if root else {"runAsNonRoot": True})}
-    return {**ours, **given}
+    return {**ours, **own}
 
 
 def _mounts_database(spec: dict[str, Any]) -> bool:
     mounted = any(
         mount["name"] == DATABASE_VOLUME
         for container in spec["containers"]
-        for mount in container.get("volumeMounts", ())
+        for mount in container.get("volumeMounts") or ()
     )
     return mounted and all(volume["name"] != DATABASE_VOLUME for volume in spec.get("volumes", ()))
 

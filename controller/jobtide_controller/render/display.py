@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from jobtide_controller.api.status import Display
+
 UNKNOWN = "?"
 NONE = "-"
 
@@ -37,3 +39,10 @@ def age(seconds: float) -> str:
 def _two_units(seconds: int, large: int, small: int, units: str) -> str:
     remainder = seconds % large // small
     return f"{seconds // large}{units[0]}" + (f"{remainder}{units[1]}" if remainder else "")
+
+
+def unknown(limited_by: str) -> Display:
+    """The columns while the database can't be read."""
+    return Display(
+        pending=UNKNOWN, oldest=UNKNOWN, busy=UNKNOWN, processing=UNKNOWN, tenants=UNKNOWN, limited_by=limited_by
+    )

@@ -16,7 +16,8 @@ class Overlap:
     """One type that several pools of one database handle: each sizes itself for the same jobs."""
 
     type: str
-    pools: tuple[str, ...]  # the others, namespace/name
+    pools: tuple[str, ...]  # the first few of the others, namespace/name
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

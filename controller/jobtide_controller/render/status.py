@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from jobtide_controller.api.status import (
     DECISIONS_KEPT,
     MESSAGE_LIMIT,
@@ -34,7 +36,7 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
     now: float,
 ) -> dict[str, Any]:
     """The status as Kubernetes stores it; a copy of the previous one if nothing but the time has changed."""
-    previous = JobWorkerPoolStatus.model_validate(previous_status or {})
+    previous = readable(previous_status)
     facts = Facts(pool.spec, reading, fleet, decision, context, now)
     rendered = _status(pool, facts, previous).as_object()
     if previous_status is not None and _without_read_time(rendered) == _without_read_time(previous_status):
@@ -42,14 +44,44 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
     return rendered
 
 
+def readable(status: Mapping[str, Any] | None) -> JobWorkerPoolStatus:
+    """A stored status; an empty one if another client made it so that it can't be understood."""
+    try:
+        return JobWorkerPoolStatus.model_validate(status or {})
+    except (ValidationError, RecursionError):
+        return JobWorkerPoolStatus()
+
+
+def present_of(fleet: Fleet) -> int:
+    """Workers that exist and are not terminating."""
+    return sum(not (pod.terminating or pod.finished) for pod in fleet.pods)
+
+
+def conditions(
+    judgements: tuple[Judgement, ...], previous: JobWorkerPoolStatus, generation: int, now: float
+) -> tuple[Condition, ...]:
+    """As Kubernetes defines them: a condition keeps the time at which its status changed."""
+    before = {condition.type: condition for condition in previous.conditions}
+    return tuple(
+        Condition(
+            type=judgement.type,
+            status=judgement.status,
+            observed_generation=generation,
+            last_transition_time=_transition_time(judgement, before.get(judgement.type), now),
+            reason=judgement.reason,
+            message=judgement.message[:MESSAGE_LIMIT],
+        )
+        for judgement in judgements
+    )
+
+
 def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) -> JobWorkerPoolStatus:
     fleet, decision, generation = facts.fleet, facts.decision, pool.metadata.generation
-    present = sum(not (pod.terminating or pod.finished) for pod in fleet.pods)
     status = JobWorkerPoolStatus(
         observed_generation=generation,
         reason=pool_reason(facts),
         message=_message(facts),
-        replicas=present,
+        replicas=present_of(fleet),
         ready_replicas=fleet.ready,
         busy_replicas=fleet.busy,
         desired_replicas=decision.replicas,
@@ -58,7 +90,7 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
         limits=_limits(decision),
         numbers=_numbers(decision, zeros=False),
         decisions=_decisions(facts, previous),
-        conditions=_conditions(judge(facts), previous, generation, facts.now),
+        conditions=conditions(judge(facts), previous, generation, facts.now),
     )
     return status.model_copy(update=_reading_fields(pool, facts, previous))
 
@@ -71,13 +103,13 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
     """
     limited_by = ", ".join(clamp.name for clamp in facts.decision.limited_by) or display.NONE
     if isinstance(facts.reading, Unreadable) and facts.reading.reason is UnreadableReason.NOT_ALLOWED:
-        return {"display": _unknown(limited_by)}
+        return {"display": display.unknown(limited_by)}
     if isinstance(facts.reading, Unreadable):
         return {
             "types": previous.types,
             "tenants": previous.tenants if facts.context.shows_tenants else (),
             "last_read_time": previous.last_read_time,
-            "display": _unknown(limited_by),
+            "display": display.unknown(limited_by),
         }
     total = totals.total(facts.reading)
     return {
@@ -98,17 +130,6 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
             limited_by=limited_by,
         ),
     }
-
-
-def _unknown(limited_by: str) -> Display:
-    return Display(
-        pending=display.UNKNOWN,
-        oldest=display.UNKNOWN,
-        busy=display.UNKNOWN,
-        processing=display.UNKNOWN,
-        tenants=display.UNKNOWN,
-        limited_by=limited_by,
-    )
 
 
 def _message(facts: Facts) -> str:
@@ -146,23 +167,6 @@ def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
     if decision.numbers is None:
         return {}
     return {name: value for name, value in sentence.as_numbers(decision.numbers).items() if zeros or value}
-
-
-def _conditions(
-    judgements: tuple[Judgement, ...], previous: JobWorkerPoolStatus, generation: int, now: float
-) -> tuple[Condition, ...]:
-    before = {condition.type: condition for condition in previous.conditions}
-    return tuple(
-        Condition(
-            type=judgement.type,
-            status=judgement.status,
-            observed_generation=generation,
-            last_transition_time=_transition_time(judgement, before.get(judgement.type), now),
-            reason=judgement.reason,
-            message=judgement.message[:MESSAGE_LIMIT],
-        )
-        for judgement in judgements
-    )
 
 
 def _transition_time(judgement: Judgement, before: Condition | None, now: float) -> datetime:

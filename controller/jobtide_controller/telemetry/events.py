@@ -85,7 +85,7 @@ class RelistFailed:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRejected:
-    """An object can't be parsed; the pool is left as it is."""
+    """A pool can't be used; its workers stay as they are."""
 
     kind: str
     pool: PoolRef

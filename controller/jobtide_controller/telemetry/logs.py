@@ -67,7 +67,7 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
         case events.RelistFailed(kind, message):
             _say(logging.WARNING, f"can't list {kind}: {message}", kind=kind)
         case events.ObjectRejected(kind, pool, uid, message):
-            _say(logging.ERROR, f"{kind} {pool} can't be parsed: {message}", pool=str(pool), uid=uid)
+            _say(logging.ERROR, f"{kind} {pool} can't be used: {message}", pool=str(pool), uid=uid)
         case events.Ticked(database, read_seconds, keys, pools, seconds):
             _say(logging.DEBUG, f"read {database}", database=database, read_seconds=round(read_seconds, 5),
                  keys=keys, pools=pools, seconds=round(seconds, 5))  # fmt: skip

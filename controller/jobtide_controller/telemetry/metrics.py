@@ -165,7 +165,7 @@ class Metrics:
             "jobtide_rescued_jobs", "Jobs of gone pods returned to the queue.", ["database", "attempt"]
         )
         self._repairs = counter("jobtide_relist_repairs", "Objects whose events had been missed.", ["kind"])
-        self._rejected = counter("jobtide_rejected_objects", "Objects that can't be parsed.")
+        self._rejected = counter("jobtide_rejected_objects", "Objects that can't be used.")
         self._bugs = counter("jobtide_bugs", "Unexpected errors; each is in the log.")
 
     def text(self) -> str:

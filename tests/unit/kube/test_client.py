@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from aiohttp import web
 
-from jobtide_controller.kube.api.client import Api, ApiError, load_configuration
+from jobtide_controller.kube.api.client import Api, ApiError, load_configuration, yaml_text
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -47,3 +49,25 @@ def kubeconfig(folder, port):
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(context))
     return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f600",
+        "\x7f\x80\x85",
+        "\u2028\u2029",
+        "\ufeff\ufffe\uffff",
+        "\x00\x1b\t\n",
+        "\\ud83d\\n",
+        '"',
+        "\u202e",
+        "a$$b",
+    ],
+    ids=ascii,
+)
+def test_every_text_is_the_same_in_json_and_in_yaml(text):
+    body = {"a": [text, {text: text}]}
+    sent = yaml_text(body)
+    assert json.loads(sent) == body
+    assert yaml.safe_load(sent) == body

@@ -89,14 +89,44 @@ def test_an_invalid_pool_is_reported_once_and_stops_no_other(inventory, events):
 
 def test_a_change_of_a_pool_marks_the_pools_that_share_a_type_with_it(inventory):
     inventory.upsert_pool(pool("a", types=["x"]))
-    inventory.changes.take("main")
+    inventory.pools.take_changed("main")
     inventory.upsert_pool(pool("b", types=["x", "y"]))
-    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    assert inventory.pools.take_changed("main") == {"uid-a", "uid-b"}
     (overlap,) = inventory.pools.overlaps("uid-b")
     assert (overlap.type, overlap.pools) == ("x", ("media/a",))
     inventory.forget_pool(pool("b"))
-    assert inventory.changes.take("main") == {"uid-a", "uid-b"}
+    assert inventory.pools.take_changed("main") == {"uid-a", "uid-b"}
     assert inventory.pools.overlaps("uid-a") == ()
+
+
+def test_a_pool_that_joins_hundreds_of_a_type_concerns_only_those_that_show_it(inventory):
+    pools = inventory.pools
+    for number in range(300):
+        inventory.upsert_pool(pool(f"p{number:03}", types=["x", "y"]))
+    pools.take_changed("main")
+    inventory.upsert_pool(pool("z", types=["x"]))
+    assert pools.take_changed("main") == {"uid-z"}, "the others name the first three and say that there are more"
+    (overlap,) = pools.overlaps("uid-z")
+    assert (overlap.pools, overlap.has_more) == (("media/p000", "media/p001", "media/p002"), True)
+    assert pools.overlaps("uid-p001")[0].pools == ("media/p000", "media/p002", "media/p003")
+    inventory.upsert_pool(pool("a", types=["x"]))
+    assert len(pools.take_changed("main")) == 302
+    inventory.forget_pool(pool("z"))
+    assert pools.take_changed("main") == {"uid-z"}
+    for number in range(299):
+        inventory.forget_pool(pool(f"p{number:03}"))
+    (overlap,) = pools.overlaps("uid-a")
+    assert (overlap.pools, overlap.has_more) == (("media/p299",), False)
+
+
+def test_an_object_that_can_not_be_understood_is_kept_by_name(inventory, events):
+    broken = pool()
+    broken["spec"]["template"] = {"spec": {"containers": [{"name": "worker", "image": "x", "env": [None]}]}}
+    inventory.upsert_pool(broken)
+    entry = inventory.pools.get("uid-thumbs")
+    assert (entry.types, entry.database) == ((), "main")
+    assert entry.refusal == "template.spec.containers[0].env[0] is null: write an object"
+    assert [event.message for event in events.of(ObjectRejected)] == [entry.refusal]
 
 
 def test_pools_of_two_databases_may_share_a_type(inventory):

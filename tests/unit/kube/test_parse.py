@@ -75,7 +75,9 @@ def test_a_crash_loop_stays_a_crash_loop_between_its_pauses(ready, restarts, is_
     assert pod_of(pod(containerStatuses=[container])).problem == expected
 
 
-@pytest.mark.parametrize(("cost", "parsed"), [("-1000", -1000), ("5", 5), ("many", 0), ("", 0)])
+@pytest.mark.parametrize(
+    ("cost", "parsed"), [("-1000", -1000), ("5", 5), ("many", 0), ("", 0), ("--5", 0), ("1" * 5000, 0)]
+)
 def test_an_invalid_deletion_cost_is_zero(cost, parsed):
     raw = pod(metadata={"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}})
     assert pod_of(raw).deletion_cost == parsed

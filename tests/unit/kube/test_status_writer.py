@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.status_writer import StatusWriter
@@ -85,3 +87,27 @@ async def test_a_refused_status_is_written_later():
     setup.queue._pump()
     await settle()
     assert setup.inventory.pools.get("uid-thumbs").status == QUIET
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+async def test_a_status_that_the_api_server_refuses_is_replaced_by_its_words(code):
+    setup = Setup()
+
+    def answer(body):
+        if "types" in body["status"]:
+            raise refused(code)
+        return setup.stored(body["status"])
+
+    setup.answer = answer
+    ready = {"type": "Ready", "status": "True", "reason": "Applied", "message": "x", "observedGeneration": 3}
+    setup.write(types=[{"type": "odd"}], conditions=[ready], observedGeneration=3)
+    await settle()
+    refused_one, instead = setup.written
+    assert refused_one["types"]
+    assert (instead["observedGeneration"], instead["reason"]) == (3, "StatusRefused")
+    (condition,) = instead["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "StatusRefused")
+    assert condition["message"] == f"the API server refuses this pool's status: refused with {code}"
+    setup.queue._pump()
+    await settle()
+    assert len(setup.written) == 2, "it backs off"

@@ -6,6 +6,7 @@ import pytest
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.write.work_queue import (
+    RACES,
     GoneError,
     NotLeadingError,
     Priority,
@@ -118,7 +119,24 @@ async def test_a_request_that_became_urgent_moves_ahead(queue):
     assert recorder.done == ["x", "y", "up after all", "change"]
 
 
-@pytest.mark.parametrize("code", [0, 409, 429, 500, 503], ids=str)
+async def test_a_few_lost_races_are_no_failure_and_many_are(queue, clock, events):
+    recorder = Recorder()
+    recorder.errors["request"] = [refused(409) for _ in range(RACES)]
+    queue.submit(recorder.request("request"))
+    await settle()
+    for _ in range(RACES - 2):
+        clock.pass_(30)
+        queue._pump()
+        await settle()
+    assert (events.of(WriteFailed), recorder.results) == ([], [])
+    clock.pass_(30)
+    queue._pump()
+    await settle()
+    assert len(events.of(WriteFailed)) == 1
+    assert [result is None for result in recorder.results] == [False]
+
+
+@pytest.mark.parametrize("code", [0, 422, 429, 500, 503], ids=str)
 async def test_a_refused_request_is_tried_again_later(queue, clock, events, code):
     recorder = Recorder()
     recorder.errors["request"] = [refused(code)]

@@ -239,3 +239,34 @@ def test_same_pool_gives_the_same_manifest():
 
 def test_name_of_the_deployment_is_the_name_of_the_pool_with_a_suffix():
     assert deployment_name(pool("x")) == "x-worker"
+
+
+UNSET = ("env", "ports", "volumeMounts", "securityContext", "command", "livenessProbe")
+
+
+def test_null_in_the_template_is_an_unset_field():
+    """Server-side apply keeps a null; as for any Deployment it sets nothing, so our defaults stay."""
+    worker = {"name": "worker", "image": "acme/jobs:1"}
+    sidecar = {"name": "proxy", "image": "envoy", "volumeMounts": None}
+    plain = {"spec": {"containers": [worker, sidecar]}}
+    nulls = {
+        "metadata": None,
+        "spec": {
+            "containers": [{**worker, **dict.fromkeys(UNSET)}, sidecar],
+            "volumes": None,
+            "securityContext": None,
+            "automountServiceAccountToken": None,
+            "terminationGracePeriodSeconds": None,
+        },
+    }
+    assert deployment_template_apply(pool(template=nulls)) == deployment_template_apply(pool(template=plain))
+
+
+@pytest.mark.parametrize(
+    ("type_", "written"),
+    [("a$$b", '["a$$$$b"]'), ("$(JOBTIDE_POOL)", '["$$(JOBTIDE_POOL)"]'), ("a$", '["a$$"]'), ("plain", '["plain"]')],
+)
+def test_kubernetes_expands_nothing_in_the_values_that_we_set(type_, written):
+    worker = deployment_template_apply(pool(types=[type_]))["spec"]["template"]["spec"]["containers"][0]
+    env = {entry["name"]: entry.get("value") for entry in worker["env"]}
+    assert env["JOBTIDE_TYPES"] == written

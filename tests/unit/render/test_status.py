@@ -331,6 +331,6 @@ def test_no_message_is_longer_than_the_api_server_accepts(context):
 
 
 def test_message_of_a_shared_type_names_a_few_of_the_other_pools():
-    rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3", "x/4", "x/5")),)))
+    rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3"), has_more=True),)))
     message = next(entry["message"] for entry in rendered["conditions"] if entry["type"] == "ScalingActive")
-    assert message.startswith("a is handled by x/1, x/2, x/3 and 2 more too: ")
+    assert message.startswith("a is handled by x/1, x/2, x/3 and others too: ")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,20 +16,26 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from jobtide_controller.kube.api.bounded_json import parse
 from jobtide_controller.kube.api.connection import RestClient, time_limit
 
 Json = dict[str, Any]
 
 APPLY: Final = "application/apply-patch+yaml"
+# With it the library sends the body as it is; without it as JSON, whose \\u escapes YAML reads in another way.
+_APPLY_AS_TEXT = f"{APPLY}; charset=utf-8"
 MERGE: Final = "application/merge-patch+json"
 
 # Shorter than the lease: a leader's write must not arrive after its successor has taken the lease.
 WRITE_SECONDS = 2.5
 LIST_SECONDS = 60.0
 PAGE = 100  # objects: half a megabyte, parsed in 10 ms, in which nothing else runs
+LARGE_BYTES = 500_000
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+_REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 class ApiError(Exception):
@@ -57,6 +65,16 @@ class ApiError(Exception):
     def conflict(self) -> bool:
         """The object was changed since the version that the request names, or another manager owns the field."""
         return self.code == HTTPStatus.CONFLICT
+
+    @property
+    def is_race(self) -> bool:
+        """Another client changed the object first: expected, and over at the next attempt, unless it goes on."""
+        return self.conflict
+
+    @property
+    def is_refusal(self) -> bool:
+        """The API server does not accept this content, and will not at the next attempt."""
+        return self.code in _REFUSALS
 
     @property
     def namespace_ends(self) -> bool:
@@ -117,10 +135,10 @@ class Api:
         return await self.request("GET", path, timeout_seconds=timeout_seconds)
 
     async def list_pages(
-        self, path: str, *, label_selector: str | None = None, accept: str | None = None
+        self, path: str, *, label_selector: str | None = None, accept: str | None = None, limit: int = PAGE
     ) -> AsyncIterator[Json]:
         """A consistent list, page by page; the first page's resourceVersion holds for all."""
-        query = {"limit": str(PAGE), **({"labelSelector": label_selector} if label_selector else {})}
+        query = {"limit": str(limit), **({"labelSelector": label_selector} if label_selector else {})}
         while True:
             page = await self.request("GET", path, query=query, accept=accept, timeout_seconds=LIST_SECONDS)
             page["items"] = page.get("items") or []  # null in an empty list of metadata only
@@ -141,14 +159,18 @@ class Api:
         accept: str | None = None,
         timeout_seconds: float = WRITE_SECONDS,
     ) -> Json:
-        """The object in the answer. Raises ApiError if the API server refuses, or does not answer in time."""
-        headers = {"Accept": accept or "application/json", "Content-Type": content_type}
+        """The object in the answer, or a page of them. Raises ApiError if the API server refuses, or does not answer
+        in time.
+        """
+        is_apply = content_type == APPLY
+        headers = {"Accept": accept or "application/json", "Content-Type": _APPLY_AS_TEXT if is_apply else content_type}
+        sent = yaml_text(body) if is_apply else body
         # The API server gives up when we do, even if a proxy between us does not.
         limited = {**(query or {}), "timeout": f"{timeout_seconds:g}s"}
         try:
             async with time_limit(timeout_seconds):
                 serialized = await self._client.param_serialize(
-                    method, path, query_params=list(limited.items()), header_params=headers, body=body,
+                    method, path, query_params=list(limited.items()), header_params=headers, body=sent,
                     auth_settings=["BearerToken"],
                 )  # fmt: skip
                 answer = await self._client.call_api(*serialized, _request_timeout=timeout_seconds)
@@ -158,8 +180,21 @@ class Api:
             raise ApiError(0, "", f"{message}: {error}" if str(error) else message) from error
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(answer.status, answer.headers, raw)
-        parsed: Json = json.loads(raw)
+        large = len(raw) > LARGE_BYTES  # parsing it would hold up probes and the lease
+        parsed: Json = await asyncio.to_thread(parse, raw) if large else parse(raw)
         return parsed
+
+
+_NOT_IN_YAML = re.compile(r"[\x7f-\uffff]")
+
+
+def yaml_text(body: Json | None) -> str:
+    """The object as JSON that YAML reads in the same way: the body of an apply is YAML to the API server.
+
+    In YAML each escape is one character, so that the two halves of an escaped emoji are refused; and outside of
+    escapes there are no control characters, and line ends of Unicode are spaces.
+    """
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(body, ensure_ascii=False))
 
 
 def _refusal(code: int, headers: Mapping[str, str], raw: bytes) -> ApiError:

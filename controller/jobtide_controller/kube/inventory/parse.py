@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ WORKER_CONTAINER = "worker"
 
 _LOST_NODE_REASONS = {"Evicted", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Preempting", "Shutdown"}
 _CRASHES_TO_A_LOOP = 2
+_COST = re.compile(r"-?[0-9]{1,10}")  # 32 bits
 _PROBLEM_WAITS = ("ImagePull", "ErrImage", "InvalidImageName", "CrashLoop", "CreateContainer", "RunContainer")
 
 
@@ -147,7 +149,7 @@ def pod_of(raw: Json) -> Pod:
         ready_at=_seconds(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
         terminating=metadata.get("deletionTimestamp") is not None,
         finished=status.get("phase") in {"Succeeded", "Failed"},
-        deletion_cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
+        deletion_cost=int(cost) if _COST.fullmatch(cost) else 0,
         problem=_problem(status, conditions),
     )
 

@@ -10,17 +10,18 @@ import asyncio
 import contextlib
 import random
 import time
+import traceback
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from jobtide.backoff import backoff_seconds
-from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, Api, ApiError, Json, Resource
-from jobtide_controller.kube.inventory.parse import uid_of
+from jobtide_controller.kube.api.client import DEPLOYMENTS, PAGE, PODS, POOLS, Api, ApiError, Json, Resource
+from jobtide_controller.kube.inventory.parse import ref_of, uid_of
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.render.deployment import MANAGED_BY, NAME_LABEL, WORKER_NAME
-from jobtide_controller.telemetry.events import Emit, Relisted, RelistFailed
+from jobtide_controller.telemetry.events import Emit, Failed, Relisted, RelistFailed
 
 WORKER_SELECTOR = f"{NAME_LABEL}={WORKER_NAME}," + ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -29,6 +30,8 @@ FIRST_RETRY_SECONDS = (0.5, 5.0)
 
 # Between two pauses of the event loop, in which probes are answered and the lease is renewed.
 OBJECTS_AT_ONCE = 20
+
+POOLS_AT_ONCE = 20  # in a page: a pool may have 1.5 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class _Kind:
     selector: str | None
     upsert: Callable[[Json], bool]
     forget_absent: Callable[[AbstractSet[str], int], int]
+    page: int = PAGE
 
 
 class Relister:
@@ -47,7 +51,7 @@ class Relister:
     def __init__(self, api: Api, inventory: Inventory, namespaces: tuple[str, ...], emit: Emit) -> None:
         self._api = api
         self._kinds = (
-            _Kind(POOLS, None, inventory.upsert_pool, inventory.forget_absent_pools),
+            _Kind(POOLS, None, inventory.upsert_pool, inventory.forget_absent_pools, POOLS_AT_ONCE),
             _Kind(DEPLOYMENTS, WORKER_SELECTOR, inventory.upsert_deployment, inventory.forget_absent_deployments),
             _Kind(PODS, WORKER_SELECTOR, inventory.upsert_pod, inventory.forget_absent_pods),
         )
@@ -120,11 +124,20 @@ class Relister:
         repaired = 0
         for namespace in self._namespaces:
             first = True
-            async for page in self._api.list_pages(kind.resource.path(namespace), label_selector=kind.selector):
+            path = kind.resource.path(namespace)
+            async for page in self._api.list_pages(path, label_selector=kind.selector, limit=kind.page):
                 if first:
                     versions.append(int(page["metadata"]["resourceVersion"]))
                     first = False
                 async for raw in yielding_every(OBJECTS_AT_ONCE, page["items"]):
                     present.add(uid_of(raw))
-                    repaired += kind.upsert(raw)
+                    repaired += self._upsert(kind, raw)
         return len(present), repaired + kind.forget_absent(present, min(versions))
+
+    def _upsert(self, kind: _Kind, raw: Json) -> bool:
+        """True if the inventory changed. An object that can't be understood stops no other one."""
+        try:
+            return kind.upsert(raw)
+        except Exception:  # noqa: BLE001 - as above
+            self._emit(Failed(f"a {kind.resource.kind} of the list, {ref_of(raw)}", traceback.format_exc()))
+            return False

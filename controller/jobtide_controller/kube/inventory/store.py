@@ -10,16 +10,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.api.faults import faults, misfits
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
 from jobtide_controller.kube.inventory.pods import Pods
 from jobtide_controller.loop.changes import Changes
-from jobtide_controller.loop.pools import PoolEntry, Pools
+from jobtide_controller.loop.pools import PoolEntry, Pools, Refused
 from jobtide_controller.loop.tombstones import Tombstones
 from jobtide_controller.telemetry.events import Emit, ObjectRejected
 
 Raw = dict[str, Any]
+
+DEFAULT_DATABASE = JobWorkerPoolSpec.model_fields["database"].default
+REFUSAL_CHARACTERS = 2_000
 
 
 class Inventory:
@@ -33,7 +37,6 @@ class Inventory:
         self.pods = Pods()
         self._deployments: dict[PoolRef, Deployment] = {}  # by the owning pool
         self._owners: dict[str, PoolRef] = {}  # Deployment UID -> the owning pool
-        self._rejected: dict[str, int] = {}
         self._gone: Tombstones[None] = Tombstones()
         self._emit = emit
 
@@ -49,18 +52,13 @@ class Inventory:
         if known is not None and known.generation == raw["metadata"].get("generation", 0):
             known.version, known.status = version, raw.get("status")
             return False
-        try:
-            pool = JobWorkerPool.model_validate({**raw, "status": None})
-        except ValidationError as error:
-            self._reject(raw, uid, version, error)
-            return False
-        self._rejected.pop(uid, None)
-        not_allowed = self._not_allowed(pool.spec.database, ref_of(raw).namespace)
-        entry = PoolEntry(uid, ref_of(raw), pool, version, raw.get("status"), not_allowed=not_allowed)
-        if known is not None and known.database != entry.database:
-            self.changes.mark(known.database, uid)
+        pool, ref = _pool_or_refused(raw), ref_of(raw)
+        database = pool.database if isinstance(pool, Refused) else pool.spec.database
+        not_allowed = self._not_allowed(database, ref.namespace)
+        entry = PoolEntry(uid, ref, pool, version, raw.get("status"), not_allowed=not_allowed)
+        if entry.refusal is not None:
+            self._emit(ObjectRejected("JobWorkerPool", entry.ref, uid, entry.refusal))
         self.pools.put(entry)
-        self.pools.mark_with_overlaps(entry)
         return True
 
     def forget_pool(self, raw: Raw) -> bool:
@@ -146,14 +144,12 @@ class Inventory:
         return Rollout() if deployment is None else deployment.rollout
 
     def _forget_pool(self, uid: str) -> bool:
-        self._rejected.pop(uid, None)
         self._gone.add(uid)
         entry = self.pools.drop(uid)
         if entry is None:
             return False
         if self.pools.by_ref(entry.ref) is None:
             self.pods.forget_pool(entry.ref)
-        self.pools.mark_with_overlaps(entry)
         return True
 
     def _forget_deployment(self, uid: str) -> bool:
@@ -194,10 +190,26 @@ class Inventory:
             "create the pool with another spec.database"
         )
 
-    def _reject(self, raw: Raw, uid: str, version: int, error: ValidationError) -> None:
-        """The API server refuses such an object; an older release of the CRD may have let it in."""
-        if self._rejected.get(uid) == version:
-            return
-        self._rejected[uid] = version
-        words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-        self._emit(ObjectRejected("JobWorkerPool", ref_of(raw), uid, words))
+
+def _pool_or_refused(raw: Raw) -> JobWorkerPool | Refused:
+    """The pool, or all that is kept of one that can't be used. The API server lets some of these in."""
+    pool = None
+    try:
+        pool = JobWorkerPool.model_validate({**raw, "status": None})
+        found = faults(raw["spec"])
+    except ValidationError as error:
+        found = misfits(error)
+    except Exception as error:  # noqa: BLE001 - one pool's content, which stops no other pool
+        found = [f"it can't be understood: {type(error).__name__}: {error}"]
+    return _refused(raw, "; ".join(found)) if found or pool is None else pool
+
+
+def _refused(raw: Raw, words: str) -> Refused:
+    spec = raw.get("spec")
+    database = spec.get("database") if isinstance(spec, dict) else None
+    generation = raw["metadata"].get("generation")
+    return Refused(
+        database if isinstance(database, str) and database else DEFAULT_DATABASE,
+        generation if isinstance(generation, int) else 0,
+        words if len(words) <= REFUSAL_CHARACTERS else f"{words[:REFUSAL_CHARACTERS]}...",
+    )

@@ -28,8 +28,9 @@ from kubernetes.aio.client import Configuration
 
 from jobtide.backoff import backoff_seconds
 from jobtide_controller.kube.api.client import DEPLOYMENTS, PODS, POOLS, load_configuration
+from jobtide_controller.kube.inventory.bounded_session import session_of
 from jobtide_controller.kube.inventory.kopf_log import Reachability, attached
-from jobtide_controller.kube.inventory.relist import WORKER_SELECTOR
+from jobtide_controller.kube.inventory.relist import POOLS_AT_ONCE, WORKER_SELECTOR
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.telemetry.events import Emit, Event, Failed, WatchEnded, WatchFound, WatchLost
 
@@ -143,7 +144,7 @@ class Watch:
     def _handle(self, handle: Handle, raw: Raw) -> None:
         try:
             handle(raw)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except Exception:  # noqa: BLE001 - whatever one object holds, the next one is handled
             self._emit(Failed(f"an event of {raw.get('kind')}", traceback.format_exc()))
 
 
@@ -199,8 +200,8 @@ def registry(inventory: Inventory, deliver: Deliver) -> kopf.OperatorRegistry:
         deliver(inventory.forget_pod if is_gone else inventory.upsert_pod, event["object"])
 
     @kopf.on.login(registry=made)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return connection_info(await load_configuration())
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return session_of(connection_info(await load_configuration()))
 
     return made
 
@@ -218,7 +219,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = 70
     settings.watching.label_selectors[DEPLOYMENTS.group, DEPLOYMENTS.plural] = WORKER_SELECTOR
     settings.watching.label_selectors["", PODS.plural] = WORKER_SELECTOR
-    settings.watching.chunk_size = 100
+    settings.watching.chunk_size = POOLS_AT_ONCE
     # For this time after an event kopf keeps a task, a queue and the object.
     settings.queueing.idle_timeout = 0.1
     settings.persistence.diffbase_storage = _NoDifferences()

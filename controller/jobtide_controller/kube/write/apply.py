@@ -67,6 +67,8 @@ REPAIR_SECONDS = 30.0
 class ConflictError(ApiError):
     """A Deployment of our name belongs to another owner."""
 
+    is_race = False
+
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
@@ -99,7 +101,7 @@ class Applier:
     def is_due(self, replicas: int) -> bool:
         """Whether there is anything to write for this pool."""
         entry = self._inventory.pools.get(self.uid)
-        return entry is not None and self._next_step(entry, replicas) is not None
+        return entry is not None and entry.refusal is None and self._next_step(entry, replicas) is not None
 
     def due_in_seconds(self) -> float | None:
         """When nothing was due: after how many seconds a repair will be; None: there is nothing to repair."""
@@ -118,7 +120,7 @@ class Applier:
         refreshes = 0
         for _ in range(MAX_STEPS):
             entry = self._inventory.pools.get(self.uid)
-            if entry is None:
+            if entry is None or entry.refusal is not None:  # a refused pool's workers stay as they are
                 raise GoneError
             step = self._next_step(entry, replicas)
             if step is None or (step == "replicas" and self._would_cut_busy(entry, replicas, fleet())):

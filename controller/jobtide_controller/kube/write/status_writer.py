@@ -11,6 +11,7 @@ from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.work_queue import GoneError, Priority, WriteQueue, WriteRequest
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.ports import PoolEntry, Status
+from jobtide_controller.render.trouble import refused_status
 
 MANAGER = "jobtide-status"
 
@@ -44,6 +45,12 @@ class StatusWriter:
         except ApiError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 raise GoneError from error
+            if not error.is_refusal:
+                raise
+            # Whatever it is that can't be written, the pool's user gets to know it.
+            await self._writer.apply(
+                "status", path, {**body, "status": refused_status(status, error.message)}, manager=MANAGER
+            )
             raise
         entry.status = answer.get("status")
         entry.version = max(entry.version, version_of(answer))

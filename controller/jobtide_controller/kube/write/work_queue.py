@@ -22,6 +22,9 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.telemetry.events import Emit, Failed, WriteFailed
 
+# A new Deployment is written to by Kubernetes' own controllers at the same moment: so many lost races are no failure.
+RACES = 4
+
 Kind = Literal["fleet", "status"]
 Key = tuple[str, Kind]
 
@@ -75,6 +78,11 @@ class Retry:
         return max(pause, min(self.max_seconds, error.retry_after_seconds or 0.0))
 
 
+def _bug_words(error: Exception) -> str:
+    words = f"{type(error).__name__}: {error}"
+    return f"a bug in Jobtide: {words}; the controller's log has the traceback: please report it"
+
+
 @dataclass(slots=True)
 class _Retrying:
     attempts: int
@@ -85,8 +93,8 @@ class _Retrying:
 class WriteQueue:
     """Runs at most `workers` requests at once, one per pool; retries after ApiError until success or withdrawal.
 
-    A request that raises NotLeadingError or GoneError ends without a retry. Any other error is a bug: it is emitted,
-    and the request ends.
+    A request that raises NotLeadingError or GoneError ends without a retry. Any other error is a bug: it is emitted
+    once, and the request is tried again like a refused one.
     """
 
     def __init__(
@@ -161,9 +169,12 @@ class WriteQueue:
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
-            words = "".join(traceback.format_exception(error))
-            self._emit(Failed(f"writing the {request.kind} of {request.pool}", words))
+            self._emit_bug(request, error)
         self._pump()
+
+    def _emit_bug(self, request: WriteRequest, error: BaseException) -> None:
+        words = "".join(traceback.format_exception(error))
+        self._emit(Failed(f"writing the {request.kind} of {request.pool}", words))
 
     async def _attempt(self, request: WriteRequest) -> None:
         clears = self._clears
@@ -174,6 +185,11 @@ class WriteQueue:
         except ApiError as error:
             if clears == self._clears:
                 self._retry_later(request, error)
+        except Exception as error:  # noqa: BLE001 - a bug with this pool, which costs no other one
+            if clears == self._clears:
+                if request.key not in self._retries:
+                    self._emit_bug(request, error)
+                self._retry_later(request, ApiError(0, "", _bug_words(error)))
         else:
             self._retries.pop(request.key, None)
             request.on_result(None)
@@ -183,7 +199,8 @@ class WriteQueue:
         attempts = before.attempts + 1 if before is not None else 1
         pause = self._retry.seconds(attempts, error)
         self._retries[request.key] = _Retrying(attempts, self._monotonic() + pause, request.version)
-        if not error.namespace_ends:
+        is_expected = error.namespace_ends or (error.is_race and attempts < RACES)
+        if not is_expected:
             self._emit(WriteFailed(request.pool, request.kind, str(error), pause))
             request.on_result(error)
         if request.key not in self._waiting:  # else a newer request continues
