@@ -24,8 +24,8 @@ CUT = "jobtide.dev/cut"  # the only field of a template that was too large to be
 
 _SHOWN = 60  # characters of a value in a message
 
-# Lists of objects that have a name, below the pod's spec and below each container.
-_POD_LISTS = ("volumes",)
+# Lists of objects that have a name, and that rendering reads, below the pod's spec and below each container.
+_POD_LISTS = ("initContainers", "volumes")
 _WORKER_LISTS = ("env", "ports", "volumeMounts")
 
 
