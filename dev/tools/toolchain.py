@@ -102,9 +102,10 @@ def _build_missing(missing: Sequence[Tool]) -> None:
 
 
 def _build(tools: Sequence[Tool]) -> None:
+    releases = dict.fromkeys(f"{tool.release.folder} {tool.release.version}" for tool in tools)
     build(
         Build(
-            title=f"Building {', '.join(tool.name for tool in tools)}",
+            title=f"Building {', '.join(releases)}",
             usual=USUAL,
             module_directory=MODULE_DIRECTORY,
             stamps=stamps(),
