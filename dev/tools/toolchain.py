@@ -12,7 +12,7 @@ from dev.tools.gobuild import Build, build
 
 # One module for all programs: it has one version of each library, so what several programs use is compiled once.
 MODULE_DIRECTORY = Path(__file__).parent
-USUAL = "1 to 6 min"  # a first build on two cores, by the programs that are missing
+USUAL = "1 to 5 min"  # a first build on two cores, by the programs that are missing
 
 
 @dataclass(frozen=True, slots=True)
