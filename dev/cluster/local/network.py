@@ -89,10 +89,12 @@ def remove_pod_links(runner: Runner = run) -> bool:
     links = {
         route["dev"]
         for route in routes
-        if route.get("dev", "").startswith("veth")
-        and route["dst"] != "default"
-        and ipaddress.IPv4Network(route["dst"]).subnet_of(pods)
+        if _is_pod_link(route) and route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).subnet_of(pods)
     }
     for link in links:
         succeeds(runner, ["ip", "link", "delete", link])  # fails if the kernel was faster
     return not links
+
+
+def _is_pod_link(route: dict[str, str]) -> bool:
+    return route.get("dev", "").startswith("veth")
