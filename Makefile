@@ -47,8 +47,9 @@ test-fast: dev ## Tests of pure code only: quick, for use while you edit
 
 .PHONY: test-unit
 test-unit: dev ## Tests of pure code and of the rendered chart
+	@$(PYTHON) -m pytest tests/unit $(PARALLEL) --ignore=tests/unit/chart
 	@$(DEV) tools helm helm3 > /dev/null
-	@$(PYTHON) -m pytest tests/unit $(PARALLEL)
+	@$(PYTHON) -m pytest tests/unit/chart $(PARALLEL)
 
 .PHONY: test-postgres
 test-postgres: dev ## Tests against real PostgreSQL 15 and 18
@@ -61,7 +62,7 @@ test-cluster: dev ## Tests against a real API server
 
 .PHONY: test-e2e
 test-e2e: dev images ## Tests with real pods, images and Helm: CONTEXT=... for an existing cluster
-	@$(DEV) tools kubectl helm helm3 > /dev/null
+	@$(DEV) tools kubectl helm > /dev/null
 	@$(PYTHON) -m pytest tests/e2e
 
 .PHONY: check

@@ -1,9 +1,8 @@
-"""The programs of a cluster: the version of each, and how it is built from its Go module."""
+"""The programs of a cluster: the version of each, and how they are built from the Go module in this folder."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,39 +10,29 @@ from dev.machine.cache import cache_directory, exclusive
 from dev.machine.system import require_disk
 from dev.tools.gobuild import Build, build
 
-MODULES_DIRECTORY = Path(__file__).parent
+# One module for all programs: it has one version of each library, so what several programs use is compiled once.
+MODULE_DIRECTORY = Path(__file__).parent
+USUAL = "1 to 5 min"  # a first build on two cores, by the programs that are missing
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
-    """One Go module of dev/tools. Its go.mod pins the version; this says how to build it."""
+class Release:
+    """One published module. go.mod pins the same version."""
 
     folder: str
     path: str
     version: str
-    ldflags: str
-    usual: str  # how long a first build takes on two cores
 
 
-def _kubernetes(version: str) -> Module:
-    # Without gitVersion the server reports v0.0.0-master+$Format:%H$, which Helm can't parse.
-    _, minor, _ = version.split(".")
-    stamped = " ".join(
-        f"-X {package}.gitVersion={version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
-        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    )
-    return Module("kubernetes", "k8s.io/kubernetes", version, stamped, "4 to 8 min")
-
-
-KUBERNETES = _kubernetes("v1.37.2")
-ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", "v3.7.3", "", "40 s")
-COREDNS = Module("coredns", "github.com/coredns/coredns", "v1.15.0", "", "70 s")
-HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", "-X helm.sh/helm/v4/internal/version.version=v4.3.1", "80 s")
-HELM3 = Module("helm3", "helm.sh/helm/v3", "v3.22.0", "-X helm.sh/helm/v3/internal/version.version=v3.22.0", "80 s")
-KIND = Module("kind", "sigs.k8s.io/kind", "v0.33.0", "", "30 s")
+KUBERNETES = Release("kubernetes", "k8s.io/kubernetes", "v1.37.2")
+ETCD = Release("etcd", "go.etcd.io/etcd/server/v3", "v3.7.3")
+COREDNS = Release("coredns", "github.com/coredns/coredns", "v1.15.0")
+HELM = Release("helm", "helm.sh/helm/v4", "v4.3.1")
+HELM3 = Release("helm3", "helm.sh/helm/v3", "v3.22.0")
+KIND = Release("kind", "sigs.k8s.io/kind", "v0.33.0")
+RELEASES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3, KIND)
 # The default of this kind version, with its digest. Before kind is chosen, a privileged container of it is tried.
 KIND_NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
-MODULES = (KUBERNETES, ETCD, COREDNS, HELM, HELM3, KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +40,13 @@ class Tool:
     """One program; `binary` is its file name, so that a folder of tools can be put on the PATH."""
 
     name: str
-    module: Module
+    release: Release
     package: str
     binary: str
 
     @property
     def path(self) -> Path:
-        return cache_directory() / "tools" / f"{self.module.folder}-{self.module.version}" / self.binary
+        return _tools_directory() / f"{self.release.folder}-{self.release.version}" / self.binary
 
 
 def _tools() -> Iterable[Tool]:
@@ -71,7 +60,7 @@ def _tools() -> Iterable[Tool]:
     ):
         yield Tool(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", name)
     yield Tool("etcd", ETCD, ETCD.path, "etcd")
-    yield Tool("coredns", COREDNS, COREDNS.path, "coredns")
+    yield Tool("coredns", COREDNS, "./coredns", "coredns")
     yield Tool("helm", HELM, f"{HELM.path}/cmd/helm", "helm")
     yield Tool("helm3", HELM3, f"{HELM3.path}/cmd/helm", "helm")
     yield Tool("kind", KIND, KIND.path, "kind")
@@ -89,35 +78,42 @@ def ensure_tools(*names: str) -> dict[str, Path]:
     return {tool.name: tool.path for tool in tools}
 
 
-def _build_missing(missing: list[Tool]) -> None:
+def stamps() -> str:
+    """The linker's flags that put versions into the programs; a program ignores those of the others."""
+    _, minor, _ = KUBERNETES.version.split(".")
+    values = {f"{helm.path}/internal/version.version": helm.version for helm in (HELM, HELM3)}
+    # Without gitVersion the server reports v0.0.0-master+$Format:%H$, which Helm can't parse.
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+        values |= {
+            f"{package}.gitVersion": KUBERNETES.version,
+            f"{package}.gitMajor": "1",
+            f"{package}.gitMinor": minor,
+        }
+    return " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
+def _build_missing(missing: Sequence[Tool]) -> None:
     if missing:
         require_disk(cache_directory())
-    for module in MODULES:
-        if tools := [tool for tool in missing if tool.module is module]:
-            _build_module(module, tools)
+    # Helm 3 comes last and alone, because one `go build` can't make two programs of one name.
+    for tools in ([t for t in missing if t.release is not HELM3], [t for t in missing if t.release is HELM3]):
+        if tools:
+            _build(tools)
 
 
-def _build_module(module: Module, tools: list[Tool]) -> None:
-    destination = tools[0].path.parent
-    names = ", ".join(tool.name for tool in tools)
+def _build(tools: Sequence[Tool]) -> None:
+    releases = dict.fromkeys(f"{tool.release.folder} {tool.release.version}" for tool in tools)
     build(
         Build(
-            title=f"Building {names} {module.version}",
-            usual=module.usual,
-            module_directory=MODULES_DIRECTORY / module.folder,
-            packages=tuple(tool.package for tool in tools),
-            ldflags=f"-s -w {module.ldflags}".strip(),
-            destination=destination,
+            title=f"Building {', '.join(releases)}",
+            usual=USUAL,
+            module_directory=MODULE_DIRECTORY,
+            stamps=stamps(),
+            directory=_tools_directory(),
+            programs={tool.package: tool.path for tool in tools},
         )
     )
-    for tool in tools:
-        # Go names a program after the last element of its package, which for etcd is "server".
-        built = destination / go_binary_name(tool.package)
-        if built != tool.path:
-            shutil.move(built, tool.path)
 
 
-def go_binary_name(package: str) -> str:
-    """The file name that `go build -o DIR/` gives a package: its last element, without a major version."""
-    *_, parent, last = package.split("/")
-    return parent if last[:1] == "v" and last[1:].isdigit() else last
+def _tools_directory() -> Path:
+    return cache_directory() / "tools"

@@ -79,15 +79,21 @@ def remove_network(runner: Runner = run) -> None:
         runner(["ip", "link", "delete", BRIDGE])
 
 
-def pod_links_remain(runner: Runner = run) -> bool:
-    """True while links of pods exist: the kernel removes a link a moment after the pod's namespace."""
+def remove_pod_links(runner: Runner = run) -> bool:
+    """Removes the links of pods, which are all dead; True if there was none.
+
+    The kernel removes a link a moment after the pod's namespace, which another process of this machine may keep.
+    """
     pods = ipaddress.IPv4Network(POD_RANGE)
     routes = json.loads(runner(["ip", "-4", "-json", "route", "show"]))
-    return any(
-        route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).subnet_of(pods)
+    links = {
+        route["dev"]
         for route in routes
-        if _is_pod_link(route)
-    )
+        if _is_pod_link(route) and route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).subnet_of(pods)
+    }
+    for link in links:
+        succeeds(runner, ["ip", "link", "delete", link])  # fails if the kernel was faster
+    return not links
 
 
 def _is_pod_link(route: dict[str, str]) -> bool:

@@ -30,7 +30,7 @@ def remove_everything(layout: Layout, daemons: Daemons) -> None:
         daemons.kill()
         kill_containers()
         unmount_under(layout.state, layout.runtime)
-        wait_until("the end of the pods' links", lambda: not network.pod_links_remain(), within_seconds=30)
+        wait_until("the end of the pods' links", network.remove_pod_links, within_seconds=30)
         network.remove_network()
         remove_cgroups()
         remove_dead_sockets()

@@ -1,7 +1,8 @@
-"""A cache of each test's own, and two stand-ins for programs.
+"""A cache of each test's own, and stand-ins for programs.
 
 recorder       a runner that only records the commands
 fake_program   a script on the PATH that keeps its state in a folder, and can be made to fail
+go             such a script, in place of the Go command
 """
 
 from __future__ import annotations
@@ -82,3 +83,27 @@ def fake_program(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 FAILS = 'fails() { if [ -e "broken-$1" ]; then cat "broken-$1" >&2; exit 1; fi; }'
+
+
+# `go list` prints much on standard output, and `go build` writes one file for each package, named after it.
+GO = """
+if [ "$1" = list ]; then
+  yes k8s.io/a/package/with/a/long/name | head -n 20000
+  echo "go: downloading k8s.io/a v1" >&2
+  exit
+fi
+while [ "$1" != "-o" ]; do shift; done
+out=$2
+shift 2
+set -o noclobber
+for package; do
+  echo "$package" > "$out$(basename "${package%/v[0-9]}")"
+  echo "$package" >&2
+done
+"""
+
+
+@pytest.fixture
+def go(fake_program: Callable[[str, str], Path]) -> Path:
+    """A Go command that compiles nothing; like the real one it can't build two programs of one name at once."""
+    return fake_program("go", GO)

@@ -1,26 +1,26 @@
-"""A build of Kubernetes prints more than a pipe holds, on both streams at once."""
-
 from __future__ import annotations
 
-import os
+import pytest
 
-from dev.tools.gobuild import Build, build
-
-# A `go list` and a `go build`: first much on standard output, then a line on standard error.
-GO = """#!/bin/sh
-case "$1" in
-  list) yes k8s.io/a/package/with/a/long/name | head -n 20000; echo "go: downloading k8s.io/a v1" >&2 ;;
-  build) while [ "$1" != "-o" ]; do shift; done; echo program > "$2/tool"; echo k8s.io/a >&2 ;;
-esac
-"""
+from dev.tools.gobuild import Build, build, go_binary_name
 
 
-def test_a_build_that_prints_more_than_a_pipe_holds_does_not_block(tmp_path, monkeypatch):
-    go = tmp_path / "bin" / "go"
-    go.parent.mkdir()
-    go.write_text(GO)
-    go.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
-    destination = tmp_path / "out"
-    build(Build("Building tool v1", "1 s", tmp_path, ("example.com/tool",), "-s", destination))
-    assert [built.name for built in destination.iterdir()] == ["tool"]
+def test_a_build_that_prints_more_than_a_pipe_holds_does_not_block(go, tmp_path):
+    destination = tmp_path / "out" / "etcd-v3" / "etcd"
+
+    build(Build("Building etcd", "1 s", tmp_path, "", tmp_path / "out", {"example.com/server/v3": destination}))
+
+    assert destination.read_text() == "example.com/server/v3\n"
+    assert list((tmp_path / "out").iterdir()) == [destination.parent]
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        pytest.param("k8s.io/kubernetes/cmd/kubectl", "kubectl", id="command"),
+        pytest.param("go.etcd.io/etcd/server/v3", "server", id="major-version"),
+        pytest.param("./coredns", "coredns", id="own"),
+    ],
+)
+def test_go_names_a_program_after_its_package(package, name):
+    assert go_binary_name(package) == name

@@ -118,7 +118,7 @@ def test_an_unreachable_module_proxy_is_named_with_a_remedy(tmp_path, monkeypatc
     monkeypatch.setenv("GOFLAGS", "-modcacherw -mod=mod")
     monkeypatch.setenv("GONOSUMDB", "*")
     (tmp_path / "go.mod").write_text("module probe\n\ngo 1.21\n\nrequire example.com/tool v1.0.0\n")
-    request = Build("Building tool v1", "1 s", tmp_path, ("example.com/tool",), "-s", tmp_path / "out")
+    request = Build("Building tool v1", "1 s", tmp_path, "", tmp_path / "out", {"example.com/tool": tmp_path / "tool"})
 
     sentence = (
         rf"Building tool v1 needs http://127.0.0.1:{port}, which can't be reached: connect this machine or set GOPROXY"

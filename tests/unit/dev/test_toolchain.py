@@ -5,51 +5,43 @@ from pathlib import Path
 
 import pytest
 
+from dev.cluster.local.configuration import COREFILE
 from dev.machine.cache import cache_directory, scratch_directory
 from dev.machine.errors import DevError
-from dev.tools.toolchain import (
-    KIND_NODE_IMAGE,
-    KUBERNETES,
-    MODULES,
-    MODULES_DIRECTORY,
-    TOOLS,
-    ensure_tools,
-    go_binary_name,
-)
+from dev.tools.toolchain import KIND_NODE_IMAGE, KUBERNETES, MODULE_DIRECTORY, RELEASES, TOOLS, ensure_tools, stamps
 
-each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.folder)
+GO_MOD = (MODULE_DIRECTORY / "go.mod").read_text()
+GO_SUM = (MODULE_DIRECTORY / "go.sum").read_text()
+
+each_release = pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.folder)
 
 
-@each_module
-def test_the_version_in_the_code_is_the_version_in_go_mod(module):
-    text = (MODULES_DIRECTORY / module.folder / "go.mod").read_text()
-
-    required = re.search(rf"^(?:require)?\s*{re.escape(module.path)} (v\S+)", text, re.MULTILINE)
+@each_release
+def test_the_version_in_the_code_is_the_version_in_go_mod(release):
+    required = re.search(rf"^(?:require)?\s*{re.escape(release.path)} (v\S+)", GO_MOD, re.MULTILINE)
     assert required is not None
-    assert required[1] == module.version
+    assert required[1] == release.version
 
 
-@each_module
-def test_every_program_built_is_a_tool_of_its_go_mod(module):
-    text = (MODULES_DIRECTORY / module.folder / "go.mod").read_text()
-
-    for tool in TOOLS.values():
-        if tool.module is module:
-            assert re.search(rf"^(?:tool)?\s*{re.escape(tool.package)}$", text, re.MULTILINE), tool.package
+@each_release
+def test_every_release_is_pinned_by_hash(release):
+    assert f"{release.path} {release.version} h1:" in GO_SUM
 
 
-@each_module
-def test_every_module_is_pinned_by_hash(module):
-    assert f"{module.path} {module.version} h1:" in (MODULES_DIRECTORY / module.folder / "go.sum").read_text()
+def test_go_mod_names_every_program_built_and_no_other():
+    block = re.search(r"^tool \((.*?)^\)", GO_MOD, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    assert {*block[1].split(), "./coredns"} == {tool.package for tool in TOOLS.values()}
 
 
-def test_every_folder_of_tools_is_used():
-    assert {file.parent.name for file in MODULES_DIRECTORY.glob("*/go.mod")} == {module.folder for module in MODULES}
+def test_coredns_has_exactly_the_plugins_that_its_configuration_names():
+    source = (MODULE_DIRECTORY / "coredns" / "main.go").read_text()
+    built = re.findall(r'"github.com/coredns/coredns/plugin/(\w+)"', source)
+    assert set(re.findall(r"^ {4}(\w+)", COREFILE, re.MULTILINE)) == set(built)
 
 
 def test_kubernetes_libraries_are_those_of_the_server():
-    text = (MODULES_DIRECTORY / "kubernetes" / "go.mod").read_text()
-    replaced = set(re.findall(r"^\s*k8s\.io/\S+ => k8s\.io/\S+ (v\S+)", text, re.MULTILINE))
+    replaced = set(re.findall(r"^\s*k8s\.io/\S+ => k8s\.io/\S+ (v\S+)", GO_MOD, re.MULTILINE))
 
     assert replaced == {KUBERNETES.version.replace("v1.", "v0.")}
 
@@ -62,7 +54,7 @@ def test_kind_runs_the_same_minor_version():
 
 
 def test_the_server_is_stamped_with_its_version():
-    assert f"-X k8s.io/component-base/version.gitVersion={KUBERNETES.version}" in KUBERNETES.ldflags
+    assert f"-X k8s.io/component-base/version.gitVersion={KUBERNETES.version}" in stamps()
 
 
 def test_a_program_is_in_a_folder_of_its_version_under_its_own_name(cache):
@@ -86,16 +78,12 @@ def test_a_missing_go_is_named_with_where_to_get_it(cache, monkeypatch):
         ensure_tools("etcd")
 
 
-@pytest.mark.parametrize(
-    ("package", "name"),
-    [
-        pytest.param("k8s.io/kubernetes/cmd/kubectl", "kubectl", id="command"),
-        pytest.param("go.etcd.io/etcd/server/v3", "server", id="major-version"),
-        pytest.param("github.com/coredns/coredns", "coredns", id="root"),
-    ],
-)
-def test_go_names_a_program_after_its_package(package, name):
-    assert go_binary_name(package) == name
+def test_two_programs_of_one_name_are_both_built(cache, go):
+    paths = ensure_tools("helm", "kubectl", "helm3")
+
+    assert {name: path.read_text() for name, path in paths.items()} == {
+        name: f"{TOOLS[name].package}\n" for name in paths
+    }
 
 
 @pytest.mark.parametrize(
