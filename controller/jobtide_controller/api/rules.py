@@ -82,7 +82,7 @@ RETRY_MAX_BELOW_BASE = rule(
 )
 PAUSED_UNTIL_ALONE = rule(
     "!has(self.pausedUntil) || self.paused",
-    "pausedUntil (%s) needs paused: true",
+    "pausedUntil (%s) needs paused: true; to resume, remove pausedUntil too",
     "self.pausedUntil",
 )
 SHORT_GRACE = rule(
@@ -107,7 +107,7 @@ JOB_TYPE = validations(OUTER_SPACE, WILDCARD)
 DATABASE = validations(
     rule(
         "self == oldSelf",
-        "database is immutable ('%s', not '%s'); create a new pool and delete this one",
+        "database is immutable ('%s', not '%s'); to change it, delete the pool and create it again",
         "oldSelf",
         "self",
     ),

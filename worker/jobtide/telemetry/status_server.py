@@ -95,4 +95,7 @@ def _livez(health: Health, now: float) -> tuple[int, str]:
 def _readyz(health: Health) -> tuple[int, str]:
     if unwritten := health.unwritten(monotonic()):
         return 503, f"{unwritten}\n"
-    return (200, "ok\n") if health.polled else (503, "the database did not answer the last poll\n")
+    if health.polled:
+        return 200, "ok\n"
+    why = f": {health.refusal}" if health.refusal else ""
+    return 503, f"the database did not answer the last poll{why}\n"
