@@ -14,8 +14,8 @@ from jobtide_controller.decide.history import Failing, History, Learned
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
-from jobtide_controller.render.conditions import problem_reason
 from jobtide_controller.render.facts import Context, Overlap
+from jobtide_controller.render.stalled import problem_reason
 from tests.unit.decide.builders import NOW, A, B, fleet, pool
 
 DEPTHS = {

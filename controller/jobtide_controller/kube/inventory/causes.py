@@ -86,11 +86,11 @@ class Causes:
         answer = None if wait.ready_url is None else await _answer(wait.ready_url)
         cause, is_failure = cause_of(wait, events, answer)
         now = self._wall_clock()
-        waited_seconds = now - wait.since
-        is_stuck = is_failure and waited_seconds >= self._patience_seconds(pod)
-        self._inventory.note_cause(pod.uid, wait, cause, stuck=is_stuck)
+        failed_at = wait.since + self._patience_seconds(pod)  # if it is a failure
+        self._inventory.note_cause(pod.uid, wait, cause, stuck=is_failure and now >= failed_at)
         shortest, longest = LOOK_SECONDS
-        self._look_at[pod.uid] = now + min(longest, max(shortest, waited_seconds / 4))
+        look_at = now + min(longest, max(shortest, (now - wait.since) / 4))
+        self._look_at[pod.uid] = min(look_at, failed_at) if now < failed_at else look_at
 
     def _patience_seconds(self, pod: WaitingPod) -> float:
         if pod.wait.step.stage is not Stage.STARTING:

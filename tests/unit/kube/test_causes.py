@@ -1,0 +1,170 @@
+"""Pods that wait are asked for why: late enough, not too often, each pool once, and only by the leader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from jobtide_controller.kube.inventory.causes import PODS_PER_PASS, SLOW_START_SECONDS, STUCK_SECONDS, Causes
+from jobtide_controller.kube.inventory.parse import seconds_of
+from jobtide_controller.kube.inventory.store import Inventory
+from jobtide_controller.telemetry.events import RelistFailed
+from tests.unit.kube.objects import CREATED, Clock, Events, pod, pool, refused
+from tests.unit.kube.waiting import CREATING, MOUNT_FAILED, REFUSED_PROBE, STARTING, event, placed
+
+BORN = seconds_of(CREATED)
+
+
+@dataclass
+class EventApi:
+    """Answers every list of Events with these."""
+
+    items: list = field(default_factory=list)
+    failing: bool = False
+    selectors: list = field(default_factory=list)
+
+    async def request(self, method, path, *, query):
+        assert (method, path) == ("GET", "/apis/events.k8s.io/v1/namespaces/media/events")
+        self.selectors.append(query["fieldSelector"])
+        if self.failing:
+            raise refused(403, "Forbidden")
+        return {"items": self.items}
+
+
+class World:
+    def __init__(self, *pods, events=()):
+        self.api, self.emitted, self.clock, self.leads = EventApi(list(events)), Events(), Clock(BORN), True
+        self.inventory = Inventory(self.emitted)
+        self.inventory.upsert_pool(pool())
+        for raw in pods:
+            self.inventory.upsert_pod(raw)
+        self.causes = Causes(self.api, self.inventory, self.emitted, leading=lambda: self.leads, wall_clock=self.clock)
+
+    async def at(self, seconds):
+        """One pass, so many seconds after the pods were created."""
+        self.clock.now = BORN + seconds
+        await self.causes.run_once()
+
+    @property
+    def pod(self):
+        (only,) = self.inventory.fleet("uid-thumbs", frozenset()).pods
+        return only
+
+
+async def test_a_pod_that_starts_as_expected_is_not_asked_for():
+    world = World(placed(CREATING))
+    await world.at(4)
+    assert world.api.selectors == []
+
+
+async def test_its_events_are_the_only_ones_that_are_listed():
+    world = World(placed(CREATING), events=[event("FailedMount", MOUNT_FAILED)])
+    await world.at(5)
+    assert world.api.selectors == ["regarding.uid=uid-thumbs-worker-a"]
+    assert MOUNT_FAILED in world.pod.cause
+
+
+async def test_a_cause_that_lasts_is_a_failure_after_twenty_seconds():
+    world = World(placed(CREATING), events=[event("FailedMount", MOUNT_FAILED)])
+    for seconds in range(0, 28, 2):
+        await world.at(seconds)
+        assert world.pod.stuck is (seconds >= STUCK_SECONDS)
+
+
+async def test_a_slow_start_is_no_failure_for_a_minute():
+    world = World(placed(STARTING), events=[event("Unhealthy", REFUSED_PROBE)])
+    await world.at(SLOW_START_SECONDS - 1)
+    assert REFUSED_PROBE in world.pod.cause
+    assert not world.pod.stuck
+    await world.at(SLOW_START_SECONDS)
+    assert world.pod.stuck
+
+
+async def test_a_pool_whose_workers_start_slowly_has_three_times_that():
+    world = World(placed(STARTING), events=[event("Unhealthy", REFUSED_PROBE)])
+    slow = pod("thumbs-worker-b", ready_at="2026-11-24T12:01:00Z")
+    world.inventory.upsert_pod(slow)
+    world.inventory.forget_pod(slow)
+    await world.at(179)
+    assert not world.pod.stuck
+    await world.at(180)
+    assert world.pod.stuck
+
+
+async def test_a_pod_that_waits_long_is_asked_for_once_a_minute():
+    world = World(placed(CREATING))
+    for seconds in range(3600):
+        await world.at(seconds)
+    assert 60 < len(world.api.selectors) < 85
+
+
+async def test_of_each_pool_one_pod_is_asked_for_and_of_many_pools_some():
+    pods = [
+        placed(
+            CREATING, metadata={"name": f"{of}-{number}", "uid": f"{of}-{number}", "labels": {"jobtide.dev/pool": of}}
+        )
+        for of in map(str, range(100))
+        for number in range(3)
+    ]
+    world = World(*pods)
+    await world.at(5)
+    assert len(world.api.selectors) == PODS_PER_PASS
+    for number in range(1, 20):
+        await world.at(5 + number / 10)
+    assert len(set(world.api.selectors)) == 100, "no pool is left out"
+
+
+async def test_only_the_leader_asks():
+    world = World(placed(CREATING))
+    world.leads = False
+    await world.at(60)
+    assert world.api.selectors == []
+
+
+async def test_without_the_right_to_list_events_the_status_has_to_do_and_it_is_reported_once():
+    world = World(placed(CREATING))
+    world.api.failing = True
+    for seconds in (5, 10, 20, 40):
+        await world.at(seconds)
+    assert "container worker waits: ContainerCreating" in world.pod.cause
+    assert not world.pod.stuck
+    assert [(failed.kind, failed.message) for failed in world.emitted.of(RelistFailed)] == [
+        ("events", "Forbidden: refused with 403")
+    ]
+
+
+async def test_the_cause_goes_when_the_pod_comes_further_and_when_it_is_ready():
+    world = World(placed(CREATING), events=[event("FailedMount", MOUNT_FAILED)])
+    await world.at(30)
+    assert world.pod.stuck
+    world.inventory.upsert_pod(placed(CREATING))
+    assert world.pod.stuck, "an update in which it still waits for the same changes nothing"
+    world.inventory.upsert_pod(placed(STARTING))
+    assert (world.pod.cause, world.pod.stuck) == (None, False)
+    await world.at(60)
+    world.inventory.upsert_pod(pod(ready_at="2026-11-24T12:01:00Z"))
+    assert (world.pod.cause, world.pod.stuck) == (None, False)
+    await world.at(90)
+    assert world.pod.cause is None
+
+
+async def test_a_new_cause_wakes_the_loop_and_the_same_one_does_not():
+    world = World(placed(CREATING), events=[event("FailedMount", MOUNT_FAILED)])
+    world.inventory.pools.take_changed("main")
+    await world.at(5)
+    assert world.inventory.pools.take_changed("main") == {"uid-thumbs"}
+    await world.at(10)
+    assert world.inventory.pools.take_changed("main") == set()
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["deleted", "vanished from a list"])
+async def test_a_pod_that_is_gone_is_not_asked_for(gone):
+    raw = placed(CREATING)
+    world = World(raw)
+    if gone:
+        world.inventory.forget_pod(raw)
+    else:
+        world.inventory.forget_absent_pods(set(), 10**9)
+    await world.at(60)
+    assert world.api.selectors == []
