@@ -189,7 +189,7 @@ def test_why_the_api_server_refuses_pods_has_its_own_reason(controller, kubectl,
         "runtime": ({"containers": [plain], "runtimeClassName": "missing"}, "PodsRefused", "change spec.template"),
     }
     spaces = {name: Kubectl(kubectl.binary, kubectl.kubeconfig, f"{kubectl.namespace}-{name}") for name in cases}
-    for name, space in spaces.items():
+    for space in spaces.values():
         anywhere("create", "namespace", space.namespace)
         until(lambda space=space: space.run("get", "serviceaccount", "default").returncode == 0)
     spaces["quota"]("create", "quota", "none", "--hard=pods=0")

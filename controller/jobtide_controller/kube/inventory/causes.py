@@ -74,11 +74,12 @@ class Causes:
             return
         now = self._wall_clock()
         waiting = self._inventory.pods.waiting()
-        first_seconds, _ = LOOK_SECONDS
+        first_seconds, longest = LOOK_SECONDS
         self._look_at = {pod.uid: self._look_at.get(pod.uid, pod.wait.since + first_seconds) for pod in waiting}
         due = sorted((pod for pod in waiting if self._look_at[pod.uid] <= now), key=lambda pod: self._look_at[pod.uid])
         for pod in due[:PODS_PER_PASS]:
-            await self._look(pod)
+            self._look_at[pod.uid] = now + longest  # also if the look ends with an error
+        await asyncio.gather(*map(self._look, due[:PODS_PER_PASS]))
 
     async def _look(self, pod: WaitingPod) -> None:
         wait = pod.wait
