@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,7 +13,7 @@ from jobtide_controller.kube.inventory.parse import seconds_of
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.telemetry.events import RelistFailed
 from tests.unit.kube.objects import CREATED, Clock, Events, pod, pool, refused
-from tests.unit.kube.waiting import CREATING, MOUNT_FAILED, REFUSED_PROBE, STARTING, event, placed
+from tests.unit.kube.waiting import CREATING, MOUNT_FAILED, REFUSED_PROBE, RUNNING, STARTING, event, placed
 
 BORN = seconds_of(CREATED)
 
@@ -168,3 +170,59 @@ async def test_a_pod_that_is_gone_is_not_asked_for(gone):
         world.inventory.forget_absent_pods(set(), 10**9)
     await world.at(60)
     assert world.api.selectors == []
+
+
+@pytest.fixture
+def served():
+    """served(code, headers, body) -> the port of a server that answers every request with this."""
+    running = []
+
+    def start(code, headers, body):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(code)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                """Nothing: the test reads the cause."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        running.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+PROBE_FAILED = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "body", "words"),
+    [
+        pytest.param(
+            503, TEXT, b"it has no password\n", "its worker answers: it has no password;", id="a worker's words"
+        ),
+        pytest.param(503, TEXT, b"\x1b[2J" + b"x" * 10**6, "its worker answers: [2Jxxx", id="endless, with escapes"),
+        pytest.param(302, {"Location": "http://127.0.0.1:1/"}, b"", PROBE_FAILED, id="a redirect is not followed"),
+        pytest.param(503, {"Content-Type": "text/html"}, b"<b>", PROBE_FAILED, id="another server's page"),
+        pytest.param(200, TEXT, b"ok\n", PROBE_FAILED, id="ready, which the kubelet has not noticed yet"),
+        pytest.param(503, TEXT, b"", PROBE_FAILED, id="no words"),
+    ],
+)
+async def test_a_running_worker_is_asked_itself(served, code, headers, body, words):
+    port = served(code, headers, body)
+    spec = {"containers": [{"name": "worker", "readinessProbe": {"httpGet": {"path": "/readyz", "port": port}}}]}
+    raw = placed(RUNNING, spec=spec)
+    raw["status"]["podIP"] = "127.0.0.1"
+    world = World(raw, events=[event("Unhealthy", PROBE_FAILED)])
+    await world.at(5)
+    assert words in world.pod.cause
+    assert len(world.pod.cause) < 900

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import urllib.error
+import urllib.request
 from time import monotonic
 
 import pytest
@@ -15,13 +17,13 @@ from jobtide.telemetry.status_server import StatusServer, listen
 
 @pytest.fixture
 def serve():
-    """serve(metrics) -> the port of a server that answers /metrics with this function."""
+    """serve(metrics, health) -> a server that answers /metrics with this function, and its port."""
     listeners = []
 
-    def start(metrics):
+    def start(metrics, health=None):
         listener = listen(0)
         listeners.append(listener)
-        server = StatusServer(listener, Health(monotonic()), metrics)
+        server = StatusServer(listener, health or Health(monotonic()), metrics)
         server.start()
         return server, listener.getsockname()[1]
 
@@ -49,3 +51,12 @@ def test_a_prober_that_hangs_up_before_the_answer_leaves_no_traceback(serve, cap
     gone.set()
     assert answered.wait(10)
     assert capfd.readouterr().err == ""
+
+
+def test_readyz_says_why_the_worker_is_not_ready(serve):
+    _, port = serve(str, Health(monotonic(), refusal='password authentication failed for user "w"'))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10)
+    assert refused.value.code == 503
+    words = 'the database did not answer the last poll: password authentication failed for user "w"\n'
+    assert refused.value.read().decode() == words
