@@ -10,8 +10,8 @@ from jobtide_controller.render.facts import Facts, Judgement
 
 NOT_READY = "NotReady"
 
-# After an outage workers are ready again within this time.
-RECONNECT_SECONDS = 20.0
+# After an outage workers are ready again within this time: they try every 10 s.
+RECONNECT_SECONDS = 15.0
 
 # The beginning of a pod's problem -> the reason. Kubernetes has several words for what is the same to a user.
 _PROBLEMS = (
