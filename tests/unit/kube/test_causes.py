@@ -23,13 +23,14 @@ class EventApi:
     """Answers every list of Events with these."""
 
     items: list = field(default_factory=list)
-    failing: bool = False
+    refused: str = ""  # a namespace
     selectors: list = field(default_factory=list)
 
     async def request(self, method, path, *, query):
-        assert (method, path) == ("GET", "/apis/events.k8s.io/v1/namespaces/media/events")
+        namespace = path.removeprefix("/apis/events.k8s.io/v1/namespaces/").removesuffix("/events")
+        assert (method, namespace in {"media", "crm"}) == ("GET", True)
         self.selectors.append(query["fieldSelector"])
-        if self.failing:
+        if self.refused == namespace:
             raise refused(403, "Forbidden")
         return {"items": self.items}
 
@@ -126,7 +127,7 @@ async def test_only_the_leader_asks():
 
 async def test_without_the_right_to_list_events_the_status_has_to_do_and_it_is_reported_once():
     world = World(placed(CREATING))
-    world.api.failing = True
+    world.api.refused = "media"
     for seconds in (5, 10, 20, 40):
         await world.at(seconds)
     assert "container worker waits: ContainerCreating" in world.pod.cause
@@ -134,6 +135,27 @@ async def test_without_the_right_to_list_events_the_status_has_to_do_and_it_is_r
     assert [(failed.kind, failed.message) for failed in world.emitted.of(RelistFailed)] == [
         ("events", "Forbidden: refused with 403")
     ]
+
+
+async def test_a_pod_that_comes_further_after_long_is_asked_for_soon_and_has_the_time_of_a_start():
+    world = World(placed(CREATING), events=[event("FailedMount", MOUNT_FAILED)])
+    for seconds in range(0, 600, 5):
+        await world.at(seconds)
+    started = {**STARTING, "state": {"running": {"startedAt": "2026-11-24T12:10:00Z"}}}
+    world.inventory.upsert_pod(placed(started))
+    world.api.items = [event("Unhealthy", REFUSED_PROBE)]
+    await world.at(605)
+    assert REFUSED_PROBE in world.pod.cause
+    assert not world.pod.stuck
+
+
+async def test_one_refused_namespace_is_reported_once_beside_another_that_is_not():
+    other = {"name": "b", "uid": "b", "namespace": "crm", "labels": {"jobtide.dev/pool": "b"}}
+    world = World(placed(CREATING), placed(CREATING, metadata=other))
+    world.api.refused = "media"
+    for seconds in (5, 10, 20, 40):
+        await world.at(seconds)
+    assert len(world.emitted.of(RelistFailed)) == 1
 
 
 async def test_the_cause_goes_when_the_pod_comes_further_and_when_it_is_ready():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobtide_controller.kube.inventory.parse import pod_of
-from jobtide_controller.kube.inventory.pod_trouble import Stage, cause_of, wait_of
+from jobtide_controller.kube.inventory.pod_trouble import Stage, cause_of, seconds_of, wait_of
 from tests.unit.kube.objects import CREATED, pod
 from tests.unit.kube.waiting import (
     CREATING,
@@ -151,6 +151,16 @@ def test_an_init_container_that_does_not_end_is_named():
         pytest.param(
             {
                 "name": "worker",
+                "restartCount": 2,
+                "state": {"running": {"startedAt": CREATED}},
+                "lastState": {"terminated": {"exitCode": 137, "reason": "Error"}},
+            },
+            ["CrashLoopBackOff: pod", "exited with 137 (Error)", "does not answer its startup", "`jobtide worker`"],
+            id="stopped by its probes, again and again",
+        ),
+        pytest.param(
+            {
+                "name": "worker",
                 "state": {
                     "waiting": {
                         "reason": "CreateContainerConfigError",
@@ -207,6 +217,24 @@ def test_an_address_that_is_no_pods_is_not_asked(address):
     raw = placed(RUNNING)
     raw["status"]["podIP"] = address
     assert wait_of(raw).ready_url is None
+
+
+LATER = "2026-11-24T12:10:00Z"
+
+
+@pytest.mark.parametrize(
+    ("raw", "since"),
+    [
+        pytest.param(placed({**STARTING, "state": {"running": {"startedAt": LATER}}}), LATER, id="after a late Secret"),
+        pytest.param(
+            placed({**STARTING, "state": {"running": {"startedAt": LATER}}, "restartCount": 1}), CREATED, id="a restart"
+        ),
+        pytest.param(placed({**RUNNING, "state": {"running": {"startedAt": LATER}}}), LATER, id="a late worker"),
+        pytest.param(placed(CREATING), CREATED, id="from the beginning"),
+    ],
+)
+def test_a_pod_waits_since_it_came_into_its_stage(raw, since):
+    assert wait_of(raw).since == seconds_of(since)
 
 
 def test_a_ready_or_ending_pod_waits_for_nothing():

@@ -56,8 +56,8 @@ class Causes:
         self._emit = emit
         self._leading = leading
         self._wall_clock = wall_clock
-        self._look_at: dict[str, float] = {}  # by pod UID: when it is asked for next
-        self._trouble: str | None = None  # reported once, however long it lasts
+        self._look_at: dict[tuple[str, Stage], float] = {}  # by pod UID and stage: when it is asked for next
+        self._refusals: dict[str, str] = {}  # by namespace: why Events could not be listed; reported once
 
     async def run(self) -> NoReturn:
         """Runs until cancelled; a bug costs a pass."""
@@ -75,10 +75,10 @@ class Causes:
         now = self._wall_clock()
         waiting = self._inventory.pods.waiting()
         first_seconds, longest = LOOK_SECONDS
-        self._look_at = {pod.uid: self._look_at.get(pod.uid, pod.wait.since + first_seconds) for pod in waiting}
-        due = sorted((pod for pod in waiting if self._look_at[pod.uid] <= now), key=lambda pod: self._look_at[pod.uid])
+        self._look_at = {pod.key: self._look_at.get(pod.key, pod.wait.since + first_seconds) for pod in waiting}
+        due = sorted((pod for pod in waiting if self._look_at[pod.key] <= now), key=lambda pod: self._look_at[pod.key])
         for pod in due[:PODS_PER_PASS]:
-            self._look_at[pod.uid] = now + longest  # also if the look ends with an error
+            self._look_at[pod.key] = now + longest  # also if the look ends with an error
         await asyncio.gather(*map(self._look, due[:PODS_PER_PASS]))
 
     async def _look(self, pod: WaitingPod) -> None:
@@ -91,7 +91,7 @@ class Causes:
         self._inventory.note_cause(pod.uid, wait, cause, stuck=is_failure and now >= failed_at)
         shortest, longest = LOOK_SECONDS
         look_at = now + min(longest, max(shortest, (now - wait.since) / 4))
-        self._look_at[pod.uid] = min(look_at, failed_at) if now < failed_at else look_at
+        self._look_at[pod.key] = min(look_at, failed_at) if now < failed_at else look_at
 
     def _patience_seconds(self, pod: WaitingPod) -> float:
         if pod.wait.step.stage is not Stage.STARTING:
@@ -105,11 +105,11 @@ class Causes:
         try:
             page = await self._api.request("GET", EVENTS.path(pod.pool.namespace), query=query)
         except ApiError as error:
-            if str(error) != self._trouble:
+            if self._refusals.get(pod.pool.namespace) != str(error):
                 self._emit(RelistFailed("events", str(error)))
-            self._trouble = str(error)
+            self._refusals[pod.pool.namespace] = str(error)
             return []
-        self._trouble = None
+        self._refusals.pop(pod.pool.namespace, None)
         return page.get("items") or []
 
 

@@ -6,7 +6,7 @@ Kubernetes' own where there is one; render/stalled.py has the pool's reason for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -22,6 +22,7 @@ Json = Mapping[str, Any]
 WORKER_CONTAINER = "worker"
 
 _CRASHES_TO_A_LOOP = 2
+_STOPPED = {137, 143}  # by SIGKILL or SIGTERM
 _IMAGE_WAITS = ("ImagePull", "ErrImage", "InvalidImageName")
 _PROBLEM_WAITS = (*_IMAGE_WAITS, "CrashLoop", "CreateContainer", "RunContainer")
 
@@ -50,7 +51,7 @@ class Wait:
     """What a pod that is not ready waits for."""
 
     metadata: Json  # its namespace and name
-    since: float  # seconds since the epoch
+    since: float  # when it came into this stage, in seconds since the epoch
     step: Step
     ready_url: str | None = None  # where its worker says why it is not ready
 
@@ -79,8 +80,8 @@ def wait_of(raw: Json) -> Wait | None:
     if is_over or ready.get("status") == "True":
         return None
     named = {name: metadata[name] for name in ("namespace", "name") if name in metadata}
-    since = seconds_of(ready.get("lastTransitionTime") or metadata["creationTimestamp"])
     step = _step(named, spec, status)
+    since = max(map(seconds_of, filter(None, _beginnings(step.stage, metadata, status))))
     return Wait(named, since, step, _ready_url(spec, status) if step.stage is Stage.RUNNING else None)
 
 
@@ -117,7 +118,8 @@ def _container_problem(metadata: Json, container: Json, reason: str, waiting: Js
     if ended.get("reason") == "OOMKilled" or pod_words.is_out_of_memory(words):
         return line(metadata, "OOMKilled", words, pod_words.MEMORY)
     if reason.startswith("CrashLoop"):
-        return line(metadata, reason, words, logs(metadata, container["name"], "--previous"))
+        unanswered = f"{pod_words.UNANSWERED}; " if ended.get("exitCode") in _STOPPED else ""
+        return line(metadata, reason, words, unanswered + logs(metadata, container["name"], "--previous"))
     advice = pod_words.IMAGE if reason.startswith(_IMAGE_WAITS) else pod_words.advice_for(words)
     return line(metadata, reason, words, advice or describe(metadata))
 
@@ -164,6 +166,21 @@ def _step(metadata: Json, spec: Json, status: Json) -> Step:
         return Step(Stage.RUNNING, "NotReady", clean(ready.get("message") or ""), describe(metadata))
     own = f"{pod_words.DATABASE}; " if unready == WORKER_CONTAINER else ""
     return Step(Stage.RUNNING, "NotReady", f"container {unready} is not ready", own + logs(metadata, unready))
+
+
+def _beginnings(stage: Stage, metadata: Json, status: Json) -> Iterator[str | None]:
+    """Moments of which the latest is the beginning of the stage: a Secret that came late makes no late start."""
+    conditions = _conditions(status)
+    yield metadata["creationTimestamp"]
+    if stage is not Stage.UNSCHEDULED:
+        yield conditions.get("PodScheduled", {}).get("lastTransitionTime")
+        yield status.get("startTime")
+    worker: Json = next((one for one in status.get("containerStatuses") or () if one["name"] == WORKER_CONTAINER), {})
+    is_first = not worker.get("restartCount")  # else each restart would be a beginning
+    if stage is Stage.RUNNING or (stage is Stage.STARTING and is_first):
+        yield ((worker.get("state") or {}).get("running") or {}).get("startedAt")
+    if stage is Stage.RUNNING:
+        yield conditions.get("Ready", {}).get("lastTransitionTime")
 
 
 def _unscheduled(spec: Json, scheduled: Json) -> Step:

@@ -18,6 +18,10 @@ UNSCHEDULABLE = (
 )
 GATED = "remove schedulingGates from spec.template, or see why their controller keeps them"
 SCHEDULER = "see whether that scheduler runs, or remove schedulerName from spec.template"
+UNANSWERED = (
+    "it was stopped: Kubernetes does so with a container that does not answer its startup or liveness probe, "
+    "so its command must be `jobtide worker`"
+)
 DATABASE = "if it can't reach its database or log in, correct the Secret that spec.databaseSecret names"
 
 _OUT_OF_MEMORY = re.compile(r"OOM-?killed|memory limit too low", re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.kube.inventory.parse import gone_of, pod_of, pool_of_pod, uid_of, version_of
-from jobtide_controller.kube.inventory.pod_trouble import Wait, wait_of
+from jobtide_controller.kube.inventory.pod_trouble import Stage, Wait, wait_of
 from jobtide_controller.loop.ports import GoneWorker, Presence
 from jobtide_controller.loop.start_times import StartTimes
 from jobtide_controller.loop.tombstones import Tombstones
@@ -22,6 +22,11 @@ class WaitingPod(NamedTuple):
     pool: PoolRef
     uid: str
     wait: Wait
+
+    @property
+    def key(self) -> tuple[str, Stage]:
+        """Pod and stage: in another stage it waits for something else."""
+        return self.uid, self.wait.step.stage
 
 
 class Pods:
