@@ -20,7 +20,6 @@ class Pod:
     problem: str | None = None  # by its status: "ImagePullBackOff: ...", "CrashLoopBackOff: ..."; it claims no job
     cause: str | None = None  # by its Events or its worker: "FailedMount: ...", "NotReady: ..."; it may still claim
     stuck: bool = False  # the cause is a failure, and lasts longer than a start
-    unready_since: float | None = None  # while it starts, or is not ready any more
 
 
 @dataclass(frozen=True, slots=True)

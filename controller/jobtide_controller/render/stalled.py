@@ -103,7 +103,7 @@ def _problem(facts: Facts) -> str | None:
 
 
 def _is_outage(pod: Pod, facts: Facts) -> bool:
-    """Whether it is not ready because no one reaches the database, or did a moment ago: that is no fault of its own."""
+    """Whether the controller does not reach the database either, or did not a moment ago: it is not the pod's fault."""
     if not (pod.cause or "").startswith(NOT_READY):
         return False
     return isinstance(facts.reading, Unreadable) or facts.now - facts.readable_since < RECONNECT_SECONDS

@@ -39,7 +39,10 @@ class World:
     def __init__(self, *pods, events=()):
         self.api, self.emitted, self.clock, self.leads = EventApi(list(events)), Events(), Clock(BORN), True
         self.inventory = Inventory(self.emitted)
-        self.inventory.upsert_pool(pool())
+        for ref in {(raw["metadata"]["namespace"], raw["metadata"]["labels"]["jobtide.dev/pool"]) for raw in pods}:
+            made = pool(ref[1], uid=f"uid-{ref[1]}")
+            made["metadata"]["namespace"] = ref[0]
+            self.inventory.upsert_pool(made)
         for raw in pods:
             self.inventory.upsert_pod(raw)
         self.causes = Causes(self.api, self.inventory, self.emitted, leading=lambda: self.leads, wall_clock=self.clock)
@@ -116,6 +119,25 @@ async def test_of_each_pool_one_pod_is_asked_for_and_of_many_pools_some():
     for number in range(1, 20):
         await world.at(5 + number / 10)
     assert len(set(world.api.selectors)) == 100, "no pool is left out"
+
+
+def of_pool(name, namespace="media"):
+    labels = {"jobtide.dev/pool": name}
+    return placed(CREATING, metadata={"name": name, "uid": name, "namespace": namespace, "labels": labels})
+
+
+async def test_a_namespace_with_a_thousand_broken_pools_delays_no_other():
+    world = World(*(of_pool(str(number)) for number in range(1000)), of_pool("b", "crm"))
+    for seconds in (5, 7.5):
+        await world.at(seconds)
+    assert "regarding.uid=b" in world.api.selectors
+
+
+async def test_a_pod_that_only_claims_to_be_a_pools_is_not_asked_for():
+    world = World(placed(CREATING))
+    world.inventory.upsert_pod(of_pool("forged"))
+    await world.at(5)
+    assert world.api.selectors == ["regarding.uid=uid-thumbs-worker-a"]
 
 
 async def test_only_the_leader_asks():

@@ -121,10 +121,7 @@ class Pods:
     def _with_cause(self, now: Pod, wait: Wait | None, before: Pod | None) -> Pod:
         """The cause stays as long as the pod waits for the same."""
         earlier = self._waits.pop(now.uid, None)
-        if wait is None:
-            return now
-        now = replace(now, unready_since=wait.since)
-        if now.problem is not None:
+        if wait is None or now.problem is not None:
             return now
         self._waits[now.uid] = wait
         is_same = before is not None and earlier is not None and earlier.step.stage is wait.step.stage
