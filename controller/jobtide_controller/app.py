@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from jobtide import __version__
 from jobtide_controller.kube.api.client import Api, load_configuration
 from jobtide_controller.kube.api.lease import Elector
+from jobtide_controller.kube.inventory.causes import Causes
 from jobtide_controller.kube.inventory.relist import Relister
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.watch import Watch
@@ -61,6 +62,7 @@ class Controller:
     queue: WriteQueue
     relister: Relister
     watch: Watch
+    causes: Causes
     loops: Loops
     health: Health
     databases: dict[str, Database]
@@ -90,6 +92,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run(), name="watch")
             group.create_task(self.relister.run(self.settings.resync_seconds), name="relist")
+            group.create_task(self.causes.run(), name="causes")
             group.create_task(self.elector.run(), name="lease")
             group.create_task(self.loops.run(), name="loops")
 
@@ -145,7 +148,8 @@ def build(settings: Settings, api: Api) -> Controller:
     filled = asyncio.Event()
     health = Health(loops.beats, filled.is_set, metrics, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
-    return Controller(settings, emit, elector, queue, relister, watch, loops, health, databases, filled)
+    causes = Causes(api, inventory, emit, leading=elector.held)
+    return Controller(settings, emit, elector, queue, relister, watch, causes, loops, health, databases, filled)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

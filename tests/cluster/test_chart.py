@@ -25,6 +25,8 @@ RIGHTS = {
     "patch jobworkerpools --subresource=status --namespace=media": True,
     "create deployments --namespace=media": True,
     "patch pods --namespace=media": True,
+    "list events.events.k8s.io --namespace=media": True,
+    "watch events.events.k8s.io --namespace=media": False,
     "update leases/tide-jobtide --namespace=queue": True,
     "patch jobworkerpools --namespace=media": False,
     "delete deployments --namespace=media": False,

@@ -119,7 +119,9 @@ async def test_a_deployment_that_is_not_ours_is_refused_and_left_as_it_is(bench,
     }
     assert bench.kubectl.apply(foreign).returncode == 0
     before = bench.deployment()
-    with pytest.raises(ConflictError, match=r"thumbs-worker exists and is made by kubectl.*delete or rename"):
+    with pytest.raises(
+        ConflictError, match=r"thumbs-worker exists and is made by kubectl.*delete it, or create the pool"
+    ):
         await bench.make(pool(), replicas=1)
     assert bench.deployment() == before
 

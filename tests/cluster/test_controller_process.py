@@ -58,7 +58,9 @@ def test_a_pool_of_an_unknown_database_lists_the_configured_ones(controller, kub
     kubectl.apply(pool(database="crm"))
     controller()
     until(lambda: condition(kubectl, "DatabaseReachable").get("reason") == "DatabaseNotConfigured")
-    assert "configured: main" in condition(kubectl, "DatabaseReachable")["message"]
+    message = condition(kubectl, "DatabaseReachable")["message"]
+    assert "configured: main" in message
+    assert "delete the pool and create it again" in message
 
 
 def test_jobs_of_a_pod_that_never_existed_here_are_requeued(controller, kubectl, pool, insert, jobs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 REFUSED = "# refused: "
+
+_PATCH = ("patch", "jwp", "thumbs", "--type", "merge", "--patch")
 
 SPEC = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
@@ -113,7 +116,18 @@ def test_good_pool_is_accepted(kubectl, pool, spec):
 def test_database_of_a_pool_never_changes(kubectl, pool):
     kubectl.apply(pool())
     done = kubectl.apply(pool(database="second"))
-    assert "database is immutable ('main', not 'second'); create a new pool and delete this one" in done.stderr
+    assert (
+        "database is immutable ('main', not 'second'); to change it, delete the pool and create it again" in done.stderr
+    )
+
+
+def test_the_documented_command_resumes_a_pause_that_has_an_end(kubectl, pool):
+    kubectl.apply(pool(paused=True, pausedUntil="2099-01-01T00:00:00Z"))
+    assert "remove pausedUntil too" in kubectl.run(*_PATCH, '{"spec":{"paused":false}}').stderr
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (patch,) = re.findall(r"^\| resume \| `kubectl patch jwp POOL --type merge --patch '([^']*)'`", page, re.MULTILINE)
+    kubectl(*_PATCH, patch)
+    assert not {"paused", "pausedUntil"} & {key for key, value in kubectl.get("jwp", "thumbs")["spec"].items() if value}
 
 
 def test_unknown_field_is_dropped_where_a_client_does_not_ask_for_strictness(kubectl, pool):

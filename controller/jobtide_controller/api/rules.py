@@ -85,7 +85,7 @@ RETRY_MAX_BELOW_BASE = rule(
 )
 PAUSED_UNTIL_ALONE = rule(
     "!has(self.pausedUntil) || self.paused",
-    "pausedUntil (%s) needs paused: true",
+    "pausedUntil (%s) needs paused: true; to resume, remove pausedUntil too",
     "self.pausedUntil",
 )
 # Kubernetes accepts times that no clock shows: the year 0000, an offset of 99 hours. The value of such a time can't be
@@ -123,7 +123,7 @@ JOB_TYPE = validations(OUTER_SPACE, WILDCARD, NUL)
 DATABASE = validations(
     rule(
         "self == oldSelf",
-        "database is immutable ('%s', not '%s'); create a new pool and delete this one",
+        "database is immutable ('%s', not '%s'); to change it, delete the pool and create it again",
         "oldSelf",
         "self",
     ),

@@ -17,7 +17,9 @@ class Pod:
     terminating: bool = False
     finished: bool = False  # phase Succeeded or Failed: its containers do not run again
     deletion_cost: int = 0  # its annotation controller.kubernetes.io/pod-deletion-cost
-    problem: str | None = None  # "ImagePullBackOff: ...", "CrashLoopBackOff: exit 1"
+    problem: str | None = None  # by its status: "ImagePullBackOff: ...", "CrashLoopBackOff: ..."; it claims no job
+    cause: str | None = None  # by its Events or its worker: "FailedMount: ...", "NotReady: ..."; it may still claim
+    stuck: bool = False  # the cause is a failure, and lasts longer than a start
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Fleet:
     pods: tuple[Pod, ...] = ()
     busy_uids: frozenset[str] = field(default_factory=frozenset)  # UIDs of pods that hold a processing row
     start_seconds: float = 10.0  # median creation -> ready of the last 20 pods; 10 until known
+    start_known: bool = True  # start_seconds was measured
 
     @property
     def ready(self) -> int:

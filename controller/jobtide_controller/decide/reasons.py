@@ -7,6 +7,7 @@ from enum import StrEnum
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide import clamps
 from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.need import PROMISE_USED, Situation, startable
 from jobtide_controller.decide.required import Numbers
 
@@ -89,15 +90,18 @@ def override_reason(policy: JobWorkerPoolSpec, now: float) -> Reason | None:
 
 def notes_of(situation: Situation, numbers: Numbers) -> tuple[Note, ...]:
     """All notes that apply."""
-    notes = start_note(situation.policy, numbers)
+    notes = start_note(situation.policy, numbers, situation.fleet)
     if situation.history.late_at is not None:
         notes = (*notes, Note.PROMISE_MISSED)
     return (*notes, Note.ALL_FAILING) if clamps.is_failing(situation) else notes
 
 
-def start_note(policy: JobWorkerPoolSpec, numbers: Numbers) -> tuple[Note, ...]:
-    """A burst at zero workers waits for one to start: a promise shorter than that needs minReplicas."""
-    if policy.jobs_per_worker is not None or policy.min_replicas:
+def start_note(policy: JobWorkerPoolSpec, numbers: Numbers, fleet: Fleet) -> tuple[Note, ...]:
+    """A burst at zero workers waits for one to start: a promise shorter than that needs minReplicas.
+
+    Only if a start was measured: else every new pool with a short promise would have the note.
+    """
+    if policy.jobs_per_worker is not None or policy.min_replicas or not fleet.start_known:
         return ()
     is_below = PROMISE_USED * numbers.promise_seconds <= numbers.start_seconds
     return (Note.PROMISE_BELOW_START,) if is_below else ()

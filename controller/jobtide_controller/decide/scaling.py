@@ -159,7 +159,7 @@ def _idle(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: Hi
             types=history.types,
             recommendations=(Recommendation(now, policy.min_replicas),),
         ),
-        notes=start_note(policy, numbers),
+        notes=start_note(policy, numbers, fleet),
     )
 
 

@@ -54,6 +54,7 @@ class LocalWorkers:
             pods=tuple(worker.pod for worker in crew.workers.values()),
             busy_uids=frozenset(busy_uids),
             start_seconds=self._starts.median(pool_uid),
+            start_known=self._starts.is_known(pool_uid),
         )
 
     def rollout(self, pool_uid: str) -> Rollout:

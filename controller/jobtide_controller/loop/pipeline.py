@@ -104,8 +104,8 @@ def _history(entry: PoolEntry, state: PoolState) -> History:
 def _changes_no_more(outcome: Outcome) -> bool:
     """Time alone changes nothing any more: no jobs, no memory of jobs, and as many workers as asked for."""
     decision, fleet = outcome.decision, outcome.fleet
-    if fleet.current_replicas != decision.replicas:
-        return False
+    if fleet.current_replicas != decision.replicas or any(pod.cause for pod in fleet.pods):
+        return False  # time decides whether a pod that waits is a failure
     if isinstance(outcome.reading, Unreadable):
         return True
     history = decision.history

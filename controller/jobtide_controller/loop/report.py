@@ -155,7 +155,7 @@ def _facts(outcome: Outcome) -> tuple[object, ...]:
         fleet.current_replicas,
         fleet.ready,
         len(fleet.pods),
-        tuple(pod.problem for pod in fleet.pods if pod.problem),
+        tuple((pod.problem or pod.cause, pod.stuck) for pod in fleet.pods if pod.problem or pod.cause),
         (reading.reason, reading.message) if isinstance(reading, Unreadable) else None,
         outcome.context,
     )

@@ -27,5 +27,9 @@ class StartTimes(Generic[Pool]):
         starts = self._starts.get(pool)
         return median(starts) if starts else START_UNKNOWN_SECONDS
 
+    def is_known(self, pool: Pool) -> bool:
+        """Whether a start was measured."""
+        return pool in self._starts
+
     def forget(self, pool: Pool) -> None:
         self._starts.pop(pool, None)

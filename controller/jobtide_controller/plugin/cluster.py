@@ -46,6 +46,12 @@ class Kubectl:
         """Raises PluginError if kubectl fails."""
         return self._get(*["--all-namespaces"] if all_namespaces else [])
 
+    def namespace(self) -> str:
+        """The namespace of the current context."""
+        command = ["kubectl", "config", "view", "--minify", "--output=jsonpath={..namespace}", *self.flags]
+        found = run(command, stdout=PIPE, stderr=DEVNULL, text=True, check=False)
+        return found.stdout.strip() or "default"
+
     def _get(self, *arguments: str) -> list[JobWorkerPool]:
         """Raises PluginError if kubectl fails, or prints something else than pools of this release."""
         with TemporaryFile() as output:

@@ -54,6 +54,8 @@ def _once(flags: argparse.Namespace, kubectl: Kubectl) -> str:
     if flags.pool is not None:
         return top.render([kubectl.pool(flags.pool)], time.time(), namespaces=False)
     pools = kubectl.pools(all_namespaces=flags.all_namespaces)
+    if not pools:
+        return top.no_pools(None if flags.all_namespaces else flags.namespace or kubectl.namespace())
     return top.render(pools, time.time(), namespaces=flags.all_namespaces)
 
 

@@ -18,8 +18,6 @@ Row = Sequence[str]
 
 def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
     """Returns the tables. `now` is in seconds since 1970; `namespaces` shows pools as namespace/name."""
-    if not pools:
-        return "no pools"
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
     types = [row for pool in pools for row in _types(names[id(pool)], pool.status or JobWorkerPoolStatus())]
     tenants = [row for pool in pools for row in _tenants(names[id(pool)], pool.status or JobWorkerPoolStatus())]
@@ -30,6 +28,13 @@ def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> s
     if notes:
         parts.append(notes)
     return "\n\n".join("\n".join(part) for part in parts)
+
+
+def no_pools(namespace: str | None) -> str:
+    """What there is to say without pools in this namespace; None: in all namespaces."""
+    if namespace is None:
+        return "no pools in any namespace"
+    return f"no pools in namespace {namespace}; -n chooses another one, -A shows all"
 
 
 def _name(pool: JobWorkerPool, *, namespaces: bool) -> str:

@@ -40,7 +40,7 @@ def render(pool: JobWorkerPool, now: float) -> str:
         ("types", list(_types(status))),
         ("law", list(_law(status))),
         ("limits", _limits(status)),
-        ("desired", [_desired(status)]),
+        ("desired", [_desired(status), *_waiting(status.conditions)]),
         ("trouble", list(_trouble(status.conditions))),
         ("decisions", list(_decisions(status.decisions[:DECISIONS_SHOWN], now))),
         ("tenants", list(_tenants(status))),
@@ -133,6 +133,16 @@ def _desired(status: JobWorkerPoolStatus) -> str:
     busy = f"{status.busy_replicas} busy" if is_known(status) else "busy not known"
     workers = _many(str(status.desired_replicas), "worker")
     return f"{workers}; {status.replicas} exist, {status.ready_replicas} ready, {busy}"
+
+
+def _waiting(conditions: Sequence[Condition]) -> Iterator[str]:
+    """What a worker waits for that is not ready, unless that is shown as trouble."""
+    stalled = {condition.message for condition in conditions if condition.type == "Stalled"}
+    for condition in conditions:
+        if condition.type == "Progressing" and condition.status == "True":
+            _, _, cause = condition.message.partition("; ")
+            if cause and cause not in stalled:
+                yield cause
 
 
 def _trouble(conditions: Sequence[Condition]) -> Iterator[str]:

@@ -44,7 +44,7 @@ class DatabaseUrls:
             known = ", ".join(self.names()) or "none"
             raise NotConfiguredError(
                 f'no database is called "{name}" (configured: {known}); add it to `databases` in the chart\'s '
-                f"values or correct spec.database"
+                f"values; spec.database can't be changed, so to use another one delete the pool and create it again"
             ) from None
         except OSError as error:
             raise NotConfiguredError(f'the URL of database "{name}" can\'t be read from {path}: {error}') from None

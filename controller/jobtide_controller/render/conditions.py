@@ -7,9 +7,9 @@
 | SchemaReady | table, grants and index suffice (Complete) | TableMissing, GrantMissing, SchemaWrong; IndexMissing (it works, slowly) | the database can't be reached |
 | ScalingActive | nothing but the table decides (Active) | Paused, Pinned, CappedByMax, CappedByConnections, CappedByTenant, AllFailing, TypesOverlap | the database can't be read |
 | KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
-| Progressing | workers start or stop (ScalingUp, ScalingDown, RollingOut) | the workers are as desired (Settled) | |
+| Progressing | workers start or stop (ScalingUp, ScalingDown, RollingOut); what a worker waits for is in the message | the workers are as desired (Settled) | |
 | Paused | the user paused it (Paused) | NotPaused | |
-| Stalled | it can't continue without help: InvalidSpec, Conflict, QuotaExceeded, ImagePull, CrashLoop, Unschedulable, ConfigError, PodProblem, RolloutBlocked | NotStalled | |
+| Stalled | it can't continue without help: InvalidSpec, or by reason in stalled.py | NotStalled | |
 
 Ready says whether Jobtide works. A limit that the user set is in ScalingActive, never in Ready, so that GitOps tools,
 which read Ready and Stalled (kstatus), show such a pool as healthy.
@@ -26,6 +26,7 @@ from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableRea
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
+from jobtide_controller.render.stalled import stalled, waiting_for
 
 OVERLAPS_NAMED = 5  # types in a message
 
@@ -53,13 +54,6 @@ _LIMITING = {
     Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
 }
 
-_PROBLEMS = (
-    (("ImagePull", "ErrImage", "InvalidImageName"), "ImagePull"),
-    (("CrashLoop",), "CrashLoop"),
-    (("Unschedulable",), "Unschedulable"),
-    (("CreateContainer", "FailedMount"), "ConfigError"),
-)
-
 
 def judge(facts: Facts) -> tuple[Judgement, ...]:
     """All conditions, in the order of the table above."""
@@ -71,18 +65,18 @@ def judge(facts: Facts) -> tuple[Judgement, ...]:
         _keeping_up(facts),
         _progressing(facts),
         _paused(facts),
-        _stalled(facts),
+        stalled(facts),
     )
 
 
 def pool_reason(facts: Facts) -> str:
     """The word for the column REASON: what a user must know first."""
-    ready, stalled = _ready(facts), _stalled(facts)
+    ready, stall = _ready(facts), stalled(facts)
     if ready.status != "True":
         # "Unreachable" alone would not say that it is the database.
         return "DatabaseUnreachable" if ready.reason == UnreadableReason.UNREACHABLE else ready.reason
-    if stalled.status == "True":
-        return stalled.reason
+    if stall.status == "True":
+        return stall.reason
     if Note.ALL_FAILING in facts.decision.notes:
         return Note.ALL_FAILING
     if facts.context.overlaps and facts.decision.reason in (Reason.IDLE, Reason.STEADY, Reason.STABILIZING):
@@ -150,11 +144,13 @@ def _keeping_up(facts: Facts) -> Judgement:
 def _progressing(facts: Facts) -> Judgement:
     desired, ready = facts.decision.replicas, facts.fleet.ready
     if ready < desired:
-        return Judgement("Progressing", "True", "ScalingUp", f"{ready} of {desired} workers are ready")
+        words = f"{ready} of {desired} workers are ready"
+        return Judgement("Progressing", "True", "ScalingUp", "; ".join(filter(None, (words, waiting_for(facts)))))
     if ready > desired:
         return Judgement("Progressing", "True", "ScalingDown", f"{ready} workers are ready, {desired} are desired")
     if not facts.context.rollout.complete:
-        return Judgement("Progressing", "True", "RollingOut", "workers of the new template replace the old ones")
+        words = "workers of the new template replace the old ones"
+        return Judgement("Progressing", "True", "RollingOut", "; ".join(filter(None, (words, waiting_for(facts)))))
     return Judgement("Progressing", "False", "Settled", "the workers are as desired")
 
 
@@ -170,33 +166,11 @@ def _paused(facts: Facts) -> Judgement:
     return Judgement("Paused", "False", "NotPaused")
 
 
-def _stalled(facts: Facts) -> Judgement:
-    context, rollout = facts.context, facts.context.rollout
-    if context.conflict is not None:
-        return Judgement("Stalled", "True", "Conflict", context.conflict)
-    if facts.fleet.ready < facts.decision.replicas or not rollout.complete:
-        if rollout.replica_failure is not None:
-            return Judgement("Stalled", "True", "QuotaExceeded", rollout.replica_failure)
-        problem = next((pod.problem for pod in facts.fleet.pods if pod.problem and not pod.ready), None)
-        if problem is not None:
-            return Judgement("Stalled", "True", problem_reason(problem), problem)
-        if rollout.deadline_exceeded:
-            return Judgement("Stalled", "True", "RolloutBlocked", "the Deployment makes no progress; see its events")
-    return Judgement("Stalled", "False", "NotStalled")
-
-
-def problem_reason(problem: str) -> str:
-    """The reason in Stalled for a pod's problem: ErrImagePull and ImagePullBackOff are the same to a user."""
-    for prefixes, reason in _PROBLEMS:
-        if problem.startswith(prefixes):
-            return reason
-    return "PodProblem"
-
-
 def _pause_message(spec: JobWorkerPoolSpec) -> str:
     if spec.paused_until is None:
         return "paused until paused is false; jobs wait"
-    return f"paused until {spec.paused_until.isoformat()}; jobs wait"
+    until = spec.paused_until.isoformat()
+    return f"paused until {until}; jobs wait; to resume before, set paused to false and remove pausedUntil"
 
 
 def _failing_message(facts: Facts) -> str:
@@ -213,18 +187,16 @@ def _missed_message(facts: Facts) -> str:
     """With the limits that keep the number of workers below what the promise requires."""
     numbers = facts.decision.numbers
     waited = 0.0 if numbers is None else numbers.oldest_seconds
+    now = f"the oldest due job has waited {display.age(waited)}" if waited >= 1 else "none waits now"
     limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
     why = "".join(f"; {sentence.clamped(clamp)}" for clamp in limits)
-    return (
-        f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); "
-        f"the oldest due job has waited {display.age(waited)}{why}"
-    )
+    return f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); {now}{why}"
 
 
 def _below_start_message(facts: Facts) -> str:
     return (
         f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that find no worker wait longer than most "
-        f"of maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas to 1 or more, or promise a longer time"
+        f"of maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas: 1, or raise maxWaitSeconds"
     )
 
 

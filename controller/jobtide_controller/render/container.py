@@ -15,6 +15,7 @@ DATABASE_ENV = "JOBTIDE_DATABASE_URL_FILE"
 OWN_DATABASE_ENV = "JOBTIDE_DATABASE_URL"
 PORT_ENV = "JOBTIDE_HTTP_PORT"
 HTTP_PORT = 8080
+READY_PATH = "/readyz"
 NO_PORT = 0  # the worker serves no HTTP, so it has no probes
 
 _PORT_NUMBER = re.compile(r"[0-9]{1,5}")
@@ -35,6 +36,8 @@ def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
     port = _port(container)
     return {
         "command": ["jobtide", "worker"],
+        # A worker that can't start says why in its last line, which is then in the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         **_probes(port),
         **container,
         "env": [*container.get("env", ()), *ours],
@@ -105,7 +108,7 @@ def _probes(port: int) -> dict[str, Any]:
 
     return {
         "startupProbe": {**get("/livez"), "periodSeconds": 1, "failureThreshold": 120},
-        "readinessProbe": {**get("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3},
+        "readinessProbe": {**get(READY_PATH), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3},
         "livenessProbe": {**get("/livez"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
     }
 

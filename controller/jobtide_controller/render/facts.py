@@ -55,3 +55,4 @@ class Facts:
     decision: Decision
     context: Context
     now: float  # by the controller's clock, seconds since the epoch
+    readable_since: float = 0.0  # by the same clock: since when the database can be read

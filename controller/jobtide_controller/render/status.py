@@ -37,7 +37,7 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
 ) -> dict[str, Any]:
     """The status as Kubernetes stores it; a copy of the previous one if nothing but the time has changed."""
     previous = readable(previous_status)
-    facts = Facts(pool.spec, reading, fleet, decision, context, now)
+    facts = Facts(pool.spec, reading, fleet, decision, context, now, _readable_since(previous, now))
     rendered = _status(pool, facts, previous).as_object()
     if previous_status is not None and _without_read_time(rendered) == _without_read_time(previous_status):
         return dict(previous_status)
@@ -173,6 +173,14 @@ def _transition_time(judgement: Judgement, before: Condition | None, now: float)
     if before is not None and before.status == judgement.status:
         return before.last_transition_time
     return _moment(now)
+
+
+def _readable_since(previous: JobWorkerPoolStatus, now: float) -> float:
+    """When the database was found to be reachable; now if it was not until now, 0 for a new pool."""
+    before = next((condition for condition in previous.conditions if condition.type == "DatabaseReachable"), None)
+    if before is None:
+        return 0.0
+    return before.last_transition_time.timestamp() if before.status == "True" else now
 
 
 def _without_read_time(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ CONTROLLER = {
     ("jobtide.dev", "jobworkerpools/finalizers"): {"update"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
     ("", "pods"): {"list", "watch", "patch"},
-    ("events.k8s.io", "events"): {"create"},
+    ("events.k8s.io", "events"): {"list", "create"},
 }
 ELECTION = {("coordination.k8s.io", "leases"): {"create", "get", "update"}}
 VIEWER = {

@@ -23,13 +23,15 @@ ROOT = Path(__file__).parents[3]
 POOL = reported(DEPTHS, fleet(24, busy=23)).as_object()
 ONE, LIST = json.dumps(POOL), json.dumps({"kind": "List", "items": [POOL]})
 
-# Writes its arguments to a file. Prints `names` for --output=name, else `output`, then `message` on stderr.
+# Writes its arguments to a file. Prints `names` for --output=name, `namespace` for `config view`, else `output`, then
+# `message` on stderr.
 PROGRAM = """\
 #!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >> calls
 case "$*" in
 *--output=name*) cat names ;;
+"config view "*) cat namespace ;;
 *) cat output; cat message >&2; exit "$(cat code)" ;;
 esac
 """
@@ -44,9 +46,10 @@ class FakeKubectl:
         (folder / "kubectl").chmod(0o755)
         self.answers(LIST)
 
-    def answers(self, output: str = "", *, message: str = "", names: str = "") -> None:
+    def answers(self, output: str = "", *, message: str = "", names: str = "", namespace: str = "") -> None:
         """A message makes it fail."""
-        files = {"output": output, "message": message, "names": names, "code": "1" if message else "0"}
+        files = {"output": output, "message": message, "names": names, "namespace": namespace}
+        files["code"] = "1" if message else "0"
         for name, text in files.items():
             (self._folder / name).write_text(text)
 
@@ -215,3 +218,19 @@ def test_kubectl_finds_the_plugin_by_its_name():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, _, attribute = scripts["kubectl-jobtide"].partition(":")
     assert getattr(import_module(module), attribute) is main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["top"], "no pools in namespace media; -n chooses another one, -A shows all", id="context"),
+        pytest.param(
+            ["top", "-n", "crm"], "no pools in namespace crm; -n chooses another one, -A shows all", id="named"
+        ),
+        pytest.param(["top", "-A"], "no pools in any namespace", id="all"),
+    ],
+)
+def test_top_without_pools_names_the_namespace(kubectl, capsys, arguments, words):
+    kubectl.answers('{"kind": "List", "items": []}', namespace="media")
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"{words}\n"

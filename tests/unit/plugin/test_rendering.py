@@ -74,8 +74,15 @@ def test_top_is_what_a_user_reads():
     assert top.render(shown, LATER + 60, namespaces=True) + "\n" == (EXPECTED / "top.txt").read_text()
 
 
-def test_top_without_pools_says_so():
-    assert top.render([], NOW, namespaces=True) == "no pools"
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [
+        ("media", "no pools in namespace media; -n chooses another one, -A shows all"),
+        (None, "no pools in any namespace"),
+    ],
+)
+def test_top_without_pools_says_where_it_looked(namespace, words):
+    assert top.no_pools(namespace) == words
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from jobtide_controller.decide.history import Failing, History, Learned
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
-from jobtide_controller.render.conditions import problem_reason
 from jobtide_controller.render.facts import Context, Overlap
+from jobtide_controller.render.stalled import problem_reason
 from tests.unit.decide.builders import NOW, A, B, fleet, pool
 
 DEPTHS = {
@@ -235,10 +235,25 @@ def test_message_of_a_missed_promise_has_the_wait_and_the_limits():
     assert message.endswith("-> 5 limited by maxReplicas (5)")
 
 
+def test_a_promise_that_was_missed_a_moment_ago_says_that_none_waits_now():
+    message = _message(_render({}, history=History(types=TYPES, read_at=NOW - 1, late_at=NOW - 5)), "KeepingUp")
+    assert message == "in the last minute jobs have waited longer than maxWaitSeconds (60); none waits now"
+
+
+def test_a_short_promise_is_no_trouble_before_a_start_was_measured():
+    workers = replace(fleet(0), start_seconds=12, start_known=False)
+    assert _conditions(_render({}, workers, maxWaitSeconds=9))["KeepingUp"] == ("True", "Keeping")
+
+
+def test_message_of_a_pause_with_an_end_says_how_to_resume():
+    message = _message(_render({}, paused=True, pausedUntil="2030-01-01T00:00:00Z"), "Paused")
+    assert message.endswith("to resume before, set paused to false and remove pausedUntil")
+
+
 def test_message_of_a_promise_below_the_start_time_recommends_min_replicas():
     message = _message(_render({}, replace(fleet(0), start_seconds=12), maxWaitSeconds=9), "KeepingUp")
     assert "takes 12 s to start" in message
-    assert "minReplicas" in message
+    assert message.endswith("set minReplicas: 1, or raise maxWaitSeconds")
 
 
 def test_message_of_the_connection_limit_has_its_numbers():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import urllib.error
+import urllib.request
 from contextlib import ExitStack
 from time import monotonic
 
@@ -23,13 +25,13 @@ from jobtide.telemetry.status_server import (
 
 @pytest.fixture
 def serve():
-    """serve(metrics) -> the port of a server that answers /metrics with this function."""
+    """serve(metrics, health) -> a server that answers /metrics with this function, and its port."""
     listeners, servers = [], []
 
-    def start(metrics):
+    def start(metrics, health=None):
         listener = listen(0)
         listeners.append(listener)
-        server = StatusServer(listener, worker_answers(Health(monotonic()), metrics))
+        server = StatusServer(listener, worker_answers(health or Health(monotonic()), metrics))
         server.start()
         servers.append(server)
         return server, listener.getsockname()[1]
@@ -168,3 +170,12 @@ def test_metrics_that_are_expensive_are_rendered_less_often():
 def test_an_unknown_path_names_the_known_ones(serve):
     _, port = serve(lambda: "")
     assert ask(port, "/").endswith("try /livez, /readyz, /metrics\n")
+
+
+def test_readyz_says_why_the_worker_is_not_ready(serve):
+    _, port = serve(str, Health(monotonic(), refusal='password authentication failed for user "w"'))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10)
+    assert refused.value.code == 503
+    words = 'the database did not answer the last poll: password authentication failed for user "w"\n'
+    assert refused.value.read().decode() == words

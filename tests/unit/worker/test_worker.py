@@ -125,6 +125,7 @@ def test_an_outage_of_the_database_is_reported_once_and_waited_out(tide):
     for _ in range(5):
         now += rig.worker.run_once(now)
     assert not rig.worker.health.polled
+    assert rig.worker.health.refusal == rig.events[0].message
     rig.queue.unreachable = False
     rig.worker.run_once(now)
     assert rig.worker.health.polled

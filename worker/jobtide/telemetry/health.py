@@ -12,4 +12,5 @@ class Health:
 
     passed_at: float  # when the claim loop began its last pass
     polled: bool = False  # the database answered the last poll
+    refusal: str = ""  # why it did not
     unwritten: Callable[[float], str] = lambda now: ""  # noqa: ARG005 - words about ends that wait too long, or ""

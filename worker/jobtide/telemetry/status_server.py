@@ -206,4 +206,7 @@ def _livez(health: Health, now: float) -> Answer:
 def _readyz(health: Health) -> Answer:
     if unwritten := health.unwritten(monotonic()):
         return Answer(503, f"{unwritten}\n")
-    return Answer(200, "ok\n") if health.polled else Answer(503, "the database did not answer the last poll\n")
+    if health.polled:
+        return Answer(200, "ok\n")
+    why = f": {health.refusal}" if health.refusal else ""
+    return Answer(503, f"the database did not answer the last poll{why}\n")

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Literal
 
 from jobtide.backoff import jittered
+from jobtide.database_errors import one_line
 from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import Job
 from jobtide.queue.job_queue import JobQueue
@@ -136,7 +137,7 @@ class Worker:
         except (DatabaseUnreachable, TableUnusable) as error:
             if isinstance(error, TableUnusable) and not self._ever_polled:
                 raise
-            self.health.polled = False
+            self.health.polled, self.health.refusal = False, one_line(error)
             self._finisher.lend()
             return self._outage.failed(error, now)
 

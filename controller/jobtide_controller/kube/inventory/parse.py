@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import GROUP, KIND
 from jobtide_controller.decide.fleet import Pod, Rollout
+from jobtide_controller.kube.inventory.pod_trouble import WORKER_CONTAINER, problem_of, seconds_of
 from jobtide_controller.loop.ports import GoneWorker
 from jobtide_controller.render.deployment import POOL_LABEL, deployment_name_of
 
@@ -23,12 +23,9 @@ TEMPLATE_HASH = "jobtide.dev/template-hash"
 ASKED_HASH = "jobtide.dev/asked-hash"
 TEMPLATE_MANAGER = "jobtide-template"
 SCALE_MANAGER = "jobtide-scale"
-WORKER_CONTAINER = "worker"
 
 _LOST_NODE_REASONS = {"Evicted", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Preempting", "Shutdown"}
-_CRASHES_TO_A_LOOP = 2
 _COST = re.compile(r"-?[0-9]{1,10}")  # 32 bits
-_PROBLEM_WAITS = ("ImagePull", "ErrImage", "InvalidImageName", "CrashLoop", "CreateContainer", "RunContainer")
 
 
 class Owner(NamedTuple):
@@ -144,13 +141,13 @@ def pod_of(raw: Json) -> Pod:
     return Pod(
         uid=uid_of(raw),
         name=metadata["name"],
-        created_at=_seconds(metadata["creationTimestamp"]),
+        created_at=seconds_of(metadata["creationTimestamp"]),
         ready=is_ready,
-        ready_at=_seconds(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
+        ready_at=seconds_of(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
         terminating=metadata.get("deletionTimestamp") is not None,
         finished=status.get("phase") in {"Succeeded", "Failed"},
         deletion_cost=int(cost) if _COST.fullmatch(cost) else 0,
-        problem=_problem(status, conditions),
+        problem=problem_of(raw),
     )
 
 
@@ -172,7 +169,7 @@ def _crashed_by_itself(raw: Json) -> bool:
         ended = (container.get("state") or {}).get("terminated") or {}
         finished_at = ended.get("finishedAt")
         if ended.get("exitCode") and finished_at:
-            return asked_at is None or _seconds(finished_at) < asked_at
+            return asked_at is None or seconds_of(finished_at) < asked_at
         if ((container.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff":
             return True
     return False
@@ -181,41 +178,12 @@ def _crashed_by_itself(raw: Json) -> bool:
 def _asked_to_stop_at(metadata: Json) -> float | None:
     """deletionTimestamp is the end of the grace period, not its beginning."""
     ends = metadata.get("deletionTimestamp")
-    return None if ends is None else _seconds(ends) - float(metadata.get("deletionGracePeriodSeconds") or 0)
+    return None if ends is None else seconds_of(ends) - float(metadata.get("deletionGracePeriodSeconds") or 0)
 
 
 def _is_evicted(status: Json, conditions: Mapping[str, Json]) -> bool:
     disrupted = conditions.get("DisruptionTarget", {}).get("status") == "True"
     return disrupted or status.get("reason") in _LOST_NODE_REASONS
-
-
-def _problem(status: Json, conditions: Mapping[str, Json]) -> str | None:
-    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        reason = waiting.get("reason", "")
-        if reason.startswith(_PROBLEM_WAITS):
-            return f"{reason}: {_why_waiting(container, waiting)}"
-        if _keeps_crashing(container):
-            return f"CrashLoopBackOff: {_why_waiting(container, waiting)}"
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return f"Unschedulable: {scheduled.get('message', '')}"
-    return None
-
-
-def _keeps_crashing(container: Json) -> bool:
-    """Between two pauses a crash loop looks like a start: it is a loop until the container becomes ready."""
-    ended = (container.get("lastState") or {}).get("terminated") or {}
-    restarts = container.get("restartCount", 0)
-    return not container.get("ready") and restarts >= _CRASHES_TO_A_LOOP and bool(ended.get("exitCode"))
-
-
-def _why_waiting(container: Json, waiting: Json) -> str:
-    ended = (container.get("lastState") or {}).get("terminated") or {}
-    if ended.get("exitCode") is not None:
-        return f"container {container['name']} exited with {ended['exitCode']} ({ended.get('reason', 'Error')})"
-    message: str = waiting.get("message", "")
-    return message
 
 
 def _rollout(raw: Json, status: Json) -> Rollout:
@@ -237,7 +205,3 @@ def _owned(raw: Json, manager: str) -> Iterator[list[str]]:
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
             fields = entry.get("fieldsV1") or {}
             yield [f"{top}.{leaf}" for top, leaves in fields.items() for leaf in leaves if leaf != "."]
-
-
-def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()

@@ -14,6 +14,7 @@ from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
+from jobtide_controller.kube.inventory.pod_trouble import Wait
 from jobtide_controller.kube.inventory.pods import Pods
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.loop.pools import PoolEntry, Pools, Refused
@@ -92,6 +93,10 @@ class Inventory:
     def upsert_pod(self, raw: Raw) -> bool:
         return self._mark_ref(self.pods.upsert(raw))
 
+    def note_cause(self, uid: str, wait: Wait, cause: str, *, stuck: bool) -> bool:
+        """Notes why a pod waits; True if that is new."""
+        return self._mark_ref(self.pods.note_cause(uid, wait, cause, stuck=stuck))
+
     def forget_pod(self, raw: Raw) -> bool:
         """Its jobs wait to be requeued: the pool's database is woken even if the pool is gone already."""
         changed = self._mark_ref(self.pods.forget(raw))
@@ -137,6 +142,7 @@ class Inventory:
             pods=self.pods.of(entry.ref),
             busy_uids=frozenset(busy_uids),
             start_seconds=self.pods.start_seconds(entry.ref),
+            start_known=self.pods.start_known(entry.ref),
         )
 
     def rollout(self, pool_uid: str) -> Rollout:

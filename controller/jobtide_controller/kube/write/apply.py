@@ -203,7 +203,7 @@ class Applier:
                 HTTPStatus.CONFLICT,
                 "Conflict",
                 f"Deployment {existing['metadata']['name']} exists and is {owner_words(existing)}; "
-                "delete or rename it, or name the pool differently",
+                "delete it, or create the pool under another name",
             )
 
     async def _template(self, entry: PoolEntry) -> None:

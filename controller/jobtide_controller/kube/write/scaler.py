@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,18 @@ from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import Priority, WriteQueue, WriteRequest
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.ports import PoolEntry, Scaling, Status, WriteFailure
+
+# How the API server refuses a field that it does not know: with the path in a Deployment, which is that in a pool, too.
+_UNKNOWN_FIELD = re.compile(r"failed to create typed patch object \([^()]*\): (?:errors:)?(.*)", re.DOTALL)
+
+
+def words_of(error: ApiError) -> str:
+    """The API server's message for the pool's condition, with the path of a field that it does not know."""
+    found = _UNKNOWN_FIELD.search(error.message)
+    if found is None:
+        return error.message if isinstance(error, ConflictError) else str(error)
+    fields = "; ".join(" ".join(line.split()).removeprefix(".") for line in found[1].splitlines() if line.strip())
+    return f"{fields}; correct it or remove it from the pool"
 
 
 class DeploymentScaler:
@@ -59,8 +72,7 @@ class DeploymentScaler:
         """A write of the Deployment was answered: the pool's status shows it after the next pass."""
         before, self.failure = self.failure, None
         if error is not None:
-            is_conflict = isinstance(error, ConflictError)
-            self.failure = WriteFailure(error.message if is_conflict else str(error), is_conflict=is_conflict)
+            self.failure = WriteFailure(words_of(error), is_conflict=isinstance(error, ConflictError))
         if before != self.failure:
             self._inventory.wake(self._applier.uid)
 
