@@ -37,14 +37,18 @@ class End:
     trace: str | None = None  # the whole traceback, for the log alone
 
 
+# Marks of a job that a crash took along: docs/adr/2026-11-28-suspects-run-apart.md.
+RUNS_IN_PROCESS, WAITS_ALONE, RUNS_ALONE = 1, 2, 3
+
+
 def suspicion_of(job: Job) -> int:
     """The mark of a job that a crash took along, in the row's result; 0: none.
 
-    1: the next run is in a process of its own. 2: the worker runs it alone. 3: it runs alone now. Nothing else follows
-    from it, since other users of the table may write this column.
+    RUNS_IN_PROCESS: the next run is in a process of its own. WAITS_ALONE: the worker runs it alone. RUNS_ALONE: it does
+    so now. Nothing else follows from it, since other users of the table may write this column.
     """
     level = job.result.get("suspect") if isinstance(job.result, dict) else None
-    return level if type(level) is int and level in {1, 2, 3} else 0
+    return level if type(level) is int and level in {RUNS_IN_PROCESS, WAITS_ALONE, RUNS_ALONE} else 0
 
 
 def with_suspicion(job: Job, level: int) -> dict[str, Json]:

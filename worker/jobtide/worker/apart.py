@@ -13,13 +13,11 @@ from uuid import UUID
 
 from jobtide.backoff import jittered
 from jobtide.context import Context
-from jobtide.job import End, Job, suspicion_of, with_suspicion
+from jobtide.job import RUNS_ALONE, WAITS_ALONE, End, Job, suspicion_of, with_suspicion
 from jobtide.queue.refusals import RowRefused
 from jobtide.telemetry.events import Emit, RunsApart
 from jobtide.worker.in_flight import InFlight
 
-_WAITS_ALONE = 2
-_RUNS_ALONE = 3  # in the row before the handler is called: only a crash after that counts as an attempt
 _BACK_SECONDS = 10.0  # before a suspect that can't run alone here yet is due again
 # A worker runs jobs alone for a quarter of its time at most: forged marks must not stop the other tenants.
 _PAUSE_PER_SECOND_ALONE = 3.0
@@ -50,7 +48,7 @@ class Alone:
 
     def keep(self, job: Job, now: float) -> bool:
         """True if the job must run alone: it is kept until `next_to_start`, or requeued if another one is kept."""
-        if suspicion_of(job) < _WAITS_ALONE:
+        if suspicion_of(job) < WAITS_ALONE:
             return False
         if self._job is None and now >= self._pause_until:
             self._job, self._started_at, self._kept_at = job, None, now
@@ -63,7 +61,7 @@ class Alone:
         """The kept job, once: when no other job is active. Raises DatabaseUnreachable; then it is still kept."""
         if self._job is None or self._started_at is not None or active:
             return None
-        running = replace(self._job, result=with_suspicion(self._job, _RUNS_ALONE))
+        running = replace(self._job, result=with_suspicion(self._job, RUNS_ALONE))
         marked = self._mark(running)
         self._started_at = now
         if self._in_flight.take(self._job) is None:  # its lease was lost while it waited
@@ -75,7 +73,10 @@ class Alone:
         return running
 
     def _mark(self, job: Job) -> bool:
-        """False if its lease is lost, or its row is locked or can't be changed."""
+        """Before the handler is called: only a crash after that counts as an attempt.
+
+        False if its lease is lost, or its row is locked or can't be changed.
+        """
         context = Context(job)
         context.reported = json.dumps(job.result)
         try:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from jobtide.backoff import full_backoff_seconds
 from jobtide.errors import Fail, Retry, Snooze
-from jobtide.job import End, Job, Json, suspicion_of, with_suspicion
+from jobtide.job import RUNS_ALONE, WAITS_ALONE, End, Job, Json, suspicion_of, with_suspicion
 from jobtide.payload import Malformed, json_text
 
 _MAX_MESSAGE_CHARS = 4_000
@@ -95,7 +95,9 @@ def suspected(end: End, level: int) -> End:
 
 def _kept(job: Job) -> str | None:
     """What the row of a requeued job keeps: all, but one that ran alone does so no more."""
-    return json.dumps(with_suspicion(job, 2), ensure_ascii=False) if suspicion_of(job) == 3 else None  # noqa: PLR2004
+    if suspicion_of(job) != RUNS_ALONE:
+        return None
+    return json.dumps(with_suspicion(job, WAITS_ALONE), ensure_ascii=False)
 
 
 def _last_error(result: Json) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from jobtide.context import Context
 from jobtide.errors import ProcessDied, ProcessNotReady
-from jobtide.job import End, Job, Json, suspicion_of
+from jobtide.job import RUNS_IN_PROCESS, WAITS_ALONE, End, Job, Json, suspicion_of
 from jobtide.telemetry.events import Emit, Handled, RunsApart
 from jobtide.tide import Handler
 from jobtide.worker import outcome
@@ -123,7 +123,7 @@ class Runner:
         if self._processes is None:
             return False
         handler = self._handlers[job.type]
-        return handler.process or (suspicion_of(job) == 1 and not handler.starts_process)
+        return handler.process or (suspicion_of(job) == RUNS_IN_PROCESS and not handler.starts_process)
 
     def _run_in_process(self, claimed: InFlightJob, processes: Processes) -> None:
         handler = self._handlers[claimed.job.type]
@@ -208,5 +208,5 @@ class Runner:
 def _still_suspected(end: End, error: BaseException) -> End:
     """A suspect that ended its own process stays apart. One without a process has shown nothing: it runs alone."""
     if isinstance(error, ProcessNotReady):
-        return outcome.suspected(outcome.requeued(end.job), 2)
-    return outcome.suspected(end, 1) if isinstance(error, ProcessDied) else end
+        return outcome.suspected(outcome.requeued(end.job), WAITS_ALONE)
+    return outcome.suspected(end, RUNS_IN_PROCESS) if isinstance(error, ProcessDied) else end

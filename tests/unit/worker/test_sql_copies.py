@@ -1,0 +1,28 @@
+"""A statement is one file that psql can run, so some parts stand twice: the copies say the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtide.sql import load
+
+
+@pytest.mark.parametrize(
+    ("names", "begins", "ends"),
+    [
+        pytest.param(("finish", "finish_unlocked"), "SET\nstatus = outcome.status", "WHERE\nended.id", id="an end"),
+        pytest.param(("claim", "claim_capped"), "claimed AS (", "RETURNING", id="the update of a claim"),
+        pytest.param(
+            ("claim", "claim_capped"), "CROSS JOIN LATERAL (\nSELECT\nmost.bytes", "ORDER BY", id="a payload's size"
+        ),
+    ],
+)
+def test_copies_of_a_part_are_equal(names, begins, ends):
+    parts = []
+    for name in names:
+        statement = load("jobtide.sql", name)
+        start = statement.index(begins)
+        text = statement[start : statement.index(ends, start)]
+        # Remarks may differ.
+        parts.append("\n".join(line.partition(" --")[0] for line in text.splitlines() if not line.startswith("--")))
+    assert parts[0] == parts[1]
