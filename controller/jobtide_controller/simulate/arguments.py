@@ -52,12 +52,13 @@ def _trace_flags(made: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--days",
-        type=partial(number, most=TRACE_DAYS_MAX),
+        type=partial(_number, most=TRACE_DAYS_MAX),
         default=7.0,
         help="for --from-table: days to look back (default: 7)",
     )
     group.add_argument(
         "--service-seconds",
+        type=_of_type,
         action="append",
         default=[],
         metavar="TYPE=SECONDS",
@@ -88,26 +89,28 @@ def _policy_flags(group: argparse._ArgumentGroup) -> None:
 
 def _rival_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--keda-target", type=number, metavar="ROWS", help="rows per worker (default: the pool's concurrency)"
+        "--keda-target", type=_number, metavar="ROWS", help="rows per worker (default: the pool's concurrency)"
     )
-    group.add_argument("--keda-polling-seconds", type=number, help="pollingInterval")
-    group.add_argument("--keda-cooldown-seconds", type=number, help="cooldownPeriod")
+    group.add_argument("--keda-polling-seconds", type=_number, help="pollingInterval")
+    group.add_argument("--keda-cooldown-seconds", type=_number, help="cooldownPeriod")
     group.add_argument(
-        "--keda-stabilization-seconds", type=partial(number, least=0), help="stabilizationWindowSeconds of scaleDown"
+        "--keda-stabilization-seconds", type=partial(_number, least=0), help="stabilizationWindowSeconds of scaleDown"
     )
 
 
 def _run_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=partial(_whole, least=0), default=1, help="of the random numbers (default: 1)")
+    group.add_argument(
+        "--seed", type=partial(_whole, least=0, most=10**12), default=1, help="of the random numbers (default: 1)"
+    )
     group.add_argument(
         "--tick-seconds",
-        type=partial(number, least=0.1, most=3_600),
+        type=partial(_number, least=0.1, most=3_600),
         default=1.0,
         help="time between two decisions (default: 1)",
     )
     group.add_argument(
         "--start-seconds",
-        type=partial(number, most=3_600),
+        type=partial(_number, most=3_600),
         default=5.0,
         help="median start time of a worker (default: 5)",
     )
@@ -122,12 +125,18 @@ def _svg(text: str) -> Path:
     return path
 
 
-def number(text: str, *, least: float = 0.001, most: float = 1_000_000.0) -> float:
-    """The number. Raises ArgumentTypeError for another text, or a number out of these bounds."""
+def _number(text: str, *, least: float = 0.001, most: float = 1_000_000) -> float:
     value = _parsed(float, text)
     if value is None or not least <= value <= most:
-        raise argparse.ArgumentTypeError(f'"{text}": use a number from {least:g} to {most:,g}')
+        raise argparse.ArgumentTypeError(f'"{text}": use a number from {least} to {most:,}')
     return value
+
+
+def _of_type(text: str) -> tuple[str, float]:
+    type_, equals, seconds = text.rpartition("=")
+    if not equals or not type_:
+        raise argparse.ArgumentTypeError(f'"{text}": use TYPE=SECONDS, such as video.ingest=12.5')
+    return type_, _number(seconds, least=0)
 
 
 def _wholes(text: str) -> tuple[int, ...]:

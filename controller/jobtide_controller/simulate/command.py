@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from jobtide.database_errors import DatabaseUrlWrong, checked_url, url_of_file
 from jobtide.printable import printable, printable_lines
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
-from jobtide_controller.simulate.arguments import number, parser
+from jobtide_controller.simulate.arguments import parser
 from jobtide_controller.simulate.csvfile import TraceError
 from jobtide_controller.simulate.keda import Keda, KedaSettings
 from jobtide_controller.simulate.policy import PolicyError
@@ -66,7 +66,7 @@ def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
         jobs = past.read(_url(flags.from_table), flags.days, types)
         pool = policy.build(spec, types or sorted({job.type for job in jobs}), flags)
         slots = flags.measured_concurrency or pool.concurrency
-        return past.trace(jobs, slots=slots, known=_known(flags.service_seconds)), pool
+        return past.trace(jobs, slots=slots, known=dict(flags.service_seconds)), pool
     if flags.csv is not None:
         given = csvfile.read(flags.csv)
         if types is not None:
@@ -112,22 +112,11 @@ def _keda(flags: Namespace, pool: JobWorkerPoolSpec) -> list[KedaSettings]:
     return list(dict.fromkeys((defaults, own)))
 
 
-def _known(texts: Sequence[str]) -> dict[str, float]:
-    known: dict[str, float] = {}
-    for text in texts:
-        type_, _, seconds = text.rpartition("=")
-        try:
-            known[type_] = number(seconds, least=0)
-        except ArgumentTypeError as error:
-            raise TraceError(f'--service-seconds "{text}": {error}, as in video.ingest=12.5') from None
-    return known
-
-
 def _url(text: str) -> str:
     """Other users of the machine can see a URL on the command line in the process list, but not one in a file."""
     try:
         return url_of_file(Path(text[1:]), text[1:]) if text.startswith("@") else checked_url(text, "the argument")
-    except DatabaseUrlWrong as wrong:
+    except (DatabaseUrlWrong, OSError) as wrong:
         raise TraceError(f"--from-table: {wrong}") from None
 
 

@@ -122,7 +122,7 @@ class _Cells:
         """What a pool may name; each type is checked once, and no more of them than a pool may have."""
         if text not in self._types and len(self._types) < _TYPES_CHECKED:
             if refused := policy.refused({"types": [text], "template": policy.TEMPLATE}):
-                raise _wrong("type", text, refused[0])
+                raise _wrong("type", text, refused[0].rpartition(" in body ")[2])
             self._types.add(text)
         return text
 

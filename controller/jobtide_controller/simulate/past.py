@@ -21,7 +21,10 @@ JOBS_MAX = 5_000_000  # about 2 GB in memory
 
 
 def read(url: str, days: float, types: Sequence[str] | None) -> list[PastJob]:
-    """Reads the jobs of these types, or of all, but none that is due JOB_DAYS_MAX later. Raises TraceError if the table can't be read or has no such jobs."""
+    """Reads the jobs of these types, or of all, without those that are due JOB_DAYS_MAX later or more.
+
+    Raises TraceError if the table can't be read or has no such jobs.
+    """
     what = f"the jobs of the last {days:g} days"
     try:
         with connect(url, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
