@@ -15,7 +15,7 @@ from jobtide_controller.simulate.trace import Trace
 WIDTH, PANEL_HEIGHT, ARRIVALS_HEIGHT, GAP = 960, 220, 90, 46
 LEFT, TOP, RIGHT, LEGEND_LINE = 64, 40, 16, 18
 EXACT_MAX = 480  # samples that are drawn one by one
-STRETCHES = 160  # of a longer trace: more would be a solid area
+STRETCHES = 240  # of a longer trace: more would be a solid area
 BARS_MAX = 160
 COLOURS = ("#0b7285", "#e8590c", "#7048e8", "#868e96", "#2b8a3e", "#c2255c")  # safe for colour blindness
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 2")
@@ -82,13 +82,12 @@ def svg(title: str, trace: Trace, outcomes: Sequence[Outcome]) -> str:
         *_axes(waits, display.age),
         *_axes(workers, lambda value: f"{value:g}"),
         _bars(arrivals, bars, every),
-        *_promises(waits, outcomes),
     ]
     for number, outcome in reversed(list(enumerate(outcomes))):  # the first law is on top
         style = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"'
         parts += [_line(waits, outcome, _oldest, style), _line(workers, outcome, _workers, style)]
         parts += _legend(legend_top + LEGEND_LINE * number, outcome.name, style)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return "\n".join([*parts, *_promises(waits, outcomes), "</svg>"]) + "\n"
 
 
 def _arrivals(trace: Trace, seconds: float) -> tuple[list[int], float]:
@@ -168,12 +167,13 @@ def thinned(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list
     width = samples[-1].at / STRETCHES
     points: list[Point] = []
     before = 0.0  # the value at the end of the last stretch, which idle time without samples continues
+    following = 0  # the number of the next stretch
     for number, grouped in groupby(samples, key=lambda sample: int(sample.at / width)):
         stretch = list(grouped)
-        if points and number * width - points[-1][0] > width:
-            points.append((points[-1][0] + width, before))
+        if number > following:
+            points.append((following * width, before))
         points.append((number * width, max(map(value, stretch))))
-        before = value(stretch[-1])
+        before, following = value(stretch[-1]), number + 1
     return points
 
 

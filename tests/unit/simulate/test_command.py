@@ -66,11 +66,17 @@ def test_a_peak_between_two_points_of_the_picture_is_drawn():
     assert heights == {1.0, 7.0}
 
 
+def test_the_line_does_not_drop_between_two_stretches():
+    samples = tuple(Sample(float(second), 1, 0.0) for second in range(431_277))
+    points = plot.thinned(samples, lambda sample: float(sample.workers))
+    assert len({at for at, _ in points}) == len(points) <= plot.STRETCHES + 1
+
+
 def test_the_picture_of_a_long_trace_has_few_points_and_idle_time_stays_low():
     busy = [Sample(float(second), second % 2, 0.0) for second in range(1_000)]
     night = [Sample(86_400.0 + second, second % 2, 0.0) for second in range(1_001)]
     points = plot.thinned([*busy, *night], lambda sample: float(sample.workers))
-    assert len(points) < 10
+    assert len({at for at, _ in points}) == len(points) < 10
     assert [height for at, height in points if 1_000 < at < 80_000] == [1.0 if busy[-1].workers else 0.0]
 
 
