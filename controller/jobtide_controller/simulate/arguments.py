@@ -114,7 +114,7 @@ def _run_flags(group: argparse._ArgumentGroup) -> None:
         default=5.0,
         help="median start time of a worker (default: 5)",
     )
-    group.add_argument("--plot", type=_svg, metavar="FILE.svg", help="draw waits and workers over time")
+    group.add_argument("--plot", type=_svg, metavar="FILE.svg", help="draw arrivals, waits and workers over time")
     group.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

@@ -43,10 +43,11 @@ def of_file(path: Path, name: str | None) -> dict[str, Any]:
     if any(not isinstance(spec, dict) for spec in pools.values()):
         raise PolicyError(f"{path}: the spec of a {KIND} must be an object")
     if name is None and len(pools) == 1:
-        return dict(next(iter(pools.values())))
+        name = next(iter(pools))
     if name is None or name not in pools:
         advice = "choose one with --pool-name" if name is None else f'none has the name "{name}"'
         raise PolicyError(f"{path} has {len(pools)} pools ({', '.join(pools) or 'none'}): {advice}")
+    checked({"types": ["any"], "template": TEMPLATE, **pools[name]})  # before its types select jobs and flags change it
     return dict(pools[name])
 
 

@@ -148,6 +148,12 @@ def test_a_promise_replaces_jobs_per_worker_and_the_reverse(tmp_path):
         pytest.param([], "kind: JobWorkerPool\nspec: [1]", "the spec of a JobWorkerPool must be an object", id="list"),
         pytest.param([], "kind: JobWorkerPool\nmetadata: null\nspec: {typos: [a]}", 'field "spec.typos"', id="typo"),
         pytest.param(
+            ["--tenant-max-concurrent", "3"],
+            "kind: JobWorkerPool\nspec: {types: 5, tenants: [1]}",
+            "spec.types in body must be of type array.*spec.tenants in body must be of type object",
+            id="ill-shaped",
+        ),
+        pytest.param(
             ["--pool-name", "video", "--jobs-per-worker", "3", "--max-wait-seconds", "5"],
             POOLS,
             r"maxWaitSeconds \(5\) and jobsPerWorker \(3\): set one of them",
