@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtide.database_errors import DatabaseUrlWrong, checked_url, url_of_file
-from jobtide.printable import printable_lines
+from jobtide.printable import printable, printable_lines
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
 from jobtide_controller.simulate.arguments import parser
@@ -39,12 +39,23 @@ def main(arguments: Sequence[str]) -> int:
         given, pool = _given(flags)
         outcomes = [run(given, judged, scaler, options) for judged, scaler in _scalers(flags, pool)]
         if flags.plot:
-            flags.plot.write_text(plot.svg(_title(given), outcomes), encoding="utf-8")
-    except (PolicyError, TraceError, OSError) as error:
+            _write(flags.plot, plot.svg(_title(given, flags), given, outcomes))
+    except (PolicyError, TraceError) as error:
         print(f"simulate: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - it is a command
         return 2
-    _print(_as_json(outcomes) if flags.json else _as_text(given, pool, outcomes, options))
+    _print(
+        _as_json(outcomes)
+        if flags.json
+        else _as_text(_head(given, pool, outcomes, flags), outcomes, bound(given, pool, options))
+    )
     return 0
+
+
+def _write(path: Path, svg: str) -> None:
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise TraceError(f"can't write the plot {path}: {error.strerror}") from error
 
 
 def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
@@ -55,7 +66,7 @@ def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
         jobs = past.read(_url(flags.from_table), flags.days, types)
         pool = policy.build(spec, types or sorted({job.type for job in jobs}), flags)
         slots = flags.measured_concurrency or pool.concurrency
-        return past.trace(jobs, slots=slots, known=_known(flags.service_seconds)), pool
+        return past.trace(jobs, slots=slots, known=dict(flags.service_seconds)), pool
     if flags.csv is not None:
         given = csvfile.read(flags.csv)
         if types is not None:
@@ -79,9 +90,7 @@ def _of_types(trace: Trace, types: Sequence[str]) -> Trace:
 
 def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[tuple[JobWorkerPoolSpec, Scaler]]:
     """Each scaler with the pool whose promise defines what is late."""
-    promises = [pool.model_copy(update={"max_wait_seconds": seconds}) for seconds in flags.promises]
-    if pool.jobs_per_worker is not None:
-        promises = [promise.model_copy(update={"jobs_per_worker": None}) for promise in promises]
+    promises = [policy.promising(pool, seconds) for seconds in flags.promises]
     distinct = {(each.wait_seconds, each.jobs_per_worker): each for each in (pool, *promises)}
     ours: list[tuple[JobWorkerPoolSpec, Scaler]] = [
         (each, Jobtide(each)) for each in sorted(distinct.values(), key=lambda each: each.wait_seconds)
@@ -103,36 +112,38 @@ def _keda(flags: Namespace, pool: JobWorkerPoolSpec) -> list[KedaSettings]:
     return list(dict.fromkeys((defaults, own)))
 
 
-def _known(texts: Sequence[str]) -> dict[str, float]:
-    known: dict[str, float] = {}
-    for text in texts:
-        type_, _, seconds = text.rpartition("=")
-        try:
-            known[type_] = float(seconds)
-        except ValueError:
-            raise TraceError(f'--service-seconds "{text}": use TYPE=SECONDS, such as video.ingest=12.5') from None
-    return known
-
-
 def _url(text: str) -> str:
     """Other users of the machine can see a URL on the command line in the process list, but not one in a file."""
     try:
         return url_of_file(Path(text[1:]), text[1:]) if text.startswith("@") else checked_url(text, "the argument")
-    except DatabaseUrlWrong as wrong:
+    except (DatabaseUrlWrong, OSError) as wrong:
         raise TraceError(f"--from-table: {wrong}") from None
 
 
-def _as_text(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], options: Options) -> str:
-    head = f"{_title(trace)}\n{_pool_text(pool)}"
+def _as_text(head: str, outcomes: Sequence[Outcome], bound_seconds: float) -> str:
     notes = [f"{one.name}: {one.unfinished:,} jobs did not finish" for one in outcomes if one.unfinished]
-    return "\n".join([head, "", table.text(outcomes, bound(trace, pool, options)), *notes])
+    return "\n".join([head, "", table.text(outcomes, bound_seconds), *notes])
 
 
-def _title(trace: Trace) -> str:
+def _head(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], flags: Namespace) -> str:
+    return f"{_title(trace, flags)}\n{_pool_text(pool)}{_compared(pool, outcomes)}"
+
+
+def _title(trace: Trace, flags: Namespace) -> str:
     work = sum(job.service_seconds for job in trace.jobs)
-    meaning = f" ({MEANING[trace.name]})" if trace.name in MEANING else ""
+    meaning = "" if flags.trace is None else f" ({MEANING[flags.trace]})"
     jobs = len(trace.jobs)
-    return f"{trace.name}{meaning}: {jobs:,} jobs in {trace.seconds:,.0f} s, {work / max(1, jobs):.3g} s a job"
+    return (
+        f"{printable(trace.name)}{meaning}: {jobs:,} jobs in {trace.seconds:,.0f} s, {work / max(1, jobs):.3g} s a job"
+    )
+
+
+def _compared(pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome]) -> str:
+    others = sorted({one.promise_seconds for one in outcomes} - {pool.wait_seconds})
+    if not others:
+        return ""
+    seconds = " and ".join(f"{one:g} s" for one in others)
+    return f"\ncompared with {seconds}: each line is late by its own promise, KEDA's by {pool.wait_seconds} s"
 
 
 def _pool_text(pool: JobWorkerPoolSpec) -> str:

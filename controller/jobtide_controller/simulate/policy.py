@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
+from jobtide_controller.api.refusals import refusals
 from jobtide_controller.api.v1alpha1 import KIND, JobWorkerPoolSpec
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "simulated"}]}}
@@ -31,18 +31,23 @@ def of_file(path: Path, name: str | None) -> dict[str, Any]:
     """The spec of the only JobWorkerPool in a file, or of the one with this name. Raises PolicyError."""
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PolicyError(f"can't read the pool from {path}: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise PolicyError(f"can't read the pool from {path}: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise PolicyError(f"can't read the pool from {path}: it is nested too deeply") from None
     pools = {
-        document.get("metadata", {}).get("name", ""): document.get("spec") or {}
+        _name(document): document.get("spec") or {}
         for document in documents
         if isinstance(document, dict) and document.get("kind") == KIND
     }
+    if any(not isinstance(spec, dict) for spec in pools.values()):
+        raise PolicyError(f"{path}: the spec of a {KIND} must be an object")
     if name is None and len(pools) == 1:
-        return dict(next(iter(pools.values())))
+        name = next(iter(pools))
     if name is None or name not in pools:
         advice = "choose one with --pool-name" if name is None else f'none has the name "{name}"'
         raise PolicyError(f"{path} has {len(pools)} pools ({', '.join(pools) or 'none'}): {advice}")
+    checked({"types": ["any"], "template": TEMPLATE, **pools[name]})  # before its types select jobs and flags change it
     return dict(pools[name])
 
 
@@ -58,11 +63,27 @@ def build(spec: dict[str, Any], types: Sequence[str], flags: Namespace) -> JobWo
         chosen["scaleDown"] = {"stabilizationSeconds": flags.stabilization_seconds}
     if flags.tenant_max_concurrent is not None:
         chosen["tenants"] = {**(chosen.get("tenants") or {}), "maxConcurrent": flags.tenant_max_concurrent}
-    try:
-        policy = JobWorkerPoolSpec.model_validate(chosen)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise PolicyError(f"the pool is not valid: {problems}") from error
-    if policy.min_replicas > policy.max_replicas:
-        raise PolicyError(f"maxReplicas ({policy.max_replicas}) must be >= minReplicas ({policy.min_replicas})")
-    return policy
+    return checked(chosen)
+
+
+def checked(spec: dict[str, Any]) -> JobWorkerPoolSpec:
+    """The spec. Raises PolicyError for one that the API server would refuse."""
+    if found := refused(spec):
+        raise PolicyError(f"the pool is not valid: {'; '.join(found)}")
+    return JobWorkerPoolSpec.model_validate(spec)
+
+
+def refused(spec: dict[str, Any]) -> list[str]:
+    """Why the API server would refuse a pool with this spec; empty if it would not."""
+    return refusals({"metadata": {"name": "simulated", "namespace": "default"}, "spec": spec})
+
+
+def promising(pool: JobWorkerPoolSpec, seconds: int) -> JobWorkerPoolSpec:
+    """The same pool with this promise. Raises PolicyError."""
+    spec = {name: value for name, value in pool.as_object().items() if name != "jobsPerWorker"}
+    return checked({**spec, "maxWaitSeconds": seconds})
+
+
+def _name(document: dict[str, Any]) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""

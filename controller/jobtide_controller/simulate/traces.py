@@ -12,6 +12,7 @@ from jobtide_controller.simulate.trace import Job, Span, Trace
 Make = Callable[[Random], Trace]
 Length = Callable[[], float]
 PERIOD_SECONDS = 900.0
+NOISY_TENANT = "00000000-0000-4000-8000-000000000001"  # a pool names tenants by UUID
 
 
 def names() -> tuple[str, ...]:
@@ -135,9 +136,9 @@ def _outage(chance: Random) -> Trace:
 
 def _noisy(chance: Random) -> Trace:
     others = flow(chance, 2.0, 0.0, PERIOD_SECONDS, _fixed(0.1))
-    noisy = [Job(60.0, 0.1, tenant_id="noisy") for _ in range(60_000)]
+    noisy = [Job(60.0, 0.1, tenant_id=NOISY_TENANT) for _ in range(60_000)]
     jobs = _trace("noisy", others + noisy)
-    return Trace(jobs.name, jobs.jobs, tenants=Tenants(overrides={"noisy": 16}))
+    return Trace(jobs.name, jobs.jobs, tenants=Tenants(overrides={NOISY_TENANT: 16}))
 
 
 _TRACES: dict[str, Make] = {

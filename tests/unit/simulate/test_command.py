@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,7 @@ from jobtide_controller import __main__ as controller
 from jobtide_controller.simulate import plot, table
 from jobtide_controller.simulate.command import main
 from jobtide_controller.simulate.run import Outcome, Sample
+from jobtide_controller.simulate.trace import Job, Trace
 from jobtide_controller.simulate.traces import MEANING
 
 LAW = Outcome(
@@ -44,18 +46,38 @@ def test_a_few_late_jobs_are_not_zero(share, text):
     assert table.percent(share) == text
 
 
-def test_the_picture_has_a_line_for_each_law_in_both_panels_and_the_promise():
-    drawn = ET.fromstring(plot.svg("a < b", [LAW, OTHER]))
-    words = {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"a < b", "Jobtide, 30 s", "KEDA, target 4, defaults", "promise 30 s", "workers"} <= words
-    lines = [path for path in drawn.iter("{http://www.w3.org/2000/svg}path") if path.get("stroke-width") == "1.8"]
-    assert len(lines) == 4
+SVG = "{http://www.w3.org/2000/svg}"
+TRACE = Trace("test", (Job(0.0, 1.0), Job(0.0, 1.0), Job(40.0, 1.0, due_at=59.0)))
+
+
+def test_the_picture_has_arrivals_a_line_for_each_law_in_both_panels_and_each_promise():
+    drawn = ET.fromstring(plot.svg("a < b", TRACE, [LAW, replace(OTHER, promise_seconds=15.0)]))
+    words = {text.text for text in drawn.iter(f"{SVG}text")}
+    assert {"a < b", "Jobtide, 30 s", "KEDA, target 4, defaults", "promise 15 s", "promise 30 s", "workers"} <= words
+    paths = list(drawn.iter(f"{SVG}path"))
+    assert len([path for path in paths if path.get("stroke-width") == "1.8"]) == 4
+    bars = next(path for path in paths if path.get("fill") == plot.ARRIVALS)
+    assert ("jobs due per 1s" in words, bars.get("d").count("M")) == (True, 2)
 
 
 def test_a_peak_between_two_points_of_the_picture_is_drawn():
     samples = tuple(Sample(float(second), 7 if second == 5_001 else 1, 0.0) for second in range(10_000))
     heights = {height for _, height in plot.thinned(samples, lambda sample: float(sample.workers))}
     assert heights == {1.0, 7.0}
+
+
+def test_the_line_does_not_drop_between_two_stretches():
+    samples = tuple(Sample(float(second), 1, 0.0) for second in range(431_277))
+    points = plot.thinned(samples, lambda sample: float(sample.workers))
+    assert len({at for at, _ in points}) == len(points) <= plot.STRETCHES + 1
+
+
+def test_the_picture_of_a_long_trace_has_few_points_and_idle_time_stays_low():
+    busy = [Sample(float(second), second % 2, 0.0) for second in range(1_000)]
+    night = [Sample(86_400.0 + second, second % 2, 0.0) for second in range(1_001)]
+    points = plot.thinned([*busy, *night], lambda sample: float(sample.workers))
+    assert len({at for at, _ in points}) == len(points) < 10
+    assert [height for at, height in points if 1_000 < at < 80_000] == [1.0 if busy[-1].workers else 0.0]
 
 
 def _csv(tmp_path, text="arrived_at,service_seconds,type\n0,1,a\n0,1,a\n100,1,b\n"):
@@ -110,6 +132,9 @@ def test_the_picture_is_written_where_it_was_asked_for(tmp_path):
         pytest.param(["--csv", "absent.csv"], "can't read the trace absent.csv", id="no-file"),
         pytest.param(["--from-table", "postgresql://127.0.0.1:1/x"], "can't read the jobs of the last 7 days", id="db"),
         pytest.param(["--from-table", "@absent"], "No such file or directory: 'absent'", id="no-url-file"),
+        pytest.param(
+            ["--trace", "trickle", "--plot", "absent/x.svg"], "can't write the plot absent/x.svg: No", id="plot"
+        ),
         pytest.param(["--trace", "steady", "--pool", "absent.yaml"], "can't read the pool from absent", id="no-pool"),
     ],
 )
@@ -118,6 +143,47 @@ def test_an_error_is_one_sentence(arguments, error, capsys):
     shown = capsys.readouterr().err
     assert error in shown
     assert shown.startswith("simulate: ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        pytest.param("--keda-stabilization-seconds", "-1", "use a number from 0 to 1,000,000", id="negative"),
+        pytest.param("--keda-stabilization-seconds", "nan", "use a number from 0", id="nan"),
+        pytest.param("--keda-target", "1e-320", "use a number from 0.001", id="tiny"),
+        pytest.param("--tick-seconds", "1e-9", "use a number from 0.1 to 3,600", id="endless"),
+        pytest.param("--start-seconds", "1e308", "use a number from 0.001 to 3,600", id="huge"),
+        pytest.param("--days", "inf", "use a number from 0.001 to 366", id="inf"),
+        pytest.param("--max-replicas", "x", "use a whole number from 1", id="word"),
+        pytest.param("--min-replicas", "-1", "use a whole number from 0", id="negative-whole"),
+        pytest.param("--promises", "10,,30", "use a whole number from 1", id="list"),
+        pytest.param("--service-seconds", "a=nan", "use a number from 0", id="service"),
+        pytest.param("--service-seconds", "12", "use TYPE=SECONDS", id="no-type"),
+        pytest.param("--seed", "\x1b[31m", r'"\x1b[31m": use a whole number', id="escape"),
+        pytest.param("--plot", "x.png", "use a name that ends with .svg", id="png"),
+        pytest.param("--plot", "x", "use a name that ends with .svg", id="no-suffix"),
+    ],
+)
+def test_a_flag_that_cannot_be_used_is_one_line_with_flag_value_and_what_to_write(flag, value, expected, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--trace", "steady", flag, value])
+    shown = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert (shown.count("\n"), f"argument {flag}: " in shown, expected in shown) == (1, True, True), shown
+
+
+def test_the_head_says_which_promises_are_compared(tmp_path, capsys):
+    assert main(["--csv", _csv(tmp_path), "--promises", "10,120"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "promise 60 s, 0 to 10 workers of 4 jobs at once",
+        "compared with 10 s and 120 s: each line is late by its own promise, KEDA's by 60 s",
+    ]
+
+
+def test_a_file_with_the_name_of_a_built_in_trace_is_not_described_as_it(tmp_path, capsys):
+    path = Path(_csv(tmp_path)).rename(tmp_path / "long.csv")
+    assert main(["--csv", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("long: 3 jobs")
 
 
 def test_every_built_in_trace_is_documented():
