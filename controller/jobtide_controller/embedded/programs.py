@@ -51,12 +51,12 @@ def is_reachable(path: Path) -> bool:
     return os.geteuid() != 0 or all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
 
 
-def roots_state(folder: Path = ROOTS_STATE) -> Path:
-    """ROOTS_STATE, made if it is missing. Raises JobtideError if another user owns it or can write to it."""
+def roots_state(folder: Path = ROOTS_STATE, *, owners: Sequence[int] = (0, os.geteuid())) -> Path:
+    """ROOTS_STATE, made if it is missing. Raises JobtideError if none of `owners` owns it, or another user can write to it."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid not in (0, os.geteuid()) or mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if found.st_uid not in owners or mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise JobtideError(
             f"{folder} belongs to user {found.st_uid} and has mode {mode:04o}, so another user may have put programs "
             "into it: remove it and start again"

@@ -6,8 +6,8 @@ import http.server
 import os
 import socketserver
 import stat
-import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +38,16 @@ def open_umask():
 @pytest.fixture
 def endpoints(tmp_path):
     return Endpoints("127.0.0.1", 6443, tmp_path / "etcd.sock", 10257)
+
+
+@pytest.fixture
+def other_users_folder(tmp_path):
+    if os.geteuid() != 0:
+        return Path("/")
+    folder = tmp_path / "made-by-another-user"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, 65534, 65534)
+    return folder
 
 
 @pytest.fixture
@@ -97,7 +107,7 @@ def test_etcd_of_the_local_cluster_listens_in_a_private_folder_and_on_no_port(tm
 
 
 def test_a_file_is_private_from_its_creation(tmp_path):
-    """strace would show the moment; without it, the modes of the only calls that create a file do."""
+    """Nothing changes a mode later, so with this umask the last mode is the first one."""
     write_private(tmp_path / "kubeconfig", "a token")
 
     assert mode_of(tmp_path / "kubeconfig") == 0o600
