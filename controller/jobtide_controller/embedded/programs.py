@@ -52,7 +52,7 @@ def is_reachable(path: Path) -> bool:
 
 
 def roots_state(folder: Path = ROOTS_STATE, *, owners: Sequence[int] = (0, os.geteuid())) -> Path:
-    """Makes the folder if it is missing. Raises JobtideError if none of `owners` owns it or another user can write to it."""
+    """Makes the folder if it is missing. Raises JobtideError if none of `owners` owns it or others can write to it."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
