@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
 # Two images from one wheel: `--target controller` and `--target worker`.
 # An application is `FROM <the worker image>`, its module copied into /app, and ENV JOBTIDE_APP=module:attribute.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+# 3.13.14 of August 2026, for all platforms: a build of one commit has one base, whatever the tag names that day. For a
+# newer one, take the digest of the index from `docker buildx imagetools inspect python:3.13-slim`, here and in
+# dev/stage/postgres.Dockerfile.
+ARG BASE_IMAGE=docker.io/library/python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 
 FROM ${BASE_IMAGE} AS base
 ENV PATH=/opt/jobtide/bin:/usr/local/bin:/usr/bin:/bin \

@@ -11,16 +11,19 @@ from dev.cluster.pki import Credentials
 SERVICE_RANGE = "10.96.0.0/16"
 POD_RANGE = "10.244.0.0/16"
 FIRST_SERVICE_ADDRESS = "10.96.0.1"
+PEER_SOCKET = "etcd-peer.sock"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the control plane listens; etcd listens on loopback only."""
+    """Where the control plane listens.
+
+    etcd asks no client for a password: it listens on a Unix socket, in a folder that only its own user can enter.
+    """
 
     address: str
     apiserver_port: int
-    etcd_port: int
-    etcd_peer_port: int
+    etcd_socket: Path  # absolute
     controller_manager_port: int
 
     @property
@@ -29,12 +32,16 @@ class Endpoints:
 
     @property
     def etcd_url(self) -> str:
-        return f"http://127.0.0.1:{self.etcd_port}"
+        return f"unix://{self.etcd_socket}"
 
 
 def etcd_arguments(data_directory: Path, endpoints: Endpoints) -> list[str]:
-    """Returns flags for one etcd without TLS, which keeps its data in `data_directory`."""
-    peer_url = f"http://127.0.0.1:{endpoints.etcd_peer_port}"
+    """Returns flags for one etcd, which keeps its data in `data_directory`.
+
+    The socket for other members has to exist, though there are none. etcd takes a name for it, not a path, and makes it
+    in its working directory, which must be private too.
+    """
+    peer_url = f"unix://{PEER_SOCKET}"
     return [
         f"--data-dir={data_directory}",
         f"--listen-client-urls={endpoints.etcd_url}",

@@ -1,11 +1,11 @@
-"""An API server for tests: etcd and kube-apiserver on free loopback ports; they end with this process."""
+"""An API server for tests: kube-apiserver on a free loopback port, and its etcd; they end with this process."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ from dev.cluster.components import (
     kubeconfig_text,
 )
 from dev.cluster.pki import Credentials, ensure_credentials
+from dev.machine import unix_http
 from dev.machine.errors import DevError
 from dev.machine.ports import free_ports
+from dev.machine.private import private_directory, write_private
 from dev.machine.shell import last_lines
 from dev.machine.wait import answers, wait_until
 from dev.tools.toolchain import ensure_tools
@@ -72,8 +74,8 @@ class ControlPlane:
             *admission,
         ]
         self._start("kube-apiserver", arguments)
-        self._await("kube-apiserver", f"{self.url}/readyz")
-        self._await("kube-apiserver", f"{self.url}/api/v1/namespaces/default")
+        self._await_url("kube-apiserver", f"{self.url}/readyz")
+        self._await_url("kube-apiserver", f"{self.url}/api/v1/namespaces/default")
 
     def stop_apiserver(self) -> None:
         """SIGKILL, as in a crash: a graceful end would wait for the watches to end."""
@@ -84,15 +86,15 @@ class ControlPlane:
 
     def start(self) -> None:
         self._start("etcd", etcd_arguments(self.directory / "etcd", self.endpoints))
-        self._await("etcd", f"{self.endpoints.etcd_url}/readyz")
+        self._await("etcd", self.endpoints.etcd_url, lambda: unix_http.answers(self.endpoints.etcd_socket, "/readyz"))
         self.start_apiserver()
         text = kubeconfig_text(name="jobtide-test", url=self.url, credentials=self.credentials)
-        self.kubeconfig.write_text(text)
+        write_private(self.kubeconfig, text)
         if self.controllers:
             arguments = controller_manager_arguments(self.endpoints, self.credentials, self.kubeconfig)
             self._start("kube-controller-manager", arguments)
             default_account = "api/v1/namespaces/default/serviceaccounts/default"
-            self._await("kube-controller-manager", f"{self.url}/{default_account}")
+            self._await_url("kube-controller-manager", f"{self.url}/{default_account}")
 
     def stop(self) -> None:
         self.stop_apiserver()
@@ -117,11 +119,14 @@ class ControlPlane:
         with self._log(name).open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
 
-    def _await(self, name: str, url: str) -> None:
+    def _await_url(self, name: str, url: str) -> None:
+        self._await(name, url, lambda: answers(url, token=self.token, authority=self.authority))
+
+    def _await(self, name: str, url: str, healthy: Callable[[], bool]) -> None:
         def ready() -> bool:
             if self._running[name].poll() is not None:
                 raise DevError(f"{name} ended instead of starting: {self._end_of_log(name)}")
-            return answers(url, token=self.token, authority=self.authority)
+            return healthy()
 
         wait_until(f"{name} answering at {url}", ready, reason=lambda: self._end_of_log(name))
 
@@ -140,10 +145,11 @@ def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[Con
     Without, pods are accepted although no controller makes the service account `default`.
     """
     names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controllers else [])]
-    directory.mkdir(parents=True, exist_ok=True)
+    private_directory(directory)
+    apiserver_port, controller_manager_port = free_ports(2)
     plane = ControlPlane(
         directory=directory,
-        endpoints=Endpoints("127.0.0.1", *free_ports(4)),
+        endpoints=Endpoints("127.0.0.1", apiserver_port, directory.absolute() / "etcd.sock", controller_manager_port),
         credentials=ensure_credentials(
             directory / "pki",
             names=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from dev.images.engines import Engine, choose_engine
 from dev.machine.cache import cache_directory
 from dev.machine.errors import DevError
+from dev.machine.private import write_private
 from dev.machine.shell import Argument, Runner, run
 from dev.tools.toolchain import ensure_tools
 
@@ -39,8 +40,7 @@ class GivenCluster:
         text = self._kubectl("config", "view", "--minify", "--flatten", "--raw")
         kubeconfig = cache_directory() / "given.kubeconfig"
         kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-        kubeconfig.touch(mode=0o600)
-        kubeconfig.write_text(text)
+        write_private(kubeconfig, text)
         self.runner([self._program(), "--kubeconfig", kubeconfig, "get", "--raw", "/readyz"])
         return kubeconfig
 

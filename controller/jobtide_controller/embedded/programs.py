@@ -9,6 +9,7 @@ import platform
 import pwd
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -48,6 +49,19 @@ def binaries() -> Path:
 def is_reachable(path: Path) -> bool:
     """True if the server's account can enter every folder down to `path`, and `path` itself."""
     return os.geteuid() != 0 or all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
+def roots_state(folder: Path = ROOTS_STATE, *, owners: Sequence[int] = (0, os.geteuid())) -> Path:
+    """Makes the folder if it is missing. Raises JobtideError if none of `owners` owns it or others can write to it."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid not in owners or mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise JobtideError(
+            f"{folder} belongs to user {found.st_uid} and has mode {mode:04o}, so another user may have put programs "
+            "into it: remove it and start again"
+        )
+    return folder
 
 
 def account() -> pwd.struct_passwd:
@@ -99,10 +113,10 @@ def run(command: Sequence[str | Path], *, log: Path | None = None) -> str:
 
 def _public_copy(package: Path) -> Path:
     """A copy that the account of the server can read: it can't enter an environment below /root."""
-    target = ROOTS_STATE / f"postgres-{int(package.stat().st_mtime)}"
+    state = roots_state()
+    target = state / f"postgres-{int(package.stat().st_mtime)}"
     if not target.exists():
-        ROOTS_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".postgres-", dir=ROOTS_STATE))
+        staging = Path(tempfile.mkdtemp(prefix=".postgres-", dir=state))
         staging.chmod(0o755)
         for part in package.parent.glob(f"{package.name}*"):  # its libraries are beside it, as its programs expect
             if part.is_dir():

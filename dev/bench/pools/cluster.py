@@ -67,7 +67,7 @@ class Cluster:
 
     @property
     def etcd(self) -> Etcd:
-        return Etcd(self.plane.endpoints.etcd_url)
+        return Etcd(self.plane.endpoints.etcd_socket)
 
     def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
         command = [self.plane.kubectl, f"--kubeconfig={self.plane.kubeconfig}", *arguments]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from dev.machine.unix_http import call
 
 # etcd takes 128 operations in one transaction.
 PUTS_AT_ONCE = 100
@@ -16,9 +18,9 @@ PUTS_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """One etcd without TLS. Raises urllib.error.URLError if it does not answer."""
+    """One etcd that listens on a Unix socket. Raises OSError if it does not answer."""
 
-    url: str
+    socket: Path
 
     def get(self, key: str) -> bytes:
         """Returns the stored value; raises KeyError if there is no such key."""
@@ -32,10 +34,9 @@ class Etcd:
             self._call("txn", {"success": puts})
 
     def _call(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}/v3/kv/{what}", data=json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            parsed: dict[str, Any] = json.load(answer)
-            return parsed
+        answer = call(self.socket, f"/v3/kv/{what}", json.dumps(body).encode(), timeout_seconds=60)
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
 
 
 def _batches(values: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:

@@ -16,6 +16,7 @@ from dev.images.engines import Buildah, Engine, saved
 from dev.machine.cache import cache_directory, exclusive, scratch_directory
 from dev.machine.daemons import Daemons
 from dev.machine.errors import DevError
+from dev.machine.private import private_directory, write_private
 from dev.machine.progress import step
 from dev.machine.shell import Argument, last_lines, run, succeeds
 from dev.machine.system import ensure_packages, raise_file_limit, require_disk, require_free_port, require_root
@@ -123,12 +124,12 @@ class LocalCluster:
     def _start(self, tools: dict[str, Path]) -> None:
         layout = self.layout
         for directory in (layout.state, layout.runtime):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_directory(directory)
         machine.remember(layout.machine_before)
         raise_file_limit()
         network.ensure_network(layout)
         credentials = ensure_credentials(layout.pki, names=CERTIFICATE_NAMES)
-        self._write_kubeconfig(kubeconfig_text(name=CONTEXT, url=ENDPOINTS.url, credentials=credentials))
+        write_private(self.kubeconfig, kubeconfig_text(name=CONTEXT, url=ENDPOINTS.url, credentials=credentials))
         write_configuration(layout)
         self._ensure_running(components.containerd(layout))
         self._load_pause_image()
@@ -166,12 +167,6 @@ class LocalCluster:
 
     def _import(self, archive: Path) -> None:
         run([*components.ctr(self.layout), "images", "import", archive])
-
-    def _write_kubeconfig(self, text: str) -> None:
-        unfinished = self.kubeconfig.with_suffix(".unfinished")
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(text)
-        unfinished.rename(self.kubeconfig)
 
     def _node_ready(self, kubectl: Path) -> bool:
         ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'

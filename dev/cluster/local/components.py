@@ -15,6 +15,7 @@ from dev.cluster.components import (
 from dev.cluster.local import layout as local
 from dev.cluster.local.layout import ENDPOINTS, Layout
 from dev.cluster.pki import Credentials
+from dev.machine import unix_http
 from dev.machine.shell import Argument, run, succeeds
 from dev.machine.wait import answers
 
@@ -35,11 +36,11 @@ def control_plane(layout: Layout, credentials: Credentials, tools: dict[str, Pat
         answers, f"{ENDPOINTS.url}/readyz", token=credentials.token, authority=credentials.authority
     )
     return [
-        _component(
+        Component(
             "etcd",
-            [tools["etcd"], *etcd_arguments(layout.state / "etcd", ENDPOINTS)],
-            [ENDPOINTS.etcd_port, ENDPOINTS.etcd_peer_port],
-            partial(answers, f"{ENDPOINTS.etcd_url}/readyz"),
+            (tools["etcd"], *etcd_arguments(layout.state / "etcd", ENDPOINTS)),
+            (),
+            partial(unix_http.answers, ENDPOINTS.etcd_socket, "/readyz"),
         ),
         Component(
             "kube-apiserver",

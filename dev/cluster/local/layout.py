@@ -16,12 +16,11 @@ CLUSTER_DOMAIN = "cluster.local"
 PAUSE_IMAGE = "localhost/jobtide-pause:1"
 CONTEXT = "jobtide-local"
 
-# Not the usual 2379 and 6443: another etcd or cluster may use them on loopback.
+RUNTIME = Path("/run/jobtide-cluster")
 ENDPOINTS = Endpoints(
     address=NODE_ADDRESS,
     apiserver_port=6443,
-    etcd_port=12379,
-    etcd_peer_port=12380,
+    etcd_socket=RUNTIME / "etcd.sock",
     controller_manager_port=12381,
 )
 SCHEDULER_PORT = 12382
@@ -38,7 +37,7 @@ class Layout:
     """The folders of one local cluster; `down` removes both."""
 
     state: Path = Path(os.environ.get("JOBTIDE_CLUSTER_DIRECTORY", "/var/lib/jobtide-cluster"))
-    runtime: Path = Path("/run/jobtide-cluster")  # on a tmpfs: sockets, and mounts that end with the machine
+    runtime: Path = RUNTIME  # on a tmpfs: sockets, and mounts that end with the machine
 
     @property
     def kubeconfig(self) -> Path:

@@ -118,6 +118,16 @@ def test_the_base_is_passed_only_to_a_dockerfile_that_declares_it(tree):
     assert "BASE_IMAGE" not in without_base.build_args
 
 
+def test_both_images_have_one_base_pinned_by_digest():
+    bases = {
+        re.search(r"^ARG BASE_IMAGE=(.*)$", path.read_text(), re.MULTILINE)[1]
+        for path in (ROOT / "Dockerfile", ROOT / "dev/stage/postgres.Dockerfile")
+    }
+
+    (base,) = bases
+    assert re.fullmatch(r"docker\.io/library/python:3\.13-slim@sha256:[0-9a-f]{64}", base)
+
+
 def test_a_missing_path_is_named(tree):
     with pytest.raises(FileNotFoundError, match="no-such-folder is to be copied into an image and does not exist"):
         ensure(ScriptedCluster(), tree, context_paths=["no-such-folder"])
