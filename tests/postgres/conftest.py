@@ -96,8 +96,13 @@ def own_database(own_server: Server) -> str:
     return own_server.url("main")
 
 
+MOST_CONNECTIONS = 50
+"""A test's own; a condition that connects at each look takes all that the server has on a slow machine."""
+
+
 @pytest.fixture
 def connect(database: str) -> Iterator[Connect]:
+    made = 0
     with ExitStack() as opened:
 
         def opener(
@@ -107,6 +112,9 @@ def connect(database: str) -> Iterator[Connect]:
             claims: Mapping[str, Any] | None = None,
             autocommit: bool = True,
         ) -> psycopg.Connection[Any]:
+            nonlocal made
+            made += 1
+            assert made <= MOST_CONNECTIONS, "connect once, outside the condition that a test waits for"
             conn = psycopg.connect(url or database, autocommit=True)
             opened.callback(conn.close)
             if claims is not None:

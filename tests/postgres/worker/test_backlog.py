@@ -82,7 +82,8 @@ def test_a_backend_that_hangs_stops_the_claims_and_is_replaced(worker, notes, st
     wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
     wait_until(lambda: fetch(port, "/readyz") == 200)
     find = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%AS ended%SET%'"
-    pid = wait_until(lambda: connect().execute(f"{find} AND pid <> pg_backend_pid()").fetchone())[0]
+    watching = connect()
+    pid = wait_until(lambda: watching.execute(f"{find} AND pid <> pg_backend_pid()").fetchone())[0]
     os.kill(pid, signal.SIGSTOP)
     try:
         notes(5_000)

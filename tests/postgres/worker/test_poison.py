@@ -27,8 +27,9 @@ def test_a_payload_that_python_cannot_read_fails_its_job_alone(
     worker()
     wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"}, seconds=30)
     answer = "SELECT status::text, attempts, result->'error'->>'message' FROM job_queue WHERE id = %s"
+    watching = connect()
     status, attempts, message = wait_until(
-        lambda: connect().execute(f"{answer} AND status = 'failed'", [id_]).fetchone(), seconds=30
+        lambda: watching.execute(f"{answer} AND status = 'failed'", [id_]).fetchone(), seconds=30
     )
     assert (status, attempts) == ("failed", 1)
     assert reason in message
@@ -67,7 +68,8 @@ def test_a_time_before_python_time_is_due_like_any_other(
     connect().execute(f"UPDATE job_queue SET {column} = '0001-12-31 BC' WHERE id = %s", [id_])
     worker()
     ended = "SELECT count(*) FROM job_queue WHERE status = 'completed'"
-    wait_until(lambda: connect().execute(ended).fetchone() == (4,), seconds=30)
+    watching = connect()
+    wait_until(lambda: watching.execute(ended).fetchone() == (4,), seconds=30)
 
 
 def test_progress_that_cannot_be_stored_fails_its_job_alone(worker, neighbours, enqueue, tenant, row, wait_until):

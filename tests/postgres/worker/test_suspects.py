@@ -120,7 +120,8 @@ def test_a_suspect_of_two_crashes_runs_alone_in_the_worker_itself(
     process = worker(APP)
     wait_until(begun.exists, seconds=40)
     running = "SELECT count(*) FROM job_queue WHERE status = 'processing'"  # the ends of the others may come later
-    wait_until(lambda: connect().execute(running).fetchone() == (1,), seconds=40)
+    watching = connect()
+    wait_until(lambda: watching.execute(running).fetchone() == (1,), seconds=40)
     until.touch()
     wait_until(lambda: statuses() == {"completed": 6}, seconds=40)
     assert row(alone)["result"] == {"pid": process.popen.pid}

@@ -38,7 +38,8 @@ def listening(database, connect, wait_until):
     listening = Listening(database)
     listening.listener.start()
     assert listening.woken()
-    wait_until(lambda: connect().execute(LISTENING).fetchone())
+    watching = connect()
+    wait_until(lambda: watching.execute(LISTENING).fetchone())
     return listening
 
 
@@ -82,7 +83,8 @@ def test_behind_a_pooler_it_is_ignored_with_one_event(server, database):
 
 def test_a_worker_listens_if_the_setting_is_on(worker, connect, enqueue, tenant, row, wait_until):
     process = worker(JOBTIDE_LISTEN="1")
-    wait_until(lambda: connect().execute(LISTENING).fetchone(), seconds=30)
+    watching = connect()
+    wait_until(lambda: watching.execute(LISTENING).fetchone(), seconds=30)
     id_ = enqueue("echo", tenant(), 1)
     connect().execute("NOTIFY jobtide, 'echo'")
     wait_until(lambda: row(id_)["status"] == "completed")
