@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -21,7 +22,7 @@ class Writer:
 
     async def create(self, what, path, body):
         assert what == "event"
-        assert path == "/apis/events.k8s.io/v1/namespaces/media/events"
+        assert path == f"/apis/events.k8s.io/v1/namespaces/{body['metadata']['namespace']}/events"
         if self.error:
             raise self.error
         self.bodies.append(body)
@@ -48,8 +49,8 @@ def recorder(writer, clock, emitted):
     return EventRecorder(writer, emitted, instance="jobtide-0", monotonic=clock, spawn=asyncio.create_task)
 
 
-def decided(before, after):
-    return Decided(THUMBS, "uid", before, after, "ScalingUp", "100 due", ())
+def decided(before, after, pool=THUMBS):
+    return Decided(pool, "uid", before, after, "ScalingUp", "100 due", ())
 
 
 def lost(message="refused"):
@@ -107,6 +108,25 @@ async def test_a_flood_is_cut_off(recorder, writer, clock):
         recorder(decided(number, number + 1))
     await settle()
     assert len(writer.bodies) == 30
+
+
+async def test_a_namespace_that_floods_leaves_the_others_their_events(recorder, writer):
+    for number in range(1000):
+        recorder(decided(number, number + 1, pool=PoolRef("flood", "p")))
+        if number % 100 == 0:
+            recorder(decided(number, number + 1))
+    await settle()
+    assert Counter(body["metadata"]["namespace"] for body in writer.bodies) == {"flood": 25, THUMBS.namespace: 10}
+
+
+async def test_an_event_that_was_left_out_is_written_the_next_time(recorder, writer, clock):
+    for number in range(26):
+        recorder(lost(f"message {number}"))
+    clock.pass_(1)
+    recorder(lost("message 25"))
+    recorder(lost("message 25"))
+    await settle()
+    assert [body["note"] for body in writer.bodies][-2:] == ["message 24", "message 25"]
 
 
 async def test_a_long_note_is_cut_at_a_whole_character(recorder, writer):

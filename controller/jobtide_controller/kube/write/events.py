@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.kube.api.client import EVENTS, ApiError, Json
-from jobtide_controller.kube.write.rate_limit import RateLimit
+from jobtide_controller.kube.write.rate_limit import FairRateLimit
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.telemetry import events
 
@@ -44,7 +44,7 @@ class EventRecorder:
         self._instance = instance
         self._monotonic = monotonic
         self._spawn = spawn
-        self._rate_limit = RateLimit(per_second=5.0, burst=25.0, monotonic=monotonic)
+        self._rate_limit = FairRateLimit(per_second=5.0, burst=25.0, namespaces=4, monotonic=monotonic)
         self._written: dict[tuple[str, str, str], float] = {}
         self._tasks: set[object] = set()
 
@@ -62,10 +62,13 @@ class EventRecorder:
                 pass
 
     def _record(self, pool: PoolRef, uid: str, reason: str, note: str, *, is_warning: bool, once: bool) -> None:
-        if once and self._is_repeated((uid, reason, note)):
+        key = (uid, reason, note)
+        if once and self._is_repeated(key):
             return
-        if not self._rate_limit.try_take():
+        if not self._rate_limit.try_take(pool.namespace):
             return
+        if once:
+            self._remember(key)
         body = _event(pool, uid, reason, note, is_warning=is_warning, instance=self._instance)
         task = self._spawn(self._send(pool, body))
         self._tasks.add(task)
@@ -73,14 +76,13 @@ class EventRecorder:
             task.add_done_callback(self._tasks.discard)
 
     def _is_repeated(self, key: tuple[str, str, str]) -> bool:
-        now = self._monotonic()
         written_at = self._written.get(key)
-        if written_at is not None and now - written_at < SAME_SECONDS:
-            return True
+        return written_at is not None and self._monotonic() - written_at < SAME_SECONDS
+
+    def _remember(self, key: tuple[str, str, str]) -> None:
         if len(self._written) >= REMEMBERED:
             self._written.clear()
-        self._written[key] = now
-        return False
+        self._written[key] = self._monotonic()
 
     async def _send(self, pool: PoolRef, body: Json) -> None:
         try:
