@@ -150,7 +150,9 @@ def insert(jobs: psycopg.Connection[Any]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, server: Server) -> Path:
+def folder(tmp_path: Path, server: Server, jobs: psycopg.Connection[Any]) -> Path:
+    """The controllers' databases: one, whose table is empty."""
+    assert jobs.execute("SELECT count(*) FROM job_queue").fetchone() == (0,)
     configured = tmp_path / "databases" / "main"
     configured.mkdir(parents=True)
     (configured / "url").write_text(server.dsn)
@@ -182,6 +184,7 @@ def controller(
     for one in made:
         if one.is_running:
             one.stop(signal.SIGKILL)
+        print(f"{one.name} ended its log with:", one.words[-10_000:], sep="\n")  # noqa: T201 - pytest shows it if the test failed
 
 
 @pytest.fixture
