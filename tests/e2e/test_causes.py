@@ -56,7 +56,7 @@ def test_the_cause_is_named_within_thirty_seconds(work: Work, name: str) -> None
     spec, pod, container, words = CASES[name]
     worker = {"name": "worker", "image": work.image, "resources": {"requests": {"cpu": "10m"}}, **container}
     template = {"spec": {"containers": [worker], **pod}}
-    work.apply_pool(name, [f"{name}.hold"], minReplicas=1, template=template, **spec)
+    work.apply_pool(name, ["causes.hold"], minReplicas=1, template=template, **spec)
     made = wait_for("the pool's pod", lambda: next(iter(work.pods()), None))["metadata"]["name"]
 
     def named() -> str | None:
@@ -71,7 +71,7 @@ def test_the_cause_is_named_within_thirty_seconds(work: Work, name: str) -> None
 
 @pytest.mark.timeout(300, func_only=True)
 def test_a_corrected_secret_ends_the_trouble(work: Work) -> None:
-    work.apply_pool("mended", ["mended.hold"], minReplicas=1, databaseSecret={"name": "late"})
+    work.apply_pool("mended", ["causes.hold"], minReplicas=1, databaseSecret={"name": "late"})
     work.wait_condition("mended", "Stalled", "True", "ConfigError", within_seconds=WITHIN_SECONDS)
 
     work.stage.kubectl.apply_secret(work.namespace, "late", {"url": work.stage.postgres.service_url("main", WORKER)})

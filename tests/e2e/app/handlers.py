@@ -8,7 +8,7 @@ from typing import Any
 from jobtide import Context, Snooze, Tide
 
 TESTS = (
-    *("crash", "delete", "evict", "pool", "namespace", "second", "blind"),
+    *("crash", "delete", "evict", "pool", "namespace", "second", "blind", "causes"),
     *("edit", "shared", "notes", "held", "faults"),
     *("rollout", "node", "partition-lease", "partition-forced", "killed", "handover", "isolated"),
     *("shrink-0", "shrink-1", "shrink-2", "shrink-3", "shrink-4", "scheduled", "counted"),
