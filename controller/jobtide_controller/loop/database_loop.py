@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from jobtide.backoff import backoff_seconds
+from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
@@ -175,12 +176,19 @@ class DatabaseLoop:
         async for uid in yielding_every(POOLS_PER_YIELD, sorted(due)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
-                is_stale |= put_request(state, uid, self._pipeline.request(proposed.pool, proposed.proposal))
+            if (pool := state.pools.get(uid)) is not None:
+                is_stale |= put_request(state, uid, self._request(uid, pool, proposed))
         moved = divide_budget(state) - due if is_stale else set[str]()
         async for uid in yielding_every(POOLS_PER_YIELD, sorted(moved)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
         return proposals
+
+    def _request(self, uid: str, pool: PoolState, proposed: _Proposed | None) -> ConnectionRequest:
+        """After a bug it is what the workers hold until a pass succeeds: each try would move the others' shares."""
+        if proposed is None or pool.bug is not None:
+            return self._pipeline.held_request(uid, pool)
+        return self._pipeline.request(pool, proposed.proposal)
 
     def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
@@ -209,7 +217,8 @@ class DatabaseLoop:
         except Exception as error:  # noqa: BLE001 - as above
             self._note_bug(entry, pool, error)
         else:
-            pool.bug = None
+            if pool.bug is not None:
+                pool.bug, pool.is_idle = None, False  # it was decided within what it holds
 
     def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
         bug = pool.bug
