@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import NamedTuple
 
 from jobtide.backoff import backoff_seconds
@@ -59,11 +60,15 @@ class DatabaseLoop:
         emit: Emit,
         connections: int | None = None,
         shows_tenants: bool = True,
+        usable: Callable[[str], Sequence[str]] = lambda _namespace: (),
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs."""
+        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs.
+
+        `usable` returns the names of the databases that pools of a namespace may use.
+        """
         self.name = source.name
         self.ticked_at = monotonic()
         self._source = source
@@ -74,6 +79,7 @@ class DatabaseLoop:
         self._emit = emit
         self._connections = connections
         self._shows_tenants = shows_tenants
+        self._usable = usable
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
@@ -198,14 +204,24 @@ class DatabaseLoop:
             self._report_refusal(entry, pool, entry.refusal)
             return None
         end_idle(pool, state.read_at)
-        now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
-        if entry.not_allowed is not None:
-            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
+        now = self._wall_clock()
         try:
-            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, self._part(entry, parts, now), now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._note_bug(entry, pool, error)
             return None
+
+    def _part(self, entry: PoolEntry, parts: Slices | Unreadable, now: float) -> Reading | Unreadable:
+        """What this pool may know of the reading."""
+        if entry.not_allowed is not None:
+            return Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
+        if isinstance(parts, Slices):
+            return parts.of(entry.uid)
+        if parts.reason is not UnreadableReason.NOT_CONFIGURED:
+            return parts
+        namespace = entry.ref.namespace
+        names = ", ".join(self._usable(namespace)) or "none"
+        return replace(parts, message=f"{parts.message}; databases that namespace {namespace} may use: {names}")
 
     def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
         entry, pool, proposal = proposed
