@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import NamedTuple
 
 from jobtide.backoff import backoff_seconds
@@ -23,6 +22,7 @@ from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
 from jobtide_controller.loop.interval import Interval
+from jobtide_controller.loop.parts import Usable, part_of
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
@@ -60,14 +60,14 @@ class DatabaseLoop:
         emit: Emit,
         connections: int | None = None,
         shows_tenants: bool = True,
-        usable: Callable[[str], Sequence[str]] = lambda _namespace: (),
+        usable: Usable | None = None,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs.
 
-        `usable` returns the names of the databases that pools of a namespace may use.
+        `usable` returns the names of the databases that pools of a namespace may use; None: pools can't choose.
         """
         self.name = source.name
         self.ticked_at = monotonic()
@@ -206,22 +206,11 @@ class DatabaseLoop:
         end_idle(pool, state.read_at)
         now = self._wall_clock()
         try:
-            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, self._part(entry, parts, now), now))
+            reading = part_of(entry, parts, self._usable, now)
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._note_bug(entry, pool, error)
             return None
-
-    def _part(self, entry: PoolEntry, parts: Slices | Unreadable, now: float) -> Reading | Unreadable:
-        """What this pool may know of the reading."""
-        if entry.not_allowed is not None:
-            return Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
-        if isinstance(parts, Slices):
-            return parts.of(entry.uid)
-        if parts.reason is not UnreadableReason.NOT_CONFIGURED:
-            return parts
-        namespace = entry.ref.namespace
-        names = ", ".join(self._usable(namespace)) or "none"
-        return replace(parts, message=f"{parts.message}; databases that namespace {namespace} may use: {names}")
 
     def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
         entry, pool, proposal = proposed

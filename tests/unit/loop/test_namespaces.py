@@ -143,3 +143,11 @@ async def test_namespace_that_may_use_no_database_reads_so():
     await world.tick(times=2)
     assert "databases that namespace media may use: none;" in condition(world, "thumbs", "Ready")["message"]
     assert "payroll" not in json.dumps(world.statuses)
+
+
+async def test_pool_of_a_database_whose_url_is_wrong_reads_no_other_names():
+    world = World(configured=("main", "reports"))
+    world.source.failure = unreadable(UnreadableReason.NOT_CONFIGURED, "the Secret is empty")
+    world.inventory.upsert_pool(pool("thumbs"))
+    await world.tick(times=2)
+    assert "may use" not in condition(world, "thumbs", "Ready")["message"]
