@@ -18,7 +18,7 @@ from jobtide.backoff import backoff_seconds
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
-from jobtide_controller.loop.budget import divide_budget, keep_leaving, put_request
+from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
 from jobtide_controller.loop.interval import Interval
@@ -258,7 +258,7 @@ class DatabaseLoop:
     def _follow_pools(self, term: Term, state: DatabaseState) -> bool:
         """Makes a record for each new pool, deletes those of pools that were deleted or moved to another database.
 
-        True if the connection budget must be divided again.
+        True if one of these had a part of the connection budget.
         """
         present = self._pools.of_database(self.name)
         gone = [state.pools.pop(uid) for uid in state.pools.keys() - present]
@@ -267,7 +267,7 @@ class DatabaseLoop:
         for uid in present - state.pools.keys():
             state.pools[uid] = PoolState(term.writes.scaler(uid))
         state.changing_pools = sum(pool.status_written_at is not None for pool in state.pools.values())
-        return keep_leaving(state, gone, self._pipeline.is_alive)
+        return any(pool.request is not None for pool in gone)
 
     def _start_rescue(self, reading: Reading) -> None:
         """Beside the tick: a list of all workers may take seconds, and waiting jobs don't wait for it."""

@@ -11,7 +11,7 @@ from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Proposal, conclude, propose
-from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Presence, Workers
+from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Workers
 from jobtide_controller.loop.report import Outcome, Reporter, gauges
 from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
@@ -44,7 +44,6 @@ class Pipeline:
     @staticmethod
     def request(state: PoolState, proposal: Proposal) -> ConnectionRequest:
         """What the pool asks for of the connection budget."""
-        state.worker_uids = _present_uids(proposal.fleet)
         if state.scaler.failure is not None and state.scaler.failure.is_conflict:
             return ConnectionRequest(0)  # no worker can start where the Deployment is another's
         unlimited = proposal.unlimited.replicas
@@ -53,13 +52,7 @@ class Pipeline:
     def held_request(self, uid: str, state: PoolState) -> ConnectionRequest:
         """What a pool that can't be decided keeps of the connection budget."""
         connections = MOST_HELD if state.request is None else state.request.connections
-        fleet = self._workers.fleet(uid, frozenset())
-        state.worker_uids = _present_uids(fleet)
-        return held_request(fleet, connections)
-
-    def is_alive(self, worker_uid: str) -> bool:
-        """Whether this worker is known, and not to have ended."""
-        return self._workers.presence_of(worker_uid) is Presence.ALIVE
+        return held_request(self._workers.fleet(uid, frozenset()), connections)
 
     def advance(  # noqa: PLR0917 - one value from each stage of the pipeline
         self,
@@ -105,10 +98,6 @@ class Pipeline:
             overlaps=self._pools.overlaps(entry.uid),
             rollout=self._workers.rollout(entry.uid),
         )
-
-
-def _present_uids(fleet: Fleet) -> frozenset[str]:
-    return frozenset(pod.uid for pod in fleet.pods if not pod.finished)
 
 
 def _history(entry: PoolEntry, state: PoolState) -> History:

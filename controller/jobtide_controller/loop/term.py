@@ -49,7 +49,6 @@ class PoolState:
     bug: Bug | None = None  # how the last pass ended, if it did not succeed
     request: ConnectionRequest | None = None  # what it asks for of the connection budget; None: nothing
     granted_workers: int = 0  # what it got of it
-    worker_uids: frozenset[str] = frozenset()  # that the request counts; empty without a budget
     decided: int | None = None  # replicas of the last decision
     reported: tuple[object, ...] | None = None  # what the last rendered status was made from
     unwritten_decisions: list[dict[str, Any]] | None = None  # of that status, until the API server has them
@@ -64,7 +63,6 @@ class DatabaseState:
 
     connections: int | None  # the connection budget for the workers of all pools; None: no limit
     pools: dict[str, PoolState] = field(default_factory=dict)
-    leaving: dict[str, int] = field(default_factory=dict)  # connections of the last workers of gone pools, by UID
     reading: Reading | Unreadable | None = None  # the last one
     read_at: float | None = None  # when the last good reading was taken, by the database's clock
     failures: int = 0  # readings that failed in a row

@@ -185,42 +185,6 @@ async def test_a_deleted_pool_leaves_its_connections_to_the_others(world):
     assert replicas(world) == {"a": 6}
 
 
-async def test_workers_of_a_deleted_pool_hold_their_connections_until_they_have_ended(world):
-    for name in ("a", "b"):
-        busy_pool(world, name)
-    await world.tick(times=2)
-    for name in ("a", "b"):
-        start(world, name, 3)
-    await world.tick()
-    world.inventory.forget_pool(pool("b"))
-    del world.source.depths[Key("b", "t")]
-    for number in range(3):
-        drain(world, "b", number)
-    await world.tick(times=3)
-    assert replicas(world) == {"a": 3}
-    for number in range(3):
-        end(world, "b", number)
-        await world.tick()
-        assert replicas(world) == {"a": 4 + number}, "in the tick after its end"
-    assert world.database.leaving == {}
-
-
-async def test_workers_of_a_deleted_pool_count_once_for_the_pool_that_is_made_again(world):
-    busy_pool(world, "a")
-    await world.tick()
-    start(world, "a", 3)
-    await world.tick()
-    world.inventory.forget_pool(pool("a"))
-    busy_pool(world, "b")
-    for number in range(3):
-        drain(world, "a", number)
-    world.inventory.upsert_pool(pool("a", uid="uid-again", jobsPerWorker=4))
-    await world.tick(times=2)
-    again = world.inventory.pools.get("uid-again")
-    granted = world.database.pools["uid-again"].granted_workers + world.database.pools["uid-b"].granted_workers
-    assert (again.ref.name, granted) == ("a", 3), "six connections are held, and six are free"
-
-
 def test_without_a_budget_no_pool_has_a_share():
     assert DatabaseState(None, {"a": PoolState(None)}).share("a") is None
 
