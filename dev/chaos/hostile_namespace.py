@@ -23,10 +23,10 @@ from dev.stage.hostile_pools import hostile_pools
 from jobtide_controller.kube.api.bounded_json import parse
 
 PAUSE_SECONDS = 0.5  # on average, between two acts
-NAMES = 40  # each is made, changed and deleted again and again
+NAMES = 20  # each is made, changed and deleted again and again
 MOST_ITEMS = 2_000  # a list of 20,000 faulty items keeps the API server busy for half a minute
 ENDLESS = 10**9
-DELETED_SHARE = 0.2  # of the acts on a pool that exists
+DELETED_SHARE = 0.3  # of the acts on a pool that exists
 ANSWER_SECONDS = 20.0  # an answer may take long on two busy cores
 ANSWERED_WITHIN_SECONDS = 60.0  # the controller has this time for the last pools
 FIELD_MANAGER = "hostile"

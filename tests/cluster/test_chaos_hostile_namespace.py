@@ -9,7 +9,7 @@ from dev.chaos.judge import judge_hostile_pools
 from dev.stage.api import Api
 from tests.cluster.controllers import replicas_of, until
 
-ACTS = 3 * NAMES
+ACTS = 6 * NAMES
 PROMISE_SECONDS = 30
 
 
@@ -38,6 +38,7 @@ def test_pools_are_made_changed_and_deleted_and_the_well_behaved_one_keeps_its_p
         hostile.act()
     hostile.wait_for_conditions()
     assert list(judge_hostile_pools(hostile.writing)) == []
+    assert min(hostile.writing.changed, hostile.writing.deleted) > 0
     assert hostile.writing.unanswered == 0
     seen = set(hostile.writing.reasons)
     assert {"Applied", "InvalidSpec"} <= seen

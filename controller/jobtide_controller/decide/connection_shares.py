@@ -71,7 +71,9 @@ def held_request(fleet: Fleet, connections: int) -> ConnectionRequest:
     """The request of a pool that can't be decided: its workers stay as they are, and none is added or removed."""
     up, leaving = _up_and_leaving(fleet)
     current = max(up, fleet.current_replicas or 0)
-    return ConnectionRequest(current, current, current, current, leaving, connections)
+    return ConnectionRequest(
+        desired=current, least=current, busy=current, current=current, leaving=leaving, connections=connections
+    )
 
 
 def divide(budget: int, requests: Mapping[str, ConnectionRequest]) -> dict[str, int]:
