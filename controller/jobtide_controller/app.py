@@ -141,6 +141,7 @@ def build(settings: Settings, api: Api) -> Controller:
             emit=emit,
             connections=settings.connection_budgets.get(name),
             shows_tenants=name in settings.show_tenants,
+            usable=lambda namespace: [known for known in urls.names() if inventory.may_use(known, namespace)],
             interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
         )
 

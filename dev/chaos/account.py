@@ -9,7 +9,8 @@ from uuid import UUID
 from dev.chaos.disturbance import Span, Wait, disturbances, recoveries, wait_of
 from dev.chaos.fleet import Fleet
 from dev.chaos.hostile import Writing
-from dev.chaos.judge import Violation, judge_hostiles, judge_jobs, judge_waits
+from dev.chaos.hostile_namespace import PoolWriting
+from dev.chaos.judge import Violation, judge_hostile_pools, judge_hostiles, judge_jobs, judge_waits
 from dev.chaos.judge_claims import judge_attempts, judge_claims, judge_pauses
 from dev.chaos.judge_fleet import judge_exits, judge_leaders, judge_resizes, judge_returns, judge_stops
 from dev.chaos.ledger import Ledger
@@ -39,6 +40,7 @@ class Record:
     ledger: Ledger
     ending: Ending
     hostiles: Sequence[Writing] = ()
+    hostile_pools: PoolWriting | None = None
 
 
 def make_account(settings: Settings, record: Record) -> Account:
@@ -59,6 +61,7 @@ def make_account(settings: Settings, record: Record) -> Account:
         recoveries=recoveries(record.course.strikes, waits, claims_at),
         fleet=record.fleet,
         hostiles=record.hostiles,
+        hostile_pools=record.hostile_pools,
         violations=tuple(_violations(record, waits, spans)),
     )
 
@@ -77,6 +80,8 @@ def _violations(record: Record, waits: list[Wait], spans: list[Span]) -> Iterato
     yield from judge_exits(fleet.exits.values(), record.course.strikes)
     yield from judge_leaders(fleet.holdings)
     yield from judge_hostiles(record.hostiles)
+    if record.hostile_pools is not None:
+        yield from judge_hostile_pools(record.hostile_pools)
 
 
 def _left_over(ending: Ending) -> Iterator[Violation]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from dev.chaos.disturbance import Span, Wait, clock
 from dev.chaos.hostile import Writing
+from dev.chaos.hostile_namespace import PoolWriting
 from dev.chaos.ledger import ENDS, Ledger, Life
 from dev.chaos.workload import (
     EFFECT,
@@ -68,6 +69,20 @@ def judge_hostiles(writings: Iterable[Writing]) -> Iterator[Violation]:
             yield Violation("walls hold", f"the hostile tenant {writing.name} could {breach}")
         if not writing.stored:
             yield Violation("the hostile tenants write", f"the hostile tenant {writing.name} stored no row")
+
+
+def judge_hostile_pools(writing: PoolWriting) -> Iterator[Violation]:
+    """The hostile namespace wrote, and each of its pools says what became of it; none reached a bug.
+
+    That the well-behaved pools kept their promise beside it is `judge_waits`: this namespace excuses no wait.
+    """
+    for act in ("created", "refused"):  # a short run may delete none
+        if not getattr(writing, act):
+            yield Violation("the hostile namespace writes", f"of its pools none was {act}")
+    for name in writing.silent:
+        yield Violation("every pool says what is wrong", f"pool {name} has no condition Ready for its last spec")
+    if bugs := writing.reasons["InternalError"]:
+        yield Violation("no pool reaches a bug", f"InternalError was seen {bugs} times; the log has the tracebacks")
 
 
 def _ended(job: ChaosJob, life: Life) -> Iterator[Violation]:

@@ -12,6 +12,7 @@ from uuid import UUID
 from dev.chaos.disturbance import Recovery, Span, Wait, clock, covered_seconds
 from dev.chaos.fleet import Fleet
 from dev.chaos.hostile import Writing
+from dev.chaos.hostile_namespace import PoolWriting
 from dev.chaos.judge import Violation
 from dev.chaos.ledger import Ledger, Life
 from dev.chaos.settings import Settings
@@ -37,6 +38,7 @@ class Account:
     recoveries: Sequence[Recovery]
     fleet: Fleet
     hostiles: Sequence[Writing]
+    hostile_pools: PoolWriting | None
     violations: Sequence[Violation]
 
     def figures(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class Account:
             "leaders": len(self.fleet.holdings),
             "refused": _refused(self.jobs, self.ledger),
             "hostiles": {one.name: {"stored": one.stored, "refused": one.refused} for one in self.hostiles},
+            "hostile_pools": None if self.hostile_pools is None else self.hostile_pools.figures(),
             "violations": [{"rule": found.rule, "words": found.words} for found in self.violations],
         }
 

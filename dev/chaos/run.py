@@ -1,4 +1,4 @@
-"""The run: jobs, faults and hostile tenants together, then a wait for the last job and worker, then the account."""
+"""The run: jobs, faults and hostiles together, then a wait for the last job and worker, then the account."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from dev.chaos.account import Ending, Record, make_account
 from dev.chaos.faults import Faults
 from dev.chaos.fleet import Fleet
 from dev.chaos.hostile import hostile_tenants
+from dev.chaos.hostile_namespace import HostileNamespace, hostile_namespace
 from dev.chaos.ledger import LedgerReader
 from dev.chaos.plan import make_plan
 from dev.chaos.producer import Producer
 from dev.chaos.report import show
-from dev.chaos.scene import NAMESPACE, accept_all, clear_pools, make_hostiles, set_scene, two_controllers
+from dev.chaos.scene import (
+    HOSTILE_NAMESPACE,
+    NAMESPACE,
+    accept_all,
+    clear_pools,
+    make_hostiles,
+    set_scene,
+    two_controllers,
+)
 from dev.chaos.server import PostgresServer
 from dev.chaos.settings import Settings
 from dev.chaos.strikes import Course, Striker
@@ -63,14 +72,16 @@ def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -
     tenants = set_scene(stage, node.cluster, server)
     reader, hostiles = LedgerReader(server, tenants), make_hostiles(stage, server, settings.seed, tenants[0])
     api, fleet = Api(ENDPOINTS.url, node.credentials), Fleet()
+    pools = HostileNamespace(api=api, namespace=HOSTILE_NAMESPACE, seed=settings.seed)
     with _watched(api, fleet):
         producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
         producer.start()
-        with accept_all(server), hostile_tenants(hostiles):
+        with accept_all(server), hostile_tenants(hostiles), hostile_namespace(pools):
             course = _strike(Faults(node, server, fleet, api, tenants), reader, settings)
         ending = _wait_until_idle(producer, reader, fleet)
+        pools.wait_for_conditions()
     writings = [hostile.writing for hostile in hostiles]
-    return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending, writings)
+    return Record(producer.inserted, producer.uncertain, course, fleet, reader.read(), ending, writings, pools.writing)
 
 
 def _strike(faults: Faults, reader: LedgerReader, settings: Settings) -> Course:

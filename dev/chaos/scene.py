@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from dev.chaos.hostile import Hostile
+from dev.chaos.hostile_namespace import quota
 from dev.chaos.server import BACK_WITHIN_SECONDS, PostgresServer
 from dev.chaos.workload import POOL_OF, TENANTS
 from dev.cluster.provider import Cluster
@@ -24,6 +25,8 @@ from jobtide.sql import load
 
 HERE = Path(__file__).parent
 NAMESPACE = "chaos"
+HOSTILE_NAMESPACE = "chaos-hostile"
+HOSTILE_PODS = 10  # at most
 POOLS = HERE / "pools.yaml"
 IMAGE_IN_POOLS = "jobtide-chaos"
 
@@ -42,6 +45,8 @@ def set_scene(stage: Stage, cluster: Cluster, server: PostgresServer) -> tuple[U
     """Makes the pools and returns the tenants of this run; removes what an earlier run left."""
     image = ensure_application_image(cluster, "jobtide-chaos", HERE / "app", stage.images.worker)
     stage.make_namespace(NAMESPACE)
+    stage.make_namespace(HOSTILE_NAMESPACE)
+    stage.kubectl.apply(quota(HOSTILE_NAMESPACE, HOSTILE_PODS), namespace=HOSTILE_NAMESPACE)
     with step("Emptying the pools and the table", usual="5 s"):
         clear_pools(stage)
         table = JobTable(stage.postgres)
@@ -80,10 +85,15 @@ def accept_all(server: PostgresServer) -> Iterator[None]:
 
 def clear_pools(stage: Stage) -> None:
     """Deletes pools, Deployments and pods at once; raises DevError if a pod is left after two minutes."""
-    place = ("--namespace", NAMESPACE, "--all", "--ignore-not-found")
-    stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
-    stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
-    wait_until("the end of the workers of an earlier run", lambda: not take_snapshot(stage.kubectl, NAMESPACE).workers)
+    for namespace in (HOSTILE_NAMESPACE, NAMESPACE):
+        place = ("--namespace", namespace, "--all", "--ignore-not-found")
+        stage.kubectl("delete", "jobworkerpools", *place, "--cascade=foreground", "--timeout", "120s")
+        stage.kubectl("delete", "pods", *place, "--force", "--grace-period", "0")
+        wait_until(f"the end of the workers in {namespace}", partial(_is_empty, stage, namespace))
+
+
+def _is_empty(stage: Stage, namespace: str) -> bool:
+    return not take_snapshot(stage.kubectl, namespace).workers
 
 
 def _scale(stage: Stage, replicas: int) -> None:

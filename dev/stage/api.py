@@ -1,4 +1,4 @@
-"""Reads the API server with urllib: it retries nothing, so a caller knows at once when there is no answer."""
+"""Asks the API server with urllib: it retries nothing, so a caller knows at once when there is no answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ NoAnswer = (OSError, http.client.HTTPException, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A client of one API server, for what chaos reads and deletes. Every call may raise NoAnswer."""
+    """A client of one API server, for what chaos reads and writes. Every call may raise NoAnswer.
+
+    HTTPError, which is also a NoAnswer, is an answer other than 2xx.
+    """
 
     url: str
     credentials: Credentials
@@ -34,9 +37,11 @@ class Api:
         object.__setattr__(self, "_opener", urllib.request.build_opener(*handlers))
 
     def get(self, path: str) -> Any:
-        """Raises urllib.error.HTTPError, which is also a NoAnswer, for an answer other than 2xx."""
-        with self._opener.open(self._request(path), timeout=ANSWER_SECONDS) as answer:
-            return json.load(answer)
+        return json.loads(self.read(path))
+
+    def read(self, path: str, *, answer_seconds: float = ANSWER_SECONDS) -> bytes:
+        """The answer as it is, for objects that Python's parser can't read."""
+        return self._answer(self._request(path), answer_seconds)
 
     def lines(self, path: str) -> Iterator[Any]:
         """The events of a watch until it ends."""
@@ -47,11 +52,22 @@ class Api:
     def close(self) -> None:
         """Does nothing: `lines` ends with its next event or after SILENCE_SECONDS."""
 
-    def delete(self, path: str, options: dict[str, Any]) -> None:
-        request = self._request(path, method="DELETE", body=json.dumps(options).encode())
-        with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
-            answer.read()
+    def delete(self, path: str, options: dict[str, Any], *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._answer(self._request(path, method="DELETE", body=json.dumps(options).encode()), answer_seconds)
 
-    def _request(self, path: str, *, method: str = "GET", body: bytes | None = None) -> urllib.request.Request:
-        headers = {"Authorization": f"Bearer {self.credentials.token}", "Content-Type": "application/json"}
+    def apply(self, path: str, body: str, *, manager: str, answer_seconds: float = ANSWER_SECONDS) -> None:
+        """Server-side apply, by force. `body` is JSON, which is sent as it is."""
+        query = f"{path}?fieldManager={manager}&force=true"
+        request = self._request(query, method="PATCH", body=body.encode(), content_type="application/apply-patch+yaml")
+        self._answer(request, answer_seconds)
+
+    def _answer(self, request: urllib.request.Request, answer_seconds: float) -> bytes:
+        with self._opener.open(request, timeout=answer_seconds) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def _request(
+        self, path: str, *, method: str = "GET", body: bytes | None = None, content_type: str = "application/json"
+    ) -> urllib.request.Request:
+        headers = {"Authorization": f"Bearer {self.credentials.token}", "Content-Type": content_type}
         return urllib.request.Request(f"{self.url}{path}", data=body, headers=headers, method=method)

@@ -50,15 +50,15 @@ PLACES: Final[tuple[tuple[str | int, ...], ...]] = (
 
 
 def hostile_pools(
-    count: int, *, seed: int, database: str = "main", most_items: int = max(ITEMS)
+    count: int, *, seed: int, database: str = "main", most_items: int = max(ITEMS), names: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Names and request bodies of so many pools.
+    """Names and request bodies of so many pools. With `names`, so many names come again and again.
 
     A list has `most_items` at most: an API server takes half a gigabyte and half a minute for 400,000 of them.
     """
     draw = random.Random(seed)
     for number in range(count):
-        name = f"hostile-{number:04}"
+        name = f"hostile-{number if names is None else number % names:04}"
         pool = _plain(name, database)
         for _ in range(draw.choice((1, 1, 1, 2, 3))):
             _put(pool, draw.choice(PLACES), _value(draw, most_items))

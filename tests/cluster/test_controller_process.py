@@ -55,12 +55,14 @@ def test_an_unreachable_database_holds_the_fleet_and_is_a_condition(
         until(lambda: condition(kubectl, "DatabaseReachable").get("status") == "True")
 
 
-def test_a_pool_of_an_unknown_database_lists_the_configured_ones(controller, kubectl, pool):
+def test_a_pool_of_an_unknown_database_lists_those_that_its_namespace_may_use(controller, kubectl, pool, folder):
     kubectl.apply(pool(database="crm"))
-    controller()
+    (folder / "payroll").mkdir()
+    (folder / "payroll" / "url").write_text("postgresql://127.0.0.1:1/payroll")
+    controller(JOBTIDE_DATABASE_NAMESPACES='{"payroll": ["finance"]}')
     until(lambda: condition(kubectl, "DatabaseReachable").get("reason") == "DatabaseNotConfigured")
     message = condition(kubectl, "DatabaseReachable")["message"]
-    assert "configured: main" in message
+    assert f"databases that namespace {kubectl.namespace} may use: main;" in message
     assert "delete the pool and create it again" in message
 
 

@@ -23,6 +23,9 @@ HELD_BY_WORKER = 2
 HELD_TO_LISTEN = 1
 """Connections in addition, with JOBTIDE_LISTEN=1."""
 
+MOST_HELD = HELD_BY_WORKER + HELD_TO_LISTEN
+"""Connections of a worker of which it is not known whether it listens."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRequest:
@@ -53,9 +56,7 @@ def connection_request(
 
     While the database can't be read, every worker counts as busy.
     """
-    present = [pod for pod in fleet.pods if not pod.finished]
-    leaving = sum(pod.terminating for pod in present)
-    up = len(present) - leaving
+    up, leaving = _up_and_leaving(fleet)
     return ConnectionRequest(
         desired=desired,
         least=min(desired, policy.min_replicas if policy.replicas is None else policy.replicas),
@@ -63,6 +64,15 @@ def connection_request(
         current=max(up, fleet.current_replicas or 0),
         leaving=leaving,
         connections=HELD_BY_WORKER + HELD_TO_LISTEN * listens(policy),
+    )
+
+
+def held_request(fleet: Fleet, connections: int) -> ConnectionRequest:
+    """The request of a pool that can't be decided: its workers stay as they are, and none is added or removed."""
+    up, leaving = _up_and_leaving(fleet)
+    current = max(up, fleet.current_replicas or 0)
+    return ConnectionRequest(
+        desired=current, least=current, busy=current, current=current, leaving=leaving, connections=connections
     )
 
 
@@ -81,6 +91,12 @@ def divide(budget: int, requests: Mapping[str, ConnectionRequest]) -> dict[str, 
     shares = _add_workers(budget - not_removable, requests, busy, desired)
     kept = {uid: min(shares[uid], one.current) for uid, one in requests.items()}
     return _add_workers(budget - sum(one.held for one in requests.values()), requests, kept, shares)
+
+
+def _up_and_leaving(fleet: Fleet) -> tuple[int, int]:
+    present = [pod for pod in fleet.pods if not pod.finished]
+    leaving = sum(pod.terminating for pod in present)
+    return len(present) - leaving, leaving
 
 
 class _Next(NamedTuple):

@@ -15,12 +15,14 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from jobtide.backoff import backoff_seconds
+from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import yielding_every
 from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
 from jobtide_controller.loop.interval import Interval
+from jobtide_controller.loop.parts import Usable, part_of
 from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
@@ -58,11 +60,15 @@ class DatabaseLoop:
         emit: Emit,
         connections: int | None = None,
         shows_tenants: bool = True,
+        usable: Usable | None = None,
         interval: Interval | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs."""
+        """`connections` is the database's connection budget; None: there is none. `shows_tenants`: their IDs.
+
+        `usable` returns the names of the databases that pools of a namespace may use; None: pools can't choose.
+        """
         self.name = source.name
         self.ticked_at = monotonic()
         self._source = source
@@ -73,6 +79,7 @@ class DatabaseLoop:
         self._emit = emit
         self._connections = connections
         self._shows_tenants = shows_tenants
+        self._usable = usable
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
@@ -175,12 +182,19 @@ class DatabaseLoop:
         async for uid in yielding_every(POOLS_PER_YIELD, sorted(due)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
-                is_stale |= put_request(state, uid, self._pipeline.request(proposed.pool, proposed.proposal))
+            if (pool := state.pools.get(uid)) is not None:
+                is_stale |= put_request(state, uid, self._request(uid, pool, proposed))
         moved = divide_budget(state) - due if is_stale else set[str]()
         async for uid in yielding_every(POOLS_PER_YIELD, sorted(moved)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
         return proposals
+
+    def _request(self, uid: str, pool: PoolState, proposed: _Proposed | None) -> ConnectionRequest:
+        """After a bug it is what the workers hold until a pass succeeds: each try would move the others' shares."""
+        if proposed is None or pool.bug is not None:
+            return self._pipeline.held_request(uid, pool)
+        return self._pipeline.request(pool, proposed.proposal)
 
     def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
@@ -190,10 +204,9 @@ class DatabaseLoop:
             self._report_refusal(entry, pool, entry.refusal)
             return None
         end_idle(pool, state.read_at)
-        now, reading = self._wall_clock(), parts.of(uid) if isinstance(parts, Slices) else parts
-        if entry.not_allowed is not None:
-            reading = Unreadable(UnreadableReason.NOT_ALLOWED, entry.not_allowed, now)
+        now = self._wall_clock()
         try:
+            reading = part_of(entry, parts, self._usable, now)
             return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
             self._note_bug(entry, pool, error)
@@ -209,7 +222,8 @@ class DatabaseLoop:
         except Exception as error:  # noqa: BLE001 - as above
             self._note_bug(entry, pool, error)
         else:
-            pool.bug = None
+            if pool.bug is not None:
+                pool.bug, pool.is_idle = None, False  # it was decided within what it holds
 
     def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
         bug = pool.bug

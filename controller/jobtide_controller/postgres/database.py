@@ -36,6 +36,9 @@ class Database:
 
     async def read(self, types: Sequence[str]) -> Reading | Unreadable:
         """One reading of these types, or why there is none."""
+        if (not_configured := self._reader.not_configured()) is not None:
+            await self._end_thread()
+            return not_configured
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._thread.call(lambda: self._reader.read(types))
@@ -61,6 +64,12 @@ class Database:
         """Closes the connection while no pool needs it; the next reading opens a new one."""
         if self._reader.session.connected and not self._thread.busy:
             await self._thread.call(self._reader.session.close)
+
+    async def _end_thread(self) -> None:
+        """Pools may name any database: one without a URL keeps no thread. A call that still runs is waited for."""
+        if self._thread.started and not self._thread.busy:
+            await self.disconnect()
+            self._thread.stop(lambda: None)
 
     def close(self) -> None:
         """Cuts the connection, even while a statement runs, and ends the thread."""

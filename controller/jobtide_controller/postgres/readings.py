@@ -113,6 +113,16 @@ class Reader:
         self._since = None
         return reading
 
+    def not_configured(self) -> Unreadable | None:
+        """Why there is no URL of this name; None if there is one, or one that can't be used."""
+        try:
+            self._urls.url(self.name)
+        except NotConfiguredError as error:
+            return self.unreadable(classify(error), one_line(error))
+        except DatabaseUrlWrong:
+            pass
+        return None
+
     def unreadable(self, reason: UnreadableReason, message: str) -> Unreadable:
         """One more failure; all failures in a row have the same `since`."""
         if self._since is None:

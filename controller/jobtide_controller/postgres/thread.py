@@ -1,4 +1,6 @@
-"""A thread for one connection: runs blocking calls, one at a time, that the event loop awaits."""
+"""A thread for one connection: runs blocking calls, one at a time, that the event loop awaits. It starts with the
+first call.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 _Call = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
+_Last = Callable[[], object]
+_Calls = queue.SimpleQueue[_Call | _Last]
 
 
 class BusyError(TimeoutError):
@@ -21,11 +25,9 @@ class ConnectionThread:
     """A daemon thread, unlike an executor's: a connect that hangs does not keep the process from ending."""
 
     def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._name = name
+        self._calls: _Calls | None = None  # of the thread that runs
         self._running = threading.Event()
-        self._last: Callable[[], object] = lambda: None
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
 
     async def call(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in the thread. Cancelling ends the wait, not the work. Raises BusyError."""
@@ -34,20 +36,31 @@ class ConnectionThread:
         self._running.set()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._calls.put((loop, future, work))
+        self._started().put((loop, future, work))
         return await future
 
     @property
     def busy(self) -> bool:
         return self._running.is_set()
 
-    def stop(self, last: Callable[[], object]) -> None:
-        """Ends the thread after the running call; it calls `last` before it ends."""
-        self._last = last
-        self._calls.put(None)
+    @property
+    def started(self) -> bool:
+        return self._calls is not None
 
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def stop(self, last: _Last) -> None:
+        """Ends the thread after the running call; it calls `last` before it ends. The next call starts another."""
+        if self._calls is not None:
+            self._calls.put(last)
+            self._calls = None
+
+    def _started(self) -> _Calls:
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            threading.Thread(target=self._work, args=(self._calls,), name=self._name, daemon=True).start()
+        return self._calls
+
+    def _work(self, calls: _Calls) -> None:
+        while isinstance(call := calls.get(), tuple):
             loop, future, work = call
             try:
                 result = work()
@@ -55,7 +68,7 @@ class ConnectionThread:
                 self._answer(loop, future, error=error)
             else:
                 self._answer(loop, future, result=result)
-        self._last()
+        call()
 
     def _answer(
         self,

@@ -41,10 +41,9 @@ class DatabaseUrls:
         try:
             return url_of_file(path, f'the Secret of database "{name}" ({path})')
         except (FileNotFoundError, NotADirectoryError):
-            known = ", ".join(self.names()) or "none"
             raise NotConfiguredError(
-                f'no database is called "{name}" (configured: {known}); add it to `databases` in the chart\'s '
-                f"values; spec.database can't be changed, so to use another one delete the pool and create it again"
+                f"no database is called \"{name}\"; add it to `databases` in the chart's values; spec.database can't "
+                "be changed, so to use another one delete the pool and create it again"
             ) from None
         except OSError as error:
             raise NotConfiguredError(f'the URL of database "{name}" can\'t be read from {path}: {error}') from None

@@ -56,3 +56,4 @@ class Facts:
     context: Context
     now: float  # by the controller's clock, seconds since the epoch
     readable_since: float = 0.0  # by the same clock: since when the database can be read
+    stalled_before: Judgement | None = None  # Stalled as last written, if it was True for this generation

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.decide.reading import Unreadable
 from jobtide_controller.render.facts import Facts, Judgement
 
@@ -12,6 +12,9 @@ NOT_READY = "NotReady"
 
 # After an outage workers are ready again within this time: they try every 10 s.
 RECONNECT_SECONDS = 15.0
+
+# A pod that replaces a stuck one is stuck itself, or not, within this time: kube/inventory/causes.py looks that often.
+RECURS_SECONDS = 30.0
 
 # The beginning of a pod's problem -> the reason. Kubernetes has several words for what is the same to a user.
 _PROBLEMS = (
@@ -25,6 +28,8 @@ _PROBLEMS = (
     (("NotAnswering",), "NotAnswering"),
     ((NOT_READY,), NOT_READY),
 )
+_OTHER_PROBLEM = "PodProblem"
+_POD_REASONS = frozenset({reason for _, reason in _PROBLEMS} | {_OTHER_PROBLEM})
 
 # Why the API server refuses pods, by its message -> the reason, and the next step.
 _REFUSALS = (
@@ -67,6 +72,8 @@ def stalled(facts: Facts) -> Judgement:
         problem = _problem(facts)
         if problem is not None:
             return Judgement("Stalled", "True", problem_reason(problem), problem)
+        if facts.stalled_before is not None and _recurs(facts.stalled_before, facts):
+            return _again(facts.stalled_before, facts)
         if rollout.deadline_exceeded:
             words = "the Deployment has made no progress for ten minutes; kubectl describe deployment shows more"
             return Judgement("Stalled", "True", "RolloutBlocked", words)
@@ -84,7 +91,7 @@ def problem_reason(problem: str) -> str:
     for prefixes, reason in _PROBLEMS:
         if problem.startswith(prefixes):
             return reason
-    return "PodProblem"
+    return _OTHER_PROBLEM
 
 
 def refusal(message: str) -> tuple[str, str]:
@@ -99,11 +106,27 @@ def _problem(facts: Facts) -> str | None:
     """What a pod's status reports, or what its Events or its worker say for longer than a start takes."""
     pods = [pod for pod in facts.fleet.pods if not pod.ready]
     reported = next((pod.problem for pod in pods if pod.problem), None)
-    return reported or next((pod.cause for pod in pods if pod.stuck and not _is_outage(pod, facts)), None)
+    return reported or next((pod.cause for pod in pods if pod.stuck and not _is_outage(pod.cause, facts)), None)
 
 
-def _is_outage(pod: Pod, facts: Facts) -> bool:
+def _recurs(before: Judgement, facts: Facts) -> bool:
+    """Whether the stuck pod was replaced, and the new ones have had no time yet to come further or to be stuck.
+
+    Kubernetes does so again and again with a pod on a node that does not exist.
+    """
+    if before.reason not in _POD_REASONS or _is_outage(before.message, facts):
+        return False
+    return all(facts.now - pod.created_at < RECURS_SECONDS for pod in facts.fleet.starting)
+
+
+def _again(before: Judgement, facts: Facts) -> Judgement:
+    """With the name of a pod that exists, as soon as its cause is known."""
+    causes = (pod.cause for pod in facts.fleet.starting if pod.cause and problem_reason(pod.cause) == before.reason)
+    return replace(before, message=next(causes, before.message))
+
+
+def _is_outage(cause: str | None, facts: Facts) -> bool:
     """Whether the controller does not reach the database either, or did not a moment ago: it is not the pod's fault."""
-    if not (pod.cause or "").startswith(NOT_READY):
+    if not (cause or "").startswith(NOT_READY):
         return False
     return isinstance(facts.reading, Unreadable) or facts.now - facts.readable_since < RECONNECT_SECONDS

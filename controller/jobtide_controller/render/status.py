@@ -37,7 +37,8 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
 ) -> dict[str, Any]:
     """The status as Kubernetes stores it; a copy of the previous one if nothing but the time has changed."""
     previous = readable(previous_status)
-    facts = Facts(pool.spec, reading, fleet, decision, context, now, _readable_since(previous, now))
+    stalled = _stalled_before(previous, pool.metadata.generation)
+    facts = Facts(pool.spec, reading, fleet, decision, context, now, _readable_since(previous, now), stalled)
     rendered = _status(pool, facts, previous).as_object()
     if previous_status is not None and _without_read_time(rendered) == _without_read_time(previous_status):
         return dict(previous_status)
@@ -181,6 +182,13 @@ def _readable_since(previous: JobWorkerPoolStatus, now: float) -> float:
     if before is None:
         return 0.0
     return before.last_transition_time.timestamp() if before.status == "True" else now
+
+
+def _stalled_before(previous: JobWorkerPoolStatus, generation: int) -> Judgement | None:
+    before = next((condition for condition in previous.conditions if condition.type == "Stalled"), None)
+    if before is None or before.status != "True" or before.observed_generation != generation:
+        return None
+    return Judgement("Stalled", "True", before.reason, before.message)
 
 
 def _without_read_time(status: Mapping[str, Any]) -> dict[str, Any]:

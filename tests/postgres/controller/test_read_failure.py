@@ -89,13 +89,13 @@ def is_readable(reader: Reader) -> bool:
     return isinstance(reader.read(["a"]), Reading)
 
 
-def test_a_database_without_a_url_names_the_databases_that_have_one(new_reader, database, urls):
+def test_a_database_without_a_url_says_what_to_do(new_reader, database, urls):
     reader = new_reader(database)
     (urls.folder / "main" / "url").rename(urls.folder / "main" / "elsewhere")
     answer = unreadable(reader.read(["a"]))
     assert answer.reason is UnreadableReason.NOT_CONFIGURED
     assert '"main"' in answer.message
-    assert "configured: none" in answer.message
+    assert "add it to `databases`" in answer.message
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import pytest
 from dev.chaos.account import Ending, Record, make_account
 from dev.chaos.fleet import Exit, Fleet, Holding, Pod, Resize
 from dev.chaos.hostile import Writing
+from dev.chaos.hostile_namespace import PoolWriting
 from dev.chaos.ledger import Claim, Ledger, Life, lives_of
 from dev.chaos.plan import Fault, Kind
 from dev.chaos.report import show
@@ -81,6 +83,7 @@ def rules(
     executions: dict[UUID, list[str]] | None = None,
     ending: Ending = CALM,
     hostiles: tuple[Writing, ...] = (),
+    hostile_pools: PoolWriting | None = None,
 ) -> list[str]:
     """The rules that this run violates."""
     record = Record(
@@ -91,6 +94,7 @@ def rules(
         ledger=Ledger({life.id: life for _, life in lives}, executions or {}),
         ending=ending,
         hostiles=hostiles,
+        hostile_pools=hostile_pools,
     )
     return [found.rule for found in make_account(Settings(60, 1), record).violations]
 
@@ -432,3 +436,41 @@ def test_a_life_is_built_from_its_transitions() -> None:
 
     assert life.claims == (Claim("jobtide:a:1", 1, 2, "pending"), Claim("jobtide:b:2", 3, 4, "completed"))
     assert (life.accepted_ends, life.first_claim_at, life.claims[0].pod_uid) == (1, 1.0, "a")
+
+
+def pool_writing(**changed: Any) -> PoolWriting:
+    """A hostile namespace of which all is well, with these fields replaced."""
+    whole = PoolWriting(created=5, changed=4, deleted=3, refused=2, reasons=Counter({"InvalidSpec": 3, "Applied": 6}))
+    return replace(whole, **changed)
+
+
+@pytest.mark.parametrize(
+    ("writing", "found"),
+    [
+        pytest.param(pool_writing(), [], id="well"),
+        pytest.param(pool_writing(unanswered=50), [], id="faults-of-the-api-server"),
+        pytest.param(pool_writing(created=0), ["the hostile namespace writes"], id="nothing-created"),
+        pytest.param(pool_writing(refused=0), ["the hostile namespace writes"], id="nothing-refused"),
+        pytest.param(pool_writing(silent=("hostile-0003",)), ["every pool says what is wrong"], id="silent"),
+        pytest.param(pool_writing(reasons=Counter(InternalError=1)), ["no pool reaches a bug"], id="bug"),
+    ],
+)
+def test_a_hostile_namespace_must_write_and_be_answered(writing: PoolWriting, found: list[str]) -> None:
+    assert rules(hostile_pools=writing) == found
+
+
+def test_a_hostile_namespace_excuses_no_wait() -> None:
+    job = a_job()
+
+    assert rules((job, a_life(job, a_claim(60, 61))), hostile_pools=pool_writing()) == ["no wait without cause"]
+
+
+def test_the_figures_count_what_the_hostile_namespace_did_and_the_conditions_that_were_seen() -> None:
+    assert pool_writing(unanswered=1).figures() == {
+        "created": 5,
+        "changed": 4,
+        "deleted": 3,
+        "refused": 2,
+        "unanswered": 1,
+        "reasons": {"Applied": 6, "InvalidSpec": 3},
+    }

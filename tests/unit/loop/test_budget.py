@@ -12,7 +12,7 @@ from jobtide_controller.loop import pipeline
 from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.term import DatabaseState, PoolState
 from jobtide_controller.telemetry.events import Ticked
-from tests.unit.kube.objects import pod, pool
+from tests.unit.kube.objects import deployment, pod, pool
 from tests.unit.loop.world import World, unreadable
 
 CONNECTIONS = 12  # six workers
@@ -46,6 +46,10 @@ def end(world, name, number):
 
 def replicas(world):
     return {entry.ref.name: world.inventory.deployment(entry.uid).replicas for entry in world.inventory.pools}
+
+
+def replicas_of(world, name):
+    return world.inventory.deployment(f"uid-{name}").replicas
 
 
 def condition(world, name):
@@ -215,3 +219,61 @@ async def test_a_pool_in_conflict_keeps_no_connections_from_the_others(world):
     world.refuses = lambda _uid: None
     await world.tick(60, times=3)
     assert replicas(world) == {"a": 3, "b": 3}, "it asks for its own as soon as it can have it"
+
+
+def refuse(world, name):
+    """Its user gives it a spec that can't be used."""
+    world.inventory.upsert_pool(pool(name, generation=2, types=["a\0b"]))
+
+
+async def test_a_pool_that_becomes_refused_gives_back_at_once_what_its_workers_do_not_hold(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    await world.tick(times=2)
+    start(world, "a", 3)
+    refuse(world, "b")
+    world.inventory.upsert_deployment(deployment("b", uid="d-b", replicas=1))
+    await world.tick(times=2)
+    assert replicas(world) == {"a": 5, "b": 1}
+    world.inventory.upsert_deployment(deployment("b", uid="d-b", replicas=0))
+    await world.tick(times=2)
+    assert replicas(world) == {"a": 6, "b": 0}
+
+
+async def test_workers_of_a_refused_pool_stay_so_their_connections_are_not_given_away(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    await world.tick(times=2)
+    for name in ("a", "b"):
+        start(world, name, 3)
+    refuse(world, "b")
+    await world.tick(times=3)
+    assert replicas(world) == {"a": 3, "b": 3}
+    world.lose_the_lease()
+    await world.tick()
+    world.take_the_lease()
+    await world.tick(times=3)
+    assert replicas(world) == {"a": 3, "b": 3}, "a new leader counts them too, though it knows no request"
+
+
+async def test_a_refused_pool_that_is_deleted_leaves_its_connections_to_the_others(world):
+    for name in ("a", "b"):
+        busy_pool(world, name)
+    await world.tick(times=2)
+    refuse(world, "b")
+    await world.tick()
+    world.inventory.forget_pool(pool("b"))
+    await world.tick(times=2)
+    assert replicas(world) == {"a": 6}
+
+
+async def test_a_pool_with_a_bug_asks_for_what_it_holds_until_it_is_decided_again(world):
+    busy_pool(world, "bug")
+    busy_pool(world, "a")
+    world.bug = ZeroDivisionError("tide")
+    await world.tick(times=100)
+    assert replicas_of(world, "a") == 6
+    assert all(number == 6 for _, number in world.applied[1:]), "also while the other is tried again"
+    world.bug = None
+    await world.tick(60, times=3)
+    assert replicas(world) == {"a": 3, "bug": 3}, "it asks for its own again, also without a change of it"

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from jobtide_controller.decide.reading import Depth, Key
+from jobtide_controller.decide.reading import Depth, Key, UnreadableReason
 from jobtide_controller.telemetry.events import Decided
 from tests.unit.kube.objects import deployment, pod, pool
-from tests.unit.loop.world import World
+from tests.unit.loop.world import World, unreadable
 
 CONNECTIONS = 12  # six workers
 ALLOWED = {"main": ("media",)}
@@ -114,3 +114,40 @@ async def test_tenants_are_in_no_status_unless_they_are_wanted():
         assert status_of(world, "thumbs")["tenantsTotal"] == 1
         ((_, gauges),) = world.terms.database_gauges()
         assert gauges.shows_tenants is shown
+
+
+@pytest.mark.parametrize(
+    ("namespace", "names"),
+    [
+        pytest.param("media", "may use: main, reports", id="some"),
+        pytest.param("elsewhere", "may use: reports", id="not those of other namespaces"),
+    ],
+)
+async def test_pool_of_a_database_that_is_not_configured_reads_the_names_that_its_namespace_may_use(namespace, names):
+    world = World(namespaces={**ALLOWED, "payroll": ("finance",)}, configured=("main", "payroll", "reports"))
+    world.loop.name = "crm"
+    world.source.failure = unreadable(UnreadableReason.NOT_CONFIGURED, 'no database is called "crm"')
+    made = pool("thumbs", database="crm")
+    made["metadata"]["namespace"] = namespace
+    world.inventory.upsert_pool(made)
+    await world.tick(times=2)
+    for type_ in ("Ready", "DatabaseReachable"):
+        assert f"; databases that namespace {namespace} {names};" in condition(world, "thumbs", type_)["message"]
+
+
+async def test_namespace_that_may_use_no_database_reads_so():
+    world = World(namespaces={"payroll": ("finance",)}, configured=("payroll",))
+    world.loop.name = "crm"
+    world.source.failure = unreadable(UnreadableReason.NOT_CONFIGURED, 'no database is called "crm"')
+    world.inventory.upsert_pool(pool("thumbs", database="crm"))
+    await world.tick(times=2)
+    assert "databases that namespace media may use: none;" in condition(world, "thumbs", "Ready")["message"]
+    assert "payroll" not in json.dumps(world.statuses)
+
+
+async def test_pool_of_a_database_whose_url_is_wrong_reads_no_other_names():
+    world = World(configured=("main", "reports"))
+    world.source.failure = unreadable(UnreadableReason.NOT_CONFIGURED, "the Secret is empty")
+    world.inventory.upsert_pool(pool("thumbs"))
+    await world.tick(times=2)
+    assert "may use" not in condition(world, "thumbs", "Ready")["message"]

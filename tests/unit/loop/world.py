@@ -87,7 +87,9 @@ class ScriptedWrites(KubeWrites):
 
 
 class World:
-    def __init__(self, *, source=None, connections: int | None = None, namespaces=None, shows_tenants=True) -> None:
+    def __init__(
+        self, *, source=None, connections: int | None = None, namespaces=None, shows_tenants=True, configured=()
+    ) -> None:
         self.clock, self.events, self.leading, self.number = Clock(), Events(), True, 1
         self.inventory = Inventory(self.events, namespaces or {})
         self.source, self.rescuer = source or Source(), Rescuer()
@@ -108,6 +110,7 @@ class World:
         self.loop = DatabaseLoop(
             self.source, self.inventory.pools, Pipeline(self.inventory.pools, workers, reporter), self.rescuer,
             self.terms, emit=self.events, connections=connections, shows_tenants=shows_tenants,
+            usable=lambda namespace: [name for name in configured if self.inventory.may_use(name, namespace)],
             wall_clock=self.clock, monotonic=self.clock,
         )  # fmt: skip
 

@@ -91,10 +91,8 @@ class TestUrls:
         assert urls.names() == ["main"]
         assert urls.url("main") == "postgresql://pg/x"
 
-    def test_an_unknown_name_raises_with_the_known_names(self, tmp_path):
-        (tmp_path / "main").mkdir()
-        (tmp_path / "main" / "url").write_text("postgresql://pg/x")
-        with pytest.raises(NotConfiguredError, match=r'"crm" \(configured: main\).*delete the pool and create'):
+    def test_an_unknown_name_raises_with_the_next_step(self, tmp_path):
+        with pytest.raises(NotConfiguredError, match=r'"crm"; add it.*delete the pool and create'):
             DatabaseUrls(tmp_path).url("crm")
 
     def test_without_a_folder_there_is_no_database(self, tmp_path):

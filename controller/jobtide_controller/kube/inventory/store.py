@@ -186,9 +186,13 @@ class Inventory:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
 
-    def _not_allowed(self, database: str, namespace: str) -> str | None:
+    def may_use(self, database: str, namespace: str) -> bool:
+        """Whether pools of this namespace may name this database."""
         allowed = self._namespaces.get(database)
-        if allowed is None or namespace in allowed:
+        return allowed is None or namespace in allowed
+
+    def _not_allowed(self, database: str, namespace: str) -> str | None:
+        if self.may_use(database, namespace):
             return None
         return (
             f'spec.database "{database}" may not be used from namespace {namespace}, so the pool has no workers: ask '
