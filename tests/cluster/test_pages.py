@@ -125,7 +125,7 @@ def test_the_three_commands_of_explain_print_the_pool(installed):
 
 def test_a_pause_a_pin_and_their_ends_are_those_of_the_page(installed, spec):
     rows = re.findall(r"^\| ([\w ]+) \| `(kubectl [^`]*)`", (ROOT / OPERATIONS).read_text(), re.MULTILINE)
-    how = {what: command for what, command in rows}
+    how = dict(rows)
     installed(how["pause"], **POOL)
     installed("""kubectl patch jwp thumbs --type merge --patch '{"spec":{"pausedUntil":"2030-01-01T00:00:00Z"}}'""")
     assert {"paused": True, "pausedUntil": "2030-01-01T00:00:00Z"}.items() <= spec().items()

@@ -15,14 +15,13 @@ import pytest
 from jobtide.commands.dev_folder import url_file
 from tests.pages import QUICKSTART, README, commands, shown
 
+ANY = re.compile(r"\d\d:\d\d:\d\d|(?<=dev-)[0-9a-f]{5}|(?<=oldest )\d+|\.\.\.")
+
 
 def terminal(page: str) -> list[re.Pattern[str]]:
-    """The lines of the page; times, ages and process ids are any, `...` is any text."""
-    patterns = []
-    for line in page.splitlines():
-        parts = [re.escape(part) for part in re.split(r"\d\d:\d\d:\d\d|(?<=dev-)[0-9a-f]{5}|(?<=oldest )\d+|\.\.\.", line)]
-        patterns.append(re.compile(f"^{'.*?'.join(parts)}$", re.MULTILINE))
-    return patterns
+    """The lines of the page; times, ages and names of workers are any, `...` is any text."""
+    lines = (".*?".join(map(re.escape, ANY.split(line))) for line in page.splitlines())
+    return [re.compile(f"^{line}$", re.MULTILINE) for line in lines]
 
 
 def run(command: str, folder: Path) -> str:

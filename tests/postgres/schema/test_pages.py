@@ -34,7 +34,7 @@ def shell(tmp_path):
 
 @pytest.fixture
 def followed(shell, empty_database):
-    """followed(page): a database on which this page was followed, with its logins; the logins are removed at the end."""
+    """followed(page, ...): the URL of a database made as the page says; its logins are removed at the end."""
     made: list[str] = []
 
     def follow(page: str, table: str, logins: str) -> str:
