@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.reading import Depth, Key
 from jobtide_controller.kube.inventory.pod_trouble import cause_of, wait_of
 from jobtide_controller.plugin import why
+from jobtide_controller.plugin.cluster import ADVICE
 from jobtide_controller.render import columns
 from tests.pages import BLOCKS, EXPLAIN, INSTALL, OPERATIONS, QUICKSTART, README, ROOT, blocks, commands, shown
 from tests.unit.decide.builders import NOW, fleet
@@ -61,19 +63,35 @@ def test_these_are_all_blocks_that_install_a_package():
     assert having == set(PIP)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("page", "name"), PIP)
-def test_pip_finds_the_package_with_its_extra_in_the_checkout(page, name, tmp_path):
-    """With the build backend of this environment, and without the packages that it depends on: no registry is asked."""
+def installed(page: str, name: str) -> str:
     (words,) = [words for words in commands(shown(page, name)) if words[0] == "pip"]
+    assert words[:2] == ["pip", "install"]
+    return words[2]
+
+
+@pytest.mark.parametrize(("page", "name"), PIP)
+def test_the_extra_of_the_package_exists(page, name):
+    (extra,) = re.findall(r"\[(\w+)\]$", installed(page, name))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extra in extras
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", sorted({installed(*block).partition("[")[0] for block in PIP}))
+def test_pip_finds_the_package_in_the_checkout(where, tmp_path):
+    """With the build backend of this environment, and without the packages that it depends on: no registry is asked."""
     # A clone called jobtide beside the user's folder; `.` is the clone itself.
     (tmp_path / "jobtide").symlink_to(ROOT)
     (tmp_path / "mine").mkdir()
-    folder = tmp_path / "mine" if "../jobtide" in words[-1] else ROOT
     offline = ("--dry-run", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    command = [sys.executable, "-m", "pip", *words[1:], *offline]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")  # an unknown extra is a warning
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", f"{where}[dev]", *offline],
+        cwd=ROOT if where == "." else tmp_path / "mine",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     assert f"Would install jobtide-{__version__}" in done.stdout
 
 
@@ -196,3 +214,8 @@ def test_the_commands_of_make_inside_the_text_are_targets():
     named = {target for page in BLOCKS for target in re.findall(r"[`(]make ([a-z-]+)", (ROOT / page).read_text())}
     assert named
     assert named <= targets
+
+
+def test_what_the_plugin_says_after_an_error_of_kubectl_is_on_the_page():
+    page = (ROOT / EXPLAIN).read_text()
+    assert [advice for _, advice in ADVICE if advice not in page] == []
