@@ -23,7 +23,7 @@ class Way(StrEnum):
 
     RUN = "run as it is shown, with the placeholders filled in"
     RENDERED = "compared with what the code renders"
-    PARSED = "compared with what its program or file accepts: it needs a registry or an engine"
+    PARSED = "compared with what its program or file accepts: it needs an index, a registry or an engine"
 
 
 class Block(NamedTuple):
@@ -49,7 +49,7 @@ BLOCKS: dict[str, tuple[Block, ...]] = {
         Block("console", "pools of a cluster", Way.RENDERED, _REPO),
     ),
     QUICKSTART: (
-        Block("sh", "install here", Way.RUN, _REPO),
+        Block("sh", "install here", Way.PARSED, _REPO),
         Block("python", "handler", Way.RUN, _DEV),
         Block("sh", "start", Way.RUN, _DEV),
         Block("sh", "add jobs", Way.RUN, _DEV),
@@ -79,7 +79,7 @@ BLOCKS: dict[str, tuple[Block, ...]] = {
     ),
     EXPLAIN: (
         Block("sh", "three commands", Way.RUN, _CLUSTER),
-        Block("sh", "install the plugin", Way.RUN, _REPO),
+        Block("sh", "install the plugin", Way.PARSED, _REPO),
         Block("console", "why", Way.RENDERED, _REPO),
         Block("", "message of a stalled pool", Way.RENDERED, _REPO),
     ),

@@ -16,6 +16,7 @@ import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
 from dev.tools.toolchain import ensure_tools
+from jobtide import __version__
 from jobtide_controller.plugin.cluster import ADVICE
 from tests.pages import BLOCKS, EXPLAIN, INSTALL, OPERATIONS, QUICKSTART, ROOT, blocks, inline_commands, shown
 
@@ -86,7 +87,7 @@ def test_the_programs_of_the_local_cluster_are_on_the_path(new_plane, tmp_path):
     _program(tmp_path / "make", f'[ "$*" = cluster-up ] && echo {shlex.quote(str(new_plane.kubeconfig))}')
     _program(tmp_path / "python3", f'exec {shlex.quote(sys.executable)} "$@"')
     text = shown(QUICKSTART, "programs of the local cluster") + "command -v kubectl helm\n"
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": os.environ["HOME"]}
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
     script = ["bash", "-euo", "pipefail", "-c", text]
     done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -140,6 +141,9 @@ def test_a_pause_a_pin_and_their_ends_are_those_of_the_page(installed, spec):
 def test_the_commands_of_operations_and_install_run_in_their_order(installed):
     """Upgrade, inspect, uninstall, adopt, remove everything; then the install of the other page."""
     installed(shown(OPERATIONS, "upgrade"))
+    image = "--output=jsonpath={..image}"
+    kept = installed(f"kubectl get deployment/jobtide --namespace jobtide-system {image}")
+    assert kept == f"registry.example.com/jobtide/controller:{__version__}"
     inspected = shown(OPERATIONS, "inspect")
     assert "kubectl logs deployment/jobtide " in inspected
     installed(inspected.replace("kubectl logs", "kubectl get"), **POOL)  # there is no pod that has a log
