@@ -41,8 +41,9 @@ def _given(environ: Mapping[str, str], runner: Runner, local: LocalCluster) -> C
     context, kubeconfig = environ.get("CONTEXT") or None, environ.get("KUBECONFIG") or None
     if context == LOCAL_CONTEXT or (not context and kubeconfig and Path(kubeconfig) == local.kubeconfig):
         return local
-    if context == f"kind-{CLUSTER_NAME}":
-        return KindCluster(runner=runner)
+    kind = KindCluster(runner=runner)
+    if context == f"kind-{CLUSTER_NAME}" or (not context and kubeconfig and Path(kubeconfig) == kind.kubeconfig):
+        return kind
     if context or kubeconfig:
         return GivenCluster(context=context, registry=environ.get("REGISTRY"), runner=runner)
     return None

@@ -78,4 +78,4 @@ def _note(name: str, status: JobWorkerPoolStatus | None, now: float) -> str | No
         read = "never" if status.last_read_time is None else ago(status.last_read_time, now)
         return f"{name}: {status.reason}, last read {read}: {status.message}"
     more = (status.tenants_total or 0) - len(status.tenants)
-    return f"{name}: {more} more tenants" if more > 0 else None
+    return f"{name}: {more} more tenants" if status.tenants and more > 0 else None

@@ -170,7 +170,8 @@ def _decisions(decisions: Sequence[DecisionStatus], now: float) -> Iterator[str]
 
 
 def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
-    if not is_known(status):
+    """Nothing where the chart does not show tenants: their number is in the reading."""
+    if not is_known(status) or not status.tenants:
         return
     shown = status.tenants[:TENANTS_SHOWN]
     rows = [

@@ -51,7 +51,9 @@ def test_our_own_clusters_are_recognised_if_they_are_given(by, recorder, local):
     environ = {"CONTEXT": "jobtide-local"} if by == "context" else {"KUBECONFIG": str(local.kubeconfig)}
 
     assert choose_cluster(environ, runner=recorder, local=local) is local
-    assert isinstance(choose_cluster({"CONTEXT": "kind-jobtide"}, runner=recorder, local=local), KindCluster)
+    kind = KindCluster().kubeconfig
+    environ = {"CONTEXT": "kind-jobtide"} if by == "context" else {"KUBECONFIG": str(kind)}
+    assert isinstance(choose_cluster(environ, runner=recorder, local=local), KindCluster)
 
 
 def test_empty_variables_are_not_given(recorder, local):

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from dev.cluster.given import GivenCluster
+from dev.cluster.kind import KindCluster
+from dev.cluster.local import LocalCluster
 from dev.images.base_image import BASE_IMAGE, _commit, debian_mirror, ensure_base_image
 from dev.images.engines import Buildah, Docker, Engine, Recipe, choose_engine, older
 from dev.machine.shell import CommandError, run
-from dev.stage.images import ROOT, content_digest, ensure_image
+from dev.stage.images import ROOT, content_digest, ensure_controller_image, ensure_image, ensure_worker_image
 from dev.stage.stage import _ensure_images
+from tests.pages import INSTALL
 
 COPY = re.compile(r"^COPY (\S+) ", re.MULTILINE)
 
@@ -280,6 +284,17 @@ def test_the_images_of_the_stage_find_the_files_that_their_dockerfiles_copy():
     for recipe, files in zip(cluster.engine.built, cluster.engine.contexts, strict=True):
         if recipe.target is None:  # with a target, other stages of the Dockerfile copy other files
             assert set(COPY.findall(recipe.dockerfile.read_text())) <= files
+
+
+def test_the_names_on_the_page_are_those_that_make_images_prints():
+    given = GivenCluster(context="mine", registry="registry.example.com")
+    prefixes = {cluster.image_prefix for cluster in (LocalCluster(), KindCluster(), given)}
+    page = (ROOT / INSTALL).read_text()
+    for prefix in prefixes:
+        cluster = ScriptedCluster(image_prefix=prefix)
+        printed = [ensure_controller_image(cluster), ensure_worker_image(cluster)]
+        names = [reference.rpartition(":")[0] for reference in printed]
+        assert ", ".join(f"`{name}:TAG`" for name in names) in page
 
 
 @pytest.mark.parametrize("target", ["controller", "worker"])

@@ -16,9 +16,10 @@ from tests.unit.decide.builders import NOW, pool
 READ_AGO_SECONDS = 3.0
 LATER = NOW + READ_AGO_SECONDS
 REFUSED = Unreadable(UnreadableReason.UNREACHABLE, "connection to db:5432 refused", NOW)
+ACME, GLOBEX = "0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10", "8c1f6a0e-52d1-4d0b-8f37-1b9f4e7c2d55"
 DEPTHS = {
-    Key("thumbs", "acme"): Depth(due=8_000, later=140, running=92, oldest_age_seconds=192.7, mean_age_seconds=90),
-    Key("video", "globex"): Depth(due=12, running=4, oldest_age_seconds=41, mean_age_seconds=20),
+    Key("thumbs", ACME): Depth(due=8_000, later=140, running=92, oldest_age_seconds=192.7, mean_age_seconds=90),
+    Key("video", GLOBEX): Depth(due=12, running=4, oldest_age_seconds=41, mean_age_seconds=20),
 }
 LEARNED = History(types={"thumbs": Learned(slot_seconds=1_234.5, jobs=1_000, ran_seconds=900)})
 

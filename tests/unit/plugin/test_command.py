@@ -15,7 +15,7 @@ import pytest
 
 from jobtide_controller.plugin.command import main
 from tests.unit.decide.builders import fleet
-from tests.unit.plugin.pools import DEPTHS, reported
+from tests.unit.plugin.pools import ACME, DEPTHS, reported
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,7 @@ def test_top_shows_types_and_tenants(kubectl, capsys, arguments, output, name, c
     assert main(arguments) == 0
     shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
     assert [name, "thumbs", "8,140"] in shown
-    assert [name, "acme", "8,140"] in shown
+    assert [name, ACME, "8,140"] in shown
     assert kubectl.calls == [call]
 
 

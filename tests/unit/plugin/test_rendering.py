@@ -18,10 +18,10 @@ from jobtide_controller.plugin import top, why
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context, Overlap
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
-from tests.unit.plugin.pools import DEPTHS, LATER, REFUSED, reported
+from tests.unit.plugin.pools import DEPTHS, GLOBEX, LATER, REFUSED, reported
 
 EXPECTED = Path(__file__).parent / "expected"
-SCALING_UP = reported(DEPTHS, fleet(24, busy=23), tenants={"overrides": {"globex": 4}})
+SCALING_UP = reported(DEPTHS, fleet(24, busy=23), tenants={"overrides": {GLOBEX: 4}})
 
 POOLS = {
     "scaling-up": SCALING_UP,
@@ -44,11 +44,6 @@ POOLS = {
 @pytest.mark.parametrize("name", POOLS)
 def test_why_is_what_a_user_reads(name):
     assert why.render(POOLS[name], LATER + 60) + "\n" == (EXPECTED / f"why-{name}.txt").read_text()
-
-
-def test_the_documentation_shows_the_same_output():
-    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
-    assert (EXPECTED / "why-scaling-up.txt").read_text() in page
 
 
 @pytest.mark.parametrize("name", ClampName)
@@ -120,6 +115,13 @@ def test_a_limit_of_a_newer_release_is_shown_by_its_name():
 def replace_name(given_pool: JobWorkerPool, name: str) -> JobWorkerPool:
     limits = tuple(limit.model_copy(update={"name": name}) for limit in given_pool.status.limits)
     return given_pool.model_copy(update={"status": given_pool.status.model_copy(update={"limits": limits})})
+
+
+def test_nothing_is_said_of_tenants_where_the_chart_does_not_show_them():
+    hidden = reported(DEPTHS, fleet(0), context=Context(shows_tenants=False))
+    assert "\ntenants" not in why.render(hidden, LATER)
+    assert "more tenants" not in top.render([hidden], LATER, namespaces=False)
+    assert ", 2 tenants, " in why.render(hidden, LATER)
 
 
 def test_tenants_that_are_not_shown_are_counted():
