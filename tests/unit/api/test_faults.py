@@ -37,7 +37,9 @@ FAULTY = [
     pytest.param(spec(template(metadata={"x": "x" * TEMPLATE_BYTES})), "bytes of JSON; at most 131,072", id="text"),
     pytest.param(spec(template(metadata={"x": [{}] * 50_000})), "bytes of JSON; at most 131,072", id="objects"),
     pytest.param(
-        spec({**template(metadata={"x": nested(255)}), CUT: [1, 1]}), "more than 128 levels deep", id="depth and own cut"
+        spec({**template(metadata={"x": nested(255)}), CUT: [1, 1]}),
+        "more than 128 levels deep",
+        id="depth and own cut",
     ),
     pytest.param(
         spec({**template(metadata={"x": "x" * TEMPLATE_BYTES}), CUT: [1, 1]}), "at most 131,072", id="text and own cut"

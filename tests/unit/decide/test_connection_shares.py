@@ -319,7 +319,9 @@ def test_jobs_get_half_of_the_budget_before_any_least(budget, requests, by_numbe
 
 @given(budgets, any_requests)
 def test_no_pool_has_two_workers_more_than_one_that_lacks_some(budget, requests):
-    requests, workers = after_all_changes(budget, {uid: replace(one, busy=0, least=0, needed=0) for uid, one in requests.items()})
+    requests, workers = after_all_changes(
+        budget, {uid: replace(one, busy=0, least=0, needed=0) for uid, one in requests.items()}
+    )
     lacking = [workers[uid] for uid, one in requests.items() if workers[uid] < one.desired]
     assert not lacking or max(workers.values()) <= min(lacking) + 1
 

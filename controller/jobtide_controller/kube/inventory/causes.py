@@ -149,7 +149,7 @@ async def _first_bytes(url: str) -> bytes:
 
 
 def _words(raw: bytes) -> str | None:
-    answer = HTTPResponse(_Received(raw))  # type: ignore[arg-type] - all that it needs of a socket
+    answer = HTTPResponse(_Received(raw))  # type: ignore[arg-type]
     answer.begin()
     if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or answer.headers.get_content_type() != "text/plain":
         return None
@@ -157,10 +157,10 @@ def _words(raw: bytes) -> str | None:
 
 
 class _Received:
-    """What was received, as a socket that http.client reads."""
+    """What was received, as the part of a socket that http.client needs."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(io.BytesIO(self._raw))  # type: ignore[arg-type]
+        return io.BufferedReader(io.BytesIO(self._raw))
