@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note
 from jobtide_controller.telemetry import events
 
@@ -180,6 +180,8 @@ class Metrics:
                 self._reads.labels(database).observe(read_seconds)
                 self._ticks.labels(database).observe(seconds)
                 self._keys.labels(database).set(keys)
+            case events.DatabaseLost(_, UnreadableReason.NOT_CONFIGURED, _):
+                pass  # users choose these names, and a series stays as long as the process
             case events.DatabaseLost(database, reason, _):
                 self._losses.labels(database, reason).inc()
             case events.Decided(reason=reason, limited_by=limited_by):
