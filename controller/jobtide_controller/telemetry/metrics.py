@@ -180,9 +180,8 @@ class Metrics:
                 self._reads.labels(database).observe(read_seconds)
                 self._ticks.labels(database).observe(seconds)
                 self._keys.labels(database).set(keys)
-            case events.DatabaseLost(_, UnreadableReason.NOT_CONFIGURED, _):
-                pass  # users choose these names, and a series stays as long as the process
-            case events.DatabaseLost(database, reason, _):
+            case events.DatabaseLost(database, reason, _) if reason != UnreadableReason.NOT_CONFIGURED:
+                # Users choose the names that are not configured, and a series stays as long as the process.
                 self._losses.labels(database, reason).inc()
             case events.Decided(reason=reason, limited_by=limited_by):
                 self._decisions.labels(reason).inc()
