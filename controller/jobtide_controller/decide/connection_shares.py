@@ -57,11 +57,10 @@ def connection_request(
     present = [pod for pod in fleet.pods if not pod.finished]
     leaving = sum(pod.terminating for pod in present)
     up = len(present) - leaving
-    least = min(desired, policy.min_replicas if policy.replicas is None else policy.replicas)
     return ConnectionRequest(
         desired=desired,
-        least=least,
-        needed=min(least, needed),
+        least=min(desired, _by_number(policy)),
+        needed=min(desired, _by_number(policy), needed),
         busy=up if isinstance(reading, Unreadable) else fleet.busy,
         current=max(up, fleet.current_replicas or 0),
         leaving=leaving,
@@ -92,6 +91,11 @@ class _Next(NamedTuple):
     workers: int
     minus_current: int
     uid: str
+
+
+def _by_number(policy: JobWorkerPoolSpec) -> int:
+    """The workers that the user sets by number."""
+    return policy.min_replicas if policy.replicas is None else policy.replicas
 
 
 class _Turns:

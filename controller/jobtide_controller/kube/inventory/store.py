@@ -150,6 +150,11 @@ class Inventory:
         deployment = self.deployment(pool_uid)
         return Rollout() if deployment is None else deployment.rollout
 
+    def _entry(self, raw: Raw, pool: JobWorkerPool | Refused) -> PoolEntry:
+        ref, database = ref_of(raw), pool.database if isinstance(pool, Refused) else pool.spec.database
+        not_allowed = self._not_allowed(database, ref.namespace)
+        return PoolEntry(uid_of(raw), ref, pool, version_of(raw), raw.get("status"), not_allowed=not_allowed)
+
     def _forget_pool(self, uid: str) -> bool:
         self._gone.add(uid)
         entry = self.pools.drop(uid)
@@ -186,11 +191,6 @@ class Inventory:
         else:
             self.pods.forget_pool(ref)  # the start time of a pod that outlives its pool is of no use
         return True
-
-    def _entry(self, raw: Raw, pool: JobWorkerPool | Refused) -> PoolEntry:
-        ref, database = ref_of(raw), pool.database if isinstance(pool, Refused) else pool.spec.database
-        not_allowed = self._not_allowed(database, ref.namespace)
-        return PoolEntry(uid_of(raw), ref, pool, version_of(raw), raw.get("status"), not_allowed=not_allowed)
 
     def _not_allowed(self, database: str, namespace: str) -> str | None:
         allowed = self._namespaces.get(database)
