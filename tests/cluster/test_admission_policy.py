@@ -149,6 +149,13 @@ def test_policy_refuses_what_is_no_template_and_names_the_field(install, kubectl
     assert "spec.template: the Pod Security level restricted does not allow privileged containers" in done.stderr
 
 
+def test_null_is_an_empty_list_as_in_any_deployment(install, kubectl, pool):
+    install(pool(template=TEMPLATES["privileged"]), podSecurity="restricted")
+    nulls = template(pod={"initContainers": None, "volumes": None}, ports=None, env=None, volumeMounts=None)
+    done = kubectl.apply(pool(template=nulls), "--server-side", "--dry-run=server")
+    assert done.returncode == 0, done.stderr
+
+
 def test_pool_that_is_older_than_the_policy_can_be_changed_but_not_its_template(install, kubectl, pool):
     old = pool(template=TEMPLATES["privileged"])
     assert kubectl.apply(old).returncode == 0

@@ -20,7 +20,9 @@ TEMPLATE_BYTES = 131_072
 # The deepest field of a PodTemplateSpec is about 15 levels down.
 TEMPLATE_DEPTH = 64
 
-CUT = "jobtide.dev/cut"  # the only field of a template that was too large to be parsed: its bytes, its levels
+# The only field of a template that was too large to be parsed: its bytes, its levels. A user's own field of this name
+# is beside others: without them a template holds nothing.
+CUT = "jobtide.dev/cut"
 
 _SHOWN = 60  # characters of a value in a message
 
@@ -32,7 +34,7 @@ _WORKER_LISTS = ("env", "ports", "volumeMounts")
 def faults(spec: Mapping[str, Json]) -> list[str]:
     """Why a spec that fits the schema can't be used; empty if it can. `spec` is as Kubernetes stores it."""
     template = spec.get("template")
-    size, depth = _of(template, CUT) or (0, levels_of(template))
+    size, depth = _cut_of(template) or (0, levels_of(template))
     if depth > TEMPLATE_DEPTH:
         return [_too_deep(depth)]
     size = size or len(json.dumps(template, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
@@ -158,6 +160,17 @@ def _shown(value: Json) -> str:
 
 def _counted(depth: int) -> str:
     return str(depth) if depth <= 2 * TEMPLATE_DEPTH else f"more than {2 * TEMPLATE_DEPTH}"
+
+
+def _cut_of(template: Json) -> tuple[int, int] | None:
+    """Bytes and levels of a template that is not here any more."""
+    if not isinstance(template, dict) or template.keys() != {CUT}:
+        return None
+    match template[CUT]:
+        case [int(size), int(depth)]:
+            return size, depth
+        case _:
+            return None
 
 
 def _of(value: Json, name: str) -> Json:

@@ -33,6 +33,7 @@ class ConnectionRequest:
 
     desired: int  # without a budget
     least: int = 0  # the part of `desired` that the user set by number: minReplicas, or a pin
+    needed: int = 0  # the part of `least` that jobs need; what is desired beyond it is for jobs anyway
     busy: int = 0  # run jobs, so they are never removed
     current: int = 0  # running or requested
     leaving: int = 0  # terminating: they hold their connections until they have finished
@@ -50,16 +51,17 @@ class ConnectionRequest:
 
 
 def connection_request(
-    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, desired: int
+    policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, desired: int, *, needed: int = 0
 ) -> ConnectionRequest:
-    """The request of a pool that would have `desired` workers without a budget.
+    """The request of a pool that would have `desired` workers without a budget, and whose jobs need `needed`.
 
     While the database can't be read, every worker counts as busy.
     """
     up, leaving = _up_and_leaving(fleet)
     return ConnectionRequest(
         desired=desired,
-        least=min(desired, policy.min_replicas if policy.replicas is None else policy.replicas),
+        least=min(desired, _by_number(policy)),
+        needed=min(desired, _by_number(policy), needed),
         busy=up if isinstance(reading, Unreadable) else fleet.busy,
         current=max(up, fleet.current_replicas or 0),
         leaving=leaving,
@@ -107,10 +109,16 @@ class _Next(NamedTuple):
     uid: str
 
 
+def _by_number(policy: JobWorkerPoolSpec) -> int:
+    """The workers that the user sets by number."""
+    return policy.min_replicas if policy.replicas is None else policy.replicas
+
+
 class _Turns:
     """The order in which pools get workers. It does not depend on the budget, so a larger one takes none away.
 
-    There are two queues: a pool waits in that of its least until it has that, then in that of the jobs' needs. The
+    There are two queues: a pool waits in that of its least until it has that, and in that of the jobs' needs until it
+    has what its jobs need; in both while both are true, for a minReplicas must not be the reason that jobs wait. The
     next worker is of the queue that holds fewer connections: a minReplicas of 10,000 takes half of the budget at most
     while jobs need the other half, and jobs without end leave half for it.
     """
@@ -136,7 +144,7 @@ class _Turns:
     def give(self) -> None:
         """The next pool gets a worker."""
         queue = self._next_queue()
-        uid = heapq.heappop(queue).uid
+        uid = heapq.heappop(queue).uid  # its place in the other queue is out of date now
         if queue is self._least:
             self._held_by_least += self._requests[uid].connections
         else:
@@ -145,6 +153,9 @@ class _Turns:
         self._wait(uid)
 
     def _next_queue(self) -> list[_Next]:
+        for queue in (self._needed, self._least):
+            while queue and queue[0].workers != self.workers[queue[0].uid]:
+                heapq.heappop(queue)
         needed_first = self._held_by_needed <= self._held_by_least
         first, second = (self._needed, self._least) if needed_first else (self._least, self._needed)
         return first or second
@@ -155,7 +166,7 @@ class _Turns:
             return
         if workers < one.least:
             heapq.heappush(self._least, _Next(workers, -min(one.current, one.least), uid))
-        else:
+        if workers < one.needed or workers >= one.least:
             heapq.heappush(self._needed, _Next(workers, -one.current, uid))
 
 

@@ -138,7 +138,7 @@ class DatabaseLoop:
 
     async def _rest(self, term: Term, state: DatabaseState, changed: set[str], *, is_budget_stale: bool) -> None:
         """There is nothing to read: no pool can be used, or may use the database."""
-        self._unreadable = None
+        self._unreadable = state.reading = None  # else /metrics would show the last depths as long as this lasts
         not_read = Unreadable(UnreadableReason.NOT_ALLOWED, "no pool may use it", self._wall_clock())
         await self._advance(term, state, not_read, changed, is_budget_stale=is_budget_stale)
         await self._source.disconnect()

@@ -46,8 +46,9 @@ class Pipeline:
         """What the pool asks for of the connection budget."""
         if state.scaler.failure is not None and state.scaler.failure.is_conflict:
             return ConnectionRequest(0)  # no worker can start where the Deployment is another's
-        unlimited = proposal.unlimited.replicas
-        return connection_request(proposal.policy, proposal.reading, proposal.fleet, unlimited)
+        unlimited, numbers = proposal.unlimited.replicas, proposal.numbers
+        needed = 0 if numbers is None else numbers.required
+        return connection_request(proposal.policy, proposal.reading, proposal.fleet, unlimited, needed=needed)
 
     def held_request(self, uid: str, state: PoolState) -> ConnectionRequest:
         """What a pool that can't be decided keeps of the connection budget."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobtide_controller.api.status import JobWorkerPoolStatus
+from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.render import display
 from jobtide_controller.render.conditions import CONDITIONS
@@ -55,7 +55,7 @@ def render_trouble(
 def refused_status(status: Mapping[str, Any], words: str) -> dict[str, Any]:
     """What is written instead of a status that the API server refuses, with its words: nothing that users wrote."""
     kept = {name: status[name] for name in _NUMBERS if name in status}
-    message = f"the API server refuses this pool's status: {words}"
+    message = f"the API server refuses this pool's status: {words}"[:MESSAGE_LIMIT]
     made = [dict(one) for one in status.get("conditions") or ()]
     for one in made:
         one["message"] = message if one.get("type") == "Ready" else ""

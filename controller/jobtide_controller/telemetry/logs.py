@@ -31,10 +31,12 @@ def configure(level: str, log_format: LogFormat) -> None:
 
 
 class _TextFormatter(logging.Formatter):
-    """For a terminal: only line breaks are left of what is not printable."""
+    """For a terminal: only line breaks are left of what is not printable. A line that begins a record is not indented:
+    no text of a user looks like a record of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable_lines(super().format(record))
+        return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
 def _formatter(log_format: LogFormat) -> logging.Formatter:

@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note
 from jobtide_controller.telemetry import events
 
@@ -180,7 +180,8 @@ class Metrics:
                 self._reads.labels(database).observe(read_seconds)
                 self._ticks.labels(database).observe(seconds)
                 self._keys.labels(database).set(keys)
-            case events.DatabaseLost(database, reason, _):
+            case events.DatabaseLost(database, reason, _) if reason != UnreadableReason.NOT_CONFIGURED:
+                # Users choose the names that are not configured, and a series stays as long as the process.
                 self._losses.labels(database, reason).inc()
             case events.Decided(reason=reason, limited_by=limited_by):
                 self._decisions.labels(reason).inc()

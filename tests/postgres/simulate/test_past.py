@@ -66,6 +66,33 @@ def test_a_table_without_such_jobs_says_so(table, days, types, error):
         past.read(table, days, types)
 
 
+ENDLESS = """
+INSERT INTO job_queue (type, tenant_id, status, payload, attempts, worker_id, created_at, next_retry_at, completed_at)
+SELECT 'thumbs', %(tenant)s, status::job_status, '{}', attempts, worker_id, created_at, next_retry_at, completed_at
+FROM (VALUES
+    ('completed', 1, NULL, now(), NULL::timestamptz, now()),
+    ('completed', 1, 'jobtide:aaaaaaaa-2222-3333-4444-555555555555:1', now(), NULL, 'infinity'),
+    ('completed', 1, 'jobtide:aaaaaaaa-2222-3333-4444-555555555555:2', now(), NULL, '-infinity'),
+    ('pending', 0, NULL, now(), 'infinity', NULL),
+    ('pending', 0, NULL, now(), '-infinity', NULL),
+    ('pending', 0, NULL, 'infinity', NULL, NULL),
+    ('completed', 1, NULL, 'infinity', NULL, 'infinity'),
+    ('pending', 0, NULL, '-infinity', NULL, NULL)
+) AS row (status, attempts, worker_id, created_at, next_retry_at, completed_at)
+"""
+
+
+def test_rows_at_infinity_are_simulated_for_no_endless_time(table, connect, tenant, capsys):
+    connect().execute(ENDLESS.replace("%(tenant)s", f"'{tenant('acme')}'"))
+    jobs = past.read(table, 7.0, ["thumbs"])
+    assert len(jobs) == 201 + 4  # not the one that is never due, nor those that were never created
+    made = past.trace(jobs, slots=1, known={})
+    assert made.seconds < 2 * 3_600
+    assert max(job.service_seconds for job in made.jobs) < 60
+    assert main(["--from-table", table, "--measured-concurrency", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["attempts"] == len(jobs) + 1  # and the one of another type
+
+
 def test_a_missing_table_shows_the_error_of_the_server(empty_database):
     with pytest.raises(TraceError, match=r'(?s)can\'t read the jobs.*relation "job_queue" does not exist'):
         past.read(empty_database, 7.0, None)

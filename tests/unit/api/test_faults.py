@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobtide_controller.api.faults import TEMPLATE_BYTES, TEMPLATE_DEPTH, faults, levels_of, misfits
+from jobtide_controller.api.faults import CUT, TEMPLATE_BYTES, TEMPLATE_DEPTH, faults, levels_of, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 
@@ -36,6 +36,16 @@ FAULTY = [
     pytest.param(spec(template(metadata={"x": nested(63)})), "nested 65 levels deep; at most 64", id="depth 65"),
     pytest.param(spec(template(metadata={"x": "x" * TEMPLATE_BYTES})), "bytes of JSON; at most 131,072", id="text"),
     pytest.param(spec(template(metadata={"x": [{}] * 50_000})), "bytes of JSON; at most 131,072", id="objects"),
+    pytest.param(
+        spec({**template(metadata={"x": nested(255)}), CUT: [1, 1]}),
+        "more than 128 levels deep",
+        id="depth and own cut",
+    ),
+    pytest.param(
+        spec({**template(metadata={"x": "x" * TEMPLATE_BYTES}), CUT: [1, 1]}), "at most 131,072", id="text and own cut"
+    ),
+    pytest.param(spec({CUT: [1, 1]}), "template.spec.containers is null: write a list", id="only an own cut"),
+    pytest.param(spec({CUT: "x"}), "template.spec.containers is null: write a list", id="only an own cut of text"),
     pytest.param(spec(template(env="x")), f'{WORKER}.env is "x": write a list', id="env text"),
     pytest.param(spec(template(env={})), f"{WORKER}.env is {{}}: write a list", id="env object"),
     pytest.param(spec(template(env=[None])), f"{WORKER}.env[0] is null: write an object", id="env of null"),

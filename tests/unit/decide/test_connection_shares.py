@@ -119,6 +119,24 @@ EMPTY = Reading(NOW, {})
             id="what jobs do not need is for minReplicas",
         ),
         pytest.param(
+            40,
+            {
+                **{f"idle-{number:02}": ConnectionRequest(10_000, least=10_000) for number in range(19)},
+                "due": ConnectionRequest(20, least=5, needed=5),
+            },
+            {**{f"idle-{number:02}": 1 if number < 10 else 0 for number in range(19)}, "due": 10},
+            id="jobs of a pool with a minReplicas wait for no other minReplicas",
+        ),
+        pytest.param(
+            40,
+            {
+                **{f"busy-{number:02}": ConnectionRequest(20) for number in range(30)},
+                "kept": ConnectionRequest(3, least=3, needed=3),
+            },
+            {**{f"busy-{number:02}": 1 if number < 17 else 0 for number in range(30)}, "kept": 3},
+            id="nor does a minReplicas that jobs need wait for other jobs",
+        ),
+        pytest.param(
             8,
             {"a": ConnectionRequest(3, least=3), "b": ConnectionRequest(3, least=3)},
             {"a": 2, "b": 2},
@@ -193,6 +211,12 @@ def test_minimum_or_pin_of_the_user_is_the_least(fields, desired, least):
     assert connection_request(spec(**fields), EMPTY, fleet(0), desired).least == least
 
 
+def test_jobs_need_a_part_of_the_least_or_all_of_it():
+    policy = spec(minReplicas=3)
+    needs = [connection_request(policy, EMPTY, fleet(0), 5, needed=needed).needed for needed in (0, 2, 9)]
+    assert needs == [0, 2, 3]
+
+
 def test_without_a_reading_every_worker_counts_as_busy():
     unreadable = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
     assert connection_request(spec(), unreadable, fleet(4), 4).busy == 4
@@ -202,9 +226,11 @@ def test_without_a_reading_every_worker_counts_as_busy():
 @st.composite
 def any_request(draw: st.DrawFn) -> ConnectionRequest:
     desired, current = draw(st.integers(0, 30)), draw(st.integers(0, 30))
+    least = draw(st.integers(0, desired))
     return ConnectionRequest(
         desired=desired,
-        least=draw(st.integers(0, desired)),
+        least=least,
+        needed=draw(st.integers(0, least)),
         busy=draw(st.integers(0, current)),
         current=current,
         leaving=draw(st.integers(0, 5)),
@@ -273,7 +299,7 @@ def test_shares_become_constant(budget, requests):
 
 @given(any_requests)
 def test_every_pool_has_its_least_if_half_of_the_budget_allows_it(requests):
-    requests = {uid: replace(one, busy=0, least=min(one.desired, 1)) for uid, one in requests.items()}
+    requests = {uid: replace(one, busy=0, needed=0, least=min(one.desired, 1)) for uid, one in requests.items()}
     _, workers = after_all_changes(2 * 3 * len(requests), requests)
     assert all(workers[uid] >= 1 for uid, one in requests.items() if one.desired)
 
@@ -281,7 +307,8 @@ def test_every_pool_has_its_least_if_half_of_the_budget_allows_it(requests):
 @given(budgets, any_requests, st.sets(st.sampled_from("abcdef")))
 def test_jobs_get_half_of_the_budget_before_any_least(budget, requests, by_number):
     requests = {
-        uid: replace(one, busy=0, least=one.desired if uid in by_number else 0) for uid, one in requests.items()
+        uid: replace(one, busy=0, needed=0, least=one.desired if uid in by_number else 0)
+        for uid, one in requests.items()
     }
     requests, workers = after_all_changes(budget, requests)
     held = {uid: one.connections * workers[uid] for uid, one in requests.items()}
@@ -292,7 +319,9 @@ def test_jobs_get_half_of_the_budget_before_any_least(budget, requests, by_numbe
 
 @given(budgets, any_requests)
 def test_no_pool_has_two_workers_more_than_one_that_lacks_some(budget, requests):
-    requests, workers = after_all_changes(budget, {uid: replace(one, busy=0, least=0) for uid, one in requests.items()})
+    requests, workers = after_all_changes(
+        budget, {uid: replace(one, busy=0, least=0, needed=0) for uid, one in requests.items()}
+    )
     lacking = [workers[uid] for uid, one in requests.items() if workers[uid] < one.desired]
     assert not lacking or max(workers.values()) <= min(lacking) + 1
 

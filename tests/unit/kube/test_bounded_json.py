@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.api.faults import faults
+from jobtide_controller.api.faults import TEMPLATE_DEPTH, faults, levels_of
 from jobtide_controller.kube.api.bounded_json import WHOLE_BYTES, bounded_event, parse
 
 
@@ -62,6 +62,13 @@ def test_an_event_is_given_to_another_parser_in_bounded_size(content, words):
     found = json.loads(event)
     assert found["type"] == "ADDED"
     assert_kept_by_name(found["object"], words)
+
+
+@pytest.mark.parametrize("levels", range(880, 1_000, 7))
+def test_an_event_that_can_just_be_parsed_here_is_shallow_for_another_parser(levels):
+    event = bounded_event(f'{{"type":"MODIFIED","object":{text_of("bad", nested(levels))}}}'.encode())
+    assert levels_of(json.loads(event)) < TEMPLATE_DEPTH
+    assert_kept_by_name(json.loads(event)["object"], "levels deep")
 
 
 def test_a_large_page_of_ordinary_objects_is_whole():

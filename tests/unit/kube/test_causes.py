@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -270,3 +272,34 @@ async def test_a_running_worker_is_asked_itself(served, code, headers, body, wor
     await world.at(5)
     assert words in world.pod.cause
     assert len(world.pod.cause) < 900
+
+
+@pytest.fixture
+def endless():
+    """The port of a server that answers with interim responses until the client ends, and how many bytes it sent."""
+    sent = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while sum(sent) < 200_000_000:
+                sent.append(connection.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 1_000))
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    yield listener.getsockname()[1], sent
+    listener.close()
+    server.join(10)
+
+
+async def test_of_an_answer_without_end_only_the_beginning_is_read(endless):
+    port, sent = endless
+    spec = {"containers": [{"name": "worker", "readinessProbe": {"httpGet": {"path": "/readyz", "port": port}}}]}
+    raw = placed(RUNNING, spec=spec)
+    raw["status"]["podIP"] = "127.0.0.1"
+    world = World(raw, events=[event("Unhealthy", PROBE_FAILED)])
+    await world.at(5)
+    assert PROBE_FAILED in world.pod.cause
+    assert sum(sent) < 1_000_000  # what the buffers of two sockets hold

@@ -45,6 +45,12 @@ def test_an_older_event_changes_nothing(inventory):
     assert inventory.pools.types("main") == ["new"]
 
 
+def test_a_pool_that_can_be_read_and_not_kept_is_refused_by_name(inventory):
+    half_an_emoji = {"spec": {"containers": [{"name": "worker", "image": "\ud800"}]}}
+    inventory.upsert_pool(pool(template=half_an_emoji))
+    assert "can't be understood" in entry_of(inventory).refusal
+
+
 def test_our_own_status_write_is_no_change(inventory):
     inventory.upsert_pool(pool())
     inventory.changes.take("main")

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide_controller.api.status import MESSAGE_LIMIT
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
+from jobtide_controller.render.trouble import refused_status
 from tests.unit.kube.objects import Clock, Events, ScriptedApi, pool, refused, settle, version
 
 QUIET = {"pending": 0, "desiredReplicas": 0, "conditions": []}
@@ -111,3 +113,9 @@ async def test_a_status_that_the_api_server_refuses_is_replaced_by_its_words(cod
     setup.queue._pump()
     await settle()
     assert len(setup.written) == 2, "it backs off"
+
+
+def test_words_of_a_refusal_that_repeat_the_refused_value_fit_into_a_condition():
+    ready = {"type": "Ready", "status": "True", "reason": "Applied", "message": ""}
+    (condition,) = refused_status({"conditions": [ready]}, "x" * 100_000)["conditions"]
+    assert len(condition["message"]) == MESSAGE_LIMIT

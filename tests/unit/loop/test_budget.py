@@ -64,6 +64,15 @@ async def test_pools_that_wake_together_share_what_there_is(world):
     assert replicas(world) == {"a": 2, "b": 2, "c": 2}
 
 
+async def test_due_jobs_of_a_pool_with_a_minimum_wait_for_no_minimum_of_idle_pools(world):
+    world.inventory.upsert_pool(pool("due", jobsPerWorker=4, minReplicas=2))
+    world.due("due", count=40)
+    for number in range(5):
+        world.inventory.upsert_pool(pool(f"idle-{number}", minReplicas=10_000, maxReplicas=10_000))
+    await world.tick(times=3)
+    assert replicas(world)["due"] == 3
+
+
 async def test_a_pool_alone_may_have_all_of_it(world):
     busy_pool(world, "a")
     world.inventory.upsert_pool(pool("idle"))

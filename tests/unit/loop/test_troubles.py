@@ -57,6 +57,16 @@ async def test_a_pool_that_becomes_refused_keeps_its_workers(world):
     assert [one["replicas"] for one in status["decisions"]] == [2], "what was decided before stays"
 
 
+async def test_depths_of_a_database_that_is_read_no_more_are_not_shown(world):
+    put(world, "thumbs")
+    world.due(count=8)
+    await world.tick()
+    put(world, "thumbs", generation=2, types=["a\0b"])
+    await world.tick()
+    ((_, gauges),) = world.terms.database_gauges()
+    assert gauges.reading is None
+
+
 async def test_a_new_leader_says_so_too(world):
     put(world, types=["a\0b"])
     await world.tick()

@@ -217,3 +217,10 @@ async def test_documents_are_made_in_the_loop():
     assert json.loads(await asyncio.to_thread(get, "/pools")) == {"kind": "List"}
     assert running == [asyncio.get_running_loop()]
     await asyncio.to_thread(server.close)
+
+
+def test_names_of_databases_that_users_invent_make_no_series_that_stay():
+    lost = [events.DatabaseLost(f"invented-{n}", UnreadableReason.NOT_CONFIGURED, "no such database") for n in range(9)]
+    assert "invented" not in scrape(*lost)
+    known = events.DatabaseLost("main", UnreadableReason.UNREACHABLE, "refused")
+    assert 'jobtide_database_losses_total{database="main",reason="Unreachable"} 1.0' in scrape(known)

@@ -7,7 +7,7 @@ import struct
 import threading
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
@@ -138,6 +138,35 @@ def test_probe_is_answered_while_metrics_are_rendered(serve):
         assert ask(port).endswith("ok\n")
         may_end.set()
         assert all(b"".join(iter(lambda one=one: one.recv(999), b"")).endswith(b"rendered") for one in scrapes)
+
+
+def test_scrapes_without_end_take_no_place_from_a_probe_while_metrics_are_rendered(serve, monkeypatch):
+    monkeypatch.setattr("jobtide.telemetry.status_server._FRESH_SECONDS", 0.0)
+    texts, asked, may_end = iter(["old"]), threading.Event(), threading.Event()
+
+    def metrics():
+        if (text := next(texts, None)) is not None:
+            return text
+        asked.set()
+        assert may_end.wait(10)
+        return "new"
+
+    _, port = serve(metrics)
+    wait_until("the second rendering", lambda: ask_and_leave(port) or asked.is_set(), within_seconds=10)
+    with ExitStack() as stack:
+        scrapes = [connect(port, stack) for _ in range(3 * CONNECTIONS_MAX)]
+        for scrape in scrapes:
+            with suppress(ConnectionError):
+                scrape.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert ask(port).endswith("ok\n")
+        assert ask(port, "/metrics").endswith("old")
+        may_end.set()
+
+
+def ask_and_leave(port):
+    """Asks for metrics, and does not wait for the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
 
 
 def test_metrics_are_rendered_once_for_all_that_ask_within_a_second(serve):

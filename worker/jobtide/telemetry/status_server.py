@@ -39,23 +39,31 @@ Answers = Mapping[str, Callable[[], Answer]]
 
 
 class Cached:
-    """Renders at most once a second, and never more than a twentieth of the time. Threads may share it."""
+    """Renders at most once a second, and never more than a twentieth of the time. Threads may share it.
+
+    Only the first text is waited for. Later the last one is given while a new one is rendered: scrapes that wait would
+    take all places from probes.
+    """
 
     def __init__(self, render: Callable[[], str], *, clock: Callable[[], float] = monotonic) -> None:
         self._render = render
         self._clock = clock
         self._lock = threading.Lock()
-        self._text = ""
+        self._text: str | None = None
         self._fresh_until = float("-inf")
 
     def __call__(self) -> str:
-        with self._lock:
+        if not self._lock.acquire(blocking=self._text is None):
+            return self._text or ""
+        try:
             began = self._clock()
-            if began >= self._fresh_until:
+            if self._text is None or began >= self._fresh_until:
                 self._text = self._render()
                 ended = self._clock()
                 self._fresh_until = ended + max(_FRESH_SECONDS, (ended - began) / _COST_SHARE)
             return self._text
+        finally:
+            self._lock.release()
 
 
 def worker_answers(health: Health, metrics: Callable[[], str]) -> Answers:

@@ -67,7 +67,8 @@ def _object(text: str, start: int) -> tuple[Json, int]:
     except RecursionError:
         shallow, end = _without_deep_fields(text, start)
         found = json.loads(shallow)
-    if isinstance(found, dict) and end - start > FIELD_BYTES // 2:
+    # What can just be parsed here can't be written again, or parsed by kopf, whose calls are nested more deeply.
+    if isinstance(found, dict) and (end - start > FIELD_BYTES // 2 or levels_of(found) > FIELD_DEPTH):
         for part in found.values():
             if isinstance(part, dict):
                 _shorten(part)

@@ -13,14 +13,15 @@ and one GET of its worker's /readyz if the worker runs:
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import NoReturn
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from jobtide_controller.kube.api.client import EVENTS, Api, ApiError, Json
 from jobtide_controller.kube.inventory.pod_trouble import Stage, cause_of
@@ -33,7 +34,7 @@ PASS_SECONDS = 2.5
 PODS_PER_PASS = 10  # four lists a second, whatever goes wrong in the cluster
 EVENTS_READ = 50  # of one pod
 LOOK_SECONDS = (5.0, 60.0)  # the shortest and the longest time between two looks at one pod
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS, ANSWER_BYTES = 2.0, 8_192
 
 STUCK_SECONDS = 20.0
 # An application may import for long: a worker that does not answer yet has this time, or three times a known start.
@@ -125,14 +126,41 @@ class Causes:
 
 async def _answer(url: str) -> str | None:
     """What a worker says that is not ready; None if it can't be asked: a NetworkPolicy, or a template of its own."""
-    limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=limit) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
-            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or answer.content_type != "text/plain":
-                return None
-            return (await answer.content.read(4 * WORDS_LIMIT)).decode(errors="replace").strip() or None
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            raw = await _first_bytes(url)
+        return _words(raw)
+    except (HTTPException, OSError, TimeoutError, ValueError):
         return None
+
+
+async def _first_bytes(url: str) -> bytes:
+    """The beginning of the answer. A pod may answer without end, and a library reads headers as long as they come."""
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=ANSWER_BYTES)
+    try:
+        writer.write(f"GET {where.path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
+        raw = b""
+        while len(raw) < ANSWER_BYTES and (more := await reader.read(ANSWER_BYTES - len(raw))):
+            raw += more
+        return raw
+    finally:
+        writer.transport.abort()
+
+
+def _words(raw: bytes) -> str | None:
+    answer = HTTPResponse(_Received(raw))  # type: ignore[arg-type]
+    answer.begin()
+    if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or answer.headers.get_content_type() != "text/plain":
+        return None
+    return answer.read1(4 * WORDS_LIMIT).decode(errors="replace").strip() or None
+
+
+class _Received:
+    """What was received, as the part of a socket that http.client needs."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self._raw))

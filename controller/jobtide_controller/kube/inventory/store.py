@@ -53,10 +53,11 @@ class Inventory:
         if known is not None and known.generation == raw["metadata"].get("generation", 0):
             known.version, known.status = version, raw.get("status")
             return False
-        pool, ref = _pool_or_refused(raw), ref_of(raw)
-        database = pool.database if isinstance(pool, Refused) else pool.spec.database
-        not_allowed = self._not_allowed(database, ref.namespace)
-        entry = PoolEntry(uid, ref, pool, version, raw.get("status"), not_allowed=not_allowed)
+        try:
+            entry = self._entry(raw, _pool_or_refused(raw))
+        except Exception as error:  # noqa: BLE001 - one pool's content, which stops no other pool
+            words = f"it can't be understood: {type(error).__name__}: {error}"
+            entry = self._entry(raw, _refused(raw, [words]))
         if entry.refusal is not None:
             self._emit(ObjectRejected("JobWorkerPool", entry.ref, uid, entry.refusal))
         self.pools.put(entry)
@@ -149,6 +150,11 @@ class Inventory:
         deployment = self.deployment(pool_uid)
         return Rollout() if deployment is None else deployment.rollout
 
+    def _entry(self, raw: Raw, pool: JobWorkerPool | Refused) -> PoolEntry:
+        ref, database = ref_of(raw), pool.database if isinstance(pool, Refused) else pool.spec.database
+        not_allowed = self._not_allowed(database, ref.namespace)
+        return PoolEntry(uid_of(raw), ref, pool, version_of(raw), raw.get("status"), not_allowed=not_allowed)
+
     def _forget_pool(self, uid: str) -> bool:
         self._gone.add(uid)
         entry = self.pools.drop(uid)
@@ -203,18 +209,16 @@ class Inventory:
 
 def _pool_or_refused(raw: Raw) -> JobWorkerPool | Refused:
     """The pool, or all that is kept of one that can't be used. The API server lets some of these in."""
-    pool = None
     try:
         pool = JobWorkerPool.model_validate({**raw, "status": None})
-        found = faults(raw["spec"])
     except ValidationError as error:
-        found = misfits(error)
-    except Exception as error:  # noqa: BLE001 - one pool's content, which stops no other pool
-        found = [f"it can't be understood: {type(error).__name__}: {error}"]
-    return _refused(raw, "; ".join(found)) if found or pool is None else pool
+        return _refused(raw, misfits(error))
+    found = faults(raw["spec"])
+    return _refused(raw, found) if found else pool
 
 
-def _refused(raw: Raw, words: str) -> Refused:
+def _refused(raw: Raw, found: list[str]) -> Refused:
+    words = "; ".join(found)
     spec = raw.get("spec")
     database = spec.get("database") if isinstance(spec, dict) else None
     generation = raw["metadata"].get("generation")
