@@ -93,14 +93,15 @@ class Retention(Model):
         default=None,
         ge=RETENTION_MIN_SECONDS,
         le=3_650 * DAY_SECONDS,
-        description="Seconds after its end at which a completed job is deleted, with its result. Unset: never. "
+        description="Seconds after its end at which a completed job is deleted, with its result. Unset: not deleted. "
         "Recommended: 604800, 7 days.",
     )
     failed_seconds: int | None = Field(
         default=None,
         ge=RETENTION_MIN_SECONDS,
         le=3_650 * DAY_SECONDS,
-        description="The same for a failed job, with its error. Unset: never. Recommended: 7776000, 90 days.",
+        description="Seconds after its end at which a failed job is deleted, with its error. Unset: not deleted. "
+        "Recommended: 7776000, 90 days.",
     )
 
 

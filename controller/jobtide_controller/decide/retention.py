@@ -147,7 +147,7 @@ def advanced(walk: Pass, batch: Batch, done: Deleted) -> Pass:
 
 
 def held_up(walk: Pass, seconds: float) -> Pass:
-    """The pass after a batch that was refused because a row was locked or took too long: with fewer rows, then past them."""
+    """The pass after a batch that ended at a lock or a timeout: it tries fewer rows, and at last goes past them."""
     is_least = walk.rows <= FEWEST_ROWS
     rows = max(FEWEST_ROWS, walk.rows // 2)
     return replace(walk, rows=rows, is_skipping=is_least, cost_seconds=walk.cost_seconds + seconds)
