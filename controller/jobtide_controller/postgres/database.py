@@ -14,7 +14,7 @@ from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError, Resc
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
-from jobtide_controller.postgres.retention import delete_ended
+from jobtide_controller.postgres.retention import LOCK_SECONDS, delete_ended
 from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
 from jobtide_controller.postgres.urls import Urls
@@ -26,12 +26,22 @@ GRACE_SECONDS = 6.0
 class Database:
     """A reading never raises for a database that is unreachable, slow or wrong: it is Unreadable then."""
 
-    def __init__(self, name: str, urls: Urls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        urls: Urls,
+        limits: Limits,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        """`lock_seconds`: how long a deletion waits for a row that another client holds."""
         self.name = name
         self._reader = Reader(name, urls, limits)
         self._thread = ConnectionThread(f"postgres-{name}")
         # Its own, so that no reading waits for a batch: only databases with a retention have it.
         self._deletion = Session(self._reader.url)
+        self._lock_seconds = lock_seconds
         self._deletion_thread: ConnectionThread | None = None
         self._deadline_seconds = limits.statement_seconds + grace_seconds
 
@@ -70,7 +80,7 @@ class Database:
         thread = self._deletion_thread
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await thread.call(lambda: delete_ended(self._deletion, batch))
+                return await thread.call(lambda: delete_ended(self._deletion, batch, lock_seconds=self._lock_seconds))
         except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
             raise HeldUpError(one_line(error)) from error
         except (psycopg.Error, OSError, LookupError, ValueError, DatabaseUrlWrong) as error:

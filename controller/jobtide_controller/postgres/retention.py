@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 
 from jobtide.sql import load
 from jobtide_controller.decide.retention import Batch, Deleted
@@ -16,9 +15,9 @@ TIMEOUT_SECONDS = 5.0
 LOCK_SECONDS = 0.05
 
 
-def delete_ended(session: Session, batch: Batch, monotonic: Callable[[], float] = time.monotonic) -> Deleted:
+def delete_ended(session: Session, batch: Batch, *, lock_seconds: float = LOCK_SECONDS) -> Deleted:
     """Deletes at most `batch.most` rows. Raises psycopg.Error; nothing was deleted then."""
-    started = monotonic()
+    started = time.monotonic()
     (row,) = session.run(
         load(SQL_PACKAGE, "delete_ended"),
         {
@@ -30,7 +29,7 @@ def delete_ended(session: Session, batch: Batch, monotonic: Callable[[], float] 
             "most": batch.most,
         },
         timeout_seconds=TIMEOUT_SECONDS,
-        lock_seconds=LOCK_SECONDS,
+        lock_seconds=lock_seconds,
     )
-    seconds = monotonic() - started
+    seconds = time.monotonic() - started
     return Deleted(row["until_at"], row["found"], row["deleted"] or {}, row["oldest_left"] or {}, seconds)
