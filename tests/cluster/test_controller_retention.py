@@ -28,7 +28,7 @@ def aged(jobs, days):
     """All jobs are so old; those that have ended, ended then."""
     jobs.execute(
         "UPDATE job_queue SET created_at = at, completed_at = CASE WHEN status IN ('completed', 'failed') THEN at END "
-        "FROM (SELECT now() - %s * interval '1 day' AS at) AS then",
+        "FROM (SELECT now() - %s * interval '1 day' AS at) AS moment",
         [days],
     )
 
