@@ -26,7 +26,7 @@ from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
 from jobtide_controller.telemetry.events import EndedDeleted, Event
 
-REPETITIONS = 5
+REPETITIONS = 9
 WINDOW_SECONDS = 4.0
 TENANTS = 20
 BATCH = 50
