@@ -19,7 +19,7 @@ from jobtide_controller.decide.reading import Reading
 from jobtide_controller.decide.retention import Policy
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.loop.pools import Pools
-from jobtide_controller.loop.retention import Retention
+from jobtide_controller.loop.retention import Deleter
 from jobtide_controller.loop.term import DatabaseState
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
@@ -97,8 +97,8 @@ def _deleting(table: Table) -> Iterator[list[EndedDeleted]]:
         Path(folder, "bench").mkdir()
         Path(folder, "bench", "url").write_text(table.url)
         database = Database("bench", DatabaseUrls(Path(folder)), Limits())
-        retention = Retention(database, Pools(Changes()), emit)
-        running = threading.Thread(target=lambda: asyncio.run(retention.run_pass(state, lambda: not over.is_set())))
+        deleter = Deleter(database, Pools(Changes()), emit)
+        running = threading.Thread(target=lambda: asyncio.run(deleter.run_pass(state, lambda: not over.is_set())))
         running.start()
         try:
             yield batches

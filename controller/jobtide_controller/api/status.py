@@ -98,7 +98,7 @@ class RetentionStatus(Model):
     oldest_left: datetime | None = Field(
         default=None,
         description="Creation time of the oldest ended job that it left although the job was created before the "
-        "retention time: it ended later, or was locked. Unset: none.",
+        "retention time: it ended later. Unset: none.",
     )
     message: str = Field(default="", description="Why jobs stay longer than spec.retention says, and what to do.")
 

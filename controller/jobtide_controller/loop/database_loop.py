@@ -25,7 +25,7 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
-from jobtide_controller.loop.retention import Retention
+from jobtide_controller.loop.retention import Deleter
 from jobtide_controller.loop.term import Bug, DatabaseState, PoolState, Term, Terms
 from jobtide_controller.loop.unserved import note_unserved
 from jobtide_controller.render.facts import Context
@@ -80,7 +80,7 @@ class DatabaseLoop:
         self._monotonic = monotonic
         self._cost_seconds = 0.0
         self._rescuing: asyncio.Task[None] | None = None
-        self._retention = Retention(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
+        self._deleter = Deleter(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
         self._has_pools = True
         self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
 
@@ -88,14 +88,14 @@ class DatabaseLoop:
     def is_over(self) -> bool:
         """Whether the last pass found no pool, and left nothing behind: `run()` may be cancelled."""
         is_rescuing = self._rescuing is not None and not self._rescuing.done()
-        return not (self._has_pools or is_rescuing or self._retention.is_running)
+        return not (self._has_pools or is_rescuing or self._deleter.is_running)
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
         try:
             await self._repeat()
         finally:
-            self._retention.stop()
+            self._deleter.stop()
 
     async def _repeat(self) -> None:
         while True:
@@ -115,7 +115,7 @@ class DatabaseLoop:
         changed = self._pools.take_changed(self.name)
         term = self._terms.current
         if term is None:
-            self._retention.stop()
+            self._deleter.stop()
             await self._source.disconnect()
             self._has_pools = bool(self._pools.of_database(self.name))
             return self._interval.min_seconds
@@ -124,11 +124,11 @@ class DatabaseLoop:
         if not state.pools:
             del term.databases[self.name]
             self._unreadable = None
-            self._retention.stop()
+            self._deleter.stop()
             await self._source.disconnect()
             self._has_pools = False
             return self._interval.max_seconds
-        self._retention.follow(state, changed)
+        self._deleter.follow(state, changed)
         types = self._pools.types(self.name)
         if not types:
             await self._rest(term, state, changed, is_budget_stale=is_budget_stale)
@@ -141,7 +141,7 @@ class DatabaseLoop:
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
         if isinstance(reading, Reading):
             self._start_rescue(reading)
-            self._retention.start_if_due(state, lambda: self._is_current(term, state))
+            self._deleter.start_if_due(state, lambda: self._is_current(term, state))
         self._emit_tick(reading, decided)
         return self._pause(state)
 

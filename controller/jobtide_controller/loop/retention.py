@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, TypeVar
 
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.retention import (
@@ -28,12 +29,14 @@ from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError, Pool
 from jobtide_controller.loop.term import DatabaseState
 from jobtide_controller.telemetry.events import DeletionFailed, Emit, EndedDeleted, Failed
 
+Result = TypeVar("Result")
+
 # The first pass over millions of rows takes an hour: its users see it move.
 REPORT_SECONDS = 60.0
 UNDER_WAY = "the pass is under way"
 
 
-class Retention:
+class Deleter:
     """`follow()` keeps the policy, `run_pass()` is one pass. What a term remembers is in the database's state."""
 
     def __init__(
@@ -70,8 +73,8 @@ class Retention:
             return
         self.stop()
         known.policy, known.next_at = policy, float("-inf")
-        # Also where nothing is deleted, because another pool keeps the jobs: the status says so.
-        self._report(state, begun(policy), "")
+        if not (policy.completed or policy.failed):
+            self._report(state, begun(policy), "")  # another pool may keep the jobs: the status says so
 
     def start_if_due(self, state: DatabaseState, is_current: Callable[[], bool]) -> None:
         """Begins a pass if it is time. It ends early when `is_current()` is false: the term is over."""
@@ -82,10 +85,9 @@ class Retention:
             self._pass = asyncio.create_task(self._guarded(state, is_current), name=f"retention {self._source.name}")
 
     def stop(self) -> None:
-        """Ends a pass that runs; a statement under way completes."""
+        """Ends a pass that runs, after the statement that is under way."""
         if self._pass is not None:
             self._pass.cancel()
-            self._pass = None
 
     async def run_pass(self, state: DatabaseState, is_current: Callable[[], bool]) -> None:
         """One pass over all rows that may be old enough, with rests; it waits while the database is slow or away."""
@@ -111,7 +113,7 @@ class Retention:
         """The pass after this batch, and why it can't go on."""
         started = self._monotonic()
         try:
-            done = await self._source.delete_ended(batch)
+            done = await _whole(self._source.delete_ended(batch))
         except HeldUpError as error:
             message = "" if batch.most else str(error)
             return held_up(walk, self._monotonic() - started), message
@@ -147,6 +149,16 @@ class Retention:
         for uid, pool in state.pools.items():
             if uid in known.by_pool and is_set(known.by_pool[uid][1]):
                 pool.is_idle = False
+
+
+async def _whole(statement: Coroutine[Any, Any, Result]) -> Result:
+    """Its result. Its thread runs on after a cancellation, and would refuse the next pass: so this waits for it."""
+    running = asyncio.create_task(statement)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
 
 
 def _is_well(reading: Reading | Unreadable | None) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from jobtide_controller.decide.retention import Deleted, rest_seconds
 from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError
-from jobtide_controller.loop.retention import Retention
+from jobtide_controller.loop.retention import Deleter
 from jobtide_controller.telemetry.events import DeletionFailed, EndedDeleted
 from tests.unit.kube.objects import pool, settle
 from tests.unit.loop.world import Source, World, unreadable
@@ -45,7 +45,7 @@ def world():
         made.clock.pass_(seconds)
         await asyncio.sleep(0)
 
-    made.loop._retention = Retention(
+    made.loop._deleter = Deleter(
         made.source, made.inventory.pools, made.events, wall_clock=made.clock, monotonic=made.clock, sleep=sleep
     )
     return made
@@ -58,7 +58,7 @@ def retention_of(world, name="thumbs"):
 async def passed(world):
     """One tick, and the pass that it began to its end; then a tick that writes the statuses."""
     await world.tick()
-    while world.loop._retention.is_running:
+    while world.loop._deleter.is_running:
         await settle()
     await world.tick(10)
 
@@ -89,7 +89,7 @@ async def test_the_next_pass_begins_after_a_pause_and_an_equal_result_is_not_wri
     await world.until_idle()
     first, written = len(world.source.batches), len(world.statuses)
     await world.tick(60)
-    assert not world.loop._retention.is_running
+    assert not world.loop._deleter.is_running
     await world.tick(300)
     await passed(world)
     assert len(world.source.batches) > first
@@ -107,14 +107,14 @@ async def test_a_changed_retention_takes_effect_at_once(world):
 
 async def test_a_retention_that_is_removed_ends_the_pass_that_runs(world):
     world.inventory.upsert_pool(pool(retention=WEEK))
-    world.loop._retention._sleep = lambda _: asyncio.Event().wait()
+    world.loop._deleter._sleep = lambda _: asyncio.Event().wait()
     world.source.script = [1] * 9
     await world.tick()
     await settle()
-    assert world.loop._retention.is_running
+    assert world.loop._deleter.is_running
     world.inventory.upsert_pool(pool(generation=2))
     await world.tick()
-    assert not world.loop._retention.is_running
+    assert not world.loop._deleter.is_running
     assert len(world.source.batches) == 1
 
 
@@ -132,7 +132,7 @@ async def test_it_waits_while_the_database_is_slow_or_away(world, trouble):
     world.inventory.upsert_pool(pool(retention=WEEK))
     world.source.script = [1, 1, 1]
     resting = asyncio.Event()
-    world.loop._retention._sleep = lambda _: resting.wait()
+    world.loop._deleter._sleep = lambda _: resting.wait()
     await world.tick()
     await settle()
     assert len(world.source.batches) == 1
@@ -155,12 +155,12 @@ async def test_it_waits_while_the_database_is_slow_or_away(world, trouble):
 async def test_it_ends_with_the_term(world):
     world.inventory.upsert_pool(pool(retention=WEEK))
     world.source.script = [1] * 9
-    world.loop._retention._sleep = lambda _: asyncio.Event().wait()
+    world.loop._deleter._sleep = lambda _: asyncio.Event().wait()
     await world.tick()
     await settle()
     world.lose_the_lease()
     await world.tick()
-    assert not world.loop._retention.is_running
+    assert not world.loop._deleter.is_running
     assert len(world.source.batches) == 1
 
 
@@ -168,7 +168,7 @@ async def test_no_batch_is_deleted_in_a_term_that_is_over(world):
     world.inventory.upsert_pool(pool(retention=WEEK))
     await passed(world)
     before = len(world.source.batches)
-    await world.loop._retention.run_pass(world.database, lambda: False)
+    await world.loop._deleter.run_pass(world.database, lambda: False)
     assert len(world.source.batches) == before
 
 
@@ -203,3 +203,37 @@ async def test_a_pool_that_may_not_use_the_database_learns_nothing(world):
     await passed(world)
     assert retention_of(world)["message"] == "role secret may not"
     assert retention_of(world, "foreign") is None
+
+
+async def test_a_new_pass_waits_for_the_statement_of_the_one_that_was_stopped(world):
+    """Their connection runs one statement at a time."""
+    running, answer = [], asyncio.Event()
+
+    async def delete_ended(batch):
+        running.append(batch)
+        await answer.wait()
+        return Deleted(None, 0, {}, {}, 0.03)
+
+    world.source.delete_ended = delete_ended
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    await world.tick()
+    world.inventory.upsert_pool(pool(retention={"completedSeconds": DAY}, generation=2))
+    await world.tick(5, times=3)
+    assert [batch.seconds for batch in running] == [{"thumbs": 7 * DAY}]
+    answer.set()
+    await world.tick(5, times=2)
+    assert [batch.seconds for batch in running] == [{"thumbs": 7 * DAY}, {"thumbs": DAY}]
+
+
+async def test_a_new_leader_keeps_the_last_pass_in_the_status_until_its_own(world):
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    world.source.script = [300]
+    await passed(world)
+    before = retention_of(world)
+    world.lose_the_lease()
+    await world.tick()
+    world.take_the_lease()
+    world.loop._deleter._sleep = lambda _: asyncio.Event().wait()
+    await world.tick(10, times=2)
+    assert retention_of(world) == before
+    world.loop._deleter.stop()
