@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from dev.bench import claims, depth, fairness, footprint, throughput
+from dev.bench import claims, depth, fairness, footprint, retention, throughput
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, table, write_json
 from dev.bench.pods.measure import measure as measure_pods
@@ -23,11 +23,13 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "throughput": lambda bench: throughput.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
+    "retention": lambda bench: retention.measure(bench.table, 1_000_000),
+    "retention-5m": lambda bench: retention.measure(bench.table, 5_000_000),
     "pools": lambda bench: measure_pools(bench.postgres_version),
     "pods": lambda _bench: measure_pods(full=False),
     "pods-long": lambda _bench: measure_pods(full=True),
 }
-LONG = {"depth-5m": "depth", "pods-long": "pods"}  # the short form that it replaces
+LONG = {"depth-5m": "depth", "retention-5m": "retention", "pods-long": "pods"}  # the short form that it replaces
 DEFAULT = tuple(name for name in PARTS if name not in LONG)
 FULL = tuple(name for name in PARTS if name not in LONG.values())
 RESULT = Path("build/bench.json")

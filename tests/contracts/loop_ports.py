@@ -7,11 +7,27 @@ platform would, and offers the port. Times are bounds to wait for a condition, n
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from jobtide_controller.decide.fleet import Fleet
-from jobtide_controller.loop.ports import GoneWorker, Pools, Presence, Scaler, Scaling, Workers, Writes
+import pytest
 
+from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.retention import Batch, is_set
+from jobtide_controller.loop.ports import (
+    GoneWorker,
+    HeldUpError,
+    Pools,
+    Presence,
+    Scaler,
+    Scaling,
+    Source,
+    Workers,
+    Writes,
+)
+
+DAY = 86_400
 NO_WORKERS = Fleet(current_replicas=0)
 DONE = Scaling(is_due=False)
 NEVER_SEEN = "0f0f0f0f-0000-4000-8000-000000000000"
@@ -41,6 +57,14 @@ class PoolsContract:
         assert set(world.pools.of_database("main")) == {uid}
         assert sorted(world.pools.types("main")) == ["x", "y"]
         assert world.pools.of_type("main", "x") == {uid}
+
+    async def test_a_pool_says_how_long_ended_jobs_stay(self, world: PoolsWorld) -> None:
+        entry = world.pools.get(await world.put("a"))
+        assert entry is not None
+        assert not is_set(entry.retention)
+        entry = world.pools.get(await world.put("a", retention={"completedSeconds": DAY}))
+        assert entry is not None
+        assert (entry.retention.completed_seconds, entry.retention.failed_seconds) == (DAY, None)
 
     async def test_a_deleted_pool_is_nowhere(self, world: PoolsWorld) -> None:
         uid = await world.put("a", types=["x"])
@@ -72,6 +96,88 @@ class PoolsContract:
 
     async def test_the_wait_ends_without_a_change(self, world: PoolsWorld) -> None:
         await asyncio.wait_for(world.pools.wait_for_change("main", 0.01), 5)
+
+
+class DeletionWorld(Protocol):
+    source: Source
+
+    async def put(self, type_: str, status: str, *, ended_days: float, created_days: float | None = None) -> None:
+        """Puts a job of this type into the table; it ended so long ago, and was created at that time unless said."""
+        ...
+
+    async def left(self) -> list[tuple[str, str]]:
+        """Type and status of the jobs that are in the table, sorted."""
+        ...
+
+    def locked(self) -> AbstractAsyncContextManager[None]:
+        """Another client holds all rows."""
+        ...
+
+
+class DeletionContract:
+    """Which jobs a batch deletes."""
+
+    async def test_ended_jobs_of_the_status_and_the_types_are_deleted_when_they_are_old_enough(
+        self, world: DeletionWorld
+    ) -> None:
+        for status in ("pending", "processing", "completed", "failed"):
+            await world.put("old", status, ended_days=10)
+        await world.put("young", "completed", ended_days=1)
+        await world.put("kept", "completed", ended_days=100)
+        done = await world.source.delete_ended(Batch("completed", {"old": 7 * DAY, "young": 7 * DAY}, None, 100, 200))
+        assert (done.until, done.found, done.rows, done.oldest_left) == (None, 1, {"old": 1}, {})
+        assert await world.left() == sorted(
+            [
+                ("kept", "completed"),
+                ("young", "completed"),
+                ("old", "failed"),
+                ("old", "pending"),
+                ("old", "processing"),
+            ]
+        )
+
+    async def test_a_job_counts_from_its_end_and_is_reported_as_left(self, world: DeletionWorld) -> None:
+        await world.put("a", "failed", ended_days=1, created_days=30)
+        done = await world.source.delete_ended(Batch("failed", {"a": 7 * DAY}, None, 100, 200))
+        assert (done.found, done.rows, list(done.oldest_left)) == (0, {}, ["a"])
+        assert abs(time.time() - 30 * DAY - done.oldest_left["a"]) < 600
+        assert await world.left() == [("a", "failed")]
+
+    async def test_each_type_has_its_own_time(self, world: DeletionWorld) -> None:
+        await world.put("short", "completed", ended_days=10)
+        await world.put("long", "completed", ended_days=10)
+        done = await world.source.delete_ended(Batch("completed", {"short": DAY, "long": 30 * DAY}, None, 100, 200))
+        assert done.rows == {"short": 1}
+        assert list(done.oldest_left) == ["long"]
+
+    async def test_batches_go_on_from_where_the_last_one_ended(self, world: DeletionWorld) -> None:
+        for days in range(10, 17):
+            await world.put("kept" if days % 2 else "a", "completed", ended_days=days)
+        after, found, batches = None, 0, 0
+        while batches == 0 or after is not None:
+            done = await world.source.delete_ended(Batch("completed", {"a": DAY}, after, 2, 4))
+            after, found, batches = done.until, found + done.found, batches + 1
+        assert (found, batches) == (4, 4)
+        assert await world.left() == [("kept", "completed")] * 3
+
+    async def test_a_batch_that_may_delete_nothing_only_finds_its_end(self, world: DeletionWorld) -> None:
+        for days in (10, 11):
+            await world.put("a", "completed", ended_days=days)
+        done = await world.source.delete_ended(Batch("completed", {"a": DAY}, None, 1, 0))
+        assert (done.found, done.rows) == (0, {})
+        assert done.until is not None
+        assert len(await world.left()) == 2
+
+    async def test_a_locked_row_is_not_waited_for(self, world: DeletionWorld) -> None:
+        await world.put("a", "completed", ended_days=10)
+        batch = Batch("completed", {"a": DAY}, None, 100, 200)
+        async with world.locked():
+            started = time.monotonic()
+            with pytest.raises(HeldUpError):
+                await world.source.delete_ended(batch)
+            assert time.monotonic() - started < 5
+            assert (await world.source.delete_ended(batch._replace(most=0))).found == 0
+        assert (await world.source.delete_ended(batch)).rows == {"a": 1}
 
 
 class WorkersWorld(Protocol):

@@ -15,6 +15,9 @@ DEFAULT_MAX_WAIT_SECONDS = 60
 
 DAY_SECONDS = 86_400
 
+# Cron slots need the rows of ended slots for as long as clocks differ; readings count ends by their rows.
+RETENTION_MIN_SECONDS = 3_600
+
 JobType = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=rules.JOB_TYPE)]
 
 
@@ -80,6 +83,25 @@ class Retry(Model):
         ge=1,
         le=30 * DAY_SECONDS,
         description="Maximum seconds between two attempts. Default: 3600.",
+    )
+
+
+class Retention(Model):
+    """How long ended jobs stay in the table; the controller deletes older ones."""
+
+    completed_seconds: int | None = Field(
+        default=None,
+        ge=RETENTION_MIN_SECONDS,
+        le=3_650 * DAY_SECONDS,
+        description="Seconds after its end at which a completed job is deleted, with its result. Unset: not deleted. "
+        "Recommended: 604800, 7 days.",
+    )
+    failed_seconds: int | None = Field(
+        default=None,
+        ge=RETENTION_MIN_SECONDS,
+        le=3_650 * DAY_SECONDS,
+        description="Seconds after its end at which a failed job is deleted, with its error. Unset: not deleted. "
+        "Recommended: 7776000, 90 days.",
     )
 
 
@@ -179,6 +201,11 @@ class JobWorkerPoolSpec(Model):
     retry: Retry = Field(
         default=Retry(),
         description="Retries of failed attempts. Default: 5 attempts, 2 to 3600 seconds apart.",
+    )
+    retention: Retention = Field(
+        default=Retention(),
+        description="Deletion of ended jobs of these types. Of two pools with the same type the longer time counts, "
+        "and a pool without one keeps the jobs. Default: none is deleted.",
     )
     database_secret: DatabaseSecret = Field(
         default=DatabaseSecret(),

@@ -11,6 +11,7 @@ from jobtide_controller.api.base import Model
 
 DECISIONS_KEPT = 10
 TENANTS_SHOWN = 10
+UNSERVED_SHOWN = 10
 MESSAGE_LIMIT = 32_768  # characters, as Kubernetes defines a condition
 
 
@@ -87,6 +88,29 @@ class Condition(Model):
     message: str = Field(default="", description="Reason in a sentence, and what to do.", max_length=MESSAGE_LIMIT)
 
 
+class RetentionStatus(Model):
+    """The last pass that deleted ended jobs, as far as it concerns the types of this pool."""
+
+    deleted: int = Field(default=0, description="Jobs that it deleted.")
+    time: datetime | None = Field(
+        default=None, description="Time at which it ended. Not written again while the other fields stay the same."
+    )
+    oldest_left: datetime | None = Field(
+        default=None,
+        description="Creation time of the oldest ended job that it left although the job was created before the "
+        "retention time: it ended later. Unset: none.",
+    )
+    message: str = Field(default="", description="Why jobs stay longer than spec.retention says, and what to do.")
+
+
+class UnservedTypeStatus(Model):
+    """A type with waiting jobs that no pool of the database handles."""
+
+    type: str = Field(description="The value of job_queue.type, its first 200 characters.")
+    pending: int = Field(description="Waiting jobs; counting stops at 1000.")
+    oldest_seconds: int = Field(default=0, description="Seconds that the oldest of them has been due.")
+
+
 class JobWorkerPoolStatus(Model):
     """The backlog of the pool, its number of workers, and the reasons."""
 
@@ -124,6 +148,15 @@ class JobWorkerPoolStatus(Model):
         default=(),
         max_length=DECISIONS_KEPT,
         description=f"The last {DECISIONS_KEPT} changes of the number of workers, newest first.",
+    )
+    retention: RetentionStatus | None = Field(
+        default=None, description="Deletion of ended jobs, if spec.retention is set."
+    )
+    unserved: tuple[UnservedTypeStatus, ...] = Field(
+        default=(),
+        max_length=UNSERVED_SHOWN,
+        description="Types with waiting jobs that no pool of the database handles, those with the most jobs first. "
+        "Only in the first pool, by name, of each namespace and database.",
     )
     last_read_time: datetime | None = Field(
         default=None,

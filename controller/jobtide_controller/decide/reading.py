@@ -59,6 +59,13 @@ class PodRun:
         return sum(self.running.values())
 
 
+class Unserved(NamedTuple):
+    """The waiting rows of a type that no pool of the database handles."""
+
+    jobs: int  # due and later ones; counting stops at some number
+    oldest_age_seconds: float  # how long the oldest counted one has been due; 0 if none is
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """All waiting and running rows of one database at one time, for all pools."""
@@ -67,6 +74,7 @@ class Reading:
     depths: Mapping[Key, Depth]
     pods: Mapping[str, PodRun] = field(default_factory=dict)  # by pod UID
     query_seconds: float = 0.0  # duration of the statement, by the controller's clock
+    unserved: Mapping[str, Unserved] = field(default_factory=dict)  # by type; no part of any pool's slice
 
 
 class UnreadableReason(StrEnum):

@@ -27,7 +27,9 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
+from jobtide_controller.loop.retention import Deleter
 from jobtide_controller.loop.term import Bug, DatabaseState, PoolState, Term, Terms
+from jobtide_controller.loop.unserved import note_unserved
 from jobtide_controller.render.facts import Context
 from jobtide_controller.render.trouble import Trouble
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
@@ -85,16 +87,24 @@ class DatabaseLoop:
         self._monotonic = monotonic
         self._cost_seconds = 0.0
         self._rescuing: asyncio.Task[None] | None = None
+        self._deleter = Deleter(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
         self._has_pools = True
         self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
 
     @property
     def is_over(self) -> bool:
         """Whether the last pass found no pool, and left nothing behind: `run()` may be cancelled."""
-        return not self._has_pools and (self._rescuing is None or self._rescuing.done())
+        is_rescuing = self._rescuing is not None and not self._rescuing.done()
+        return not (self._has_pools or is_rescuing or self._deleter.is_running)
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
+        try:
+            await self._repeat()
+        finally:
+            self._deleter.stop()
+
+    async def _repeat(self) -> None:
         while True:
             started = self._monotonic()
             try:
@@ -112,6 +122,7 @@ class DatabaseLoop:
         changed = self._pools.take_changed(self.name)
         term = self._terms.current
         if term is None:
+            self._deleter.stop()
             await self._source.disconnect()
             self._has_pools = bool(self._pools.of_database(self.name))
             return self._interval.min_seconds
@@ -120,9 +131,11 @@ class DatabaseLoop:
         if not state.pools:
             del term.databases[self.name]
             self._unreadable = None
+            self._deleter.stop()
             await self._source.disconnect()
             self._has_pools = False
             return self._interval.max_seconds
+        self._deleter.follow(state, changed)
         types = self._pools.types(self.name)
         if not types:
             await self._rest(term, state, changed, is_budget_stale=is_budget_stale)
@@ -130,9 +143,12 @@ class DatabaseLoop:
         reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         self._unreadable = reading if isinstance(reading, Unreadable) else None
+        if isinstance(reading, Reading):
+            note_unserved(self.name, state, reading, self._pools, now=self._wall_clock(), emit=self._emit)
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
         if isinstance(reading, Reading):
             self._start_rescue(reading)
+            self._deleter.start_if_due(state, lambda: self._is_current(term, state))
         self._emit_tick(reading, decided)
         return self._pause(state)
 
@@ -217,13 +233,25 @@ class DatabaseLoop:
         if self._pools.get(entry.uid) is not entry or self._terms.current is not term:
             return  # the pool was changed or deleted, or the lease was lost, since: the next tick looks at it
         try:
-            context = Context(schema_warnings=self._source.warnings, shows_tenants=state.shows_tenants)
+            context = self._context(state, entry.uid)
             self._pipeline.advance(term, entry, pool, proposal, state.share(entry.uid), context)
         except Exception as error:  # noqa: BLE001 - as above
             self._note_bug(entry, pool, error)
         else:
             if pool.bug is not None:
                 pool.bug, pool.is_idle = None, False  # it was decided within what it holds
+
+    def _context(self, state: DatabaseState, uid: str) -> Context:
+        """What is known of the database, as far as this pool shows it."""
+        return Context(
+            schema_warnings=self._source.warnings,
+            shows_tenants=state.shows_tenants,
+            retained=state.retention.retained(uid),
+            unserved=state.unserved.found if uid in state.unserved.shown_by else (),
+        )
+
+    def _is_current(self, term: Term, state: DatabaseState) -> bool:
+        return self._terms.current is term and term.databases.get(self.name) is state
 
     def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
         bug = pool.bug

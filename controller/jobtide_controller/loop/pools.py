@@ -10,7 +10,9 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.spec import Retention
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.retention import is_set
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.render.facts import Overlap
 
@@ -20,6 +22,8 @@ PARSED_CHARACTERS = 4_000_000
 
 # A status of ours with ten decisions and 64 types is a tenth of this; a longer one was written by another client.
 STATUS_CHARACTERS = 262_144
+
+NO_RETENTION = Retention()  # one for all pools without one
 
 POOLS_NAMED = 3  # of those that handle the same type, in a status
 
@@ -77,6 +81,7 @@ class PoolEntry:
         "not_allowed",
         "ref",
         "refusal",
+        "retention",
         "template_hash",
         "types",
         "uid",
@@ -104,10 +109,12 @@ class PoolEntry:
         if isinstance(pool, Refused):
             self.database, self.generation, self.refusal = pool
             self.types: tuple[str, ...] = ()
+            self.retention = NO_RETENTION
             self._pool = ""
         else:
             self.database, self.generation = pool.spec.database, pool.metadata.generation
             self.types = pool.spec.types if not_allowed is None else ()
+            self.retention = pool.spec.retention if is_set(pool.spec.retention) else NO_RETENTION
             self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True)
 
     @property

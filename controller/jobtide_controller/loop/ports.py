@@ -14,9 +14,11 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.spec import Retention
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.retention import Batch, Deleted
 from jobtide_controller.render.facts import Overlap
 
 Status = Mapping[str, Any]
@@ -24,6 +26,14 @@ Status = Mapping[str, Any]
 
 class RescueFailedError(Exception):
     """The jobs stay where they are; the next reading finds them again."""
+
+
+class DeletionFailedError(Exception):
+    """No job was deleted; the message says why."""
+
+
+class HeldUpError(DeletionFailedError):
+    """A row of the batch is locked, or its deletion takes too long: a smaller batch, or the next one, may succeed."""
 
 
 class Source(Protocol):
@@ -47,8 +57,12 @@ class Source(Protocol):
         """
         ...
 
+    async def delete_ended(self, batch: Batch) -> Deleted:
+        """Deletes one batch of ended jobs. Raises DeletionFailedError, HeldUpError."""
+        ...
+
     async def disconnect(self) -> None:
-        """Closes the connection until the next reading needs one."""
+        """Closes the connections until the next reading or batch needs one."""
         ...
 
 
@@ -65,6 +79,8 @@ class PoolEntry(Protocol):
     def generation(self) -> int: ...
     @property
     def types(self) -> tuple[str, ...]: ...
+    @property
+    def retention(self) -> Retention: ...
     @property
     def refusal(self) -> str | None:
         """Why the pool can't be used, with what to do: then it has no types, and `pool` raises LookupError."""

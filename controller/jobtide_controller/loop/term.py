@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from jobtide_controller.api.spec import Retention
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.retention import PassReport, Policy, Retained, is_set, retained
+from jobtide_controller.decide.unserved import UnservedType
+from jobtide_controller.loop.pools import NO_RETENTION
 from jobtide_controller.loop.ports import Scaler, Writes
 from jobtide_controller.telemetry.metrics import DatabaseGauges, PoolGauges
 
@@ -58,6 +62,33 @@ class PoolState:
 
 
 @dataclass(slots=True)
+class RetentionState:
+    """What one term remembers of the deletion of ended jobs. `next_at` is by the monotonic clock, in seconds."""
+
+    by_pool: dict[str, tuple[tuple[str, ...], Retention]] = field(default_factory=dict)  # types and retention, by UID
+    policy: Policy | None = None  # None: not known yet
+    next_at: float = float("-inf")  # when the next pass may begin
+    report: PassReport | None = None  # of the last pass
+
+    def retained(self, uid: str) -> Retained | None:
+        """What the pool's status shows of the last pass; None: nothing new."""
+        types, own = self.by_pool.get(uid, ((), NO_RETENTION))
+        if self.report is None or self.policy is None or not types or not is_set(own):
+            return None
+        return retained(self.report, self.policy, types, own)
+
+
+@dataclass(slots=True)
+class UnservedState:
+    """What one term remembers of the types that no pool of a database handles."""
+
+    found: tuple[UnservedType, ...] = ()  # those to show, the most jobs first
+    shown_by: frozenset[str] = frozenset()  # UIDs of the pools whose statuses name them
+    named: frozenset[str] = frozenset()  # types of the last event
+    named_at: float | None = None  # by the controller's clock
+
+
+@dataclass(slots=True)
 class DatabaseState:
     """What one term remembers of one database and its pools."""
 
@@ -68,6 +99,8 @@ class DatabaseState:
     failures: int = 0  # readings that failed in a row
     changing_pools: int = 0  # whose numbers change, so that their statuses share the writes
     shows_tenants: bool = True  # their IDs, in statuses and in /metrics
+    retention: RetentionState = field(default_factory=RetentionState)
+    unserved: UnservedState = field(default_factory=UnservedState)
 
     def share(self, uid: str) -> Share | None:
         """What the pool has of the connection budget; None: there is no budget."""
@@ -82,7 +115,8 @@ class DatabaseState:
         """What /metrics shows of the database."""
         requests = [(state.request, state.granted_workers) for state in self.pools.values()]
         granted = sum(request.connections * workers for request, workers in requests if request is not None)
-        return DatabaseGauges(self.reading, self.connections, granted, self.shows_tenants)
+        unserved = {one.type: one.jobs for one in self.unserved.found}
+        return DatabaseGauges(self.reading, self.connections, granted, self.shows_tenants, unserved)
 
 
 class Term:

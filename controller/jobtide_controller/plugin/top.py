@@ -8,10 +8,12 @@ from jobtide.commands.table import aligned
 from jobtide.printable import printable
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.plugin.text import ago, is_known, oldest
-from jobtide_controller.render import display
+from jobtide_controller.render import display, sentence
 
 TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
 TENANTS = ("POOL", "TENANT", "PENDING", "RUNNING", "OLDEST", "CAP")
+
+UNSERVED = ("DATABASE", "TYPE WITHOUT A POOL", "PENDING", "OLDEST")
 
 Row = Sequence[str]
 
@@ -24,6 +26,9 @@ def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> s
     parts = [aligned([TYPES, *types], "<<")]
     if tenants:
         parts.append(aligned([TENANTS, *tenants], "<<"))
+    unserved = [row for pool in pools for row in _unserved(pool)]
+    if unserved:
+        parts.append(aligned([UNSERVED, *unserved], "<<"))
     notes = [printable(note) for pool in pools if (note := _note(names[id(pool)], pool.status, now))]
     if notes:
         parts.append(notes)
@@ -68,6 +73,13 @@ def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
             oldest(entry.oldest_seconds, entry.pending),
             display.NONE if entry.max_concurrent is None else str(entry.max_concurrent),
         )
+
+
+def _unserved(pool: JobWorkerPool) -> Iterator[Row]:
+    """Types that no pool of the database handles; one pool of the namespace has them."""
+    for entry in pool.status.unserved if pool.status is not None else ():
+        age = oldest(entry.oldest_seconds, entry.pending)
+        yield (pool.spec.database, entry.type, sentence.jobs(entry.pending), age)
 
 
 def _note(name: str, status: JobWorkerPoolStatus | None, now: float) -> str | None:

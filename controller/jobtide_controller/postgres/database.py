@@ -9,10 +9,13 @@ import psycopg
 
 from jobtide.database_errors import DatabaseUrlWrong, one_line
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
-from jobtide_controller.loop.ports import RescueFailedError
+from jobtide_controller.decide.retention import Batch, Deleted
+from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError, RescueFailedError
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
+from jobtide_controller.postgres.retention import LOCK_SECONDS, delete_ended
+from jobtide_controller.postgres.session import Session
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
 from jobtide_controller.postgres.urls import Urls
 
@@ -23,10 +26,23 @@ GRACE_SECONDS = 6.0
 class Database:
     """A reading never raises for a database that is unreachable, slow or wrong: it is Unreadable then."""
 
-    def __init__(self, name: str, urls: Urls, limits: Limits, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        urls: Urls,
+        limits: Limits,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        """`lock_seconds`: how long a deletion waits for a row that another client holds."""
         self.name = name
         self._reader = Reader(name, urls, limits)
         self._thread = ConnectionThread(f"postgres-{name}")
+        # Its own, so that no reading waits for a batch: only databases with a retention have it.
+        self._deletion = Session(self._reader.url)
+        self._lock_seconds = lock_seconds
+        self._deletion_thread: ConnectionThread | None = None
         self._deadline_seconds = limits.statement_seconds + grace_seconds
 
     @property
@@ -60,10 +76,28 @@ class Database:
                 self._reader.session.abort()
             raise RescueFailedError(f"{classify(error)}: {one_line(error)}") from error
 
+    async def delete_ended(self, batch: Batch) -> Deleted:
+        """Deletes one batch of ended jobs. Raises DeletionFailedError, HeldUpError."""
+        if self._deletion_thread is None:
+            self._deletion_thread = ConnectionThread(f"retention-{self.name}")
+        thread = self._deletion_thread
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await thread.call(lambda: delete_ended(self._deletion, batch, lock_seconds=self._lock_seconds))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
+            raise HeldUpError(one_line(error)) from error
+        except (psycopg.Error, OSError, LookupError, ValueError, DatabaseUrlWrong) as error:
+            if isinstance(error, TimeoutError):
+                self._deletion.abort()
+            raise DeletionFailedError(_deletion_words(error)) from error
+
     async def disconnect(self) -> None:
-        """Closes the connection while no pool needs it; the next reading opens a new one."""
+        """Closes the connections while no pool needs them; the next reading opens a new one."""
         if self._reader.session.connected and not self._thread.busy:
             await self._thread.call(self._reader.session.close)
+        thread = self._deletion_thread
+        if thread is not None and self._deletion.connected and not thread.busy:
+            await thread.call(self._deletion.close)
 
     async def _end_thread(self) -> None:
         """Pools may name any database: one without a URL keeps no thread. A call that still runs is waited for."""
@@ -75,3 +109,14 @@ class Database:
         """Cuts the connection, even while a statement runs, and ends the thread."""
         self._reader.session.abort()
         self._thread.stop(self._reader.session.close)
+        self._deletion.abort()
+        if self._deletion_thread is not None:
+            self._deletion_thread.stop(self._deletion.close)
+
+
+def _deletion_words(error: Exception) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{one_line(error)}: run jobtide schema apply --roles, which lets jobtide_controller delete ended jobs"
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return f"{one_line(error)}: give that foreign key ON DELETE CASCADE or SET NULL, or remove spec.retention"
+    return f"{classify(error)}: {one_line(error)}"

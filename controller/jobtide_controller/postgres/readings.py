@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -12,7 +13,8 @@ import psycopg
 from jobtide.database_errors import DatabaseUrlWrong, one_line
 from jobtide.schema import Problem, ProblemKind, check
 from jobtide.sql import load
-from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
+from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason, Unserved
+from jobtide_controller.decide.unserved import COUNTED_JOBS
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals, Seen
 from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.read_failure import classify
@@ -34,6 +36,11 @@ WATCH_SOON = 16
 # that each have a deep queue, counting 100 rows of each gives the same number of workers.
 COUNTED_ROWS = 100_000
 LEAST_DEPTH_CAP = 50
+
+# Types that no pool handles: how often they are looked for, and how many. With COUNTED_JOBS of each, that is half of
+# what one reading may count.
+UNSERVED_SECONDS = 30.0
+UNSERVED_TYPES = 50
 
 # Grants and policies can change while a connection is open.
 CHECK_SECONDS = 30.0
@@ -95,6 +102,8 @@ class Reader:
         self._read_at = 0.0
         self._keys = 0
         self._since: float | None = None
+        self._unserved: Mapping[str, Unserved] = {}
+        self._walked_at: float | None = None
 
     def read(self, types: Sequence[str]) -> Reading | Unreadable:
         """One reading of these types, or why there is none."""
@@ -104,6 +113,7 @@ class Reader:
                 self.session.close()
             self._check()
             reading = self._read(types)
+            reading = replace(reading, unserved=self._unserved_now(types))
         except UnfitError as unfit:
             self.session.close()
             return self.unreadable(unfit.reason, str(unfit))
@@ -165,19 +175,40 @@ class Reader:
         self._keys = len(reading.depths)
         return reading
 
+    def _unserved_now(self, types: Sequence[str]) -> Mapping[str, Unserved]:
+        """As last found. What is wrong with this statement alone is no reason to hold the fleet."""
+        now = self._monotonic()
+        if self._walked_at is None or now - self._walked_at >= UNSERVED_SECONDS:
+            self._walked_at = now
+            with contextlib.suppress(psycopg.Error):
+                self._unserved = self._read_unserved(types)
+        return self._unserved
+
+    def _read_unserved(self, types: Sequence[str]) -> Mapping[str, Unserved]:
+        rows = self.session.run(
+            load(SQL_PACKAGE, "unserved"),
+            {"types": list(dict.fromkeys(types)), "at_most": UNSERVED_TYPES, "row_count": COUNTED_JOBS},
+            timeout_seconds=self._limits.statement_seconds,
+        )
+        return {row["type"]: Unserved(row["jobs"], row["oldest_age_seconds"]) for row in rows}
+
     @property
     def depth_cap(self) -> int:
         """The most rows that are counted of one key; fewer if there are many keys."""
         share = COUNTED_ROWS // max(1, self._keys)
         return min(self._limits.depth_cap, max(LEAST_DEPTH_CAP, share))
 
+    def url(self) -> str:
+        """As it is configured now, for another connection to this database."""
+        return self._urls.url(self.name)
+
     def _fresh_url(self) -> str:
-        self._url = self._urls.url(self.name)
+        self._url = self.url()
         return self._url
 
     def _url_changed(self) -> bool:
         """A rotated password is used at once, not only after the old connection has ended."""
-        return self._url is not None and self._urls.url(self.name) != self._url
+        return self._url is not None and self.url() != self._url
 
 
 def reading_of(

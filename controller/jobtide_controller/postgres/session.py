@@ -40,6 +40,11 @@ SELECT
     current_setting('client_encoding') AS client_encoding
 """
 
+# For what may be lost and repeated: no other client waits for its locks or its commit.
+_BACKGROUND: LiteralString = """
+SELECT set_config('lock_timeout', %(milliseconds)s, true), set_config('synchronous_commit', 'off', true)
+"""
+
 
 class Session:
     """Belongs to one thread; only `abort` may be called from another."""
@@ -49,14 +54,24 @@ class Session:
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def run(
-        self, statement: LiteralString, parameters: Mapping[str, Any], *, timeout_seconds: float
+        self,
+        statement: LiteralString,
+        parameters: Mapping[str, Any],
+        *,
+        timeout_seconds: float,
+        lock_seconds: float | None = None,
     ) -> list[dict[str, Any]]:
-        """The rows of one statement in a transaction of its own. An error that is no row's closes the connection."""
+        """The rows of one statement in a transaction of its own. An error that is no row's closes the connection.
+
+        `lock_seconds`: how long it waits for a lock; with it, its commit does not wait for the disk.
+        """
         connection = self.connect()
         try:
             with connection.transaction():
                 before = connection.execute(BEFORE, {"milliseconds": str(int(timeout_seconds * 1000))}).fetchone()
                 _require_utf8(before)
+                if lock_seconds is not None:
+                    connection.execute(_BACKGROUND, {"milliseconds": str(int(lock_seconds * 1000))})
                 # In binary no setting of the role or database changes a value: DateStyle, extra_float_digits, ...
                 return connection.execute(statement, parameters, binary=True).fetchall()
         except BaseException as error:

@@ -8,7 +8,9 @@ from typing import Literal
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
 from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.retention import Retained
 from jobtide_controller.decide.scaling import Decision
+from jobtide_controller.decide.unserved import UnservedType
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Context:
     schema_warnings: tuple[str, ...] = ()  # it works, but slowly: a missing index, with its DDL
     rollout: Rollout = field(default_factory=Rollout)
     shows_tenants: bool = True  # their IDs; their number is always shown
+    retained: Retained | None = None  # the last deletion of ended jobs; None: as the status has it
+    unserved: tuple[UnservedType, ...] = ()  # to be shown in this pool's status
 
 
 Status = Literal["True", "False", "Unknown"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -11,6 +11,7 @@ from jobtide_controller.decide.clamps import Clamp, ClampName
 from jobtide_controller.decide.reading import Unreadable, UnreadableReason
 from jobtide_controller.decide.required import Numbers
 from jobtide_controller.decide.scaling import Decision
+from jobtide_controller.decide.unserved import COUNTED_JOBS, NAMED, UnservedType
 from jobtide_controller.render import display
 
 _CLAMP_TEXTS = {
@@ -49,6 +50,24 @@ def from_numbers(stored: Mapping[str, float]) -> Numbers:
     """The inverse of `as_numbers`: a missing number is 0, and one that a newer release added is ignored."""
     known = {name: value for name in _FIELDS if (value := stored.get(_camel(name))) is not None}
     return Numbers(**{name: _FIELDS[name](value) for name, value in known.items()})
+
+
+def unserved(database: str, found: Sequence[UnservedType]) -> str:
+    """'vidoe' (12) and 1 more type wait in database main, ... Without types: none is left."""
+    if not found:
+        return f"database {database}: every type with waiting jobs has a pool again"
+    shown = ", ".join(f"{one.type!r} ({jobs(one.jobs)})" for one in found[:NAMED])
+    more = len(found) - NAMED
+    also = "" if more <= 0 else f" and {more} more type{'s' * (more > 1)}"
+    return (
+        f"jobs of {shown}{also} wait in database {database}, and no pool handles them: "
+        "add the type to spec.types of a pool, or correct it where the jobs are inserted"
+    )
+
+
+def jobs(number: int) -> str:
+    """The jobs of an unserved type, as they were counted."""
+    return display.count(number, capped=number >= COUNTED_JOBS)
 
 
 def unreadable(reading: Unreadable) -> str:

@@ -11,15 +11,19 @@ from pydantic import ValidationError
 from jobtide_controller.api.status import (
     DECISIONS_KEPT,
     MESSAGE_LIMIT,
+    UNSERVED_SHOWN,
     ClampStatus,
     Condition,
     DecisionStatus,
     Display,
     JobWorkerPoolStatus,
+    RetentionStatus,
+    UnservedTypeStatus,
 )
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
+from jobtide_controller.decide.retention import is_set
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import deployment, display, sentence, totals
 from jobtide_controller.render.conditions import judge, pool_reason
@@ -92,6 +96,8 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
         numbers=_numbers(decision, zeros=False),
         decisions=_decisions(facts, previous),
         conditions=conditions(judge(facts), previous, generation, facts.now),
+        retention=_retention(facts, previous),
+        unserved=_unserved(facts),
     )
     return status.model_copy(update=_reading_fields(pool, facts, previous))
 
@@ -103,7 +109,7 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
     restores from them what it had learned.
     """
     limited_by = ", ".join(clamp.name for clamp in facts.decision.limited_by) or display.NONE
-    if isinstance(facts.reading, Unreadable) and facts.reading.reason is UnreadableReason.NOT_ALLOWED:
+    if _is_not_allowed(facts.reading):
         return {"display": display.unknown(limited_by)}
     if isinstance(facts.reading, Unreadable):
         return {
@@ -131,6 +137,26 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
             limited_by=limited_by,
         ),
     }
+
+
+def _retention(facts: Facts, previous: JobWorkerPoolStatus) -> RetentionStatus | None:
+    """Until the first pass of a term, the status keeps that of the last one."""
+    if not is_set(facts.spec.retention) or _is_not_allowed(facts.reading):
+        return None
+    last = facts.context.retained
+    if last is None:
+        return previous.retention or RetentionStatus()
+    left = None if last.oldest_left is None else _moment(last.oldest_left)
+    return RetentionStatus(deleted=last.deleted, time=_moment(last.at), oldest_left=left, message=last.message)
+
+
+def _unserved(facts: Facts) -> tuple[UnservedTypeStatus, ...]:
+    if isinstance(facts.reading, Unreadable):
+        return ()
+    return tuple(
+        UnservedTypeStatus(type=one.type, pending=one.jobs, oldest_seconds=int(one.oldest_age_seconds))
+        for one in facts.context.unserved[:UNSERVED_SHOWN]
+    )
 
 
 def _message(facts: Facts) -> str:
@@ -170,6 +196,10 @@ def _numbers(decision: Decision, *, zeros: bool) -> dict[str, float]:
     return {name: value for name, value in sentence.as_numbers(decision.numbers).items() if zeros or value}
 
 
+def _is_not_allowed(reading: Reading | Unreadable) -> bool:
+    return isinstance(reading, Unreadable) and reading.reason is UnreadableReason.NOT_ALLOWED
+
+
 def _transition_time(judgement: Judgement, before: Condition | None, now: float) -> datetime:
     if before is not None and before.status == judgement.status:
         return before.last_transition_time
@@ -192,7 +222,11 @@ def _stalled_before(previous: JobWorkerPoolStatus, generation: int) -> Judgement
 
 
 def _without_read_time(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key != "lastReadTime"}
+    kept = {key: value for key, value in status.items() if key != "lastReadTime"}
+    retention = kept.get("retention")
+    if isinstance(retention, Mapping):
+        kept["retention"] = {key: value for key, value in retention.items() if key != "time"}
+    return kept
 
 
 def _moment(seconds: float) -> datetime:

@@ -200,6 +200,34 @@ class ForeignWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedDeleted:
+    """One batch of ended jobs was deleted after their retention time."""
+
+    database: str
+    status: str
+    jobs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionFailed:
+    """Ended jobs can't be deleted; it is tried again."""
+
+    database: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TypesUnserved:
+    """Jobs of these types wait, and no pool of the database handles them. Without types: none is left."""
+
+    database: str
+    types: tuple[str, ...]
+    message: str
+    pools: tuple[tuple[PoolRef, str], ...]  # reference and UID of those on which it is reported
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A bug: one pool or one tick was skipped, the rest continues."""
 
@@ -229,6 +257,9 @@ Event = (
     | Rescued
     | RescueFailed
     | ForeignWorker
+    | EndedDeleted
+    | DeletionFailed
+    | TypesUnserved
     | Failed
 )
 

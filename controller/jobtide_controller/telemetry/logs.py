@@ -101,6 +101,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"pod {pod_uid} claims jobs of database {database} and is not in this cluster: "
                  "its jobs are requeued only when their leases expire",
                  database=database)  # fmt: skip
+        case events.EndedDeleted(database, status, jobs, seconds):
+            _say(logging.DEBUG, f"deleted {jobs} {status} jobs", database=database, seconds=round(seconds, 4))
+        case events.DeletionFailed(database, message):
+            _say(logging.WARNING, f"ended jobs are not deleted: {message}", database=database)
+        case events.TypesUnserved(database, types, message, _):
+            _say(logging.WARNING if types else logging.INFO, message, database=database, types=list(types))
         case events.Failed(where, traceback):
             _say(logging.ERROR, f"bug: {where} failed, please report it\n{traceback}")
         case _:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +17,7 @@ from jobtide_controller.decide.reasons import Note
 from jobtide_controller.telemetry import events
 
 TENANTS_SHOWN = 10
+TYPES_SHOWN = 10  # of those that no pool handles: a client may insert any type
 OTHER = "other"
 
 _READ_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -46,6 +47,7 @@ class DatabaseGauges:
     connections: int | None  # the connection budget; None: there is none
     granted: int  # connections of all workers that may run now
     shows_tenants: bool = True
+    unserved: Mapping[str, int] = field(default_factory=dict)  # waiting jobs by type that no pool handles
 
 
 class GaugeCollector(Collector):
@@ -106,6 +108,10 @@ class GaugeCollector(Collector):
             "jobtide_tenant_pending", f"Waiting jobs of the {TENANTS_SHOWN} tenants with the most, and of all others.",
             labels=["database", "tenant"],
         )  # fmt: skip
+        unserved = GaugeMetricFamily(
+            "jobtide_unserved_jobs", f"Waiting jobs of the {TYPES_SHOWN} types with the most that no pool handles.",
+            labels=["database", "type"],
+        )  # fmt: skip
         for database, gauges in self._databases:
             reading = gauges.reading
             if reading is None:
@@ -116,10 +122,12 @@ class GaugeCollector(Collector):
             up.add_metric([database, ""], 1)
             for type_, count in _sums(reading, by="type").items():
                 by_type.add_metric([database, type_], count)
-            tenants = _top(_sums(reading, by="tenant_id")) if gauges.shows_tenants else {}
+            tenants = _top(_sums(reading, by="tenant_id"), TENANTS_SHOWN) if gauges.shows_tenants else {}
             for tenant, count in tenants.items():
                 by_tenant.add_metric([database, tenant], count)
-        yield from (up, by_type, by_tenant)
+            for type_, count in _top(gauges.unserved, TYPES_SHOWN).items():
+                unserved.add_metric([database, type_], count)
+        yield from (up, by_type, by_tenant, unserved)
 
     def _budget_metrics(self) -> Iterator[Metric]:
         """Only of databases that have a budget, and only in the controller that leads."""
@@ -164,6 +172,12 @@ class Metrics:
         self._rescued = counter(
             "jobtide_rescued_jobs", "Jobs of gone pods returned to the queue.", ["database", "attempt"]
         )
+        self._deleted = counter(
+            "jobtide_deleted_jobs", "Ended jobs that were deleted after their retention time.", ["database", "status"]
+        )
+        self._deletions = histogram(
+            "jobtide_deletion_seconds", "Duration of one batch of deletions.", ["database"], buckets=_READ_BUCKETS
+        )
         self._repairs = counter("jobtide_relist_repairs", "Objects whose events had been missed.", ["kind"])
         self._rejected = counter("jobtide_rejected_objects", "Objects that can't be used.")
         self._bugs = counter("jobtide_bugs", "Unexpected errors; each is in the log.")
@@ -172,7 +186,7 @@ class Metrics:
         """The exposition, with the gauges as last taken. Any thread may call it."""
         return generate_latest(self._registry).decode()
 
-    def __call__(self, event: events.Event, /) -> None:  # noqa: C901 - one flat table
+    def __call__(self, event: events.Event, /) -> None:  # noqa: C901, PLR0912 - one flat table
         match event:
             case events.LeaderChanged(leading, _):
                 self._leader.set(int(leading))
@@ -193,6 +207,9 @@ class Metrics:
                 self._retries.labels(what).inc()
             case events.Rescued(database, _, jobs, gave_back):
                 self._rescued.labels(database, "given_back" if gave_back else "counted").inc(jobs)
+            case events.EndedDeleted(database, status, jobs, seconds):
+                self._deleted.labels(database, status).inc(jobs)
+                self._deletions.labels(database).observe(seconds)
             case events.Relisted(kind, _, repaired, _):
                 self._repairs.labels(kind).inc(repaired)
             case events.ObjectRejected():
@@ -211,8 +228,8 @@ def _sums(reading: Reading, *, by: str) -> dict[str, int]:
     return sums
 
 
-def _top(sums: dict[str, int]) -> dict[str, int]:
+def _top(sums: Mapping[str, int], shown: int) -> dict[str, int]:
     """The largest by name, the rest as one: a million tenants are eleven series."""
     ranked = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(count for _, count in ranked[TENANTS_SHOWN:])
-    return {**dict(ranked[:TENANTS_SHOWN]), OTHER: rest} if len(ranked) > TENANTS_SHOWN else dict(ranked)
+    rest = sum(count for _, count in ranked[shown:])
+    return {**dict(ranked[:shown]), OTHER: rest} if len(ranked) > shown else dict(ranked)

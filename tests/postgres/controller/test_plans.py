@@ -37,6 +37,12 @@ SELECT 't' || i % {TYPES}, id, 'processing', '{{}}', 'jobtide:{POD}:' || i, now(
 FROM generate_series(1, {RUNNING}) AS i INNER JOIN numbered ON n = i % {TENANTS};
 """
 
+# The finished rows were created in one transaction; these were not.
+SPREAD = """
+UPDATE job_queue SET created_at = created_at - random() * interval '10 days', completed_at = created_at
+WHERE status = 'completed' AND id IN (SELECT id FROM job_queue WHERE status = 'completed' LIMIT 20000)
+"""
+
 
 @pytest.fixture(scope="module")
 def large(server) -> Iterator[psycopg.Connection[Any]]:
@@ -183,3 +189,46 @@ def test_the_tenants_of_a_refused_rescue_are_found_in_the_running_rows_only(larg
     plan = explain(large, "rescue_tenants", {"pod_uids": [POD]})
     assert ("Seq Scan", None) not in tables_scanned(plan)
     assert buffers(plan) < 20 * RUNNING + 200
+
+
+def ended(**changed: Any) -> dict[str, Any]:
+    usual = {"status": "completed", "seconds": '{"t1": 3600}', "youngest_seconds": 3600, "after_at": None}
+    return usual | {"row_count": 500, "most": 1000} | changed
+
+
+def rows_of(plan: dict[str, Any], index: str) -> float:
+    return sum(node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan) if node.get("Index Name") == index)
+
+
+def test_a_batch_of_deletions_looks_at_its_rows_through_existing_indexes(large):
+    with large.transaction(force_rollback=True):
+        large.execute("RESET ROLE")
+        large.execute(SPREAD)
+        large.execute("SET LOCAL ROLE jobtide_controller")
+        plan = explain(large, "delete_ended", ended())
+    assert tables_scanned(plan) - {("ModifyTable", None)} <= {
+        ("Index Only Scan", "idx_job_queue_status_created_at"),
+        ("Index Scan", "idx_job_queue_status_created_at"),
+        ("Index Scan", "job_queue_pkey"),
+    }
+    assert rows_of(plan, "idx_job_queue_status_created_at") <= 3 * 500
+    assert 0 < rows_of(plan, "job_queue_pkey") < 500
+    assert buffers(plan) < 5 * 500 + 10 * rows_of(plan, "job_queue_pkey")
+
+
+def test_a_batch_of_deletions_with_ten_thousand_types_costs_as_much(large):
+    seconds = json.dumps({f"t{number}": 3600 for number in range(10_000)} | {"t1": 3600})
+    with large.transaction(force_rollback=True):
+        large.execute("RESET ROLE")
+        large.execute(SPREAD)
+        large.execute("SET LOCAL ROLE jobtide_controller")
+        plan = explain(large, "delete_ended", ended(seconds=seconds, most=0))
+    assert buffers(plan) < 5 * 500
+
+
+def test_types_that_no_pool_handles_are_found_by_probes(large):
+    requested = [f"t{number}" for number in range(5)]
+    plan = explain(large, "unserved", {"types": requested, "at_most": 3, "row_count": 100})
+    assert tables_scanned(plan) == {("Index Only Scan", DUE_INDEX)}
+    assert rows_of(plan, DUE_INDEX) <= TYPES + 3 * 100
+    assert buffers(plan) < 4 * TYPES + 3 * 110

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -266,3 +267,24 @@ def test_the_session_needs_no_kubernetes_library(folder):
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert "jobtide_controller.embedded.app" in modules
     assert not [name for name in modules if name.split(".")[0] in {"kopf", "kubernetes"}]
+
+
+def test_ended_jobs_go_after_their_time_and_a_type_without_a_pool_is_named(dev, folder, enqueue, connect, wait_until):
+    edit(folder / "pools.yaml", "types: [echo, hold, wrong]", "types: [echo]\n  retention: {completedSeconds: 3600}")
+    enqueue("echo", 5)
+    enqueue("hold", 2)
+    table = connect()
+    table.execute(
+        "UPDATE job_queue SET created_at = now() - interval '2 hours';"
+        "UPDATE job_queue SET status = 'completed', completed_at = created_at WHERE type = 'echo'"
+    )
+    process = dev("acme.jobs:tide", "-f", "pools.yaml")
+    wait_until(lambda: process.says("jobs of 'hold' (2) wait in database main, and no pool handles them"), seconds=20)
+
+    def status():
+        with urllib.request.urlopen(f"{process.url}/pools", timeout=5) as answer:
+            return json.load(answer)["items"][0]["status"]
+
+    wait_until(lambda: status().get("retention", {}).get("deleted") == 5, seconds=20)
+    assert [one["type"] for one in status()["unserved"]] == ["hold"]
+    assert table.execute("SELECT type, count(*) FROM job_queue GROUP BY type").fetchall() == [("hold", 2)]

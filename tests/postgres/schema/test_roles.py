@@ -92,7 +92,6 @@ def test_every_statement_that_a_part_sends_is_granted(login, role, file):
         pytest.param("SELECT FROM users", id="read users"),
         pytest.param("SELECT FROM tenants", id="read tenants"),
         pytest.param("UPDATE users SET is_super_admin = true", id="make a super admin"),
-        pytest.param("DELETE FROM job_queue", id="delete jobs"),
         pytest.param("TRUNCATE job_queue", id="truncate"),
         pytest.param("UPDATE job_queue SET tenant_id = gen_random_uuid()", id="move a job"),
         pytest.param("UPDATE job_queue SET payload = '{}'", id="change what a job asks for"),
@@ -112,6 +111,27 @@ def test_every_statement_that_a_part_sends_is_granted(login, role, file):
 def test_no_other_right_comes_with_the_group(login, role, statement):
     with pytest.raises(DENIED):
         login(role).execute(statement)
+
+
+def test_the_worker_deletes_no_job(login):
+    with pytest.raises(DENIED):
+        login("jobtide_worker").execute("DELETE FROM job_queue")
+
+
+def test_the_controller_deletes_ended_jobs_only(login, connect, people):
+    insert = "INSERT INTO job_queue (tenant_id, type, status) SELECT %s, 't', unnest(enum_range(NULL::job_status))"
+    connect().execute(insert, [people.mine])
+    assert login("jobtide_controller").execute("DELETE FROM job_queue").rowcount == 2
+    left = connect().execute("SELECT DISTINCT status::text FROM job_queue ORDER BY 1").fetchall()
+    assert left == [("pending",), ("processing",)]
+
+
+def test_the_controller_can_not_end_a_job_to_delete_it(login):
+    login("jobtide_worker").execute(CLAIM)
+    for status in ("completed", "failed"):
+        with pytest.raises(DENIED, match="row-level security"):
+            login("jobtide_controller").execute("UPDATE job_queue SET status = %s::job_status", [status])
+    assert login("jobtide_controller").execute("DELETE FROM job_queue").rowcount == 0
 
 
 @pytest.mark.parametrize(

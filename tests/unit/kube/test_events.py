@@ -9,7 +9,14 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import NAMESPACE_TERMINATING, ApiError
 from jobtide_controller.kube.write.events import SAME_SECONDS, EventRecorder
 from jobtide_controller.kube.write.work_queue import NotLeadingError
-from jobtide_controller.telemetry.events import DatabaseLost, Decided, EventRefused, ObjectRejected, ReasonChanged
+from jobtide_controller.telemetry.events import (
+    DatabaseLost,
+    Decided,
+    EventRefused,
+    ObjectRejected,
+    ReasonChanged,
+    TypesUnserved,
+)
 from tests.unit.kube.objects import Clock, Events, refused, settle
 
 THUMBS = PoolRef("media", "thumbs")
@@ -156,3 +163,14 @@ async def test_a_follower_writes_no_events(recorder, writer, emitted):
     recorder(lost())
     await settle()
     assert emitted.seen == []
+
+
+async def test_types_without_a_pool_are_an_event_on_each_of_the_pools(recorder, writer):
+    pools = ((THUMBS, "uid"), (PoolRef("media", "other"), "uid-2"))
+    recorder(TypesUnserved("main", ("vidoe",), "jobs of 'vidoe' wait", pools))
+    recorder(TypesUnserved("main", (), "every type has a pool again", ()))
+    await settle()
+    assert [body["regarding"]["name"] for body in writer.bodies] == ["thumbs", "other"]
+    assert {(body["type"], body["reason"], body["note"]) for body in writer.bodies} == {
+        ("Warning", "TypesUnserved", "jobs of 'vidoe' wait")
+    }

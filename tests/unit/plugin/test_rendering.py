@@ -14,6 +14,7 @@ from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.reading import Depth, Key, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
+from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.plugin import top, why
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context, Overlap
@@ -62,6 +63,17 @@ def test_every_reason_of_a_status_is_documented(word):
 def test_every_condition_is_documented(condition):
     page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
     assert re.search(rf"^\| {condition.type}\b", page, re.MULTILINE)
+
+
+def test_top_names_types_without_a_pool_once_for_a_namespace():
+    found = (UnservedType("vidoe", 1_000, 250.0), UnservedType("\x1b[2Jmail", 2, 61.0))
+    shown = [reported(DEPTHS, fleet(3), context=Context(unserved=found)), POOLS["idle"]]
+    lines = top.render(shown, LATER, namespaces=False).split("\n\n")[2].splitlines()
+    assert lines == [
+        "DATABASE  TYPE WITHOUT A POOL  PENDING  OLDEST",
+        "main      vidoe                 1,000+   4m10s",
+        r"main      \x1b[2Jmail                2    1m1s",
+    ]
 
 
 def test_top_is_what_a_user_reads():

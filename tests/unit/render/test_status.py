@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.api.status import MESSAGE_LIMIT, JobWorkerPoolStatus
+from jobtide_controller.api.status import MESSAGE_LIMIT, UNSERVED_SHOWN, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet, Rollout, Share
 from jobtide_controller.decide.history import Failing, History, Learned
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
+from jobtide_controller.decide.retention import Retained
 from jobtide_controller.decide.scaling import decide
-from jobtide_controller.render import status
+from jobtide_controller.decide.unserved import UnservedType
+from jobtide_controller.render import sentence, status
 from jobtide_controller.render.facts import Context, Overlap
 from jobtide_controller.render.stalled import problem_reason
 from tests.unit.decide.builders import NOW, A, B, fleet, pool
@@ -349,3 +351,55 @@ def test_message_of_a_shared_type_names_a_few_of_the_other_pools():
     rendered = _render({}, context=Context(overlaps=(Overlap("a", ("x/1", "x/2", "x/3"), has_more=True),)))
     message = next(entry["message"] for entry in rendered["conditions"] if entry["type"] == "ScalingActive")
     assert message.startswith("a is handled by x/1, x/2, x/3 and others too: ")
+
+
+WEEK = {"completedSeconds": 604_800}
+LAST_PASS = Retained(NOW - 60, 12, NOW - 700_000, "")
+
+
+def test_last_deletion_is_shown_with_number_time_and_oldest_left():
+    shown = _render(DEPTHS, retention=WEEK, context=Context(retained=LAST_PASS))["retention"]
+    assert shown == {
+        "deleted": 12,
+        "time": "2027-01-15T07:59:00Z",
+        "oldestLeft": "2027-01-07T05:33:20Z",
+        "message": "",
+    }
+    assert "retention" not in _render(DEPTHS, context=Context(retained=LAST_PASS))
+
+
+def test_last_deletion_is_kept_until_the_next_pass_of_another_controller():
+    before = _render(DEPTHS, retention=WEEK, context=Context(retained=LAST_PASS))
+    assert _render(DEPTHS, retention=WEEK, before=before)["retention"] == before["retention"]
+
+
+def test_a_pass_that_ends_like_the_last_one_is_no_change():
+    before = _render(DEPTHS, retention=WEEK, context=Context(retained=LAST_PASS))
+    again = LAST_PASS._replace(at=NOW)
+    assert _render(DEPTHS, retention=WEEK, context=Context(retained=again), before=before) == before
+    more = again._replace(deleted=13)
+    assert _render(DEPTHS, retention=WEEK, context=Context(retained=more), before=before) != before
+
+
+def test_a_pool_that_may_not_use_the_database_shows_no_deletion_and_no_type_of_others():
+    refused = Unreadable(UnreadableReason.NOT_ALLOWED, "not from here", NOW)
+    found = (UnservedType("secret", 3, 99.0),)
+    shown = _render(refused, retention=WEEK, context=Context(retained=LAST_PASS, unserved=found))
+    assert "retention" not in shown
+    assert shown["unserved"] == []
+
+
+def test_ten_types_without_a_pool_are_listed():
+    found = tuple(UnservedType(f"type {number}", 100 - number, 61.9) for number in range(12))
+    shown = _render(DEPTHS, context=Context(unserved=found))["unserved"]
+    assert len(shown) == UNSERVED_SHOWN
+    assert shown[0] == {"type": "type 0", "pending": 100, "oldestSeconds": 61}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "jobs of 'a' (1) wait"), (6, "'e' (5) and 1 more type wait"), (7, "'e' (5) and 2 more types wait")],
+)
+def test_message_of_types_without_a_pool_names_five(number, words):
+    found = [UnservedType("abcdefg"[index], index + 1, 61.0) for index in range(number)]
+    assert words in sentence.unserved("main", found)

@@ -75,6 +75,21 @@ def test_a_pools_gauges_are_its_last_numbers():
     assert f"jobtide_pool_desired_replicas{labels} 4.0" in text
 
 
+def test_types_without_a_pool_are_few_series_even_if_a_client_invents_many():
+    found = {f"type {number:02}": 100 - number for number in range(50)}
+    text = scrape(main=DatabaseGauges(reading(), None, 0, unserved=found))
+    lines = [line for line in text.splitlines() if line.startswith("jobtide_unserved_jobs{")]
+    assert len(lines) == 11
+    assert 'jobtide_unserved_jobs{database="main",type="type 00"} 100.0' in lines
+    assert f'jobtide_unserved_jobs{{database="main",type="other"}} {sum(range(51, 91))}.0' in lines
+    assert 'type="' not in scrape(main=DatabaseGauges(reading(), None, 0))
+
+
+def test_deleted_jobs_are_counted_by_status():
+    text = scrape(events.EndedDeleted("main", "failed", 3, 0.02), events.EndedDeleted("main", "failed", 4, 0.02))
+    assert 'jobtide_deleted_jobs_total{database="main",status="failed"} 7.0' in text
+
+
 def test_tenants_are_no_labels_unless_they_are_wanted():
     shown = DatabaseGauges(reading(acme=3), None, 0)
     assert 'tenant="acme"' in scrape(main=shown)

@@ -58,6 +58,9 @@ class EventRecorder:
                 self._record(pool, uid, reason, message or reason, is_warning=not good, once=True)
             case events.ObjectRejected(_, pool, uid, message):
                 self._record(pool, uid, "InvalidSpec", message, is_warning=True, once=True)
+            case events.TypesUnserved(_, types, message, pools) if types:
+                for pool, uid in pools:
+                    self._record(pool, uid, "TypesUnserved", message, is_warning=True, once=True)
             case _:
                 pass
 

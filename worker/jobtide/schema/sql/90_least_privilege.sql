@@ -1,7 +1,8 @@
 -- What: two group roles, jobtide_worker and jobtide_controller, with exactly the rights that each uses.
 -- Why:  no pod needs a superuser or service_role. Create a login in one of them:
 --         CREATE ROLE my_worker LOGIN PASSWORD '...' IN ROLE jobtide_worker;
---       Neither can read users, create objects or delete jobs; the controller can't read payloads.
+--       Neither can read users or create objects. The worker deletes no job, the controller ended ones only (retention);
+--       the controller can't read payloads.
 --       Policies instead of BYPASSRLS: that attribute is not inherited and often can't be granted.
 -- Lock: ACCESS EXCLUSIVE on job_queue for the moment of each CREATE POLICY.
 DO $roles$
@@ -29,6 +30,8 @@ BEGIN
     REVOKE UPDATE (worker_id, completed_at) ON job_queue FROM jobtide_controller;
   END IF;
   GRANT UPDATE (status, attempts, next_retry_at, result) ON job_queue TO jobtide_controller;
+  -- Retention: which rows, says a policy below.
+  GRANT DELETE ON job_queue TO jobtide_controller;
   -- Follow-up jobs and schedules are ordinary new jobs.
   GRANT INSERT (id, tenant_id, type, payload, next_retry_at) ON job_queue TO jobtide_worker;
   GRANT SELECT ON job_queue TO jobtide_worker;
@@ -58,6 +61,13 @@ BEGIN
   ) THEN
     CREATE POLICY jobtide_controller_rescue_policy ON job_queue FOR UPDATE TO jobtide_controller
       USING (status = 'processing' AND starts_with(worker_id, 'jobtide:')) WITH CHECK (status = 'pending');
+  END IF;
+  -- No waiting and no running job, of any worker.
+  IF NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_controller_retention_policy'
+  ) THEN
+    CREATE POLICY jobtide_controller_retention_policy ON job_queue FOR DELETE TO jobtide_controller
+      USING (status IN ('completed', 'failed'));
   END IF;
 END
 $roles$;
