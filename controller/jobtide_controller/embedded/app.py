@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -30,6 +31,9 @@ from jobtide_controller.loop.pools import Pools
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.term import Terms
+from jobtide_controller.page.access import OneToken
+from jobtide_controller.page.server import Page, Place
+from jobtide_controller.page.snapshot import Snapshot, take
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.telemetry import logs
@@ -56,6 +60,7 @@ class Options:
     owner: str  # of the workers' UIDs
     reload: bool
     port: int  # of /metrics and /pools; 0: any free one
+    page_port: int | None  # of the page; None: any free one, where it can the one after `port`
     screen: Screen
 
 
@@ -120,7 +125,7 @@ class _Session:
         options.screen.entries = lambda: self._pools
         self._subscribers.append(options.screen)
         self._workers = LocalWorkers(self._pools, self._launch, guard, console.say_of_worker, owner=options.owner)
-        terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
+        terms = self._terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
         metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
         self._subscribers.append(metrics)
         self._follow(application)
@@ -151,6 +156,7 @@ class _Session:
         with _port_words(self._options.port):
             server, port = await self._health.serve(self._options.port, LOOPBACK)
         console.say(f"metrics on http://{LOOPBACK}:{port}/metrics; Ctrl-C drains the workers and ends")
+        page = self._start_page(port)
         tasks = [asyncio.create_task(self._loop.run(), name="loop")]
         if self._options.reload:
             tasks.append(asyncio.create_task(self._reloader.run(), name="reload"))
@@ -162,7 +168,35 @@ class _Session:
         finally:
             self._workers.kill()
             self._database.close()
+            await page.close()
             await asyncio.to_thread(server.close)
+
+    def _start_page(self, metrics_port: int) -> Page:
+        """Raises JobtideError for a port that the user chose and that can't be used."""
+        token, wanted = secrets.token_urlsafe(24), self._options.page_port
+
+        def page(port: int) -> Page:
+            return Page(
+                Place(port, LOOPBACK, mode="dev"), self._snapshot, OneToken(token, "the owner of this terminal")
+            )
+
+        started = page(wanted if wanted is not None else metrics_port + 1 if self._options.port else 0)
+        try:
+            port = started.start()
+        except (OSError, OverflowError) as error:
+            if wanted is not None:
+                words = error.strerror if isinstance(error, OSError) else str(error)
+                raise JobtideError(
+                    f"port {wanted} of {LOOPBACK} can't be used: {words}; choose another with --page-port, 0 for any "
+                    "free one"
+                ) from None
+            started = page(0)
+            port = started.start()
+        console.say(f"the page: http://{LOOPBACK}:{port}/#token={token}")
+        return started
+
+    def _snapshot(self) -> Snapshot:
+        return take(self._pools, self._terms.current, "jobtide dev", time.time())
 
     async def _end(self, stop: _Stop) -> int:
         self._workers.stop()

@@ -122,6 +122,7 @@ class DatabaseLoop:
             return self._interval.max_seconds
         reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
+        state.warnings = self._source.warnings
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
         if isinstance(reading, Reading):

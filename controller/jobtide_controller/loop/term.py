@@ -68,6 +68,7 @@ class DatabaseState:
     failures: int = 0  # readings that failed in a row
     changing_pools: int = 0  # whose numbers change, so that their statuses share the writes
     shows_tenants: bool = True  # their IDs, in statuses and in /metrics
+    warnings: tuple[str, ...] = ()  # what makes the database slow, with what to do about it
 
     def share(self, uid: str) -> Share | None:
         """What the pool has of the connection budget; None: there is no budget."""

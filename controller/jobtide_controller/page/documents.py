@@ -1,0 +1,193 @@
+"""Pure: what the controller knows, as the JSON documents of the page. docs/page.md lists them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from jobtide_controller.api.spec import DEFAULT_MAX_WAIT_SECONDS
+from jobtide_controller.decide.reading import Unreadable
+from jobtide_controller.loop.pools import ParsedTexts, PoolEntry
+from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.rights import Rights
+from jobtide_controller.page.snapshot import DatabaseView, Snapshot
+from jobtide_controller.render.sentence import unreadable
+from jobtide_controller.telemetry.metrics import PoolGauges
+
+Json = dict[str, Any]
+
+BROKEN, WARNING, FINE = 2, 1, 0
+
+# The status of a condition that is good; Progressing is neither.
+GOOD = {
+    "Ready": "True",
+    "DatabaseReachable": "True",
+    "SchemaReady": "True",
+    "ScalingActive": "True",
+    "KeepingUp": "True",
+    "Paused": "False",
+    "Stalled": "False",
+}
+_BREAKS = frozenset({"Ready", "DatabaseReachable", "Stalled"})
+_WARNS = frozenset({"SchemaReady", "KeepingUp", "ScalingActive"})
+# Limits that the user set on purpose: with them a pool is as it should be.
+_CHOSEN = frozenset({"Paused", "Pinned", "CappedByTenant"})
+
+UNREPORTED = "no controller has reported on this pool yet"
+
+parsed_json: ParsedTexts[Json] = ParsedTexts(json.loads)
+"""The page's own: it parses in another thread than the loop."""
+
+
+def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, jobs: Mapping[str, str]) -> Json:
+    """Every pool that the viewer may see, what is wrong first, and the databases of those pools.
+
+    `depths` and `jobs` (whether its jobs can be looked at) are by database.
+    """
+    seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
+    rows = [pool_row(entry, snapshot.databases.get(entry.database), depths.get(entry.database)) for entry in seen]
+    rows.sort(key=_worst_first)
+    names = sorted({entry.database for entry in seen})
+    return {
+        "now": snapshot.taken_at,
+        "pools": [{**row, "may": may(row["namespace"], rights)} for row in rows],
+        "databases": [database_row(name, snapshot.databases.get(name), jobs.get(name, "")) for name in names],
+    }
+
+
+def may(namespace: str, rights: Rights) -> Json:
+    """What the viewer may do with the pools of this namespace."""
+    return {
+        "act": namespace in rights.namespaces("patch"),
+        "payloads": namespace in rights.namespaces("payloads"),
+    }
+
+
+def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
+    """One pool in the overview, without what its viewer may do."""
+    status, spec = status_of(entry), spec_of(entry)
+    gauges = _gauges(entry, database)
+    total = total_of(entry, database, depths)
+    listed = conditions(status)
+    return {
+        "namespace": entry.ref.namespace,
+        "name": entry.ref.name,
+        "database": entry.database,
+        "types": list(entry.types),
+        **_waiting(total),
+        "promise_seconds": _promise_seconds(spec),
+        "desired": status.get("desiredReplicas", 0) if gauges is None else gauges.desired,
+        "current": status.get("replicas", 0),
+        "ready": status.get("readyReplicas", 0) if gauges is None else gauges.ready,
+        "busy": gauges.busy if gauges is not None and gauges.readable else None,
+        "min": spec.get("minReplicas", 0),
+        "max": spec.get("maxReplicas", 10),
+        "reason": status.get("reason") or "NotReported",
+        "sentence": entry.refusal or status.get("message") or UNREPORTED,
+        "conditions": listed,
+        "trouble": _trouble(listed) if listed else WARNING,
+    }
+
+
+def total_of(entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Total | None:
+    """The pool's jobs at the last reading; None: not known."""
+    if depths is None or database is None or database.reading is not depths.reading or not entry.types:
+        return None
+    return depths.of_types(entry.types)
+
+
+def database_row(name: str, view: DatabaseView | None, jobs: str) -> Json:
+    """One database in the overview."""
+    reading = None if view is None else view.reading
+    bad = reading if isinstance(reading, Unreadable) else None
+    is_read = reading is not None and bad is None
+    return {
+        "name": name,
+        "reachable": is_read,
+        "reason": None if bad is None else str(bad.reason),
+        "message": None if bad is None else unreadable(bad),
+        "read_at": None if view is None else view.read_at,
+        "read_seconds": None if reading is None or isinstance(reading, Unreadable) else reading.query_seconds,
+        "jobs": jobs,
+        "warnings": [] if view is None else list(view.warnings),
+        "unserved": [],
+    }
+
+
+def conditions(status: Json) -> list[Json]:
+    """The conditions of a pool, each with whether it is good."""
+    return [
+        {
+            "type": found.get("type", ""),
+            "status": found.get("status", "Unknown"),
+            "reason": found.get("reason", ""),
+            "message": found.get("message", ""),
+            "since": seconds_of(found.get("lastTransitionTime")),
+            "good": found.get("status") == GOOD.get(found.get("type", ""), found.get("status")),
+        }
+        for found in status.get("conditions") or ()
+    ]
+
+
+def seconds_of(text: str | None) -> float | None:
+    """A time as Kubernetes writes it, in seconds since the epoch."""
+    try:
+        return None if text is None else datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def status_of(entry: PoolEntry) -> Json:
+    """The pool's status as it is stored; empty if there is none."""
+    text = entry.status_text
+    return {} if text is None else parsed_json(text)
+
+
+def spec_of(entry: PoolEntry) -> Json:
+    """The pool's spec as its user wrote it; empty for a refused pool."""
+    text = entry.pool_text
+    spec: Json = parsed_json(text).get("spec", {}) if text else {}
+    return spec
+
+
+def _gauges(entry: PoolEntry, database: DatabaseView | None) -> PoolGauges | None:
+    state = None if database is None else database.pools.get(entry.uid)
+    return None if state is None else state.gauges
+
+
+def _promise_seconds(spec: Json) -> float | None:
+    """None: jobsPerWorker decides, and no waiting time is promised."""
+    if spec.get("maxWaitSeconds") is None and spec.get("jobsPerWorker") is not None:
+        return None
+    return float(spec.get("maxWaitSeconds") or DEFAULT_MAX_WAIT_SECONDS)
+
+
+def _waiting(total: Total | None) -> Json:
+    if total is None:
+        return {"waiting": None, "later": None, "oldest_seconds": None, "running": None, "capped": False}
+    return {
+        "waiting": total.waiting,
+        "later": total.later,
+        "oldest_seconds": total.oldest_seconds,
+        "running": total.running,
+        "capped": total.capped,
+    }
+
+
+def _trouble(listed: Iterable[Json]) -> int:
+    worst = FINE
+    for found in listed:
+        if found["good"] or found["status"] == "Unknown":
+            continue
+        if found["type"] in _BREAKS:
+            return BROKEN
+        if found["type"] in _WARNS and found["reason"] not in _CHOSEN:
+            worst = WARNING
+    return worst
+
+
+def _worst_first(row: Json) -> tuple[Any, ...]:
+    late = (row["oldest_seconds"] or 0.0) / (row["promise_seconds"] or DEFAULT_MAX_WAIT_SECONDS)
+    return -row["trouble"], -late, row["namespace"], row["name"]

@@ -1,0 +1,187 @@
+"""The page's server: a thread and an event loop of its own, so that many viewers don't delay the controller's tick."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from aiohttp import web
+
+from jobtide.telemetry.status_server import bind
+from jobtide_controller.page import guard
+from jobtide_controller.page.access import Access, NoAnswerError, Reviews
+from jobtide_controller.page.connections import Connections
+from jobtide_controller.page.events import Events
+from jobtide_controller.page.feed import Feed
+from jobtide_controller.page.files import INDEX, StaticFiles
+from jobtide_controller.page.rights import User, Verb
+from jobtide_controller.page.snapshot import Snapshot
+from jobtide_controller.page.viewer import Viewers
+from jobtide_controller.page.views import Views
+
+BODY_BYTES = 64 * 1024
+ANSWER_SECONDS = 5.0  # that the controller's loop may take for a snapshot or a review
+STOP_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger("jobtide_controller")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the page is served."""
+
+    port: int  # 0: any free one
+    host: str = ""  # empty: all addresses
+    path: str = ""  # before all its paths, such as /jobtide, for a proxy that does not remove it
+    mode: Literal["cluster", "dev"] = "cluster"
+
+
+class Page:
+    """Serves from `start()` until `close()`. Both are called in the controller's event loop."""
+
+    def __init__(self, place: Place, take: Callable[[], Snapshot], reviews: Reviews) -> None:
+        """`take` and `reviews` run in the controller's event loop."""
+        self._place = place
+        self._take = take
+        self._reviews = reviews
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listens, and returns the port. Raises OSError if it is taken."""
+        listener = bind(self._place.port, self._place.host)
+        port: int = listener.getsockname()[1]
+        controller = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=self._run, args=(listener, port, controller), name="jobtide-page", daemon=True
+        )
+        self._thread.start()
+        return port
+
+    async def close(self) -> None:
+        """Ends streams and connections, within STOP_SECONDS."""
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(stop.set)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def _run(self, listener: socket.socket, port: int, controller: asyncio.AbstractEventLoop) -> None:
+        try:
+            asyncio.run(self._serve(listener, port, controller))
+        except Exception:  # noqa: BLE001 - it is logged with its traceback
+            _log.exception("bug: the page has ended, please report it; the controller continues without it")
+        finally:
+            listener.close()
+
+    async def _serve(self, listener: socket.socket, port: int, controller: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        bridge = _Bridge(controller)
+
+        async def take() -> Snapshot:
+            return self._take()
+
+        feed = Feed(lambda: bridge(take()), lambda _: None)
+        app = application(self._place, port, feed, _Bridged(self._reviews, bridge))
+        connections = Connections(app)
+        await connections.serve(listener)
+        looking = asyncio.create_task(feed.run(), name="feed")
+        try:
+            await self._stop.wait()
+        finally:
+            looking.cancel()
+            await connections.close()
+
+
+def application(place: Place, port: int, feed: Feed, reviews: Reviews) -> web.Application:
+    """All paths of the page. Call it in the page's event loop."""
+    viewers = Viewers(Access(reviews, asyncio.get_running_loop().time), feed, mode=place.mode, path=place.path)
+    views = Views(viewers, feed)
+    events = Events(viewers, feed, views.messages)
+    files = StaticFiles()
+    hosts = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")} if place.mode == "dev" else None
+
+    @web.middleware
+    async def checked(request: web.Request, handler: guard.Handler) -> web.StreamResponse:
+        if hosts is not None:
+            guard.check_host(request, hosts)
+        if request.method != "GET":
+            guard.check_origin(request)
+        return await handler(request)
+
+    async def leader(request: web.Request) -> web.Response:
+        """For `kubectl jobtide page`, before any login."""
+        del request
+        snapshot = (await feed.latest()).snapshot
+        return web.json_response({"leader": snapshot.leads, "leader_name": snapshot.leader})
+
+    async def index(request: web.Request) -> web.Response:
+        return files.answer(request, INDEX)
+
+    async def file(request: web.Request) -> web.Response:
+        return files.answer(request, request.match_info["name"])
+
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[guard.errors_as_json, checked])
+    app.on_response_prepare.append(guard.set_headers)
+    path = place.path
+    app.add_routes(
+        [
+            web.get(f"{path}/api/leader", leader, allow_head=False),
+            web.post(f"{path}/api/login", viewers.login),
+            web.post(f"{path}/api/tickets", viewers.ticket),
+            web.post(f"{path}/api/logout", viewers.logout),
+            web.get(f"{path}/api/me", viewers.me, allow_head=False),
+            web.get(f"{path}/api/overview", views.overview, allow_head=False),
+            web.get(f"{path}/api/events", events.__call__, allow_head=False),
+            web.get(f"{path}/", index, allow_head=False),
+            web.get(f"{path}/{{name:[^?]+}}", file, allow_head=False),
+        ]
+    )
+    return app
+
+
+class _Bridge:
+    """Runs a coroutine in the controller's event loop, and waits for it in the page's."""
+
+    def __init__(self, controller: asyncio.AbstractEventLoop) -> None:
+        self._controller = controller
+
+    async def __call__(self, work: Awaitable[Result]) -> Result:
+        """Raises TimeoutError if the controller's loop does not get to it in time."""
+
+        async def run() -> Result:
+            return await work
+
+        future = asyncio.run_coroutine_threadsafe(run(), self._controller)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asyncio.wrap_future(future)
+
+
+class _Bridged:
+    """Reviews that run in the controller's event loop, whose connections to the API server they use."""
+
+    def __init__(self, reviews: Reviews, bridge: _Bridge) -> None:
+        self._reviews = reviews
+        self._bridge = bridge
+
+    async def authenticate(self, token: str) -> User | None:
+        return await self._answer(self._reviews.authenticate(token))
+
+    async def is_allowed(self, user: User, verb: Verb, namespace: str) -> bool:
+        return await self._answer(self._reviews.is_allowed(user, verb, namespace))
+
+    async def _answer(self, work: Awaitable[Result]) -> Result:
+        try:
+            return await self._bridge(work)
+        except TimeoutError:
+            raise NoAnswerError(f"no answer within {ANSWER_SECONDS:g} s") from None
