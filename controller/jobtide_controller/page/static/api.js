@@ -1,6 +1,7 @@
 // Requests to the controller: JSON in, JSON out, errors as sentences.
 import {parseExact} from "./text.js";
 
+const AGAIN_MS = 400;
 let csrf = "";
 
 // What the server refused: a sentence, and what to do about it where the server knows.
@@ -27,12 +28,7 @@ export function post(path, body = {}, {signal} = {}) {
 async function call(method, path, body, {signal, parse}) {
   let answer, text;
   try {
-    answer = await fetch(path, {
-      method, signal, credentials: "same-origin", cache: "no-store", redirect: "error",
-      headers: method === "GET" ? {} : {"Content-Type": "application/json", "X-Jobtide-CSRF": csrf},
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    text = await answer.text();
+    [answer, text] = await sent(method, path, body, signal);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The controller does not answer.",
@@ -41,6 +37,22 @@ async function call(method, path, body, {signal, parse}) {
   const document = parsed(text, parse);
   if (answer.ok && document !== undefined) return document;
   throw refusal(answer.status, document);
+}
+
+// A change of the network ends requests: one that only reads is sent again, once.
+async function sent(method, path, body, signal, again = method === "GET") {
+  try {
+    const answer = await fetch(path, {
+      method, signal, credentials: "same-origin", cache: "no-store", redirect: "error",
+      headers: method === "GET" ? {} : {"Content-Type": "application/json", "X-Jobtide-CSRF": csrf},
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    return [answer, await answer.text()];
+  } catch (error) {
+    if (!again || error.name === "AbortError") throw error;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return sent(method, path, body, signal, false);
+  }
 }
 
 function parsed(text, parse) {

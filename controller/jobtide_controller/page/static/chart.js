@@ -6,7 +6,7 @@ import {UNKNOWN, age, clock, count, printable} from "./text.js";
 import {Text} from "./parts.js";
 
 const LEFT = 54, RIGHT = 10, TOP = 10;
-const DEPTH = 170, OLDEST = 64, WORKERS = 110, RAIL = 24, BETWEEN = 14, AXIS = 20;
+const DEPTH = 170, OLDEST = 64, WORKERS = 110, RAIL = 24, BETWEEN = 18, AXIS = 20;
 const MERGE_PX = 9;
 const LAST_COLOUR = 7; // of the layers; "others" has its own
 

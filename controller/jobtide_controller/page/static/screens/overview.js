@@ -41,7 +41,7 @@ function Totals({overview}) {
 }
 
 function Trouble({overview}) {
-  const databases = overview.databases.flatMap((database) => troubleOfDatabase(database));
+  const databases = overview.databases.flatMap((database) => [...troubleOfDatabase(database)]);
   const pools = overview.pools.filter(({trouble}) => trouble > 0);
   if (databases.length + pools.length === 0) return null;
   return html`<${Section} title="What is wrong" id="trouble">
