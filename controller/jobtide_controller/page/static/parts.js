@@ -85,12 +85,13 @@ export function Facts({facts}) {
     <dt>${label}</dt><dd>${value}${note && html`<span class="note">${note}</span>`}</dd></div>`)}</dl>`;
 }
 
-// A table: columns are {title, cell(row), kind: "num" | "wide" | undefined, hint}. On a phone each row is a card.
-export function Table({caption, columns, rows, keyOf, rowClass}) {
-  return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table class="table"><caption class="sr">${caption}</caption>
+// A table: columns are {title, cell(row), kind: "num" | "wide" | undefined, hint}. On a phone each row is a card, a
+// compact one of four numbers.
+export function Table({caption, columns, rows, keyOf, compact}) {
+  return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table class=${compact ? "table compact" : "table"}><caption class="sr">${caption}</caption>
     <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind} aria-sort=${column.sorted}
       title=${column.hint}>${column.head ?? column.title}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${keyOf(row)} class=${rowClass?.(row)}>${columns.map((column) =>
+    <tbody>${rows.map((row) => html`<tr key=${keyOf(row)}>${columns.map((column) =>
       html`<td class=${column.kind} data-label=${column.title}>${column.cell(row)}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }

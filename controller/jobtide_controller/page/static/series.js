@@ -14,12 +14,17 @@ export function appended(series, point) {
   return {
     ...series,
     start: series.start + shift * series.step_seconds,
-    depth: series.depth.map((one) => ({...one, values: put(one.values, point.depth ? point.depth[one.key] ?? 0 : null)})),
+    depth: series.depth.map((one) => ({...one, values: put(one.values, depthOf(point, one.key))})),
     oldest: put(series.oldest, point.oldest),
     desired: put(series.desired, point.desired),
     ready: put(series.ready, point.ready),
     busy: put(series.busy, point.busy),
   };
+}
+
+// A key that the point leaves out has no jobs; one that it has as null is unknown.
+function depthOf({depth}, key) {
+  return depth ? (key in depth ? depth[key] : 0) : null;
 }
 
 // True if the point has a key that the series do not: the document must be loaded again.

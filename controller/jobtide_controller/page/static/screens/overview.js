@@ -5,6 +5,8 @@ import {age, count, many} from "../text.js";
 import {href, replace} from "../route.js";
 import {Title} from "./title.js";
 
+const SHOWN_TROUBLES = 12;
+
 export class Overview extends Component {
   render({app, query}) {
     const {overview, overviewError} = app.state;
@@ -41,8 +43,10 @@ function Totals({overview}) {
 }
 
 function Trouble({overview}) {
-  const databases = overview.databases.flatMap((database) => [...troubleOfDatabase(database)]);
-  const pools = overview.pools.filter(({trouble}) => trouble > 0);
+  const away = new Set(overview.databases.filter(({reachable}) => !reachable).map(({name}) => name));
+  const databases = overview.databases.flatMap((database) => [...troubleOfDatabase(database, overview.pools)]);
+  const troubled = overview.pools.filter(({trouble, database}) => trouble > 0 && !away.has(database));
+  const pools = troubled.slice(0, SHOWN_TROUBLES);
   if (databases.length + pools.length === 0) return null;
   return html`<${Section} title="What is wrong" id="trouble">
     <ul class="troubles">${databases.map((one) => html`<li key=${one.key}><${Notice} tone=${one.tone} title=${one.title}>${one.text}<//></li>`)}
@@ -50,6 +54,7 @@ function Trouble({overview}) {
       <span class="mark" aria-hidden="true">${pool.trouble > 1 ? "■" : "▲"}</span>
       <span><strong><${Text} value=${poolName(pool)} /></strong> <${Text} value=${pool.reason} />
       <span class="notice-text"><${Text} value=${worst(pool)} /></span></span></a></li>`)}</ul>
+    ${troubled.length > pools.length && html`<p class="muted more">and ${many(troubled.length - pools.length, "more pool")}, first in the list below</p>`}
   <//>`;
 }
 
@@ -58,10 +63,10 @@ function worst(pool) {
   return pool.conditions.find(({good}) => !good)?.message || pool.sentence;
 }
 
-function* troubleOfDatabase({name, reachable, reason, message, warnings, unserved}) {
+function* troubleOfDatabase({name, reachable, reason, message, warnings, unserved}, pools) {
   if (!reachable) {
     yield {key: `${name}/away`, tone: "bad", title: html`Database <${Text} value=${name} /> can't be read${reason ? html`: <${Text} value=${reason} />` : ""}`,
-      text: html`<${Text} value=${message ?? "No reading yet."} /> Unknown does not count as zero: its workers stay as they are.`};
+      text: html`<${Text} value=${message ?? "No reading yet."} /> <${Held} pools=${pools.filter(({database}) => database === name)} />`};
   }
   for (const {type, jobs, oldest_seconds} of unserved ?? []) {
     yield {key: `${name}/type/${type}`, tone: "warn", title: html`No pool serves the type <${Text} value=${type} />`,
@@ -70,6 +75,12 @@ function* troubleOfDatabase({name, reachable, reason, message, warnings, unserve
   for (const warning of warnings ?? []) {
     yield {key: `${name}/${warning}`, tone: "warn", title: html`Database <${Text} value=${name} />`, text: html`<${Text} value=${warning} />`};
   }
+}
+
+// The pools that an unreadable database holds as they are.
+function Held({pools}) {
+  return html`<span class="held">Unknown does not count as zero: the workers of ${pools.slice(0, SHOWN_TROUBLES).map((pool, index) =>
+    html`${index ? ", " : ""}<a key=${poolName(pool)} href=${poolHref(pool)}><${Text} value=${poolName(pool)} /></a>`)}${pools.length > SHOWN_TROUBLES ? ` and ${count(pools.length - SHOWN_TROUBLES)} more` : ""} stay as they are.</span>`;
 }
 
 const poolName = ({namespace, name}) => `${namespace}/${name}`;

@@ -132,7 +132,7 @@ function Conditions({pool, now}) {
 
 function Rows({rows, first, cell, keyOf}) {
   if (!rows?.length) return html`<p class="muted">Nothing waits or runs.</p>`;
-  return html`<${Table} caption=${`Jobs by ${first.toLowerCase()}`} rows=${rows} keyOf=${keyOf} columns=${[
+  return html`<${Table} caption=${`Jobs by ${first.toLowerCase()}`} rows=${rows} compact keyOf=${keyOf} columns=${[
     {title: first, kind: "name", cell},
     {title: "Waiting", kind: "num", cell: ({waiting}) => html`<${Num} value=${waiting} />`},
     {title: "Later", kind: "num", cell: ({later}) => html`<${Num} value=${later} />`},
