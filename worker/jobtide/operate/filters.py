@@ -1,4 +1,4 @@
-"""Which jobs a question or a change is about; values that no index can answer are refused with what to write instead."""
+"""Which jobs a question or a change is about. What makes no sense is refused with what to write instead."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class JobFilter:
         Raises FilterRefused.
         """
         given = {name: text for name, text in values.items() if text}
-        for name in given:
+        for name, text in given.items():
             if name not in FIELDS:
-                raise FilterRefused(name, given[name], "there is no such filter", f"use one of {', '.join(FIELDS)}")
+                raise FilterRefused(name, text, "there is no such filter", f"use one of {', '.join(FIELDS)}")
         found = cls(
             type=_text("type", given),
             tenant=_uuid("tenant", given),
@@ -89,6 +89,9 @@ class JobFilter:
         """Raises FilterRefused for conditions that contradict each other."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise FilterRefused("until", self.until.isoformat(), "it is not after --since", "give a later time")
+        others = [name for name in FIELDS if name not in {"id", "status"} and getattr(self, name) is not None]
+        if self.id is not None and others:
+            raise FilterRefused("id", str(self.id), "it names one job", f"leave out --{' and --'.join(others)}")
         if self.error is not None and self.status == "completed":
             raise FilterRefused(
                 "error", self.error, "completed jobs have no error", f"use --status {' or '.join(_WITH_ERROR)}"

@@ -1,4 +1,4 @@
-"""The connection that the other modules take, and how they run a statement on it: bounded in time, in its own transaction."""
+"""The connection of an operator, and how a statement runs on it: bounded in time, in a transaction of its own."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def rows(
             return cursor.execute(load("jobtide.operate", f"sql/{name}"), parameters).fetchall()
     except psycopg.errors.QueryCanceled:
         raise TooSlow(
-            f"no answer from the database in {seconds:g} s: name more of --tenant, --type, --status, --since and --until"
+            f"no answer from the database in {seconds:g} s: name more of --tenant, --type, --status, --since, --until"
         ) from None

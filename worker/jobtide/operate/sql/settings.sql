@@ -8,4 +8,5 @@ SELECT
     set_config('lock_timeout', %(milliseconds)s::text, true),
     set_config('row_security', 'on', true),
     set_config('jit', 'off', true),
+    set_config('TimeZone', 'UTC', true),
     set_config('transaction_read_only', %(read_only)s::text, true)
