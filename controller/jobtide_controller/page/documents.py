@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -41,27 +41,35 @@ parsed_json: ParsedTexts[Json] = ParsedTexts(json.loads)
 """The page's own: it parses in another thread than the loop."""
 
 
-def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, jobs: Mapping[str, str]) -> Json:
+def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, with_jobs: Collection[str]) -> Json:
     """Every pool that the viewer may see, what is wrong first, and the databases of those pools.
 
-    `depths` and `jobs` (whether its jobs can be looked at) are by database.
+    `depths` are by database; `with_jobs` are the databases whose jobs can be looked at.
     """
     seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
     rows = [pool_row(entry, snapshot.databases.get(entry.database), depths.get(entry.database)) for entry in seen]
     rows.sort(key=_worst_first)
-    names = sorted({entry.database for entry in seen})
+    namespaces: dict[str, set[str]] = {}  # by database
+    for entry in seen:
+        namespaces.setdefault(entry.database, set()).add(entry.ref.namespace)
+    databases = [
+        database_row(name, snapshot.databases.get(name), has_jobs=name in with_jobs)
+        | {"may": may(namespaces[name], rights)}
+        for name in sorted(namespaces)
+    ]
     return {
         "now": snapshot.taken_at,
-        "pools": [{**row, "may": may(row["namespace"], rights)} for row in rows],
-        "databases": [database_row(name, snapshot.databases.get(name), jobs.get(name, "")) for name in names],
+        "pools": [{**row, "may": may([row["namespace"]], rights)} for row in rows],
+        "databases": databases,
     }
 
 
-def may(namespace: str, rights: Rights) -> Json:
-    """What the viewer may do with the pools of this namespace."""
+def may(namespaces: Iterable[str], rights: Rights) -> Json:
+    """What the viewer may do with pools in at least one of these namespaces."""
+    found = frozenset(namespaces)
     return {
-        "act": namespace in rights.namespaces("patch"),
-        "payloads": namespace in rights.namespaces("payloads"),
+        "act": bool(found & rights.namespaces("patch")),
+        "payloads": bool(found & rights.namespaces("payloads")),
     }
 
 
@@ -76,7 +84,7 @@ def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | N
         "name": entry.ref.name,
         "database": entry.database,
         "types": list(entry.types),
-        **_waiting(total),
+        **total_fields(total),
         "promise_seconds": _promise_seconds(spec),
         "desired": status.get("desiredReplicas", 0) if gauges is None else gauges.desired,
         "current": status.get("replicas", 0),
@@ -98,7 +106,7 @@ def total_of(entry: PoolEntry, database: DatabaseView | None, depths: Depths | N
     return depths.of_types(entry.types)
 
 
-def database_row(name: str, view: DatabaseView | None, jobs: str) -> Json:
+def database_row(name: str, view: DatabaseView | None, *, has_jobs: bool) -> Json:
     """One database in the overview."""
     reading = None if view is None else view.reading
     bad = reading if isinstance(reading, Unreadable) else None
@@ -110,9 +118,22 @@ def database_row(name: str, view: DatabaseView | None, jobs: str) -> Json:
         "message": None if bad is None else unreadable(bad),
         "read_at": None if view is None else view.read_at,
         "read_seconds": None if reading is None or isinstance(reading, Unreadable) else reading.query_seconds,
-        "jobs": jobs,
+        "jobs": "available" if has_jobs else "no operator URL",
         "warnings": [] if view is None else list(view.warnings),
         "unserved": [],
+    }
+
+
+def total_fields(total: Total | None) -> Json:
+    """Counts and age of some jobs; null where they are not known."""
+    if total is None:
+        return {"waiting": None, "later": None, "oldest_seconds": None, "running": None, "capped": False}
+    return {
+        "waiting": total.waiting,
+        "later": total.later,
+        "oldest_seconds": total.oldest_seconds,
+        "running": total.running,
+        "capped": total.capped,
     }
 
 
@@ -162,18 +183,6 @@ def _promise_seconds(spec: Json) -> float | None:
     if spec.get("maxWaitSeconds") is None and spec.get("jobsPerWorker") is not None:
         return None
     return float(spec.get("maxWaitSeconds") or DEFAULT_MAX_WAIT_SECONDS)
-
-
-def _waiting(total: Total | None) -> Json:
-    if total is None:
-        return {"waiting": None, "later": None, "oldest_seconds": None, "running": None, "capped": False}
-    return {
-        "waiting": total.waiting,
-        "later": total.later,
-        "oldest_seconds": total.oldest_seconds,
-        "running": total.running,
-        "capped": total.capped,
-    }
 
 
 def _trouble(listed: Iterable[Json]) -> int:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from aiohttp import web
 
+from jobtide import __version__
 from jobtide_controller.page.feed import Feed, Message, Published
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.rights import Rights
@@ -68,5 +69,10 @@ async def _write(answer: web.StreamResponse, data: bytes) -> None:
 
 def _hello(published: Published) -> bytes:
     snapshot = published.snapshot
-    document = {"now": snapshot.taken_at, "leader": snapshot.leads, "leader_name": snapshot.leader}
+    document = {
+        "version": __version__,
+        "now": snapshot.taken_at,
+        "leader": snapshot.leads,
+        "leader_name": snapshot.leader,
+    }
     return f"event: hello\ndata: {json.dumps(document)}\n\n".encode()

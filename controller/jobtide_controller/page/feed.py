@@ -52,9 +52,10 @@ class Feed:
     async def run(self) -> None:
         """Looks again and again until cancelled."""
         while True:
+            began = self._monotonic()
             with contextlib.suppress(TimeoutError):
                 await self._look()
-            await asyncio.sleep(self.pause_seconds)
+            await asyncio.sleep(max(0.0, began + self.pause_seconds - self._monotonic()))
 
     @property
     def pause_seconds(self) -> float:

@@ -14,12 +14,13 @@ from typing import Literal, TypeVar
 from aiohttp import web
 
 from jobtide.telemetry.status_server import bind
-from jobtide_controller.page import guard
+from jobtide_controller.page import guard, samples
 from jobtide_controller.page.access import Access, NoAnswerError, Reviews
 from jobtide_controller.page.connections import Connections
 from jobtide_controller.page.events import Events
 from jobtide_controller.page.feed import Feed
 from jobtide_controller.page.files import INDEX, StaticFiles
+from jobtide_controller.page.history import History
 from jobtide_controller.page.rights import User, Verb
 from jobtide_controller.page.snapshot import Snapshot
 from jobtide_controller.page.viewer import Viewers
@@ -91,8 +92,9 @@ class Page:
         async def take() -> Snapshot:
             return self._take()
 
-        feed = Feed(lambda: bridge(take()), lambda _: None)
-        app = application(self._place, port, feed, _Bridged(self._reviews, bridge))
+        history = History()
+        feed = Feed(lambda: bridge(take()), lambda look: samples.note(history, look.snapshot, look.depths))
+        app = application(self._place, port, feed, history, _Bridged(self._reviews, bridge))
         connections = Connections(app)
         await connections.serve(listener)
         looking = asyncio.create_task(feed.run(), name="feed")
@@ -103,10 +105,10 @@ class Page:
             await connections.close()
 
 
-def application(place: Place, port: int, feed: Feed, reviews: Reviews) -> web.Application:
+def application(place: Place, port: int, feed: Feed, history: History, reviews: Reviews) -> web.Application:
     """All paths of the page. Call it in the page's event loop."""
     viewers = Viewers(Access(reviews, asyncio.get_running_loop().time), feed, mode=place.mode, path=place.path)
-    views = Views(viewers, feed)
+    views = Views(viewers, feed, history, ())
     events = Events(viewers, feed, views.messages)
     files = StaticFiles()
     hosts = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")} if place.mode == "dev" else None
@@ -125,6 +127,9 @@ def application(place: Place, port: int, feed: Feed, reviews: Reviews) -> web.Ap
         snapshot = (await feed.latest()).snapshot
         return web.json_response({"leader": snapshot.leads, "leader_name": snapshot.leader})
 
+    async def to_slash(request: web.Request) -> web.Response:
+        raise web.HTTPPermanentRedirect(f"{request.path}/")
+
     async def index(request: web.Request) -> web.Response:
         return files.answer(request, INDEX)
 
@@ -142,7 +147,9 @@ def application(place: Place, port: int, feed: Feed, reviews: Reviews) -> web.Ap
             web.post(f"{path}/api/logout", viewers.logout),
             web.get(f"{path}/api/me", viewers.me, allow_head=False),
             web.get(f"{path}/api/overview", views.overview, allow_head=False),
+            web.get(f"{path}/api/pools/{{namespace}}/{{name}}", views.pool, allow_head=False),
             web.get(f"{path}/api/events", events.__call__, allow_head=False),
+            *([web.get(path, to_slash, allow_head=False)] if path else []),
             web.get(f"{path}/", index, allow_head=False),
             web.get(f"{path}/{{name:[^?]+}}", file, allow_head=False),
         ]
