@@ -51,8 +51,7 @@ export class Chart extends Component {
           <${DepthPanel} ...${geometry} top=${tops.depth} />
           <${OldestPanel} ...${geometry} top=${tops.oldest} promise=${promise} />
           <${WorkersPanel} ...${geometry} top=${tops.workers} />
-          ${series.restored_until > series.start && html`<g><line class="restored" x1=${round(xOfTime(Math.min(end, series.restored_until)))} x2=${round(xOfTime(Math.min(end, series.restored_until)))} y1=${TOP} y2=${tops.workers + WORKERS} />
-            <text class="tick" x=${round(Math.min(xOfTime(series.restored_until) + 4, width - 130))} y=${TOP + 10}>older: restored roughly</text></g>`}
+          <${Restored} series=${series} x=${xOfTime} bottom=${tops.workers + WORKERS} width=${width} />
           ${chosen !== null && chosen >= series.start && chosen <= end && html`<line class="chosen" x1=${round(xOfTime(chosen))} x2=${round(xOfTime(chosen))} y1=${TOP} y2=${tops.workers + WORKERS} />`}
           ${hover !== null && html`<line class="cursor" x1=${x(hover)} x2=${x(hover)} y1=${TOP} y2=${tops.workers + WORKERS} />`}
           <text class="panel-name" x=${LEFT + 4} y=${tops.rail + RAIL - 8}>${decisions.some(({time}) => time >= series.start) ? "" : "no decision changed the workers in this time"}</text>
@@ -112,10 +111,19 @@ function Axis({top, height, most, name, width, format, middle = true}) {
     <text class="panel-name" x=${LEFT + 5} y=${top + 12}>${name}</text></g>`;
 }
 
-// Where nothing is known the panel is hatched: a gap is not zero.
+// Where nothing is known the panel is hatched: a gap is not zero. Before the first value there was no reader yet.
 function Unknown({values, x, top, height}) {
-  return gaps(values).filter(([first, last]) => last > first).map(([first, last]) => html`<rect key=${first} class="gap" fill="url(#unknown-hatch)"
+  return gaps(values).filter(([first, last]) => last > first && first > 0).map(([first, last]) => html`<rect key=${first} class="gap" fill="url(#unknown-hatch)"
     x=${x(Math.max(0, first - 1))} y=${top} width=${Math.max(1, x(Math.min(values.length - 1, last + 1)) - x(Math.max(0, first - 1)))} height=${height} />`);
+}
+
+// What a restarted controller restored from the pools' status is rough.
+function Restored({series, x, bottom, width}) {
+  const until = series.restored_until, firstKnown = series.desired.findIndex((value) => value !== null);
+  if (until === null || firstKnown < 0 || until <= series.start + (firstKnown + 1) * series.step_seconds) return null;
+  const at = round(Math.min(x(until), width - RIGHT)), before = at > width / 2;
+  return html`<g><line class="restored" x1=${at} x2=${at} y1=${TOP} y2=${bottom} />
+    <text class="tick" x=${before ? at - 4 : at + 4} y=${TOP + 24} text-anchor=${before ? "end" : "start"}>older: restored roughly</text></g>`;
 }
 
 function short(number) {

@@ -78,7 +78,12 @@ function View({app, document, pool, series, decisions, range, by, to, chosen}) {
       <${AsTable} series=${series} />
     </section>
     <div class="columns">
-      <${Section} title="Why this many workers" id="why"><${Lines} value=${document.why} label="Why this many workers" /><//>
+      <div>
+        <${Section} title="Why this many workers" id="why"><${Lines} value=${document.why} label="Why this many workers" /><//>
+        <${Section} title="Decisions" id="decisions">${decisions.length === 0 ? html`<${Empty} title="No decision has changed the number of workers yet." />`
+          : html`<ol class="decisions">${decisions.map((one) => html`<li key=${one.time}><a href=${to({at: one.time})} aria-current=${one === decision ? "true" : undefined}>
+            <${Time} at=${one.time} exact /><span class="num change">${one.from} → ${one.to}</span><${Text} value=${one.reason} /></a></li>`)}</ol>`}<//>
+      </div>
       <div>
         <${Section} title="The law's numbers" id="law">${document.facts.length ? html`<${FactRows} facts=${document.facts} />` : html`<${Empty} title="Not computed while the database can't be read." />`}<//>
         <${Section} title="Limits" id="limits">${document.limits.length ? html`<ul class="plain-list">${document.limits.map((limit) => html`<li><${Text} value=${limit} /></li>`)}</ul>`
@@ -92,12 +97,7 @@ function View({app, document, pool, series, decisions, range, by, to, chosen}) {
       <${Section} title="By tenant" id="tenants"><${Rows} rows=${document.by_tenant} first="Tenant" keyOf=${({tenant}) => tenant}
         cell=${({tenant, label}) => html`<a href=${href(["tenants", pool.database, tenant])}><${Text} value=${label || tenant} /></a>`} /><//>
     </div>
-    <div class="columns">
-      <${Section} title="Decisions" id="decisions">${decisions.length === 0 ? html`<${Empty} title="No decision has changed the number of workers yet." />`
-        : html`<ol class="decisions">${decisions.map((one) => html`<li key=${one.time}><a href=${to({at: one.time})} aria-current=${one === decision ? "true" : undefined}>
-          <${Time} at=${one.time} exact /><span class="num change">${one.from} → ${one.to}</span><${Text} value=${one.reason} /></a></li>`)}</ol>`}<//>
-      <${Section} title="Spec" id="spec"><${Lines} value=${pretty(document.spec)} label="Spec of the pool, without its template" /><//>
-    </div>`;
+    <${Section} title="Spec" id="spec"><${Lines} value=${pretty(document.spec)} label="Spec of the pool, without its template" /><//>`;
 }
 
 function Head({pool}) {

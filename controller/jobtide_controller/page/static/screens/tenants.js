@@ -1,7 +1,7 @@
 // The tenants of a database: who waits, who is at its cap, who fails.
 import {Component, html} from "../view.js";
 import {Age, Empty, Meter, Num, Section, Table, Text} from "../parts.js";
-import {count, percent} from "../text.js";
+import {count, many, percent} from "../text.js";
 import {apiPath, href, replace} from "../route.js";
 import {Load} from "../load.js";
 import {DatabaseChoice, NoDatabase, chosenDatabase} from "./database_choice.js";
@@ -36,7 +36,7 @@ function View({document, query, all, showAll}) {
   const sorted = ordered(matching, query.sort ?? "waiting");
   const shown = all ? sorted : sorted.slice(0, FIRST_ROWS);
   if (document.rows.length === 0) return html`<${Empty} title="No tenant has jobs that wait or run.">Tenants appear with their first job: docs/producers.md shows how to insert one.<//>`;
-  return html`<${Section} title=${matching.length === document.rows.length ? count(document.total) : `${count(matching.length)} of ${count(document.total)}`} id="rows"
+  return html`<${Section} title=${matching.length === document.rows.length ? many(document.total, "tenant") : `${count(matching.length)} of ${many(document.total, "tenant")}`} id="rows"
       aside=${document.shown < document.total && html`<span class="muted">The ${count(document.shown)} with the most jobs are known by name here; search the others on <a href=${href(["jobs"], {database: document.database})}>Jobs</a>.</span>`}>
     ${shown.length === 0 ? html`<${Empty} title="No tenant matches this filter." />`
       : html`<${Table} caption="Tenants" columns=${columns(document.database, query)} rows=${shown} keyOf=${({tenant}) => tenant} />`}
