@@ -66,7 +66,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _OneUrl:
+    name: str
     text: str
+
+    def names(self) -> list[str]:
+        return [self.name]
 
     def url(self, name: str) -> str:
         del name
@@ -120,7 +124,7 @@ class _Session:
         self._launcher = launcher
         self._broken = ""  # the application's files can't be imported as they are now: why
         self._subscribers: list[Subscriber] = [logs.on_event]
-        emit = to_all(self._subscribers)
+        emit = self._emit = to_all(self._subscribers)
         self._pools = Pools(Changes())
         options.screen.entries = lambda: self._pools
         self._subscribers.append(options.screen)
@@ -130,7 +134,8 @@ class _Session:
         self._subscribers.append(metrics)
         self._follow(application)
         (name,) = self._pools.databases()
-        self._database = Database(name, _OneUrl(options.url), Limits())
+        self._urls = _OneUrl(name, options.url)
+        self._database = Database(name, self._urls, Limits())
         self._loop = self._database_loop(terms, emit)
         self._health = Health(
             lambda: {f"database {name}": self._loop.ticked_at},
@@ -176,9 +181,9 @@ class _Session:
         token, wanted = secrets.token_urlsafe(24), self._options.page_port
 
         def page(port: int) -> Page:
-            return Page(
-                Place(port, LOOPBACK, mode="dev"), self._snapshot, OneToken(token, "the owner of this terminal")
-            )
+            place = Place(port, LOOPBACK, mode="dev")
+            reviews = OneToken(token, "the owner of this terminal")
+            return Page(place, self._snapshot, reviews, self._urls, self._emit)
 
         started = page(wanted if wanted is not None else metrics_port + 1 if self._options.port else 0)
         try:

@@ -59,9 +59,11 @@ class Access:
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return await asyncio.shield(task)
 
-    async def is_allowed(self, user: User, verb: Verb, namespace: str) -> bool:
-        """Asks now, without what is remembered: before an action. Raises NoAnswerError."""
-        return await self._ask(user, verb, namespace)
+    async def rights_now(self, user: User, namespaces: frozenset[str]) -> Rights:
+        """The same, asked again: before an action. Raises NoAnswerError."""
+        for key in [key for key in self._answers if key[0] == user]:
+            del self._answers[key]
+        return await self._ask_rights(user, namespaces)
 
     async def _ask_rights(self, user: User, namespaces: frozenset[str]) -> Rights:
         asked_at = self._monotonic()

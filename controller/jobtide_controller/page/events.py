@@ -12,7 +12,7 @@ from aiohttp import web
 from jobtide import __version__
 from jobtide_controller.page.feed import Feed, Message, Published
 from jobtide_controller.page.problems import problem
-from jobtide_controller.page.rights import Rights
+from jobtide_controller.page.rights import Rights, User
 from jobtide_controller.page.viewer import Viewers
 
 VIEWERS_MAX = 500
@@ -26,8 +26,8 @@ Messages = Callable[[Published, Rights], list[Message]]
 class Events:
     """The handler of api/events."""
 
-    def __init__(self, viewers: Viewers, feed: Feed, messages: Callable[[web.Request], Messages]) -> None:
-        """`messages` reads from a request which events are wanted."""
+    def __init__(self, viewers: Viewers, feed: Feed, messages: Callable[[web.Request, User], Messages]) -> None:
+        """`messages` reads from a user's request which events are wanted."""
         self._viewers = viewers
         self._feed = feed
         self._messages = messages
@@ -37,7 +37,7 @@ class Events:
         session = self._viewers.of(request)
         if self._feed.viewers >= VIEWERS_MAX:
             raise problem(503, f"{VIEWERS_MAX} pages are open already", "close some, and load the page again")
-        messages = self._messages(request)
+        messages = self._messages(request, session.user)
         published = await self._feed.latest()
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await answer.prepare(request)

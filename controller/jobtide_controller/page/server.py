@@ -16,15 +16,20 @@ from aiohttp import web
 from jobtide.telemetry.status_server import bind
 from jobtide_controller.page import guard, samples
 from jobtide_controller.page.access import Access, NoAnswerError, Reviews
+from jobtide_controller.page.action_views import ActionViews
+from jobtide_controller.page.actions import Action, Actions
 from jobtide_controller.page.connections import Connections
-from jobtide_controller.page.events import Events
+from jobtide_controller.page.desk import Desk, OperatorUrls
+from jobtide_controller.page.events import Events, Messages
 from jobtide_controller.page.feed import Feed
 from jobtide_controller.page.files import INDEX, StaticFiles
 from jobtide_controller.page.history import History
+from jobtide_controller.page.job_views import JobViews
 from jobtide_controller.page.rights import User, Verb
 from jobtide_controller.page.snapshot import Snapshot
 from jobtide_controller.page.viewer import Viewers
 from jobtide_controller.page.views import Views
+from jobtide_controller.telemetry.events import Acted, Emit
 
 BODY_BYTES = 64 * 1024
 ANSWER_SECONDS = 5.0  # that the controller's loop may take for a snapshot or a review
@@ -48,11 +53,15 @@ class Place:
 class Page:
     """Serves from `start()` until `close()`. Both are called in the controller's event loop."""
 
-    def __init__(self, place: Place, take: Callable[[], Snapshot], reviews: Reviews) -> None:
-        """`take` and `reviews` run in the controller's event loop."""
+    def __init__(
+        self, place: Place, take: Callable[[], Snapshot], reviews: Reviews, urls: OperatorUrls, emit: Emit
+    ) -> None:
+        """`take`, `reviews` and `emit` run in the controller's event loop."""
         self._place = place
         self._take = take
         self._reviews = reviews
+        self._urls = urls
+        self._emit = emit
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -92,9 +101,15 @@ class Page:
         async def take() -> Snapshot:
             return self._take()
 
+        def report(action: Action) -> None:
+            with contextlib.suppress(RuntimeError):  # the controller has ended
+                controller.call_soon_threadsafe(self._emit, acted(action))
+
         history = History()
         feed = Feed(lambda: bridge(take()), lambda look: samples.note(history, look.snapshot, look.depths))
-        app = application(self._place, port, feed, history, _Bridged(self._reviews, bridge))
+        desk = Desk(self._urls)
+        actions = Actions(desk, report)
+        app = application(self._place, port, Parts(feed, history, _Bridged(self._reviews, bridge), desk, actions))
         connections = Connections(app)
         await connections.serve(listener)
         looking = asyncio.create_task(feed.run(), name="feed")
@@ -102,14 +117,50 @@ class Page:
             await self._stop.wait()
         finally:
             looking.cancel()
+            actions.stop_all()
             await connections.close()
+            desk.close()
 
 
-def application(place: Place, port: int, feed: Feed, history: History, reviews: Reviews) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the handlers stand on. All belong to the page's event loop."""
+
+    feed: Feed
+    history: History
+    reviews: Reviews
+    desk: Desk
+    actions: Actions
+
+
+def acted(action: Action) -> Acted:
+    """The event of an action that has ended."""
+    wanted = action.wanted
+    return Acted(
+        action.user.name,
+        wanted.database,
+        wanted.verb,
+        wanted.shown,
+        action.done,
+        action.refused,
+        action.state,
+        action.message,
+    )
+
+
+def application(place: Place, port: int, parts: Parts) -> web.Application:
     """All paths of the page. Call it in the page's event loop."""
+    feed, desk, reviews = parts.feed, parts.desk, parts.reviews
     viewers = Viewers(Access(reviews, asyncio.get_running_loop().time), feed, mode=place.mode, path=place.path)
-    views = Views(viewers, feed, history, ())
-    events = Events(viewers, feed, views.messages)
+    views = Views(viewers, feed, parts.history, desk.databases)
+    jobs = JobViews(views, desk)
+    changes = ActionViews(viewers, views, parts.actions)
+
+    def messages(request: web.Request, user: User) -> Messages:
+        of_views = views.messages(request)
+        return lambda published, rights: [changes.message(user, published, rights), *of_views(published, rights)]
+
+    events = Events(viewers, feed, messages)
     files = StaticFiles()
     hosts = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")} if place.mode == "dev" else None
 
@@ -148,6 +199,14 @@ def application(place: Place, port: int, feed: Feed, history: History, reviews: 
             web.get(f"{path}/api/me", viewers.me, allow_head=False),
             web.get(f"{path}/api/overview", views.overview, allow_head=False),
             web.get(f"{path}/api/pools/{{namespace}}/{{name}}", views.pool, allow_head=False),
+            web.get(f"{path}/api/tenants", jobs.tenants, allow_head=False),
+            web.get(f"{path}/api/tenants/{{database}}/{{tenant}}", jobs.tenant, allow_head=False),
+            web.get(f"{path}/api/jobs", jobs.jobs, allow_head=False),
+            web.get(f"{path}/api/jobs/{{database}}/{{id}}", jobs.job, allow_head=False),
+            web.get(f"{path}/api/actions", changes.listed, allow_head=False),
+            web.post(f"{path}/api/actions/preview", changes.preview),
+            web.post(f"{path}/api/actions", changes.start),
+            web.post(f"{path}/api/actions/{{id}}/stop", changes.stop),
             web.get(f"{path}/api/events", events.__call__, allow_head=False),
             *([web.get(path, to_slash, allow_head=False)] if path else []),
             web.get(f"{path}/", index, allow_head=False),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -87,11 +89,14 @@ class Viewers:
         return session
 
     async def rights(self, user: User, namespaces: frozenset[str]) -> Rights:
-        """What the user may do now. Raises the refusal if the API server does not answer."""
-        try:
+        """What the user may do, some seconds old. Raises the refusal if the API server does not answer."""
+        with _checkable("your rights"):
             return await self._access.rights(user, namespaces)
-        except NoAnswerError as error:
-            raise problem(503, f"your rights can't be checked: {error}", "try again in some seconds") from None
+
+    async def rights_now(self, user: User, namespaces: frozenset[str]) -> Rights:
+        """What the user may do now. Raises the same."""
+        with _checkable("your rights"):
+            return await self._access.rights_now(user, namespaces)
 
     async def _authenticated(self, request: web.Request) -> User:
         peer = request.remote or ""
@@ -110,10 +115,16 @@ class Viewers:
     async def _user_of(self, token: str) -> User | None:
         if token.startswith(TICKET_PREFIX):
             return self._sessions.redeem(token)
-        try:
+        with _checkable("the token"):
             return await self._access.authenticate(token)
-        except NoAnswerError as error:
-            raise problem(503, f"the token can't be checked: {error}", "try again in some seconds") from None
+
+
+@contextlib.contextmanager
+def _checkable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswerError as error:
+        raise problem(503, f"{what} can't be checked: {error}", "try again in some seconds") from None
 
 
 async def body_of(request: web.Request) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple, get_args
 
 from aiohttp import web
@@ -31,8 +31,10 @@ class _Wanted(NamedTuple):
 class Views:
     """Reads the feed only: no request asks a database."""
 
-    def __init__(self, viewers: Viewers, feed: Feed, history: History, with_jobs: Collection[str]) -> None:
-        """`with_jobs`: the databases whose jobs can be looked at."""
+    def __init__(
+        self, viewers: Viewers, feed: Feed, history: History, with_jobs: Callable[[], Collection[str]]
+    ) -> None:
+        """`with_jobs` returns the databases whose jobs can be looked at."""
         self._viewers = viewers
         self._feed = feed
         self._history = history
@@ -87,14 +89,14 @@ class Views:
     def shows_tenants(self, published: Published, database: str) -> bool:
         """Whether tenants may be shown to whoever may see the pools: the administrator chose so."""
         view = published.snapshot.databases.get(database)
-        return database in self._with_jobs or (view is not None and view.shows_tenants)
+        return database in self._with_jobs() or (view is not None and view.shows_tenants)
 
     @staticmethod
     def _may(wanted: _Wanted, shows_tenants: bool) -> bool:  # noqa: FBT001 - a fact, not a switch
         return wanted.by == "type" or shows_tenants
 
     def _overview(self, published: Published, rights: Rights) -> Json:
-        return documents.overview(published.snapshot, published.depths, rights, self._with_jobs)
+        return documents.overview(published.snapshot, published.depths, rights, self._with_jobs())
 
     def _row(self, published: Published, rights: Rights, entry: PoolEntry) -> Json:
         view, depths = published.snapshot.databases.get(entry.database), published.depths.get(entry.database)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -200,6 +200,20 @@ class ForeignWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Acted:
+    """A user of the page changed jobs, or tried to: emitted once, when the action has ended."""
+
+    user: str
+    database: str
+    verb: str
+    filter: Mapping[str, object]
+    changed: int
+    skipped: int
+    state: str  # done, stopped or failed
+    message: str | None  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A bug: one pool or one tick was skipped, the rest continues."""
 
@@ -229,6 +243,7 @@ Event = (
     | Rescued
     | RescueFailed
     | ForeignWorker
+    | Acted
     | Failed
 )
 

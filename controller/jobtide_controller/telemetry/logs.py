@@ -99,6 +99,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"pod {pod_uid} claims jobs of database {database} and is not in this cluster: "
                  "its jobs are requeued only when their leases expire",
                  database=database)  # fmt: skip
+        case events.Acted(user, database, verb, which, changed, skipped, state, message):
+            why = f": {message}" if message else ""
+            _say(logging.WARNING if message else logging.INFO,
+                 f"{user}: {verb} of {changed} jobs of database {database}, {skipped} skipped, {state}{why}",
+                 user=user, database=database, action=verb, filter=dict(which), changed=changed, skipped=skipped,
+                 state=state)  # fmt: skip
         case events.Failed(where, traceback):
             _say(logging.ERROR, f"bug: {where} failed, please report it\n{traceback}")
         case _:
