@@ -12,7 +12,7 @@ export function Text({value, mono}) {
 
 // A text of several lines that may have strings of rows in it.
 export function Lines({value, label}) {
-  return html`<pre class="lines" tabindex="0" role="region" aria-label=${label} dir="ltr">${printableLines(value)}</pre>`;
+  return html`<pre class="lines" tabindex="0" role="group" aria-label=${label} dir="ltr">${printableLines(value)}</pre>`;
 }
 
 export function Num({value, capped}) {
@@ -88,7 +88,7 @@ export function Facts({facts}) {
 // A table: columns are {title, cell(row), kind: "num" | "wide" | undefined, hint}. On a phone each row is a card, a
 // compact one of four numbers.
 export function Table({caption, columns, rows, keyOf, compact}) {
-  return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table class=${compact ? "table compact" : "table"}><caption class="sr">${caption}</caption>
+  return html`<div class="table-wrap" role="group" aria-label=${caption} tabindex="0"><table class=${compact ? "table compact" : "table"}><caption class="sr">${caption}</caption>
     <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind} aria-sort=${column.sorted}
       title=${column.hint}>${column.head ?? column.title}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${keyOf(row)}>${columns.map((column) =>
