@@ -59,10 +59,10 @@ def test_a_job_tells_its_story_and_hides_its_payload_until_asked(site: Site, pag
 def test_a_waiting_job_says_why_it_waits(site: Site, page: Page, tenant: str):
     (job,) = site.insert(tenant, "echo", next_retry_at="2100-01-01")
     visit(page, address("jobs", "main", job))
-    expect(page.locator("main")).to_contain_text("due")
+    expect(page.locator(".notice")).to_contain_text("due")
     (job,) = site.insert(tenant, "resize")
     visit(page, address("jobs", "main", job))
-    expect(page.locator("main")).to_contain_text("no pool serves")
+    expect(page.locator("main")).to_contain_text("No pool of this database has the type resize")
 
 
 def test_a_job_that_runs_on_ends_on_the_page_too(site: Site, page: Page, tenant: str):

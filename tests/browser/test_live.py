@@ -47,7 +47,7 @@ def test_a_decision_is_a_marker_that_opens_its_why(site: Site, page: Page, held)
     marker.click()
     decision = page.get_by_role("region", name="The chosen decision")
     expect(decision).to_contain_text("0 → 1 workers")
-    expect(decision.locator("pre")).to_contain_text("law")
+    expect(decision.locator("pre")).to_contain_text("a job is due")
     assert "at=" in page.url
     marker.press("ArrowLeft")
     page.get_by_role("link", name="Close this decision").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +16,7 @@ SCREENS = {
     "overview": ("Overview", "media/quick"),
     "pool": ("media/quick", "Why this many workers"),
     "tenants": ("Tenants", "Share of slots"),
-    "tenant": ("acme", "Pools and types"),
+    "tenant": (re.compile("[0-9a-f-]{36}"), "Pools and types"),
     "jobs": ("Jobs", "no such film"),
     "job": ("wrong", "Story"),
     "actions": ("Actions", "No action yet."),

@@ -24,6 +24,7 @@ export class Job extends Component {
 function View({app, job, database, reload, payload, showPayload}) {
   const may = app.database(database)?.may ?? {};
   const now = app.now();
+  const causes = (job.why?.causes ?? []).filter((cause) => cause !== job.why.sentence);
   return html`
     <${Title} title=${job.type} document=${`${job.type} ${job.id}`} above=${[[href(["jobs"], {database}), "Jobs"]]}
       beside=${html`<${Status} status=${job.status} />`}
@@ -31,7 +32,7 @@ function View({app, job, database, reload, payload, showPayload}) {
         onClick=${() => app.act({verb, database, ids: [job.id], onDone: reload})}>${title}</button>`)} />
     <p class="under-title"><code class="mono"><${Text} value=${job.id} /></code> <${Copy} value=${job.id} what="the job's id" /></p>
     ${job.why?.sentence && html`<${Notice} tone="plain" title=${html`<${Text} value=${job.why.sentence} />`}>
-      ${job.why.causes?.length > 0 && html`<ul class="causes">${job.why.causes.map((cause) => html`<li><${Text} value=${cause} /></li>`)}</ul>`}<//>`}
+      ${causes.length > 0 && html`<ul class="causes">${causes.map((cause) => html`<li><${Text} value=${cause} /></li>`)}</ul>`}<//>`}
     <${Facts} facts=${[
       {label: "Tenant", value: html`<a href=${href(["tenants", database, job.tenant])}><${Text} value=${job.tenant_label || job.tenant} /></a>`},
       {label: "Attempts", value: job.attempts},
