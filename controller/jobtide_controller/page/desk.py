@@ -26,7 +26,7 @@ IDLE_SECONDS = 60.0
 
 Result = TypeVar("Result")
 
-HOW_TO_ADD = "ask the administrator to set databases.NAME.operator in the chart: docs/page.md says how"
+HOW_TO_ADD = "ask the administrator to set databases.NAME.operatorSecretName in the chart: docs/page.md says how"
 
 
 class OperatorUrls(Protocol):

@@ -70,10 +70,14 @@ class JobViews:
             listing = list_jobs(connection, asked, limit=limit + len(cursor.seen))
             new = [job for job in cursor.rest(listing.jobs) if may.allows(job.type)]
             shown = new[:limit]
-            goes_on = bool(shown) and (listing.has_more or len(new) > limit)
+            following = _Cursor()
+            if shown and (listing.has_more or len(new) > limit):
+                following = cursor.after(shown)
+            elif len(listing.cuts) == 1 and which.status is not None:
+                following = _Cursor(datetime.fromisoformat(listing.cuts[0].back_to))
             return {
                 "jobs": [job_documents.job_row(job) for job in shown],
-                "next": cursor.after(shown).text() if goes_on else None,
+                "next": following.text(),
                 "note": job_documents.listing_note(listing),
             }
 
@@ -110,7 +114,7 @@ class JobViews:
             raise problem(
                 403,
                 f"the tenants of database {database[:80]} are not shown",
-                "the administrator may set databases.NAME.showTenants or databases.NAME.operator in the chart",
+                "ask the administrator to set databases.NAME.showTenants or .operatorSecretName in the chart",
             )
         depths = published.depths.get(database)
         if depths is None:

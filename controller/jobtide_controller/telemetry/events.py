@@ -18,6 +18,7 @@ class Started:
     databases: tuple[str, ...]
     identity: str
     port: int  # of /healthz, /readyz and /metrics
+    page_port: int | None = None  # None: there is no page
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,12 @@ def _formatter(log_format: LogFormat) -> logging.Formatter:
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
     """The subscriber that logs events."""
     match event:
-        case events.Started(version, namespaces, databases, identity, port):
+        case events.Started(version, namespaces, databases, identity, port, page_port):
             where = ", ".join(namespaces) or "all namespaces"
             known = ", ".join(databases) or "none yet"
+            page = {} if page_port is None else {"page_port": page_port}
             _say(logging.INFO, f"jobtide controller {version} starts: {where}, databases: {known}", identity=identity,
-                 port=port)  # fmt: skip
+                 port=port, **page)  # fmt: skip
         case events.Stopping(why, failed):
             _say(logging.ERROR if failed else logging.INFO, f"stopping: {why}")
         case events.LeaderChanged(leading, why):
