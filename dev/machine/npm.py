@@ -7,8 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from dev.machine.cache import cache_directory, exclusive, scratch_directory
-from dev.machine.shell import Runner, run
+from dev.machine.shell import Argument, Runner, run
 from dev.machine.system import ensure_packages
+
 
 def node_modules(folder: Path, runner: Runner = run) -> Path:
     """The node_modules of the package.json and package-lock.json in `folder`: npm checks the lock's digests.
@@ -23,7 +24,15 @@ def node_modules(folder: Path, runner: Runner = run) -> Path:
             with scratch_directory(made.parent) as scratch:
                 for name in ("package.json", "package-lock.json"):
                     shutil.copy(folder / name, scratch)
-                install = ["npm", "ci", "--prefix", scratch, "--ignore-scripts", "--no-audit", "--no-fund"]
+                install: list[Argument] = [
+                    "npm",
+                    "ci",
+                    "--prefix",
+                    scratch,
+                    "--ignore-scripts",
+                    "--no-audit",
+                    "--no-fund",
+                ]
                 runner(install)
                 (scratch / "node_modules").rename(made)
     return made

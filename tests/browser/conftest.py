@@ -135,7 +135,9 @@ class Site:
             "FROM generate_series(1, %s)",
             [tenant, type_, result, count],
         )
-        return [str(row[0]) for row in self.connection.execute("SELECT id FROM job_queue WHERE tenant_id = %s", [tenant])]
+        return [
+            str(row[0]) for row in self.connection.execute("SELECT id FROM job_queue WHERE tenant_id = %s", [tenant])
+        ]
 
     def statuses(self, tenant: str) -> dict[str, int]:
         query = "SELECT status::text, count(*) FROM job_queue WHERE tenant_id = %s GROUP BY 1"

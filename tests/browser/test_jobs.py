@@ -53,7 +53,9 @@ def test_a_job_tells_its_story_and_hides_its_payload_until_asked(site: Site, pag
     expect(page.get_by_role("region", name="Story")).to_contain_text("created")
     expect(page.locator("main")).not_to_contain_text("account")
     page.get_by_role("button", name="Show the payload").click()
-    expect(page.get_by_role("region", name="Payload").locator("pre")).to_have_text('{\n  "account": 90071992547409931234\n}')
+    expect(page.get_by_role("region", name="Payload").locator("pre")).to_have_text(
+        '{\n  "account": 90071992547409931234\n}'
+    )
 
 
 def test_a_waiting_job_says_why_it_waits(site: Site, page: Page, tenant: str):

@@ -1,4 +1,4 @@
-"""The page follows the controller by itself, holds still when asked, and never shows a zero for what it doesn't know."""
+"""The page follows the controller by itself, and holds still when asked."""
 
 from __future__ import annotations
 

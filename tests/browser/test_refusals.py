@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 from dev.postgres.server import Server
 from tests.browser.conftest import address, end_site, start_site, visit
 
+UNKNOWN = "\N{EN DASH}"
+
 
 def test_without_a_session_the_login_says_where_a_token_comes_from(site, open_page, allow, violations):
     page = open_page(url=site.origin + "/", title="")
@@ -69,10 +71,10 @@ def test_a_database_that_is_away_is_unknown_and_not_zero(tmp_path, open_page, vi
             expect(waiting).to_have_text("0")
             server.stop()
             expect(page.get_by_role("region", name="What is wrong")).to_contain_text("can't be read", timeout=60_000)
-            expect(waiting).to_have_text("–")
+            expect(waiting).to_have_text(UNKNOWN)
             assert violations(page) == []
             visit(page, address("pools", "media", "quick"))
-            expect(page.locator(".facts").first).to_contain_text("–")
+            expect(page.locator(".facts").first).to_contain_text(UNKNOWN)
             expect(page.locator("main")).to_contain_text("DatabaseReachable")
         finally:
             end_site(site)

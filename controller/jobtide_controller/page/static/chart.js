@@ -8,6 +8,7 @@ import {Text} from "./parts.js";
 const LEFT = 54, RIGHT = 10, TOP = 10;
 const DEPTH = 170, OLDEST = 64, WORKERS = 110, RAIL = 24, BETWEEN = 18, AXIS = 20;
 const MERGE_PX = 9;
+const ROUGH_STEPS = 3; // what the first reading takes is no restored past
 const LAST_COLOUR = 7; // of the layers; "others" has its own
 
 
@@ -25,8 +26,10 @@ export class Chart extends Component {
     this.observer.disconnect();
   }
 
-  render(props, {width}) {
-    return html`<div class="chart" ref=${this.element}>${width > 0 && this.drawn(props, width)}</div>`;
+  // The layer of the others is shown only where it has something.
+  render({series: all, ...props}, {width}) {
+    const series = {...all, depth: all.depth.filter(({key, values}) => key !== "others" || values.some((value) => value > 0))};
+    return html`<div class="chart" ref=${this.element}>${width > 0 && this.drawn({series, ...props}, width)}</div>`;
   }
 
   drawn({series, decisions, promise, chosen, onChoose}, width) {
@@ -120,7 +123,7 @@ function Unknown({values, x, top, height}) {
 // What a restarted controller restored from the pools' status is rough.
 function Restored({series, x, bottom, width}) {
   const until = series.restored_until, firstKnown = series.desired.findIndex((value) => value !== null);
-  if (until === null || firstKnown < 0 || until <= series.start + (firstKnown + 1) * series.step_seconds) return null;
+  if (until === null || firstKnown < 0 || until <= series.start + (firstKnown + ROUGH_STEPS) * series.step_seconds) return null;
   const at = round(Math.min(x(until), width - RIGHT)), before = at > width / 2;
   return html`<g><line class="restored" x1=${at} x2=${at} y1=${TOP} y2=${bottom} />
     <text class="tick" x=${before ? at - 4 : at + 4} y=${TOP + 24} text-anchor=${before ? "end" : "start"}>older: restored roughly</text></g>`;

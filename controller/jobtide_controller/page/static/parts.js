@@ -56,14 +56,16 @@ export function Meter({value, most, tone = "plain"}) {
 export function Notice({tone = "warn", title, children, fix, role}) {
   return html`<div class=${`notice ${tone}`} role=${role}>
     <span class="mark" aria-hidden="true">${MARKS[tone]}</span>
-    <div><strong>${title}</strong>${children && html`<div class="notice-text">${children}</div>`}
-    ${fix && html`<div class="notice-fix"><${Text} value=${fix} /></div>`}</div>
+    <div><strong>${title}</strong>${fix && html`<div class="notice-fix"><${Text} value=${fix} /></div>`}
+    ${children && html`<div class="notice-text">${children}</div>`}</div>
   </div>`;
 }
 
+// `again` is offered where a second try may help: not after a refusal of what was asked.
 export function ErrorNotice({error, again}) {
+  const refused = error.status >= 400 && error.status < 500;
   return html`<${Notice} tone="bad" role="alert" title=${printable(error.message)} fix=${error.fix}>
-    ${again && html`<button type="button" class="quiet" onClick=${again}>Try again</button>`}
+    ${again && !refused && html`<button type="button" class="quiet" onClick=${again}>Try again</button>`}
   <//>`;
 }
 
@@ -79,9 +81,9 @@ export function Section({title, aside, children, id}) {
   </section>`;
 }
 
-// Facts beside each other: [{label, value, note}].
+// Facts beside each other: [{label, value, note, wide}].
 export function Facts({facts}) {
-  return html`<dl class="facts">${facts.map(({label, value, note}) => html`<div>
+  return html`<dl class="facts">${facts.map(({label, value, note, wide}) => html`<div class=${wide ? "wide" : undefined}>
     <dt>${label}</dt><dd>${value}${note && html`<span class="note">${note}</span>`}</dd></div>`)}</dl>`;
 }
 

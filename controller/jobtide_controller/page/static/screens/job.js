@@ -31,10 +31,10 @@ function View({app, job, database, reload, payload, showPayload}) {
       aside=${may.act !== false && verbsFor(job.status).map(([verb, {title, severe, does}]) => html`<button key=${verb} type="button" class=${severe ? "severe" : ""} title=${does}
         onClick=${() => app.act({verb, database, ids: [job.id], onDone: reload})}>${title}</button>`)} />
     <p class="under-title"><code class="mono"><${Text} value=${job.id} /></code> <${Copy} value=${job.id} what="the job's id" /></p>
-    ${job.why?.sentence && html`<${Notice} tone="plain" title=${html`<${Text} value=${job.why.sentence} />`}>
+    ${job.why?.sentence && html`<${Notice} tone=${job.status === "failed" ? "bad" : "plain"} title=${html`<${Text} value=${job.why.sentence} />`}>
       ${causes.length > 0 && html`<ul class="causes">${causes.map((cause) => html`<li><${Text} value=${cause} /></li>`)}</ul>`}<//>`}
     <${Facts} facts=${[
-      {label: "Tenant", value: html`<a href=${href(["tenants", database, job.tenant])}><${Text} value=${job.tenant_label || job.tenant} /></a>`},
+      {label: "Tenant", wide: true, value: html`<a href=${href(["tenants", database, job.tenant])}><${Text} value=${job.tenant_label || job.tenant} /></a>`},
       {label: "Attempts", value: job.attempts},
       {label: "Created", value: html`<${Time} at=${job.created_at} now=${now} />`},
       job.ended_at !== null ? {label: "Ended", value: html`<${Time} at=${job.ended_at} now=${now} />`} : {label: "Due", value: html`<${Time} at=${job.due_at} now=${now} />`},

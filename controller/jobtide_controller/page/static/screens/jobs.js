@@ -10,6 +10,7 @@ import {Title} from "./title.js";
 
 const FIELDS = ["type", "tenant", "status", "error", "since", "until", "id"];
 const STATUSES = ["pending", "processing", "completed", "failed"];
+const NARROW = ["type", "tenant", "since", "id"]; // the server changes all that match only if one of these is given
 const PAGE_ROWS = 50;
 
 // The filters of an address, without empty ones.
@@ -127,10 +128,10 @@ function Toolbar({app, database, filter, jobs, chosen, done}) {
   const one = chosen.size > 0;
   const statuses = new Set(jobs.filter(({id}) => chosen.has(id)).map(({status}) => status));
   const fits = ({of}) => one ? of.some((status) => statuses.has(status)) : !filter.status || of.includes(filter.status);
-  const narrow = Object.keys(filter).length > 0;
+  const narrow = NARROW.some((name) => filter[name]);
   const start = (verb) => app.act({verb, database, ...(one ? {ids: [...chosen]} : {filter}), onDone: done});
   return html`<div class="toolbar" role="group" aria-label="Actions">
-    <span class="muted">${one ? `${many(chosen.size, "chosen job")}:` : narrow ? "All that match:" : "Choose jobs or set a filter to act on them"}</span>
+    <span class="muted">${one ? `${many(chosen.size, "chosen job")}:` : narrow ? "All that match:" : "Choose jobs, or filter by type, tenant, since or id, to act on them"}</span>
     ${(one || narrow) && Object.entries(VERBS).filter(([, verb]) => fits(verb)).map(([name, {title, severe, does}]) =>
       html`<button key=${name} type="button" class=${severe ? "severe" : ""} title=${does} onClick=${() => start(name)}>${title}</button>`)}
   </div>`;
