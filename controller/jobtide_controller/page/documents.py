@@ -14,6 +14,7 @@ from jobtide_controller.page.depths import Depths, Total
 from jobtide_controller.page.rights import Rights
 from jobtide_controller.page.snapshot import DatabaseView, Snapshot
 from jobtide_controller.render.sentence import unreadable
+from jobtide_controller.render.status import readable
 from jobtide_controller.telemetry.metrics import PoolGauges
 
 Json = dict[str, Any]
@@ -37,8 +38,9 @@ _CHOSEN = frozenset({"Paused", "Pinned", "CappedByTenant"})
 
 UNREPORTED = "no controller has reported on this pool yet"
 
-parsed_json: ParsedTexts[Json] = ParsedTexts(json.loads)
-"""The page's own: it parses in another thread than the loop."""
+# The page's own: it parses in another thread than the loop.
+_parsed_spec: ParsedTexts[Json] = ParsedTexts(lambda text: json.loads(text).get("spec") or {})
+_parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads(text)).as_object())
 
 
 def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, with_jobs: Collection[str]) -> Json:
@@ -161,16 +163,15 @@ def seconds_of(text: str | None) -> float | None:
 
 
 def status_of(entry: PoolEntry) -> Json:
-    """The pool's status as it is stored; empty if there is none."""
+    """The pool's status as it is stored; an empty one if there is none, or none that can be understood."""
     text = entry.status_text
-    return {} if text is None else parsed_json(text)
+    return {} if text is None else _parsed_status(text)
 
 
 def spec_of(entry: PoolEntry) -> Json:
     """The pool's spec as its user wrote it; empty for a refused pool."""
     text = entry.pool_text
-    spec: Json = parsed_json(text).get("spec", {}) if text else {}
-    return spec
+    return _parsed_spec(text) if text else {}
 
 
 def _gauges(entry: PoolEntry, database: DatabaseView | None) -> PoolGauges | None:

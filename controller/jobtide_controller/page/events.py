@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
-from itertools import zip_longest
 
 from aiohttp import web
 
 from jobtide import __version__
+from jobtide_controller.page.access import NoAnswerError
 from jobtide_controller.page.feed import Feed, Message, Published
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.rights import Rights, User
@@ -41,20 +42,34 @@ class Events:
         published = await self._feed.latest()
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await answer.prepare(request)
+        try:
+            with self._feed.viewer():
+                await self._stream(request, answer, published, messages)
+        except (TimeoutError, ConnectionError):  # the viewer is gone, or takes no more bytes
+            if request.transport is not None:
+                request.transport.abort()
+        return answer
+
+    async def _stream(
+        self, request: web.Request, answer: web.StreamResponse, published: Published, messages: Messages
+    ) -> None:
+        """No refusal may be raised here: the answer has begun."""
         await _write(answer, _hello(published))
         sent: list[int] = []
-        with self._feed.viewer():
-            while published.snapshot.leads:
-                session = self._viewers.of(request)
-                rights = await self._viewers.rights(session.user, published.namespaces)
+        while published.snapshot.leads:
+            session = self._viewers.session(request)
+            if session is None:
+                return
+            with contextlib.suppress(NoAnswerError):  # nothing is sent until the rights are known again
+                rights = await self._viewers.access.rights(session.user, published.namespaces)
                 newest = messages(published, rights)
-                changed = (new.data for new, old in zip_longest(newest, sent) if new.number != old)
+                before = [*sent, *[None] * len(newest)]
+                changed = [new.data for new, old in zip(newest, before, strict=False) if new.number != old]
                 if data := b"".join(changed):
                     await _write(answer, data)
                 sent = [message.number for message in newest]
-                published = await self._next(answer, published)
-            await _write(answer, _hello(published))
-        return answer
+            published = await self._next(answer, published)
+        await _write(answer, _hello(published))
 
     async def _next(self, answer: web.StreamResponse, published: Published) -> Published:
         while (newest := await self._feed.after(published.version, QUIET_SECONDS)) is None:

@@ -85,8 +85,8 @@ class JobViews:
 
     async def job(self, request: web.Request) -> web.Response:
         """One job, with why it waits; its payload only if it is asked for and allowed."""
-        database, id_ = request.match_info["database"], _uuid(request.match_info["id"])
         published, rights = await self._views.seen(request)
+        database, id_ = request.match_info["database"], _uuid(request.match_info["id"])
         may = JobRights(published, rights, database, "list")
         may.narrowed(JobFilter(id=id_))
         payloads = JobRights(published, rights, database, "payloads")

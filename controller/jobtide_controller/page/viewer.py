@@ -28,7 +28,7 @@ class Viewers:
     """Handlers of login and logout, and `of(request)` for all others."""
 
     def __init__(self, access: Access, feed: Feed, *, mode: str, path: str) -> None:
-        self._access = access
+        self.access = access
         self._feed = feed
         self._mode = mode
         self._path = path or "/"
@@ -81,22 +81,26 @@ class Viewers:
 
     def of(self, request: web.Request) -> Session:
         """The session of this request. Raises the refusal: no session, or a POST without its value."""
-        session = self._sessions.get(request.cookies.get(self._cookie, ""))
+        session = self.session(request)
         if session is None:
             raise problem(401, "no one is logged in", "log in with a token, or open the page again as you did")
         if request.method != "GET":
             check_csrf(request, session)
         return session
 
+    def session(self, request: web.Request) -> Session | None:
+        """The session of this request, if there is one now."""
+        return self._sessions.get(request.cookies.get(self._cookie, ""))
+
     async def rights(self, user: User, namespaces: frozenset[str]) -> Rights:
         """What the user may do, some seconds old. Raises the refusal if the API server does not answer."""
         with _checkable("your rights"):
-            return await self._access.rights(user, namespaces)
+            return await self.access.rights(user, namespaces)
 
     async def rights_now(self, user: User, namespaces: frozenset[str]) -> Rights:
         """What the user may do now. Raises the same."""
         with _checkable("your rights"):
-            return await self._access.rights_now(user, namespaces)
+            return await self.access.rights_now(user, namespaces)
 
     async def _authenticated(self, request: web.Request) -> User:
         peer = request.remote or ""
@@ -116,7 +120,7 @@ class Viewers:
         if token.startswith(TICKET_PREFIX):
             return self._sessions.redeem(token)
         with _checkable("the token"):
-            return await self._access.authenticate(token)
+            return await self.access.authenticate(token)
 
 
 @contextlib.contextmanager

@@ -48,8 +48,8 @@ class Views:
 
     async def pool(self, request: web.Request) -> web.Response:
         """One pool with its history."""
-        wanted = _wanted(request, request.match_info["namespace"], request.match_info["name"])
         published, rights = await self.seen(request)
+        wanted = _wanted(request, request.match_info["namespace"], request.match_info["name"])
         entry = _entry(published, rights, wanted)
         if entry is None:
             raise problem(404, f"there is no pool {wanted.namespace}/{wanted.name} that you may see")
