@@ -221,7 +221,7 @@ class Watch:
         self.page.on("response", self._response)
 
     def _console(self, message: ConsoleMessage) -> None:
-        # A refused request is judged by its status; a change of this machine's network ends requests, which are repeated.
+        # A refused request is judged by its status; a change of the network ends requests, which are repeated.
         if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
             self.problems.append(f"console: {message.text}")
 
@@ -276,7 +276,7 @@ def page(open_page: Open) -> Page:
 @pytest.fixture
 def allow(watches: list[Watch]) -> Callable[[int], None]:
     """allow(400): the test provokes this refusal."""
-    return lambda status: watches[-1].allowed.add(status)
+    return watches[-1].allowed.add
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Types, tenants' names, errors and payloads are values of other users: on the page they are text, all of it visible."""
+"""Types, tenants' names, errors and payloads are values of other users: on the page they are text, all visible."""
 
 from __future__ import annotations
 

@@ -101,6 +101,12 @@ export function relative(time, now) {
   return seconds < 0 ? `in ${age(-seconds)}` : `${age(seconds)} ago`;
 }
 
+// 812 bytes; 12 KiB; 1.4 MiB
+export function size(bytes) {
+  if (bytes < 1024) return many(bytes, "byte");
+  return bytes < 1024 * 1024 ? `${count(Math.round(bytes / 1024))} KiB` : `${Math.round(bytes / 1024 / 1024 * 10) / 10} MiB`;
+}
+
 export function percent(share) {
   if (share === null || share === undefined) return UNKNOWN;
   return share > 0 && share < 0.01 ? "<1%" : `${Math.round(share * 100)}%`;

@@ -1,7 +1,7 @@
 // One job: where it stands, why it waits, its story, its error; payload and result on request.
 import {Component, html} from "../view.js";
 import {Copy, Empty, Facts, Lines, Notice, Section, Status, Text, Time} from "../parts.js";
-import {pretty} from "../text.js";
+import {pretty, size} from "../text.js";
 import {apiPath, href} from "../route.js";
 import {verbsFor} from "../verbs.js";
 import {Load} from "../load.js";
@@ -49,13 +49,21 @@ function View({app, job, database, reload, payload, showPayload}) {
       </div>
       <div>
         <${Section} title="Payload" id="payload"><${Payload} job=${job} may=${may.payloads !== false} asked=${payload} show=${showPayload} /><//>
-        <${Section} title="Result" id="result">${job.result === null || job.result === undefined ? html`<p class="muted">None.</p>` : html`<${Lines} value=${pretty(job.result)} label="Result" />`}<//>
+        <${Section} title="Result" id="result"><${Body} value=${job.result} bytes=${job.result_bytes} label="Result" /><//>
       </div>
     </div>`;
 }
 
+const NULL_BYTES = 4; // "null" itself
+
+// The server leaves out what is too large for a page.
+function Body({value, bytes, label}) {
+  if (value !== null && value !== undefined) return html`<${Lines} value=${pretty(value)} label=${label} />`;
+  return bytes > NULL_BYTES ? html`<p class="muted">${size(bytes)}: too large to show here. <code>jobtide jobs show</code> prints it.</p>` : html`<p class="muted">None.</p>`;
+}
+
 function Payload({job, may, asked, show}) {
-  if (asked && !job.payload_hidden) return html`<${Lines} value=${pretty(job.payload)} label="Payload" />`;
+  if (asked && !job.payload_hidden) return html`<${Body} value=${job.payload} bytes=${job.payload_bytes} label="Payload" />`;
   if (!may || (asked && job.payload_hidden)) return html`<p class="muted">Hidden. It takes the verb <code>get</code> on <code>jobworkerpools/payloads</code> in the namespace of its pool.</p>`;
   return html`<p><button type="button" onClick=${show}>Show the payload</button></p><p class="muted">It may have data of the customer.</p>`;
 }

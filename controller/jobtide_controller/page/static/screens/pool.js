@@ -73,9 +73,10 @@ function View({app, document, pool, series, decisions, range, by, to, chosen}) {
     <section class="section chart-section" aria-label="Depth and workers over time">
       <div class="section-head"><${Segments} label="Layers" options=${KEYS} chosen=${by} hrefOf=${(value) => to({by: value})} />
         <${Segments} label="Time" options=${RANGES} chosen=${range} hrefOf=${(value) => to({range: value})} /></div>
-      <${Chart} series=${series} decisions=${decisions} promise=${pool.promise_seconds} chosen=${decision?.time ?? null} onChoose=${choose} />
+      ${series ? html`<${Chart} series=${series} decisions=${decisions} promise=${pool.promise_seconds} chosen=${decision?.time ?? null} onChoose=${choose} />`
+        : html`<${Empty} title="The tenants of this pool are not for you to see."><a href=${to({by: "type"})}>Show layers by type</a><//>`}
       ${decision && html`<${Decision} decision=${decision} close=${to({})} />`}
-      <${AsTable} series=${series} />
+      ${series && html`<${AsTable} series=${series} />`}
     </section>
     <div class="columns">
       <div>
