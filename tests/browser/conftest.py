@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 from psycopg.types.json import Jsonb
 
 from dev.machine.chromium import FLAGS, chromium
@@ -210,7 +210,7 @@ class Watch:
 
     page: Page
     origin: str
-    allowed: set[int] = field(default_factory=set)  # status codes of refusals that the test provokes
+    allowed: set[int]  # status codes of refusals that the test provokes
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -238,13 +238,14 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def watches() -> list[Watch]:
-    return []
+def allowed() -> set[int]:
+    return set()
 
 
 @pytest.fixture
-def open_page(browser: Browser, site: Site, watches: list[Watch]) -> Iterator[Open]:
-    contexts = []
+def open_page(browser: Browser, site: Site, allowed: set[int]) -> Iterator[Open]:
+    contexts: list[BrowserContext] = []
+    watches: list[Watch] = []
 
     def opened(
         *, width: int = WIDTH, height: int = HEIGHT, scheme: str = "light", url: str = "", title: str = "Overview"
@@ -256,7 +257,7 @@ def open_page(browser: Browser, site: Site, watches: list[Watch]) -> Iterator[Op
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         address = url or site.url
-        watches.append(Watch(page, "http://" + urlsplit(address).netloc))
+        watches.append(Watch(page, "http://" + urlsplit(address).netloc, allowed))
         page.goto(address)
         if title:
             expect(page.get_by_role("heading", level=1)).to_have_text(title)
@@ -274,9 +275,9 @@ def page(open_page: Open) -> Page:
 
 
 @pytest.fixture
-def allow(watches: list[Watch]) -> Callable[[int], None]:
+def allow(allowed: set[int]) -> Callable[[int], None]:
     """allow(400): the test provokes this refusal."""
-    return watches[-1].allowed.add
+    return allowed.add
 
 
 @pytest.fixture(scope="session")

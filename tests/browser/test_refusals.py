@@ -11,8 +11,8 @@ UNKNOWN = "\N{EN DASH}"
 
 
 def test_without_a_session_the_login_says_where_a_token_comes_from(site, open_page, allow, violations):
-    page = open_page(url=site.origin + "/", title="")
     allow(401)
+    page = open_page(url=site.origin + "/", title="")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Jobtide")
     expect(page.locator("main")).to_contain_text("jobtide dev")
     assert violations(page) == []

@@ -64,6 +64,6 @@ function Body({value, bytes, label}) {
 
 function Payload({job, may, asked, show}) {
   if (asked && !job.payload_hidden) return html`<${Body} value=${job.payload} bytes=${job.payload_bytes} label="Payload" />`;
-  if (!may || (asked && job.payload_hidden)) return html`<p class="muted">Hidden. It takes the verb <code>get</code> on <code>jobworkerpools/payloads</code> in the namespace of its pool.</p>`;
+  if (!may || (asked && job.payload_hidden)) return html`<p class="muted">Hidden. It takes the verb <code>payloads</code> on jobworkerpools in the namespace of its pool: docs/page.md has the role.</p>`;
   return html`<p><button type="button" onClick=${show}>Show the payload</button></p><p class="muted">It may have data of the customer.</p>`;
 }

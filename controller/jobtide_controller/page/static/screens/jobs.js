@@ -41,8 +41,8 @@ function typesOf(app, database) {
 
 function NoJobs({database}) {
   return database.jobs === "not allowed"
-    ? html`<${Empty} title="These jobs are not for you to see.">It takes <code>get</code> on jobworkerpools in a namespace that has a pool of this database.<//>`
-    : html`<${Empty} title="The controller has no operator URL for this database.">Jobs are read and changed as the role <code>jobtide_operator</code> only. Add its URL to the Secret of the database under the key <code>operator-url</code>: docs/page.md has the steps. Until then: <code>jobtide jobs list --database-url …</code><//>`;
+    ? html`<${Empty} title="These jobs are not for you to see.">It takes <code>list</code> on jobworkerpools in a namespace that has a pool of this database.<//>`
+    : html`<${Empty} title="The controller has no operator URL for this database.">Jobs are read and changed as the role <code>jobtide_operator</code> only. Name a Secret with its URL as <code>databases.NAME.operatorSecretName</code> in the chart: docs/page.md has the steps. Until then, <code>jobtide jobs list</code> finds jobs in a terminal.<//>`;
 }
 
 class Filters extends Component {

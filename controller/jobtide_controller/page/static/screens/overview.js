@@ -88,7 +88,7 @@ const poolHref = ({namespace, name}) => href(["pools", namespace, name]);
 
 function Pools({overview, filter}) {
   if (overview.pools.length === 0) {
-    return html`<${Empty} title="No pool is here that you may see.">Create one with <code>kubectl apply</code> (docs/quickstart.md has the smallest), or ask for <code>get</code> on jobworkerpools in its namespace.<//>`;
+    return html`<${Empty} title="No pool is here that you may see.">Create one with <code>kubectl apply</code> (docs/quickstart.md has the smallest), or ask for <code>list</code> on jobworkerpools in its namespace.<//>`;
   }
   const wanted = filter.toLowerCase();
   const pools = overview.pools.filter((pool) => [poolName(pool), pool.database, pool.reason, ...pool.types].some((text) => text.toLowerCase().includes(wanted)));
