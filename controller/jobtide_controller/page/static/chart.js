@@ -83,7 +83,8 @@ function DepthPanel({series, x, width, top}) {
   const y = (value) => round(top + DEPTH - (value / most) * DEPTH);
   return html`<g><${Axis} top=${top} height=${DEPTH} most=${most} name="waiting" width=${width} format=${short} />
     <${Unknown} values=${sums} x=${x} top=${top} height=${DEPTH} />
-    ${layers.map((edges, index) => html`<path key=${series.depth[index].key} class=${`layer ${layerClass(series.depth[index], index)}`} d=${areaPath(edges, x, y)} />`)}</g>`;
+    ${layers.map((edges, index) => html`<path key=${series.depth[index].key} class=${`layer ${layerClass(series.depth[index], index)}`} d=${areaPath(edges, x, y)} />`)}
+    <line class="base" x1=${LEFT} x2=${width - RIGHT} y1=${top + DEPTH} y2=${top + DEPTH} /></g>`;
 }
 
 function OldestPanel({series, x, width, top, promise, plot}) {
