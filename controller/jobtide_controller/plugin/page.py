@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -49,7 +50,9 @@ class _Pod:
 
 
 def run(kubectl: Kubectl, flags: Flags) -> None:
-    """Returns when the forwarding ends; Ctrl-C ends it. Raises PluginError."""
+    """Runs until Ctrl-C, or until the forwarding ends. Raises PluginError, KeyboardInterrupt."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # kubectl must not stay
+        signal.signal(number, signal.default_int_handler)
     pods = _pods(kubectl, flags.namespace)
     pod = pods[0]
     for _ in range(FORWARDS):
