@@ -39,7 +39,7 @@ picture: dev ## Record a run of the demo on a quiet machine, and draw docs/demo.
 	@$(PYTHON) -m dev.demo.picture docs/demo.json docs/demo.svg
 
 .PHONY: test
-test: test-unit test-postgres test-cluster test-e2e ## All tests, the fast ones first
+test: test-unit test-postgres test-cluster test-browser test-e2e ## All tests, the fast ones first
 
 .PHONY: test-fast
 test-fast: dev ## Tests of pure code only: quick, for use while you edit
@@ -59,6 +59,10 @@ test-postgres: dev ## Tests against real PostgreSQL 15 and 18
 test-cluster: dev ## Tests against a real API server
 	@$(DEV) tools etcd kube-apiserver kube-controller-manager kubectl helm helm3 > /dev/null
 	@$(PYTHON) -m pytest tests/cluster $(PARALLEL)
+
+.PHONY: test-browser
+test-browser: dev ## Tests of the page in a real Chromium: JOBTIDE_CHROMIUM=... for one of yours
+	@$(PYTHON) -m pytest tests/browser $(PARALLEL)
 
 .PHONY: test-e2e
 test-e2e: dev images ## Tests with real pods, images and Helm: CONTEXT=... for an existing cluster

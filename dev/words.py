@@ -1,7 +1,8 @@
 """`python3 -m dev.words [PATH...]`: refuses words that a reader would have to look up, in every tracked text file.
 
 A word counts wherever no letter touches it, so names of tests and variables are read too. A phrase may run over the
-end of a line. Generated lists of packages are left out, and so are this file and its test, which name the words.
+end of a line. Generated lists of packages and files of other projects are left out, and so are this file and its test,
+which name the words.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ WORDS = {
 }
 
 _NAMES = ("Makefile", "Dockerfile", ".ci/run")
-_SUFFIXES = (".py", ".sql", ".md", ".yaml", ".toml", ".txt", ".tpl", ".sh")
-_EXEMPT = ("requirements", "dev/words.py", "tests/unit/repo/test_words.py")
+_SUFFIXES = (".py", ".sql", ".md", ".yaml", ".toml", ".txt", ".tpl", ".sh", ".js", ".css", ".html")
+_VENDORED = "controller/jobtide_controller/page/static/vendor"
+_EXEMPT = ("requirements", _VENDORED, "dev/words.py", "tests/unit/repo/test_words.py")
 # Between the words of a phrase: spaces, line breaks with the mark of a comment, or the underscores of a name.
 _GAP = r"[\s#_-]+"
 _ANY = "|".join(word.replace(" ", _GAP) for word in WORDS)

@@ -27,6 +27,9 @@ from jobtide_controller.loop.pipeline import Pipeline
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.term import Terms
+from jobtide_controller.page.server import Page, Place
+from jobtide_controller.page.snapshot import Snapshot, take
+from jobtide_controller.page_reviews import ClusterReviews
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
@@ -67,13 +70,15 @@ class Controller:
     health: Health
     databases: dict[str, Database]
     filled: asyncio.Event
+    page: Page | None
 
     async def run(self, stop: asyncio.Event) -> int:
         """Runs until `stop` is set or a part ends, then hands over; returns the exit code, 1 if a part ended."""
         settings = self.settings
         server, port = await self.health.serve(settings.http_port)
         configured = tuple(DatabaseUrls(settings.databases_dir).names())
-        self.emit(Started(__version__, settings.namespaces, configured, settings.pod_name, port))
+        page_port = None if self.page is None else self.page.start()
+        self.emit(Started(__version__, settings.namespaces, configured, settings.pod_name, port, page_port))
         work = asyncio.create_task(self._work(), name="work")
         asked = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +87,8 @@ class Controller:
         asked.cancel()
         await _cancel(work)
         await self._hand_over()
+        if self.page is not None:
+            await self.page.close()
         await asyncio.to_thread(server.close)
         return 0 if failure is None else 1
 
@@ -150,7 +157,15 @@ def build(settings: Settings, api: Api) -> Controller:
     health = Health(loops.beats, filled.is_set, metrics, monotonic=time.monotonic)
     watch = Watch(inventory, settings.namespaces, emit, on_gap=relister.soon)
     causes = Causes(api, inventory, emit, leading=elector.held)
-    return Controller(settings, emit, elector, queue, relister, watch, causes, loops, health, databases, filled)
+    page = None
+    if settings.page_enabled:
+
+        def snapshot() -> Snapshot:
+            return take(inventory.pools, terms.current, elector.leader, time.time())
+
+        place = Place(settings.page_port, path=settings.page_path)
+        page = Page(place, snapshot, ClusterReviews(api), DatabaseUrls(settings.operators_dir), emit)
+    return Controller(settings, emit, elector, queue, relister, watch, causes, loops, health, databases, filled, page)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -21,6 +21,7 @@ PREFIX = "JOBTIDE_"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Namespaces = Annotated[tuple[Namespace, ...], Field(min_length=1)]
+PagePath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=200)]
 ConnectionBudget = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]  # strict: true and "40" are no numbers
 
 
@@ -79,6 +80,12 @@ class Settings(ChartSettings):
     pod_name: str = Field("jobtide", description="The leader's name in the Lease.")
     lease_name: str = Field("jobtide", description="Name of the Lease.")
     http_port: int = Field(8080, ge=0, le=65_535, description="Port of /healthz, /readyz and /metrics; 0: any free.")
+    page_enabled: bool = Field(default=False, description="Serve the page, on a port of its own.")
+    page_port: int = Field(8081, ge=0, le=65_535, description="Port of the page; 0: any free one.")
+    page_path: PagePath = Field("", description="Before all paths of the page, if a proxy does not remove it.")
+    operators_dir: Path = Field(
+        Path("/var/run/jobtide/operators"), description="One folder per database, with the operator's url."
+    )
     connection_budgets: Annotated[dict[str, ConnectionBudget], BeforeValidator(_parsed)] = Field(
         {}, description="By database: connections of the workers of all pools together."
     )
@@ -125,6 +132,8 @@ def _advice(name: str, wrong: ErrorDetails) -> str:
 
 
 _EXAMPLES = {
+    "page_enabled": "true or false",
+    "page_path": "a path without a slash at its end, such as /jobtide, or leave it empty",
     "namespaces": 'names separated by commas, or leave it empty for all; "{}" is no name of a namespace',
     "database_namespaces": 'a JSON object of lists of namespaces, such as {{"main": ["media"]}}',
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace, Namespaces
+from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace, Namespaces, PagePath
 
 # The volume has the name database-<name>; the name of a volume has at most 63 characters.
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$")]
@@ -60,6 +60,14 @@ class Database(_Section):
     )
     ca_key: SecretKey | None = Field(
         None, description="Key with the server's CA certificate, mounted beside the URL as ca.crt."
+    )
+    operator_secret_name: SecretName | None = Field(
+        None,
+        description="Secret with the URL of the role jobtide_operator, for jobs on the page. Unset: pools only.",
+    )
+    operator_key: SecretKey = Field("url", description="Key in it whose value is the connection URL.")
+    operator_ca_key: SecretKey | None = Field(
+        None, description="Key in it with the server's CA certificate, mounted beside the URL as ca.crt."
     )
 
 
@@ -127,6 +135,22 @@ class Metrics(_Section):
     pod_monitor: Monitor = Field(Monitor(), description="PodMonitor of the Prometheus Operator.")
 
 
+class PageService(_Section):
+    """A Service for an ingress; `kubectl jobtide page` needs none."""
+
+    enabled: bool = Field(default=False, description="Create a Service for the page's port.")
+    annotations: StringMap = Field({}, description="Its annotations.")
+
+
+class Page(_Section):
+    """The page in the browser, served by the controller on a port of its own."""
+
+    enabled: bool = Field(default=False, description="Serve the page.")
+    port: Annotated[int, Field(ge=1024, le=65535)] = Field(8081, description="Its port.")
+    path: PagePath = Field("", description="Before all its paths, if an ingress does not remove it: /jobtide.")
+    service: PageService = Field(PageService(), description="Service for an ingress.")
+
+
 class NetworkPolicy(_Section):
     """Restricts the controller's traffic to DNS, the API server, databases and scrapes."""
 
@@ -134,6 +158,9 @@ class NetworkPolicy(_Section):
     api_server_ports: list[Port] = Field([443, 6443], description="Ports of the API server.")
     database_ports: list[Port] = Field([5432, 6543], description="Ports of the databases.")
     metrics_from: list[KubernetesObject] = Field([], description="NetworkPolicyPeers; empty: every pod.")
+    page_from: list[KubernetesObject] = Field(
+        [], description="NetworkPolicyPeers that may reach the page; empty: no pod, only kubectl jobtide page."
+    )
 
 
 class AdmissionPolicy(_Section):
@@ -196,6 +223,7 @@ class Values(_Section):
         PodDisruptionBudget(), description="Protects the standby during node drains."
     )
     metrics: Metrics = Field(Metrics(), description="How metrics are scraped.")
+    page: Page = Field(Page(), description="The page in the browser.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="A NetworkPolicy for the controller.")
     admission_policy: AdmissionPolicy = Field(AdmissionPolicy(), description="A ValidatingAdmissionPolicy for pools.")
     notes: Notes = Field(Notes(), description="The example pool in NOTES.txt.")

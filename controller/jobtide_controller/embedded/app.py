@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -30,6 +31,9 @@ from jobtide_controller.loop.pools import Pools
 from jobtide_controller.loop.report import Reporter
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.term import Terms
+from jobtide_controller.page.access import OneToken
+from jobtide_controller.page.server import Page, Place
+from jobtide_controller.page.snapshot import Snapshot, take
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.telemetry import logs
@@ -56,12 +60,17 @@ class Options:
     owner: str  # of the workers' UIDs
     reload: bool
     port: int  # of /metrics and /pools; 0: any free one
+    page_port: int | None  # of the page; None: any free one, where it can the one after `port`
     screen: Screen
 
 
 @dataclass(frozen=True, slots=True)
 class _OneUrl:
+    name: str
     text: str
+
+    def names(self) -> list[str]:
+        return [self.name]
 
     def url(self, name: str) -> str:
         del name
@@ -115,17 +124,18 @@ class _Session:
         self._launcher = launcher
         self._broken = ""  # the application's files can't be imported as they are now: why
         self._subscribers: list[Subscriber] = [logs.on_event]
-        emit = to_all(self._subscribers)
+        emit = self._emit = to_all(self._subscribers)
         self._pools = Pools(Changes())
         options.screen.entries = lambda: self._pools
         self._subscribers.append(options.screen)
         self._workers = LocalWorkers(self._pools, self._launch, guard, console.say_of_worker, owner=options.owner)
-        terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
+        terms = self._terms = Terms(lambda: 1, lambda: LocalWrites(self._pools, self._workers))
         metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
         self._subscribers.append(metrics)
         self._follow(application)
         (name,) = self._pools.databases()
-        self._database = Database(name, _OneUrl(options.url), Limits())
+        self._urls = _OneUrl(name, options.url)
+        self._database = Database(name, self._urls, Limits())
         self._loop = self._database_loop(terms, emit)
         self._health = Health(
             lambda: {f"database {name}": self._loop.ticked_at},
@@ -151,6 +161,7 @@ class _Session:
         with _port_words(self._options.port):
             server, port = await self._health.serve(self._options.port, LOOPBACK)
         console.say(f"metrics on http://{LOOPBACK}:{port}/metrics; Ctrl-C drains the workers and ends")
+        page = self._start_page(port)
         tasks = [asyncio.create_task(self._loop.run(), name="loop")]
         if self._options.reload:
             tasks.append(asyncio.create_task(self._reloader.run(), name="reload"))
@@ -162,7 +173,35 @@ class _Session:
         finally:
             self._workers.kill()
             self._database.close()
+            await page.close()
             await asyncio.to_thread(server.close)
+
+    def _start_page(self, metrics_port: int) -> Page:
+        """Raises JobtideError for a port that the user chose and that can't be used."""
+        token, wanted = secrets.token_urlsafe(24), self._options.page_port
+
+        def page(port: int) -> Page:
+            place = Place(port, LOOPBACK, mode="dev")
+            reviews = OneToken(token, "the owner of this terminal")
+            return Page(place, self._snapshot, reviews, self._urls, self._emit)
+
+        started = page(wanted if wanted is not None else metrics_port + 1 if self._options.port else 0)
+        try:
+            port = started.start()
+        except (OSError, OverflowError) as error:
+            if wanted is not None:
+                words = error.strerror if isinstance(error, OSError) else str(error)
+                raise JobtideError(
+                    f"port {wanted} of {LOOPBACK} can't be used: {words}; choose another with --page-port, 0 for any "
+                    "free one"
+                ) from None
+            started = page(0)
+            port = started.start()
+        console.say(f"the page: http://{LOOPBACK}:{port}/#token={token}")
+        return started
+
+    def _snapshot(self) -> Snapshot:
+        return take(self._pools, self._terms.current, "jobtide dev", time.time())
 
     async def _end(self, stop: _Stop) -> int:
         self._workers.stop()

@@ -61,6 +61,7 @@ def _run(target: str, given: list[JobWorkerPool], parsed: argparse.Namespace) ->
             owner=folder.owner,
             reload=parsed.reload,
             port=parsed.port,
+            page_port=parsed.page_port,
             screen=screen,
         )
         with Producer(url, console.say) if parsed.demo else nullcontext():
@@ -99,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         "--no-reload", dest="reload", action="store_false", help="keep the workers when the application's files change"
     )
     parser.add_argument("--port", type=_port, default=8080, help="port of /metrics; 0: any free one (default 8080)")
+    parser.add_argument(
+        "--page-port",
+        type=_port,
+        help="port of the page; 0: any free one (default: the one after --port, if it is free)",
+    )
     return parser
 
 

@@ -142,6 +142,7 @@ class DatabaseLoop:
             return self._interval.max_seconds
         reading = await self._source.read(types)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
+        state.warnings = self._source.warnings
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         if isinstance(reading, Reading):
             note_unserved(self.name, state, reading, self._pools, now=self._wall_clock(), emit=self._emit)

@@ -125,6 +125,16 @@ class PoolEntry:
         return _parsed_pool(self._pool)
 
     @property
+    def pool_text(self) -> str:
+        """The pool as JSON, for another thread than the loop's; empty for a refused pool."""
+        return self._pool
+
+    @property
+    def status_text(self) -> str | None:
+        """The status as JSON, for another thread than the loop's."""
+        return self._status
+
+    @property
     def status(self) -> Mapping[str, Any] | None:
         return None if self._status is None else _parsed_status(self._status)
 

@@ -101,6 +101,7 @@ class DatabaseState:
     shows_tenants: bool = True  # their IDs, in statuses and in /metrics
     retention: RetentionState = field(default_factory=RetentionState)
     unserved: UnservedState = field(default_factory=UnservedState)
+    warnings: tuple[str, ...] = ()  # what makes the database slow, with what to do about it
 
     def share(self, uid: str) -> Share | None:
         """What the pool has of the connection budget; None: there is no budget."""

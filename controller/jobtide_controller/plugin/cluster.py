@@ -52,13 +52,30 @@ class Kubectl:
         found = run(command, stdout=PIPE, stderr=DEVNULL, text=True, check=False)
         return found.stdout.strip() or "default"
 
+    def text(self, *arguments: str, advice: str) -> str:
+        """What kubectl prints. Raises PluginError with this advice if it fails."""
+        try:
+            done = run(["kubectl", *self.flags, *arguments], stdout=PIPE, text=True, check=False)
+        except OSError as error:
+            raise _missing(error) from None
+        if done.returncode:
+            raise PluginError(advice)
+        return done.stdout
+
+    def start(self, *arguments: str) -> Popen[str]:
+        """A kubectl that runs on. Raises PluginError."""
+        try:
+            return Popen(["kubectl", *self.flags, *arguments], stdout=PIPE, text=True)
+        except OSError as error:
+            raise _missing(error) from None
+
     def _get(self, *arguments: str) -> list[JobWorkerPool]:
         """Raises PluginError if kubectl fails, or prints something else than pools of this release."""
         with TemporaryFile() as output:
             try:
                 process = Popen(self._command(*arguments, "--output=json"), stdout=output, stderr=PIPE)
             except OSError as error:
-                raise PluginError(f"can't run kubectl: {error.strerror}; install it in a folder of PATH") from error
+                raise _missing(error) from error
             with process:
                 message = _relayed(process.stderr)
             if process.returncode:
@@ -78,6 +95,10 @@ class Kubectl:
         found = run(self._command("--output=name"), stdout=PIPE, stderr=DEVNULL, text=True, check=False)
         names = [line.partition("/")[2] for line in found.stdout.splitlines()]
         return f"pools in this namespace: {', '.join(names) or 'none'}; -n chooses another namespace"
+
+
+def _missing(error: OSError) -> PluginError:
+    return PluginError(f"can't run kubectl: {error.strerror}; install it in a folder of PATH")
 
 
 def _relayed(stream: IO[bytes] | None) -> str:

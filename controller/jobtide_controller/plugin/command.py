@@ -1,4 +1,4 @@
-"""`kubectl jobtide why POOL` and `kubectl jobtide top [POOL]`."""
+"""`kubectl jobtide why POOL`, `kubectl jobtide top [POOL]` and `kubectl jobtide page`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from jobtide import __version__
 from jobtide.printable import printable_lines
-from jobtide_controller.plugin import top, why
+from jobtide_controller.plugin import page, top, why
 from jobtide_controller.plugin.cluster import Kubectl, PluginError
 
 WATCH_SECONDS = 2.0
@@ -39,6 +39,9 @@ def _kubectl_flags(flags: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _run(flags: argparse.Namespace, kubectl: Kubectl) -> None:
+    if flags.command == "page":
+        page.run(kubectl, page.Flags(flags.service_account, flags.port, flags.browser, flags.namespace))
+        return
     while True:
         text = _once(flags, kubectl)
         clear = _CLEAR if flags.watch is not None and sys.stdout.isatty() else ""
@@ -61,10 +64,11 @@ def _once(flags: argparse.Namespace, kubectl: Kubectl) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-n", "--namespace", help="the pool's namespace (default: the context's)")
+    common.add_argument("-n", "--namespace", help="the pool's namespace, or the controller's (default: the context's)")
     common.add_argument("--context", help="context of the kubeconfig (default: the current one)")
     common.add_argument("--kubeconfig", metavar="FILE", help="(default: KUBECONFIG, or ~/.kube/config)")
-    common.add_argument(
+    watched = argparse.ArgumentParser(add_help=False, parents=[common])
+    watched.add_argument(
         "-w",
         "--watch",
         nargs="?",
@@ -76,11 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubectl jobtide", description="Shows what Jobtide's pools do, and why.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    reason = commands.add_parser("why", parents=[common], help="why a pool has as many workers as it has")
+    reason = commands.add_parser("why", parents=[watched], help="why a pool has as many workers as it has")
     reason.add_argument("pool")
-    depth = commands.add_parser("top", parents=[common], help="waiting and running jobs per type and tenant")
+    depth = commands.add_parser("top", parents=[watched], help="waiting and running jobs per type and tenant")
     depth.add_argument("pool", nargs="?", help="(default: all pools of the namespace)")
     depth.add_argument("-A", "--all-namespaces", action="store_true", help="all pools of the cluster")
+    opened = commands.add_parser("page", parents=[common], help="pools, tenants and jobs in the browser")
+    opened.add_argument(
+        "--service-account",
+        metavar="NAMESPACE/NAME",
+        help="log in as this ServiceAccount, with a token of ten minutes (default: with the context's own token)",
+    )
+    opened.add_argument("--port", type=int, default=0, help="port of this machine (default: any free one)")
+    opened.add_argument("--no-browser", dest="browser", action="store_false", help="print the address only")
     return parser
 
 

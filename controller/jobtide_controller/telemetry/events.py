@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ class Started:
     databases: tuple[str, ...]
     identity: str
     port: int  # of /healthz, /readyz and /metrics
+    page_port: int | None = None  # None: there is no page
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,20 @@ class TypesUnserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Acted:
+    """A user of the page changed jobs, or tried to: emitted once, when the action has ended."""
+
+    user: str
+    database: str
+    verb: str
+    filter: Mapping[str, object]
+    changed: int
+    skipped: int
+    state: str  # done, stopped or failed
+    message: str | None  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A bug: one pool or one tick was skipped, the rest continues."""
 
@@ -260,6 +275,7 @@ Event = (
     | EndedDeleted
     | DeletionFailed
     | TypesUnserved
+    | Acted
     | Failed
 )
 

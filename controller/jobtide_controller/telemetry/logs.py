@@ -46,11 +46,12 @@ def _formatter(log_format: LogFormat) -> logging.Formatter:
 def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table of sentences
     """The subscriber that logs events."""
     match event:
-        case events.Started(version, namespaces, databases, identity, port):
+        case events.Started(version, namespaces, databases, identity, port, page_port):
             where = ", ".join(namespaces) or "all namespaces"
             known = ", ".join(databases) or "none yet"
+            page = {} if page_port is None else {"page_port": page_port}
             _say(logging.INFO, f"jobtide controller {version} starts: {where}, databases: {known}", identity=identity,
-                 port=port)  # fmt: skip
+                 port=port, **page)  # fmt: skip
         case events.Stopping(why, failed):
             _say(logging.ERROR if failed else logging.INFO, f"stopping: {why}")
         case events.LeaderChanged(leading, why):
@@ -107,6 +108,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.WARNING, f"ended jobs are not deleted: {message}", database=database)
         case events.TypesUnserved(database, types, message, _):
             _say(logging.WARNING if types else logging.INFO, message, database=database, types=list(types))
+        case events.Acted(user, database, verb, which, changed, skipped, state, message):
+            why = f": {message}" if message else ""
+            _say(logging.WARNING if message else logging.INFO,
+                 f"{user}: {verb} of {changed} jobs of database {database}, {skipped} skipped, {state}{why}",
+                 user=user, database=database, action=verb, filter=dict(which), changed=changed, skipped=skipped,
+                 state=state)  # fmt: skip
         case events.Failed(where, traceback):
             _say(logging.ERROR, f"bug: {where} failed, please report it\n{traceback}")
         case _:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from dev.machine.cache import cache_directory, exclusive, scratch_directory
+from dev.machine import npm
 from dev.machine.system import ensure_packages
 
 ROOT = Path(__file__).parents[3]
@@ -39,19 +37,7 @@ def documented(language: str) -> str:
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """node-postgres as the lock file has it: its digests are checked, wherever it comes from."""
-    ensure_packages({"nodejs": "node", "npm": "npm"})
-    lock = (PACKAGES / "package-lock.json").read_bytes()
-    made = cache_directory() / "npm" / sha256(lock).hexdigest()[:16]
-    with exclusive("npm"):
-        if not made.exists():
-            with scratch_directory(made.parent) as scratch:
-                for name in ("package.json", "package-lock.json"):
-                    shutil.copy(PACKAGES / name, scratch)
-                subprocess.run(
-                    ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=scratch, check=True, timeout=100
-                )
-                (scratch / "node_modules").rename(made)
-    return made
+    return npm.node_modules(PACKAGES)
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ def test_every_setting_is_read():
         "JOBTIDE_CONNECTION_BUDGETS": '{"main": 40, "reports": 6}',
         "JOBTIDE_DATABASE_NAMESPACES": '{"main": ["media"], "reports": ["media", "crm"]}',
         "JOBTIDE_SHOW_TENANTS": "main, reports",
+        "JOBTIDE_PAGE_ENABLED": "true",
+        "JOBTIDE_PAGE_PORT": "9091",
+        "JOBTIDE_PAGE_PATH": "/jobtide",
+        "JOBTIDE_OPERATORS_DIR": "/operators",
     }
     assert Settings.from_env(env) == Settings(
         databases_dir=Path("/databases"),
@@ -48,6 +52,10 @@ def test_every_setting_is_read():
         connection_budgets={"main": 40, "reports": 6},
         database_namespaces={"main": ("media",), "reports": ("media", "crm")},
         show_tenants=("main", "reports"),
+        page_enabled=True,
+        page_port=9091,
+        page_path="/jobtide",
+        operators_dir=Path("/operators"),
     )
 
 
@@ -57,6 +65,8 @@ def test_every_setting_is_read():
         ("JOBTIDE_HTTP_PORT", "http", "a whole number from 0 to 65535"),
         ("JOBTIDE_HTTP_PORT", "70000", "from 0 to 65535"),
         ("JOBTIDE_HTTP_PORT", "80.5", "a whole number"),
+        ("JOBTIDE_PAGE_ENABLED", "perhaps", "true or false"),
+        ("JOBTIDE_PAGE_PATH", "/jobtide/", "without a slash at its end"),
         ("JOBTIDE_TICK_MIN_SECONDS", "0", "from 0.05"),
         ("JOBTIDE_TICK_MIN_SECONDS", "nan", "from 0.05"),
         ("JOBTIDE_TICK_MAX_SECONDS", "0.1", "at least 0.2, the value of JOBTIDE_TICK_MIN_SECONDS"),

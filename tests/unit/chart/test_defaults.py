@@ -33,11 +33,30 @@ def test_the_port_and_the_databases_folder_are_those_of_the_code(helm):
     assert helm.render({}).environment["JOBTIDE_DATABASES_DIR"] == str(Settings().databases_dir)
 
 
+def test_there_is_no_page_unless_it_is_enabled(helm):
+    rendering, with_page = helm.render({}), helm.render({"page.enabled": True})
+    assert not Settings.from_env(_texts(rendering)).page_enabled
+    assert "page" not in rendering.text.replace("podSecurity", "")
+    arrived = Settings.from_env(_texts(with_page))
+    assert (arrived.page_enabled, arrived.page_port, arrived.page_path) == (True, Settings().page_port, "")
+    assert not [service for service in with_page.of_kind("Service") if service["metadata"]["name"].endswith("-page")]
+
+
+def test_an_operators_url_is_mounted_for_the_page_only(helm):
+    values = {"databases.main.operatorSecretName": "operator-secret"}
+    assert "operator-secret" not in helm.render(values).text
+    with_page = helm.render({**values, "page.enabled": True})
+    mounts = {mount["name"]: mount["mountPath"] for mount in with_page.container["volumeMounts"]}
+    assert mounts["operator-main"] == f"{Settings().operators_dir}/main"
+
+
 def test_every_setting_arrives_as_it_was_written(helm):
     everything = yaml.safe_load((Path(__file__).parent / "values/everything.yaml").read_text())
     arrived = Settings.from_env(_texts(helm.render("everything")))
     assert {name: getattr(arrived, to_snake(name)) for name in everything["settings"]} == everything["settings"]
     assert arrived.namespaces == tuple(everything["watchNamespaces"])
+    page = everything["page"]
+    assert (arrived.page_enabled, arrived.page_port, arrived.page_path) == (True, page["port"], page["path"])
     assert (arrived.http_port, arrived.lease_name) == (everything["httpPort"], everything["fullnameOverride"])
 
 

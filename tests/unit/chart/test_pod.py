@@ -98,7 +98,10 @@ def test_settings_reach_the_controller(helm, values, variable, text):
 
 def test_probes_use_the_port_of_the_controller(rendering):
     container = rendering.container
-    assert container["ports"] == [{"name": "http", "containerPort": int(rendering.environment["JOBTIDE_HTTP_PORT"])}]
+    assert container["ports"][0] == {
+        "name": "http",
+        "containerPort": int(rendering.environment["JOBTIDE_HTTP_PORT"]),
+    }
     probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert probes == {
         "startupProbe": {"path": "/healthz", "port": "http"},

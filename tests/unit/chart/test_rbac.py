@@ -13,6 +13,10 @@ CONTROLLER = {
     ("events.k8s.io", "events"): {"list", "create"},
 }
 ELECTION = {("coordination.k8s.io", "leases"): {"create", "get", "update"}}
+PAGE = {
+    ("authentication.k8s.io", "tokenreviews"): {"create"},
+    ("authorization.k8s.io", "subjectaccessreviews"): {"create"},
+}
 VIEWER = {
     ("jobtide.dev", resource): {"get", "list", "watch"}
     for resource in ("jobworkerpools", "jobworkerpools/status", "jobworkerpools/scale")
@@ -40,6 +44,22 @@ def test_watching_the_namespace_of_the_release_adds_its_rights(helm):
 
 def test_namespaced_mode_needs_no_cluster_wide_right(helm):
     assert not helm.render({"watchNamespaces": ["media"]}).of_kind("ClusterRole", "ClusterRoleBinding")
+
+
+def test_the_page_adds_two_questions_to_the_api_server_and_nothing_else(helm):
+    for values in ({}, {"watchNamespaces": ["media"]}):
+        without, with_page = helm.render(values), helm.render({**values, "page.enabled": True})
+        before = _granted(without, "ClusterRoleBinding").get(None, {})
+        assert _granted(with_page, "ClusterRoleBinding") == {None: {**before, **PAGE}}
+        assert _granted(with_page, "RoleBinding") == _granted(without, "RoleBinding")
+
+
+def test_no_role_of_the_cluster_includes_payloads(helm):
+    roles = helm.render({"page.enabled": True}).of_kind("ClusterRole")
+    (role,) = (role for role in roles if "payloads" in str(role["rules"]))
+    assert role["metadata"]["name"] == "queue:tide-jobtide:payloads"
+    assert not any("aggregate-to" in label for label in role["metadata"]["labels"])
+    assert _rights(role) == {("jobtide.dev", "jobworkerpools"): {"payloads"}}
 
 
 def test_no_role_can_read_secrets(rendering):

@@ -29,7 +29,14 @@ from tests.unit.kube.objects import Clock, Events, pool
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 
-SAMPLES = {"str": "x", "int": 3, "float": 0.5, "bool": True, "PoolRef": PoolRef("media", "thumbs")}
+SAMPLES = {
+    "Mapping[str,": {"x": "y"},
+    "str": "x",
+    "int": 3,
+    "float": 0.5,
+    "bool": True,
+    "PoolRef": PoolRef("media", "thumbs"),
+}
 
 
 def sample(kind: type) -> Event:

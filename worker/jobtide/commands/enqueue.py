@@ -59,7 +59,7 @@ def _enqueue(parsed: argparse.Namespace) -> int:
     if parsed.key is not None and parsed.count > 1:
         raise EnqueueError(f"--key {parsed.key} and --count {parsed.count}: there is one job for a key; give one")
     payload = _payload(parsed.payload)
-    url, is_dev = _database(parsed)
+    url, is_dev = database_of(parsed)
     with _sentences(is_dev=is_dev), connect(url, prepare_threshold=None) as connection:  # one transaction
         tenant = tenant_of(connection, parsed.tenant, makes_unknown=is_dev)
         ids = list(_insert(connection, parsed, payload, tenant))
@@ -79,8 +79,8 @@ def _payload(text: str) -> Json:
     return value
 
 
-def _database(parsed: argparse.Namespace) -> tuple[str, bool]:
-    """The URL, and whether it is that of the `jobtide dev` of this folder."""
+def database_of(parsed: argparse.Namespace) -> tuple[str, bool]:
+    """The URL, and whether it is that of the `jobtide dev` of this folder. Raises SettingsError."""
     file = url_file(Path.cwd())
     given = parsed.database_url or any(map(os.environ.get, ("JOBTIDE_DATABASE_URL", "JOBTIDE_DATABASE_URL_FILE")))
     if given:

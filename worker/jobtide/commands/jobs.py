@@ -1,4 +1,4 @@
-"""`jobtide jobs requeue-foreign`: requeues jobs that another consumer of the table left in processing."""
+"""`jobtide jobs`: its commands; and `requeue-foreign`, for jobs that another consumer left in processing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from jobtide.commands import jobs_change, jobs_read
 from jobtide.commands.table import aligned
 from jobtide.database_errors import connect
 from jobtide.schema.cli import add_url, one_line_errors, url_of
@@ -24,9 +25,11 @@ _LINES = 50
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `jobs`; its command sets `run`, which takes the parsed arguments and returns the exit code."""
-    jobs = subparsers.add_parser("jobs", help="requeue jobs that another consumer left behind")
+    """Adds `jobs`; each of its commands sets `run`, which takes the parsed arguments and returns the exit code."""
+    jobs = subparsers.add_parser("jobs", help="find, explain, retry, cancel or delete jobs")
     commands = jobs.add_subparsers(dest="jobs_command", required=True, metavar="COMMAND")
+    jobs_read.add_parsers(commands)
+    jobs_change.add_parsers(commands)
     parser = commands.add_parser(
         "requeue-foreign",
         help="requeue jobs that another consumer left in processing",

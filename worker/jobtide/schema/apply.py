@@ -154,7 +154,7 @@ def _apply_in_transaction(
                 conn.execute(statement(name))
             if roles:
                 conn.execute(statement(ROLES_FILE))
-                done.append("jobtide_worker and jobtide_controller have the rights that they use")
+                done.append("jobtide_worker, jobtide_controller and jobtide_operator have the rights that they use")
     except errors.InsufficientPrivilege as error:
         raise SchemaError(_missing_right(conn, error, new=new, roles=roles)) from error
     except errors.LockNotAvailable as error:

@@ -88,7 +88,9 @@ def add_url(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_roles(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--roles", action="store_true", help="also the roles jobtide_worker and jobtide_controller")
+    parser.add_argument(
+        "--roles", action="store_true", help="also the roles jobtide_worker, jobtide_controller and jobtide_operator"
+    )
 
 
 def _apply(parsed: argparse.Namespace) -> int:

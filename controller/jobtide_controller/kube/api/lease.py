@@ -84,6 +84,7 @@ class Elector:
         self._leading = False
         self._held_until = 0.0
         self._resigned_in_time = False
+        self._holder: str | None = None  # another controller, as last seen
         self._trouble: str | None = None  # reported once, however long it lasts
         self._ours: Json | None = None  # the lease as our last change left it
         self._seen: tuple[object, ...] | None = None
@@ -92,6 +93,11 @@ class Elector:
     def held(self) -> bool:
         """True while this controller may write. Needs no request: it expires by itself."""
         return self._leading and self._monotonic() < self._held_until
+
+    @property
+    def leader(self) -> str | None:
+        """The name in the lease as last seen; None: no controller has it, or it was not read yet."""
+        return self._identity if self.held() else self._holder
 
     def term(self) -> int | None:
         """The number of the term that we lead now, counted from 1; None: we may not write."""
@@ -147,6 +153,8 @@ class Elector:
             if await self._take(ours):  # one request if nothing has changed
                 return
         lease = await self._get()
+        holder = None if lease is None else lease["spec"].get("holderIdentity")
+        self._holder = holder if holder != self._identity else None
         if lease is None:
             await self._take(None)
         elif lease["spec"].get("holderIdentity") == self._identity:

@@ -1,0 +1,168 @@
+"""Pure: jobs as jobtide.operate describes them, as the JSON documents of the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from heapq import nlargest
+from typing import Any
+
+from jobtide.operate.read import JobDetail, JobLine, Listing
+from jobtide.operate.why import PoolFacts, Why
+from jobtide_controller.loop.pools import PoolEntry
+from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.documents import Json, conditions, spec_of, status_of, total_fields
+
+ERROR_CHARACTERS = 200
+TENANTS_SHOWN = 200
+
+
+def job_row(line: JobLine) -> Json:
+    """One job in a list."""
+    error = _error(line)
+    return {
+        "id": line.id,
+        "type": line.type,
+        "tenant": line.tenant_id,
+        "tenant_label": None,
+        "status": line.status,
+        "attempts": line.attempts,
+        "created_at": _seconds(line.created_at),
+        "due_at": _seconds(line.due_at) if line.status == "pending" else None,
+        "started_at": None,
+        "ended_at": _seconds(line.completed_at),
+        "error": None if error is None else error[:ERROR_CHARACTERS],
+        "held_by": line.worker_id if line.status == "processing" else None,
+    }
+
+
+def listing_note(listing: Listing) -> str | None:
+    """What was not looked at."""
+    if not listing.cuts:
+        return None
+    parts = [f"{cut.status} jobs back to {cut.back_to}" for cut in listing.cuts]
+    return f"looked at {' and '.join(parts)} only; for older ones name a tenant, or an earlier until"
+
+
+def job_text(detail: JobDetail, found: Why | None, *, shows_payload: bool) -> str:
+    """One job as JSON text. Payload and result stay as PostgreSQL wrote them: their numbers are exact."""
+    line = detail.line
+    document = {
+        **job_row(line),
+        "error_full": _error(line),
+        "payload_hidden": not shows_payload,
+        "payload_bytes": detail.payload_bytes,
+        "result_bytes": detail.result_bytes,
+        "story": list(_story(line)),
+        "why": None if found is None else _why(found),
+    }
+    text = json.dumps(document)
+    payload = detail.payload if shows_payload else None
+    return f'{text[:-1]}, "payload": {payload or "null"}, "result": {detail.result or "null"}}}'
+
+
+def pool_facts(entry: PoolEntry, desired: int | None, ready: int | None) -> PoolFacts:
+    """What the controller knows of one pool, for why a job waits."""
+    spec, status = spec_of(entry), status_of(entry)
+    tenants = spec.get("tenants") or {}
+    listed = {found["type"]: found for found in conditions(status)}
+    stalled, progressing, active = (listed.get(name, {}) for name in ("Stalled", "Progressing", "ScalingActive"))
+    troubles = [stalled["message"]] if stalled.get("status") == "True" else _waits(progressing)
+    is_limited = active.get("status") == "False" and active.get("reason", "").startswith("CappedBy")
+    paused = listed.get("Paused", {}).get("status") == "True"
+    until = spec.get("pausedUntil")
+    return PoolFacts(
+        name=str(entry.ref),
+        types=entry.types,
+        desired=desired,
+        ready=ready,
+        paused=(f"until {until}" if until else "") if paused else None,
+        pinned=spec.get("replicas"),
+        limit=active["message"] if is_limited else None,
+        troubles=tuple(troubles),
+        tenant_cap=tenants.get("maxConcurrent"),
+        tenant_cap_overrides=tenants.get("overrides") or {},
+    )
+
+
+def tenant_rows(entries: Iterable[PoolEntry], depths: Depths, types: Iterable[str], slots: int) -> Json:
+    """The tenants with jobs of these types: `slots` is how many jobs the ready workers run at once."""
+    totals = depths.by_tenant(types)
+    known = [entry for entry in entries if set(entry.types) & set(types)]
+    first = nlargest(TENANTS_SHOWN, totals.items(), key=lambda pair: (pair[1].depth, pair[1].running, pair[0]))
+    rows = [tenant_row(tenant, total, known, slots) for tenant, total in first]
+    return {"rows": rows, "shown": len(rows), "total": len(totals)}
+
+
+def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: int) -> Json:
+    """One tenant over these pools."""
+    return {
+        "tenant": tenant,
+        "label": None,
+        **total_fields(total),
+        "cap": _cap(tenant, entries),
+        "share": min(1.0, total.running / slots) if slots else None,
+        "failed_last_hour": None,
+    }
+
+
+def tenant_parts(tenant: str, entries: Iterable[PoolEntry], depths: Depths) -> list[Json]:
+    """One tenant's jobs by pool and type."""
+    return [
+        {"namespace": entry.ref.namespace, "pool": entry.ref.name, "type": type_, **total_fields(total)}
+        for entry in entries
+        for type_, total in depths.of_tenant(tenant, entry.types).items()
+    ]
+
+
+def _cap(tenant: str, entries: Iterable[PoolEntry]) -> int | None:
+    """The caps of all pools together; None if one has none."""
+    caps = [_cap_in(tenant, spec_of(entry).get("tenants") or {}) for entry in entries]
+    known = [cap for cap in caps if cap is not None]
+    return sum(known) if known and len(known) == len(caps) else None
+
+
+def _cap_in(tenant: str, tenants: Mapping[str, Any]) -> int | None:
+    cap: int | None = (tenants.get("overrides") or {}).get(tenant, tenants.get("maxConcurrent"))
+    return cap
+
+
+def _waits(progressing: Json) -> list[str]:
+    """What a worker waits for that is not ready."""
+    cause = progressing.get("message", "").partition("; ")[2] if progressing.get("status") == "True" else ""
+    return [cause] if cause else []
+
+
+def _why(found: Why) -> Json:
+    return {
+        "sentence": found.reasons[0].text,
+        "causes": [reason.text for reason in found.reasons],
+        "codes": [reason.code for reason in found.reasons],
+    }
+
+
+def _story(line: JobLine) -> Iterator[Json]:
+    created, ended = _seconds(line.created_at), _seconds(line.completed_at)
+    yield {"time": created, "text": "created"}
+    if line.status == "pending" and line.attempts:
+        error = _error(line)
+        yield {"time": None, "text": f"attempt {line.attempts} ended{f': {error}' if error else ''}"}
+    if line.status == "pending":
+        yield {"time": _seconds(line.due_at), "text": "due"}
+    if line.status == "processing":
+        yield {"time": None, "text": f"runs in attempt {line.attempts}, held by {line.worker_id}"}
+        yield {"time": _seconds(line.due_at), "text": "its lease lasts until then, unless it is extended"}
+    if line.status in {"completed", "failed"}:
+        yield {"time": ended, "text": f"{line.status} in attempt {line.attempts}"}
+
+
+def _error(line: JobLine) -> str | None:
+    return ": ".join(text for text in (line.error_type, line.error_message) if text) or None
+
+
+def _seconds(text: str | None) -> float | None:
+    """A time of jobtide.operate in seconds since the epoch. Infinity has no number in JSON: null."""
+    if text is None or text.endswith("infinity"):
+        return None
+    return datetime.fromisoformat(text).astimezone(UTC).timestamp()

@@ -1,0 +1,147 @@
+"""Pure: one pool with its history, its decisions and the reasons, as the JSON document of the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from heapq import nlargest
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobtide_controller.api.status import ClampStatus, DecisionStatus
+from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.loop.pools import PoolEntry
+from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.documents import Json, spec_of, status_of, total_fields
+from jobtide_controller.page.history import Series
+from jobtide_controller.plugin import law, why
+from jobtide_controller.render import display, sentence
+
+TENANTS_SHOWN = 50
+LATELY_SECONDS = 60.0
+
+
+def pool_document(entry: PoolEntry, row: Json, series: Series | None, depths: Depths | None, now: float) -> Json:
+    """All of one pool. `row` is that of the overview; `series` None: its tenants may not be shown."""
+    status, spec = status_of(entry), spec_of(entry)
+    pool = _pool(entry, status)
+    return {
+        "pool": row,
+        "spec": {name: value for name, value in spec.items() if name != "template"},
+        "facts": _facts(status.get("numbers") or {}),
+        "limits": _limits(status.get("limits") or ()),
+        "why": row["sentence"] if pool is None else why.render(pool, now),
+        "series": None if series is None else series_document(series),
+        "decisions": decisions(pool),
+        "by_type": [{"type": type_, **total_fields(_of_type(depths, type_))} for type_ in entry.types],
+    }
+
+
+def tenants_of(entry: PoolEntry, depths: Depths | None) -> list[Json]:
+    """The pool's tenants with the most waiting jobs, then the most running ones."""
+    totals = {} if depths is None else depths.by_tenant(entry.types)
+    first = nlargest(TENANTS_SHOWN, totals.items(), key=lambda pair: (pair[1].depth, pair[1].running, pair[0]))
+    return [{"tenant": tenant, "label": None, **total_fields(total)} for tenant, total in first]
+
+
+def series_document(series: Series) -> Json:
+    """The points of a pool's charts; the depths in the order in which they are stacked."""
+    return {
+        "step_seconds": series.step_seconds,
+        "start": series.start,
+        "depth": [
+            {"key": "others" if key is None else key, "label": "others" if key is None else key, "values": values}
+            for key, values in series.depth.items()
+        ],
+        "oldest": series.oldest,
+        "desired": series.desired,
+        "ready": series.ready,
+        "busy": series.busy,
+        "restored_until": series.restored_until,
+    }
+
+
+def newest_point(series: Series) -> Json:
+    """The last point of a series, for an event."""
+    return {
+        "time": series.start + series.step_seconds * (len(series.desired) - 1),
+        "depth": {"others" if key is None else key: values[-1] for key, values in series.depth.items()},
+        "oldest": series.oldest[-1],
+        "desired": series.desired[-1],
+        "ready": series.ready[-1],
+        "busy": series.busy[-1],
+    }
+
+
+def lately(found: Iterable[Json], now: float) -> list[Json]:
+    """The decisions of the last minute."""
+    return [decision for decision in found if decision["time"] > now - LATELY_SECONDS]
+
+
+def decisions_of(entry: PoolEntry) -> list[Json]:
+    """The decisions in the pool's status, newest first."""
+    return decisions(_pool(entry, status_of(entry)))
+
+
+def decisions(pool: JobWorkerPool | None) -> list[Json]:
+    """The decisions of a pool, newest first, each with its reasons."""
+    if pool is None or pool.status is None:
+        return []
+    return [
+        {
+            "time": decision.time.timestamp(),
+            "from": decision.replicas_before,
+            "to": decision.replicas,
+            "reason": decision.reason,
+            "why": _why(decision),
+        }
+        for decision in pool.status.decisions
+    ]
+
+
+def _why(decision: DecisionStatus) -> str:
+    lines = [decision.message]
+    if decision.numbers:
+        numbers = sentence.from_numbers(decision.numbers)
+        lines += [f"{name}: {expression} = {value}, {words}" for name, expression, value, words in law.terms(numbers)]
+    lines += [f"{change}: {words}" for change, _, words in law.limits(decision.limited_by)]
+    return "\n".join(lines)
+
+
+def _facts(stored: Mapping[str, float]) -> list[Json]:
+    """The law's numbers in words: the greatest of them is the number of workers before the limits."""
+    if not stored:
+        return []
+    numbers = sentence.from_numbers(stored)
+    promise = f"{numbers.per_worker} jobs a worker" if numbers.per_worker else f"{numbers.promise_seconds:g} s"
+    facts = [
+        ("promise", promise, "what the pool's user asks for"),
+        ("slots", str(numbers.concurrency), "jobs at once in a worker"),
+        ("start", f"{numbers.start_seconds:.3g} s", "that a worker takes until it is ready"),
+        *((name, f"{expression} = {value}", words) for name, expression, value, words in law.terms(numbers)),
+        ("required", display.count(numbers.required), "workers: the greatest of these, before the limits"),
+    ]
+    return [{"label": label, "value": value, "note": note} for label, value, note in facts]
+
+
+def _limits(stored: Iterable[Mapping[str, Any]]) -> list[str]:
+    try:
+        clamps = [ClampStatus.model_validate(clamp) for clamp in stored]
+    except ValidationError:
+        return []
+    return [words if words.startswith(change) else f"{change}: {words}" for change, _, words in law.limits(clamps)]
+
+
+def _pool(entry: PoolEntry, status: Json) -> JobWorkerPool | None:
+    """None for a refused pool, and for a status that another client wrote."""
+    if not entry.pool_text:
+        return None
+    try:
+        return JobWorkerPool.model_validate({**json.loads(entry.pool_text), "status": status or None})
+    except ValidationError:
+        return None
+
+
+def _of_type(depths: Depths | None, type_: str) -> Total | None:
+    return None if depths is None else depths.of_types([type_])

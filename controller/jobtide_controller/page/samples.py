@@ -1,0 +1,64 @@
+"""Pure: from a snapshot to samples of its pools, and what a status says of the time before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from jobtide_controller.loop.pools import PoolEntry
+from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.documents import Json, seconds_of, status_of
+from jobtide_controller.page.history import UNKNOWN, History, Past, Sample
+from jobtide_controller.page.snapshot import Snapshot
+
+
+def note(history: History, snapshot: Snapshot, depths: Mapping[str, Depths]) -> None:
+    """Adds a sample of each pool that does something, or did lately."""
+    if not snapshot.leads:
+        return
+    entries = {entry.uid: entry for entry in snapshot.pools}
+    for uid in _busy(snapshot):
+        if uid in entries and uid not in history:
+            history.begin(uid, past(status_of(entries[uid])), snapshot.taken_at)
+    for uid in history.known():
+        if uid in entries:
+            history.note(uid, snapshot.taken_at, sample(entries[uid], snapshot, depths))
+        else:
+            history.forget(uid)
+
+
+def sample(entry: PoolEntry, snapshot: Snapshot, depths: Mapping[str, Depths]) -> Sample:
+    """The pool as it is now."""
+    view = snapshot.databases.get(entry.database)
+    state = None if view is None else view.pools.get(entry.uid)
+    gauges = None if state is None else state.gauges
+    if gauges is None:
+        return Sample(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+    found = depths.get(entry.database) if gauges.readable else None
+    if view is None or found is None or found.reading is not view.reading:
+        return Sample(UNKNOWN, UNKNOWN, gauges.desired, gauges.ready, UNKNOWN)
+    total = found.of_types(entry.types)
+    by_type = {type_: found.by_type[type_] for type_ in entry.types if type_ in found.by_type}
+    by_tenant = found.by_tenant(entry.types) if total.depth else {}
+    oldest = total.oldest_seconds or 0.0
+    return Sample(total.depth, oldest, gauges.desired, gauges.ready, gauges.busy, _depths(by_type), _depths(by_tenant))
+
+
+def past(status: Json) -> Iterator[Past]:
+    """The decisions in a status, as far as they can be read."""
+    for decision in status.get("decisions") or ():
+        at, numbers = seconds_of(decision.get("time")), decision.get("numbers") or {}
+        if at is not None:
+            due, oldest = numbers.get("due", UNKNOWN), numbers.get("oldestSeconds", UNKNOWN)
+            yield Past(at, float(decision.get("replicas", UNKNOWN)), float(due), float(oldest))
+
+
+def _busy(snapshot: Snapshot) -> Iterator[str]:
+    for view in snapshot.databases.values():
+        for uid, state in view.pools.items():
+            gauges = state.gauges
+            if gauges is not None and (gauges.pending or gauges.processing or gauges.desired or gauges.ready):
+                yield uid
+
+
+def _depths(totals: Mapping[str, Total]) -> dict[str, float]:
+    return {name: total.depth for name, total in totals.items()}

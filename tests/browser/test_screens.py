@@ -1,0 +1,122 @@
+"""Each screen, in light, dark and on a phone: it shows its subject, and axe finds nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site, address, visit
+
+PHONE = 360
+
+SCREENS = {
+    "overview": ("Overview", "media/quick"),
+    "pool": ("media/quick", "Why this many workers"),
+    "tenants": ("Tenants", "Share of slots"),
+    "tenant": (re.compile("[0-9a-f-]{36}"), "Pools and types"),
+    "jobs": ("Jobs", "no such film"),
+    "job": ("wrong", "Story"),
+    "actions": ("Actions", "No action yet."),
+    "missing": ("Not found", "This address names no screen."),
+}
+
+
+@pytest.fixture(scope="module")
+def places(site: Site) -> dict[str, str]:
+    """Addresses of all screens, over some rows of each kind."""
+    tenant = site.tenant("acme")
+    site.insert(tenant, "echo", 2, next_retry_at="2100-01-01")
+    site.insert(tenant, "resize", 3)  # a type that no pool serves
+    job = site.failed(tenant)[-1]
+    return {
+        "overview": "#/",
+        "pool": address("pools", "media", "quick", range="1h", by="tenant"),
+        "tenants": address("tenants", database="main"),
+        "tenant": address("tenants", "main", tenant),
+        "jobs": address("jobs", database="main", tenant=tenant),
+        "job": address("jobs", "main", job),
+        "actions": "#/actions",
+        "missing": "#/nowhere",
+    }
+
+
+@pytest.fixture
+def at(open_page, places) -> Callable[..., Page]:
+    def opened(screen: str, **window) -> Page:
+        page = open_page(**window)
+        visit(page, places[screen])
+        title, text = SCREENS[screen]
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(page.locator("main")).to_contain_text(text)
+        return page
+
+    return opened
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_shows_its_subject_and_axe_finds_nothing(at, violations, screen, scheme):
+    page = at(screen, scheme=scheme)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_phone_needs_no_scrolling_sideways(at, violations, screen):
+    page = at(screen, width=PHONE, height=740)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screens_address_opens_it_again(at, screen):
+    """Filters are in the address too: it can be sent to a colleague."""
+    page = at(screen)
+    page.reload()
+    title, text = SCREENS[screen]
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.locator("main")).to_contain_text(text)
+
+
+def test_trouble_is_on_top_and_a_type_without_a_pool_is_named(at):
+    page = at("overview")
+    trouble = page.get_by_role("region", name="What is wrong")
+    expect(trouble).to_contain_text("No pool serves the type resize")
+    assert trouble.bounding_box()["y"] < page.get_by_role("region", name="Pools", exact=True).first.bounding_box()["y"]
+
+
+def test_the_theme_can_be_chosen_and_is_remembered(page: Page):
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Theme: auto").click()
+    dark = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+    assert page.evaluate(background) == dark
+
+
+def test_the_keyboard_reaches_everything(page: Page):
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Type")).to_be_focused()
+    page.keyboard.type("gj")
+    expect(page.get_by_label("Type")).to_have_value("gj")
+
+
+def test_shortcuts_can_be_turned_off(page: Page):
+    page.keyboard.press("?")
+    page.get_by_label("Shortcuts of single keys are on").uncheck()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()

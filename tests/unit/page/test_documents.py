@@ -1,0 +1,132 @@
+"""The documents of the page, from entries, statuses and readings: unknown is null, and what is wrong comes first."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
+from jobtide_controller.decide.scaling import decide
+from jobtide_controller.page import job_documents, samples
+from jobtide_controller.page.depths import depths_of
+from jobtide_controller.page.documents import overview, pool_row
+from jobtide_controller.page.history import History
+from jobtide_controller.page.pool_document import newest_point, pool_document, series_document, tenants_of
+from jobtide_controller.page.rights import Rights, Serving, types_allowed
+from jobtide_controller.render import status
+from jobtide_controller.render.facts import Context
+from tests.unit.decide.builders import NOW, fleet, pool
+from tests.unit.page.world import DEPTHS, entry, snapshot
+from tests.unit.plugin.pools import LEARNED
+
+ALL = Rights(frozenset({"media", "crm"}), frozenset({"media", "crm"}), frozenset({"media", "crm"}))
+AWAY = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
+
+
+def reported(reading=None, **spec):
+    """A status as the controller writes it."""
+    reading = reading or Reading(NOW, DEPTHS)
+    given = pool(**spec)
+    decision = decide(given.spec, reading, fleet(1), LEARNED, NOW)
+    return status.render(given, reading, fleet(1), decision, Context(), None, NOW)
+
+
+def rows_of(taken, rights=ALL, with_jobs=()):
+    depths = {
+        name: depths_of(view.reading) for name, view in taken.databases.items() if isinstance(view.reading, Reading)
+    }
+    return overview(taken, depths, rights, with_jobs)
+
+
+def test_a_pool_has_the_jobs_of_its_types():
+    (row,) = rows_of(snapshot(entry(types=["a"], status=reported(types=["a"]))))["pools"]
+    assert (row["waiting"], row["later"], row["running"], row["oldest_seconds"]) == (7, 2, 3, 41.0)
+    assert (row["desired"], row["ready"], row["busy"]) == (2, 1, 1)
+    assert row["may"] == {"act": True, "payloads": True}
+
+
+def test_what_is_not_known_is_null_and_never_zero():
+    document = rows_of(snapshot(entry(status=reported(AWAY)), depths=AWAY))
+    (row,), (database,) = document["pools"], document["databases"]
+    assert [row[name] for name in ("waiting", "later", "running", "oldest_seconds", "busy")] == [None] * 5
+    assert (row["desired"], row["trouble"]) == (2, 2)
+    assert (database["reachable"], database["reason"]) == (False, "Unreachable")
+    assert database["read_at"] is None
+
+
+def test_a_pool_before_its_first_report_says_so():
+    (row,) = rows_of(snapshot(entry()))["pools"]
+    assert (row["reason"], row["trouble"], row["conditions"]) == ("NotReported", 1, [])
+    assert row["sentence"] == "no controller has reported on this pool yet"
+
+
+def test_a_status_of_another_client_breaks_nothing():
+    strange = {"conditions": [{"type": 3}, {}], "decisions": [{"time": "yesterday"}], "numbers": {"due": "many"}}
+    one = entry(status=strange)
+    taken = snapshot(one)
+    document = pool_document(one, pool_row(one, None, None), None, None, NOW)
+    assert json.dumps(rows_of(taken))
+    assert document["decisions"] == []
+
+
+def test_the_worst_pool_comes_first_then_the_latest():
+    late = entry("late", types=["a"], maxWaitSeconds=10, status=reported(Reading(NOW, {})))
+    calm = entry("calm", types=["b"], maxWaitSeconds=100, status=reported(Reading(NOW, {})))
+    broken = entry("broken", types=["c"], status=reported(AWAY))
+    taken = snapshot(calm, late, broken)
+    assert [row["name"] for row in rows_of(taken)["pools"]] == ["broken", "late", "calm"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "trouble"),
+    [
+        pytest.param({"paused": True}, 0, id="paused-by-its-user"),
+        pytest.param({"replicas": 1}, 0, id="pinned-by-its-user"),
+        pytest.param({"maxReplicas": 1, "maxWaitSeconds": 1, "concurrency": 1}, 1, id="too-few-workers"),
+    ],
+)
+def test_a_limit_that_was_chosen_is_no_trouble(spec, trouble):
+    depths = {Key("a", "t"): Depth(due=500, oldest_age_seconds=0.5)}
+    given = entry(status=reported(Reading(NOW, depths), **spec), **spec)
+    (row,) = rows_of(snapshot(given, depths=depths))["pools"]
+    assert row["trouble"] == trouble, row["conditions"]
+
+
+def test_jobs_per_worker_promises_no_time():
+    (row,) = rows_of(snapshot(entry(jobsPerWorker=5)))["pools"]
+    assert row["promise_seconds"] is None
+
+
+def test_a_pools_document_explains_itself():
+    one = entry(status=reported())
+    taken = snapshot(one)
+    depths = depths_of(Reading(NOW, DEPTHS))
+    history = History()
+    samples.note(history, taken, {"main": depths_of(taken.databases["main"].reading)})
+    series = history.series(one.uid, "15m", "tenant", NOW)
+    document = pool_document(one, pool_row(one, None, None), series, depths, NOW)
+    assert document["why"].startswith("pool      media/thumbs  ")
+    assert "template" not in document["spec"]
+    assert {"promise", "backlog", "required"} <= {fact["label"] for fact in document["facts"]}
+    assert document["decisions"][0]["why"].splitlines()[0]
+    assert [row["type"] for row in document["by_type"]] == ["a", "b"]
+    assert [row["tenant"] for row in tenants_of(one, depths)] == ["t1", "t2"]
+    point = newest_point(series)
+    assert (point["time"], point["depth"]) == (NOW, {"t1": 9.0, "t2": 1.0, "others": 0.0})
+    assert json.dumps(series_document(series))
+
+
+def test_a_type_that_a_pool_elsewhere_handles_too_is_not_allowed():
+    pools = [Serving("media", "main", ("a", "b")), Serving("crm", "main", ("b",)), Serving("crm", "other", ("a",))]
+    rights = Rights(frozenset({"media"}), frozenset({"crm"}))
+    assert types_allowed(pools, "main", rights, "list") == {"a"}
+    assert types_allowed(pools, "main", rights, "patch") == frozenset()  # to change needs to see
+
+
+def test_a_tenant_has_the_caps_of_all_pools_together():
+    one, two = entry(tenants={"maxConcurrent": 4}), entry("more", tenants={"overrides": {}, "maxConcurrent": 2})
+    depths = depths_of(Reading(NOW, DEPTHS))
+    found = job_documents.tenant_rows([one, two], depths, ["a", "b"], slots=6)
+    assert [(row["tenant"], row["cap"], row["share"]) for row in found["rows"]] == [("t1", 6, 0.5), ("t2", 6, 0.0)]
+    assert job_documents.tenant_rows([one, entry("free")], depths, ["a"], slots=0)["rows"][0]["cap"] is None

@@ -1,0 +1,314 @@
+"""Who gets in, and what a page of another site can't do: over a real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from jobtide_controller.page import guard, sessions, viewer
+from jobtide_controller.page.access import REMEMBERED_SECONDS, Access
+from jobtide_controller.page.server import Place
+from jobtide_controller.page.sessions import FAILURES_MAX, Sessions, Throttle
+from tests.unit.kube.objects import Clock
+from tests.unit.page.world import ALICE, Browser, Reviews, World, entry, eventually, names, served, snapshot
+
+GETS = ("api/me", "api/overview", "api/pools/media/thumbs", "api/events", "api/tenants?database=main",
+        "api/tenants/main/t1", "api/jobs?database=main", "api/jobs/main/x", "api/actions")  # fmt: skip
+POSTS = ("api/logout", "api/actions/preview", "api/actions", "api/actions/x/stop")
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_nothing_is_shown_without_a_login(browser, path):
+    status, document = await browser.get(path)
+    assert (status, document["error"]["status"]) == (401, 401)
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_nothing_is_changed_without_a_login(browser, path):
+    assert (await browser.post(path, {}))[0] == 401
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_a_post_needs_the_sessions_own_value(browser, path):
+    await browser.login()
+    for csrf in ("", "wrong", "é"):
+        browser.csrf = csrf
+        assert (await browser.post(path, {}))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Sec_Fetch_Site": "cross-site"}, 403, id="cross-site"),
+        pytest.param({"Sec_Fetch_Site": "same-site"}, 403, id="sibling"),
+        pytest.param({"Sec_Fetch_Site": "none"}, 200, id="typed"),
+        pytest.param({"Sec_Fetch_Site": "same-origin", "Origin": "https://jobtide.example"}, 200, id="behind-a-proxy"),
+    ],
+)
+async def test_a_login_that_another_site_sends_is_refused(browser, headers, status):
+    assert (await browser.post("api/login", {"token": "alice-token"}, **headers))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://evil.example", 403), ("null", 403), ("http://{host}", 200), (None, 200)]
+)
+async def test_without_fetch_metadata_the_origin_decides(world, browser, origin, status):
+    headers = {} if origin is None else {"Origin": origin.format(host=f"127.0.0.1:{world.port}")}
+    async with browser.session.post(f"{world.base}api/login", json={"token": "alice-token"}, headers=headers) as answer:
+        assert answer.status == status
+
+
+async def test_a_form_of_another_site_is_no_login(world, browser):
+    async with browser.session.post(f"{world.base}api/login", data={"token": "alice-token"}) as answer:
+        assert answer.status == 415
+
+
+async def test_the_cookie_is_for_the_browser_alone(world, browser):
+    async with browser.session.post(f"{world.base}api/login", json={"token": "alice-token"}) as answer:
+        cookie = answer.headers["Set-Cookie"]
+    for part in ("HttpOnly", "SameSite=Strict", "Path=/"):
+        assert part in cookie
+    assert "Secure" not in cookie
+    https = {"X-Forwarded-Proto": "https"}
+    async with browser.session.post(f"{world.base}api/login", json={"token": "alice-token"}, headers=https) as answer:
+        assert "Secure" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "index.html", "nothing.js", "api/me", "api/nothing", "../pyproject.toml", "%2e%2e/x"]
+)
+async def test_every_answer_has_the_headers(world, browser, path):
+    async with browser.session.get(world.base + path) as answer:
+        for name, value in guard.HEADERS.items():
+            if name != "Cache-Control":
+                assert answer.headers[name] == value
+        policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+async def test_the_documents_are_never_stored_by_a_cache(browser):
+    await browser.login()
+    async with browser.session.get(f"{browser.base}api/overview") as answer:
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_method_that_a_path_does_not_have_is_refused(world, browser):
+    async with browser.session.delete(f"{world.base}api/me") as answer:
+        assert answer.status == 405
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "localhost.evil.example:{port}", ""]
+)
+async def test_dev_answers_to_no_name_of_another_host(host):
+    world = World(snapshot(entry()), place=Place(0, "127.0.0.1", mode="dev"))
+    async with served(world), Browser(world.base) as browser:
+        assert (await browser.get(Host=host.format(port=world.port)))[0] == 421
+        assert (await browser.get(Host=f"localhost:{world.port}"))[0] == 200
+        assert (await browser.get())[0] == 200
+
+
+async def test_the_page_works_under_a_path():
+    world = World(snapshot(entry()), place=Place(0, "127.0.0.1", path="/ops/jobtide"))
+    async with served(world), Browser(world.base) as browser:
+        async with browser.session.get(world.base[:-1], allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (308, "/ops/jobtide/")
+        assert (await browser.get())[0] == 200
+        await browser.login()
+        assert (await browser.get("api/overview"))[0] == 200
+        (cookie,) = browser.session.cookie_jar
+        assert cookie["path"] == "/ops/jobtide"
+        async with browser.session.get(f"http://127.0.0.1:{world.port}/api/overview") as answer:
+            assert answer.status == 404
+
+
+async def test_two_pages_on_one_host_share_no_cookie():
+    first, second = World(snapshot(entry())), World(snapshot(entry()))
+    async with served(first), served(second), Browser(first.base) as browser:
+        await browser.login()
+        browser.base = second.base
+        assert (await browser.get("api/me"))[0] == 401
+        await browser.login()
+        browser.base = first.base
+        assert (await browser.get("api/me"))[0] == 200
+
+
+async def test_a_peer_that_guesses_must_wait_and_asks_the_api_server_no_more(world, browser):
+    for _ in range(FAILURES_MAX):
+        assert (await browser.post("api/login", {"token": "guess"}))[0] == 401
+    status, document = await browser.post("api/login", {"token": "alice-token"})
+    assert status == 429
+    assert document["error"]["fix"].startswith("try again in ")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param({"token": 1}, 400, id="number"),
+        pytest.param({}, 400, id="nothing"),
+        pytest.param([], 400, id="list"),
+        pytest.param({"token": "x" * (viewer.TOKEN_CHARACTERS + 1)}, 400, id="long"),
+        pytest.param({"token": "x" * 100_000}, 413, id="larger-than-a-body-may-be"),
+        pytest.param({"token": "é\x00"}, 401, id="odd-characters"),
+    ],
+)
+async def test_a_login_of_another_form_is_refused(browser, body, status):
+    assert (await browser.post("api/login", body))[0] == status
+
+
+async def test_deep_json_is_refused(world, browser):
+    headers = {"Content-Type": "application/json"}
+    async with browser.session.post(f"{world.base}api/login", data="[" * 60_000, headers=headers) as answer:
+        assert answer.status == 400
+
+
+async def test_an_api_server_that_is_away_is_no_permission(world, browser):
+    world.reviews.is_down = True
+    assert (await browser.post("api/login", {"token": "alice-token"}))[0] == 503
+    world.reviews.is_down = False
+    await browser.login()
+    world.reviews.is_down = True
+    status, document = await browser.get("api/overview")
+    assert status == 503
+    assert "the API server is away" in document["error"]["message"]
+
+
+async def test_logout_ends_the_session(browser):
+    await browser.login()
+    assert (await browser.post("api/logout", {}))[0] == 200
+    assert (await browser.get("api/me"))[0] == 401
+
+
+async def test_a_ticket_is_for_one_login(world, browser):
+    status, found = await browser.post("api/tickets", {"token": "alice-token"})
+    assert (status, found["user"]) == (200, "alice")
+    await browser.login(found["ticket"])
+    assert (await browser.get("api/me"))[1]["user"] == "alice"
+    assert (await browser.post("api/login", {"token": found["ticket"]}))[0] == 401
+
+
+async def test_a_viewer_sees_the_pools_of_its_namespaces_only(world):
+    world.reviews.rights["eve"] = {("list", "crm"), ("patch", "media")}
+    async with Browser(world.base) as browser:
+        await browser.login("eve-token")
+        _, overview = await browser.get("api/overview")
+        assert names(overview) == ["bills"]
+        assert overview["pools"][0]["may"] == {"act": False, "payloads": False}
+        assert (await browser.get("api/pools/crm/bills"))[0] == 200
+        assert (await browser.get("api/pools/media/thumbs"))[0] == 404
+        async for name, document in browser.events("?pool=media/thumbs"):
+            assert name != "pool"
+            if name == "overview":
+                assert names(document) == ["bills"]
+                break
+
+
+async def test_a_user_without_rights_sees_nothing(world):
+    async with Browser(world.base) as browser:
+        await browser.login("eve-token")
+        _, overview = await browser.get("api/overview")
+        assert (overview["pools"], overview["databases"]) == ([], [])
+
+
+async def test_an_action_needs_the_right_to_patch(world, browser):
+    world.reviews.rights["alice"] = {("list", "")}
+    await browser.login()
+    wanted = {"database": "main", "verb": "cancel", "filter": {"type": "a"}}
+    assert (await browser.post("api/actions/preview", wanted))[0] == 403
+
+
+async def test_without_an_operators_url_jobs_say_how_to_add_one(browser):
+    await browser.login()
+    _, overview = await browser.get("api/overview")
+    assert overview["databases"][0]["jobs"] == "no operator URL"
+    status, document = await browser.get("api/jobs?database=main&type=a")
+    assert status == 404
+    assert "operatorSecretName" in document["error"]["fix"]
+
+
+async def test_rights_are_asked_for_once_and_again_after_some_seconds():
+    clock, reviews = Clock(), Reviews()
+    access = Access(reviews, clock)
+    namespaces = frozenset({"media", "crm"})
+    first = await access.rights(ALICE, namespaces)
+    assert await access.rights(ALICE, namespaces) is first
+    assert len(reviews.asked) == 3
+    reviews.rights["alice"] = {("list", "crm")}
+    assert (await access.rights_now(ALICE, namespaces)).sees == {"crm"}
+    clock.now += REMEMBERED_SECONDS + 1
+    rights = await access.rights(ALICE, namespaces)
+    assert (rights.sees, rights.acts, rights.payloads) == ({"crm"}, frozenset(), frozenset())
+
+
+async def test_two_hundred_pages_of_one_user_ask_once():
+    reviews = Reviews()
+    access = Access(reviews, Clock())
+    await asyncio.gather(*(access.rights(ALICE, frozenset({"media"})) for _ in range(200)))
+    assert len(reviews.asked) == 3
+
+
+def test_sessions_and_tickets_end():
+    clock = Clock()
+    kept = Sessions(clock)
+    key, _ = kept.begin(ALICE)
+    ticket = kept.new_ticket(ALICE)
+    clock.now += sessions.TICKET_SECONDS
+    assert kept.redeem(ticket) is None
+    clock.now += sessions.IDLE_SECONDS - sessions.TICKET_SECONDS - 1
+    assert kept.get(key) is not None
+    clock.now += sessions.IDLE_SECONDS
+    assert kept.get(key) is None
+    key, _ = kept.begin(ALICE)
+    for _ in range(int(sessions.SESSION_SECONDS / 60)):
+        assert kept.get(key) is not None
+        clock.now += 60
+    assert kept.get(key) is None
+
+
+def test_sessions_are_bounded():
+    kept = Sessions(Clock())
+    first, _ = kept.begin(ALICE)
+    keys = [kept.begin(ALICE)[0] for _ in range(sessions.SESSIONS_MAX)]
+    assert kept.get(first) is None
+    assert kept.get(keys[0]) is not None
+
+
+def test_the_throttle_lets_other_peers_in_and_forgets():
+    clock = Clock()
+    throttle = Throttle(clock)
+    for _ in range(FAILURES_MAX):
+        throttle.note_failure("mallory")
+    assert throttle.wait_seconds("mallory") > 0
+    assert throttle.wait_seconds("alice") == 0
+    clock.now += sessions.FAILURE_SECONDS
+    assert throttle.wait_seconds("mallory") == 0
+
+
+async def test_a_follower_says_who_leads(world, browser):
+    await browser.login()
+    world.snapshot = snapshot(entry(), leads=False)
+    stream = browser.events()
+    hello = await eventually(stream, "hello")
+    while hello["leader"]:
+        hello = await eventually(stream, "hello")
+    await stream.aclose()
+    assert hello["leader_name"] == "pod-1"
+    status, document = await browser.get("api/overview")
+    assert (status, document["error"]["message"]) == (503, "this controller waits: pod pod-1 leads")
+    assert await browser.get("api/leader") == (200, {"leader": False, "leader_name": "pod-1"})
+
+
+async def test_a_stream_ends_with_its_session(world, browser):
+    await browser.login()
+    stream = browser.events()
+    assert (await eventually(stream, "overview"))["pools"]
+    await browser.post("api/logout", {})
+    world.snapshot = replace(world.snapshot, taken_at=world.snapshot.taken_at + 1)
+    with pytest.raises((AssertionError, aiohttp.ClientError)):
+        await eventually(stream, "nothing that comes before the end")

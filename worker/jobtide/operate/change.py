@@ -1,0 +1,225 @@
+"""Changes jobs: retry, cancel, run-now and purge, of one job or of a filter, in batches that may stop anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from threading import Event
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from jobtide.operate.filters import JobFilter, Verb
+from jobtide.operate.read import JobLine, Moment, lines, moment
+from jobtide.operate.select import Selection, small_set, walks
+from jobtide.operate.session import SECONDS, Connection, rows
+
+BATCH = 500
+"""Jobs in one transaction."""
+
+MOST_COUNTED = 10_000
+"""A preview counts so far."""
+
+PREVIEW_SECONDS = 0.2
+_EXAMPLES = 10
+_MOST_BY = 200
+_MOST_SKIPPED = 5_000
+_IDS = 200  # in one notification, which holds less than 8,000 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How many jobs a change would concern, and ten of them."""
+
+    verb: Verb
+    filter: dict[str, str]
+    number: int
+    is_at_least: bool  # there may be more: counting ended at MOST_COUNTED, or at a bound of time
+    examples: tuple[JobLine, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """After each batch. All numbers count from the start of this run."""
+
+    changed: int
+    skipped: int  # another transaction holds them, or they changed in the meantime; repeat the command for them
+    back_to: Moment | None  # the newest jobs come first; these are done back to this creation time
+    is_done: bool  # nothing is left that matches
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One line for the log of actions: who did what, with which filter, to how many jobs."""
+
+    verb: Verb
+    by: str  # as the caller knows the user: a name of the OS, of Kubernetes, or a given one
+    database_user: str
+    filter: dict[str, str]
+    changed: int
+    skipped: int
+    is_done: bool  # False: stopped, or ended by an error, before all were changed
+
+    def to_json(self) -> dict[str, Any]:
+        return {"action": self.verb, **{k: v for k, v in asdict(self).items() if k != "verb"}}
+
+
+def preview(
+    connection: Connection, verb: Verb, which: JobFilter, *, most: int = MOST_COUNTED, seconds: float = SECONDS
+) -> Preview:
+    """Counts up to `most` jobs that `verb` would change, without changing one. Raises FilterRefused, TooSlow.
+
+    It begins no look at more rows after PREVIEW_SECONDS: the number is then a lower bound.
+    """
+    selection = _selection(verb, which, begun_at(connection, seconds=seconds).at)
+    ids = small_set(connection, selection, seconds=seconds)
+    is_at_least = False
+    if ids is None:
+        ids, is_at_least = _counted(connection, selection, most, seconds)
+    elif which.id is not None:
+        ids = [id_ for id_ in ids if any(job.status in selection.statuses for job in lines(connection, [id_]))]
+    examples = lines(connection, ids[:_EXAMPLES], seconds=seconds)
+    return Preview(verb, which.to_json(), min(len(ids), most), is_at_least or len(ids) > most, tuple(examples))
+
+
+class Change:
+    """One run of a verb. Iterate to run it; each step commits one batch. `stop()` from any thread ends it after one.
+
+    A run concerns the jobs that match when it begins: a retried job that fails again is not retried by the same run,
+    and a cancel ends although new jobs keep arriving. To repeat a run is harmless.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        verb: Verb,
+        which: JobFilter,
+        *,
+        by: str,
+        pause_seconds: float = 0.1,
+        seconds: float = 10.0,
+    ) -> None:
+        """`pause_seconds` between batches paces the run; `by` is stored in the error of cancelled jobs.
+
+        Raises FilterRefused.
+        """
+        which.check_change(verb)
+        self.verb = verb
+        self.which = which
+        self._connection = connection
+        self._by = by.replace("\x00", "")[:_MOST_BY]
+        self._pause_seconds = pause_seconds
+        self._seconds = seconds
+        self._stopped = Event()
+        self._changed = 0
+        self._skipped: set[UUID] = set()
+        self._is_done = False
+        self._database_user = ""
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Raises TooSlow or psycopg.Error; what earlier batches changed stays changed."""
+        begun = begun_at(self._connection, seconds=self._seconds)
+        self._database_user = begun.user
+        selection = _selection(self.verb, self.which, begun.at)
+        for ids, back_to, is_last in self._batches(selection):
+            if ids:
+                self._change(ids, begun.at)
+            self._is_done = is_last
+            yield Progress(self._changed, len(self._skipped), back_to, is_last)
+            if is_last or self._stopped.wait(self._pause_seconds if ids else 0):
+                return
+
+    def stop(self) -> None:
+        """Ends the run after the current batch, without waiting for the pause."""
+        self._stopped.set()
+
+    def action(self) -> Action:
+        """What has been done so far, for the log; write it once, when the run ends, also by an error."""
+        return Action(
+            self.verb,
+            self._by,
+            self._database_user,
+            self.which.to_json(),
+            self._changed,
+            len(self._skipped),
+            self._is_done,
+        )
+
+    def _batches(self, selection: Selection) -> Iterator[tuple[list[UUID], Moment | None, bool]]:
+        """The ids of each batch, where the run stands, and whether it is the last one."""
+        ids = small_set(self._connection, selection, seconds=self._seconds)
+        if ids is not None:
+            yield from _chunks(ids, None, is_last=True)
+            return
+        walked = walks(self._connection, selection, wanted=BATCH, seconds=self._seconds, excluded=self._skipped)
+        for status, window in walked:
+            back_to = None if window.back_to is None else moment(window.back_to.timestamp())
+            is_last = window.back_to is None and status == selection.statuses[-1]
+            yield from _chunks(window.ids, back_to, is_last=is_last)
+            if len(self._skipped) >= _MOST_SKIPPED:
+                return
+
+    def _change(self, ids: list[UUID], begun_at: datetime) -> None:
+        """One batch, in one transaction. Jobs that the statement leaves are skipped by the rest of the run."""
+        parameters = {"ids": ids, "by": self._by, "ended_by": begun_at}
+        name = self.verb.replace("-", "_")
+        changed = rows(self._connection, name, parameters, seconds=self._seconds, writes=True)
+        self._changed += len(changed)
+        self._skipped.update(set(ids) - {row["id"] for row in changed})
+        running = [str(row["id"]) for row in changed if row.get("was_running")]
+        if running:
+            payloads = [" ".join(running[first : first + _IDS]) for first in range(0, len(running), _IDS)]
+            rows(self._connection, "notify_cancelled", {"payloads": payloads}, seconds=self._seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When a run began, by the server's clock, and with whose rights it works."""
+
+    at: datetime
+    user: str
+
+
+def begun_at(connection: Connection, *, seconds: float = SECONDS) -> Begun:
+    """The server's time and the database user. A user that took another role is shown as `login as role`."""
+    (found,) = rows(connection, "begin", {}, seconds=seconds)
+    login, role = found["session_user"], found["current_user"]
+    return Begun(found["at"], login if login == role else f"{login} as {role}")
+
+
+def _selection(verb: Verb, which: JobFilter, begun_at: datetime) -> Selection:
+    which.check()
+    which.check_change(verb)
+    return Selection(
+        which,
+        which.statuses(verb),
+        due_after=begun_at if verb == "run-now" else None,
+        ended_by=begun_at if verb in {"retry", "purge"} else None,
+        created_by=begun_at,
+    )
+
+
+def _counted(connection: Connection, selection: Selection, most: int, seconds: float) -> tuple[list[UUID], bool]:
+    """The ids, at most one more than `most`, and whether there may be others."""
+    found: dict[UUID, None] = {}
+    ends_at = monotonic() + PREVIEW_SECONDS
+    for status, window in walks(connection, selection, wanted=most + 1, seconds=seconds):
+        found.update(dict.fromkeys(window.ids))
+        is_last = window.back_to is None and status == selection.statuses[-1]
+        if len(found) > most or (monotonic() > ends_at and not is_last):
+            return list(found), True
+    return list(found), False
+
+
+def _chunks(
+    ids: list[UUID], back_to: Moment | None, *, is_last: bool
+) -> Iterator[tuple[list[UUID], Moment | None, bool]]:
+    for first in range(0, max(1, len(ids)), BATCH):
+        yield ids[first : first + BATCH], back_to, is_last and first + BATCH >= len(ids)

@@ -1,0 +1,14 @@
+-- Deletes jobs that have ended.
+--
+-- Without SKIP LOCKED: it needs the right to change a row, which an operator has on no completed one. Ended jobs are
+-- seldom locked, and lock_timeout bounds the wait.
+--
+-- Parameters: ids uuid[], ended_by timestamptz
+-- Index:      job_queue_pkey, one probe a row
+-- Locks:      these rows
+DELETE FROM job_queue AS purged
+WHERE
+    purged.id = ANY(%(ids)s::uuid[])
+    AND (purged.status IN ('completed', 'failed')) IS TRUE
+    AND coalesce(purged.completed_at, '-infinity') <= %(ended_by)s::timestamptz
+RETURNING purged.id

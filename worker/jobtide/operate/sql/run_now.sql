@@ -1,0 +1,19 @@
+-- Makes pending jobs that are due later due now.
+--
+-- Parameters: ids uuid[]
+-- Index:      job_queue_pkey, two probes a row
+-- Locks:      these rows; locked ones (a worker claims them) are left
+WITH unlocked AS MATERIALIZED (
+    SELECT q.id
+    FROM job_queue AS q
+    WHERE q.id = ANY(%(ids)s::uuid[])
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE job_queue AS due
+SET next_retry_at = now()
+FROM unlocked
+WHERE
+    due.id = unlocked.id
+    AND (due.status = 'pending') IS TRUE
+    AND coalesce(due.next_retry_at, due.created_at, '-infinity'::timestamptz) > now()
+RETURNING due.id
