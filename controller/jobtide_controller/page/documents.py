@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from jobtide_controller.api.spec import DEFAULT_MAX_WAIT_SECONDS
+from jobtide_controller.api.status import UNSERVED_SHOWN
 from jobtide_controller.decide.reading import Unreadable
+from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.loop.pools import ParsedTexts, PoolEntry
 from jobtide_controller.page.depths import Depths, Total
 from jobtide_controller.page.rights import Rights
@@ -122,8 +124,12 @@ def database_row(name: str, view: DatabaseView | None, *, has_jobs: bool) -> Jso
         "read_seconds": None if reading is None or isinstance(reading, Unreadable) else reading.query_seconds,
         "jobs": "available" if has_jobs else "no operator URL",
         "warnings": [] if view is None else list(view.warnings),
-        "unserved": [],
+        "unserved": [] if view is None else [_unserved(one) for one in view.unserved[:UNSERVED_SHOWN]],
     }
+
+
+def _unserved(one: UnservedType) -> Json:
+    return {"type": one.type, "jobs": one.jobs, "oldest_seconds": one.oldest_age_seconds}
 
 
 def total_fields(total: Total | None) -> Json:

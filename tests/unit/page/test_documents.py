@@ -55,6 +55,11 @@ def test_what_is_not_known_is_null_and_never_zero():
     assert database["read_at"] is None
 
 
+def test_a_database_names_the_types_that_no_pool_serves():
+    (database,) = rows_of(snapshot(entry(types=["a"])))["databases"]
+    assert database["unserved"] == [{"type": "orphan", "jobs": 7, "oldest_seconds": 90.0}]
+
+
 def test_a_pool_before_its_first_report_says_so():
     (row,) = rows_of(snapshot(entry()))["pools"]
     assert (row["reason"], row["trouble"], row["conditions"]) == ("NotReported", 1, [])
