@@ -13,6 +13,7 @@ from time import monotonic
 from dev.bench.claims import ClaimAndFinish, jobs_per_second
 from dev.bench.figures import Figure, median_and_spread
 from dev.bench.table import Table
+from dev.machine.errors import DevError
 from jobtide.schema.script import INDEXES, index_file
 from jobtide_controller.api.spec import DAY_SECONDS
 from jobtide_controller.decide.reading import Reading
@@ -26,11 +27,11 @@ from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
 from jobtide_controller.telemetry.events import EndedDeleted, Event
 
-REPETITIONS = 9
-WINDOW_SECONDS = 4.0
+REPETITIONS = 15
+WINDOW_SECONDS = 3.0
 TENANTS = 20
 BATCH = 50
-WAITING = 600_000
+WAITING = 1_500_000  # more than a quiet machine does in all windows
 OLD = """
 INSERT INTO job_queue (tenant_id, type, status, result, attempts, created_at, completed_at)
 SELECT (%(tenants)s::uuid[])[1 + n %% cardinality(%(tenants)s::uuid[])], 'bench', 'completed', '{"pages": 3}', 1, at, at
@@ -55,6 +56,8 @@ def measure(table: Table, old: int) -> list[Figure]:
         ratios.append(beside / alone)
         rates.append(sum(batch.jobs for batch in batches) / seconds)
         shares.append(sum(batch.seconds for batch in batches) / seconds)
+    if not claim_and_finish():
+        raise DevError(f"all of {WAITING:,} waiting jobs were done before the last window ended: fill more")
     claim_and_finish.close()
     ratio, ratio_spread = median_and_spread(ratios)
     rate, rate_spread = median_and_spread(rates)

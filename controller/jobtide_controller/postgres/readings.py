@@ -37,10 +37,10 @@ WATCH_SOON = 16
 COUNTED_ROWS = 100_000
 LEAST_DEPTH_CAP = 50
 
-# Types that no pool handles: how often they are looked for, and how many. With COUNTED_JOBS of each, that is half of
-# what one reading may count.
+# Types that no pool handles: how often they are looked for, and how many. With COUNTED_JOBS of each, that is a seventh
+# of what one reading may count.
 UNSERVED_SECONDS = 30.0
-UNSERVED_TYPES = 50
+UNSERVED_TYPES = 15
 
 # Grants and policies can change while a connection is open.
 CHECK_SECONDS = 30.0
