@@ -40,7 +40,7 @@ def test_new_jobs_appear_without_a_reload_and_a_pause_holds_the_numbers(site: Si
     expect(waiting(page)).to_have_text("5")
 
 
-def test_a_decision_is_a_marker_that_opens_its_why(site: Site, page: Page, held):
+def test_a_decision_is_a_marker_that_opens_its_why(site: Site, page: Page, held, violations):
     held(2)
     visit(page, POOL)
     marker = page.get_by_role("button", name="from 0 to 1 workers").last
@@ -49,6 +49,7 @@ def test_a_decision_is_a_marker_that_opens_its_why(site: Site, page: Page, held)
     expect(decision).to_contain_text("0 → 1 workers")
     expect(decision.locator("pre")).to_contain_text("a job is due")
     assert "at=" in page.url
+    assert violations(page) == []
     marker.press("ArrowLeft")
     page.get_by_role("link", name="Close this decision").click()
     expect(decision).to_have_count(0)

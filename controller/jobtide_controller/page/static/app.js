@@ -47,7 +47,7 @@ export class App extends Component {
   clockOffset = 0; // seconds that the server's clock is ahead of the browser's
 
   componentDidMount() {
-    this.live = new Live((name, document) => this.onEvent(name, document), (connection) => this.setState({connection}));
+    this.live = new Live((name, document) => this.onEvent(name, document), (connection) => this.onConnection(connection));
     this.shortcuts = new Shortcuts(this);
     addEventListener("hashchange", () => this.onRoute());
     this.start();
@@ -128,6 +128,11 @@ export class App extends Component {
     const pool = route.parts[0] === "pools" && route.parts.length === 3;
     const query = pool ? {pool: `${route.parts[1]}/${route.parts[2]}`, ...poolQuery(route.query)} : {};
     this.live.follow(apiPath(["events"], query));
+  }
+
+  onConnection(connection) {
+    this.setState({connection});
+    if (connection === "lost") this.loadOverview();
   }
 
   onEvent(name, document) {

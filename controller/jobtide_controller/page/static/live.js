@@ -3,7 +3,8 @@ const EVENTS = ["hello", "overview", "pool", "actions"];
 const FIRST_RETRY_MS = 1000, LONGEST_RETRY_MS = 15000;
 
 export class Live {
-  // on(name, document) for each event; onState("live" | "connecting" | "paused" | "lost")
+  // on(name, document) for each event; onState("live" | "connecting" | "paused" | "lost"). A stream doesn't say why it
+  // was refused: after "lost", a request does.
   constructor(on, onState) {
     this.on = on;
     this.onState = onState;
