@@ -191,8 +191,10 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def tenant(site: Site) -> str:
-    return site.tenant("acme")
+def tenant(site: Site) -> Iterator[str]:
+    made = site.tenant("acme")
+    yield made
+    site.connection.execute("DELETE FROM job_queue WHERE tenant_id = %s", [made])
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 // The page as a whole: who is logged in, which screen the address names, and the stream that keeps it current.
 import {Component, html} from "./view.js";
 import {get, post, useCsrf} from "./api.js";
-import {apiPath, go, parse} from "./route.js";
+import {apiPath, parse} from "./route.js";
 import {Live} from "./live.js";
 import {Shell} from "./shell.js";
 import {Shortcuts} from "./shortcuts.js";
@@ -176,10 +176,6 @@ export class App extends Component {
   // Opens the dialog: {verb, database, filter | ids, title}; onDone runs after the action has begun.
   act(pending) {
     this.setState({pending});
-  }
-
-  go(parts, query) {
-    go(parts, query);
   }
 
   render(_, state) {

@@ -11,6 +11,7 @@ export class Live {
     this.path = null;
     this.paused = false;
     this.retryMs = FIRST_RETRY_MS;
+    this.failures = 0; // one alone is a change of the network, or of the leader
     document.addEventListener("visibilitychange", () => this.restart());
   }
 
@@ -39,7 +40,7 @@ export class Live {
   }
 
   open() {
-    this.onState("connecting");
+    if (this.failures < 2) this.onState("connecting");
     const source = this.source = new EventSource(this.path);
     for (const name of EVENTS) source.addEventListener(name, (event) => this.received(name, event));
     source.addEventListener("error", () => this.failed(source));
@@ -47,6 +48,7 @@ export class Live {
 
   received(name, event) {
     this.retryMs = FIRST_RETRY_MS;
+    this.failures = 0;
     this.onState("live");
     this.on(name, JSON.parse(event.data));
   }
@@ -54,7 +56,8 @@ export class Live {
   failed(source) {
     if (source !== this.source) return;
     source.close();
-    this.onState("lost");
+    this.failures += 1;
+    this.onState(this.failures > 1 ? "lost" : "connecting");
     this.timer = setTimeout(() => this.restart(), this.retryMs);
     this.retryMs = Math.min(this.retryMs * 2, LONGEST_RETRY_MS);
   }

@@ -52,7 +52,7 @@ export class Actions extends Component {
   }
 }
 
-export function Done({action: {done, count: number, refused}}) {
+function Done({action: {done, count: number, refused}}) {
   return html`<span class="num">${count(done)}</span><span class="muted">/</span><span class="num">${count(number)}</span>
     ${refused > 0 && html`<span class="note">${count(refused)} refused</span>`}<${Meter} value=${done + (refused ?? 0)} most=${number} tone="run" />`;
 }

@@ -111,7 +111,7 @@ class Found extends Component {
   }
 }
 
-export function jobColumns(database, now) {
+function jobColumns(database, now) {
   return [
     {title: "Status", cell: ({status}) => html`<${Status} status=${status} />`},
     {title: "Job", kind: "name", cell: ({id, type}) => html`<a class="strong" href=${href(["jobs", database, id])}><${Text} value=${type} /></a><span class="note mono">${id}</span>`},
