@@ -16,7 +16,10 @@ from jobtide.operate.filters import JobFilter, Status
 from jobtide.operate.session import Connection, rows
 
 LOOK = 20_000
-"""Rows that one statement of a walk looks at. Measured: about 30 ms in memory."""
+"""Rows that one statement of a walk looks at: about 35 ms in memory."""
+
+LOOK_INTO_ERRORS = 5_000
+"""The same where the error's text is searched: about 60 ms."""
 
 SMALL = 5_000
 """The largest set that is looked through at once: its rows lie anywhere in the table."""
@@ -111,7 +114,8 @@ def _walk(
     """Through the one status of the selection."""
     (status,) = selection.statuses
     since = selection.which.since or _FIRST
-    until, look = selection.until or _LAST, LOOK
+    until, usual = selection.until or _LAST, LOOK if selection.which.error is None else LOOK_INTO_ERRORS
+    look = usual
     while True:
         window = {"status": status, "since": since, "until": until, "look": look, "wanted": wanted}
         found = rows(connection, "by_time", selection.parameters(excluded=list(excluded)) | window, seconds=seconds)
@@ -121,6 +125,6 @@ def _walk(
             yield Window(ids, None)
             return
         last: datetime = found[-1]["created_at"]
-        look = look * _WIDER if last == until and not is_full else LOOK
+        look = look * _WIDER if last == until and not is_full else usual
         until = last
         yield Window(ids, until)
