@@ -84,7 +84,9 @@ def test_without_listen_it_sees_it_when_its_lease_is_to_be_extended(worker, runn
     assert is_cancelled(row(id_))
 
 
-def test_a_coroutine_is_cancelled_and_frees_its_place(listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until):
+def test_a_coroutine_is_cancelled_and_frees_its_place(
+    listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until
+):
     listening(JOBTIDE_CONCURRENCY="1")
     id_ = running("async.wait", {"file": str(tmp_path / "never")})
     wait_until((tmp_path / "never").with_suffix(".begun").exists)

@@ -76,7 +76,7 @@ class InFlight:
         return [claimed for claimed in self.all() if claimed.extend_at <= now]
 
     def look_at(self, ids: Collection[UUID], now: float) -> bool:
-        """Makes the leases of these jobs due for extension, which shows whether the claims hold. True if any is here."""
+        """Makes these leases due for extension, which shows whether the claims hold. True if any is here."""
         found = [claimed for claimed in self.all() if claimed.job.id in ids]
         for claimed in found:
             claimed.extend_at = now
