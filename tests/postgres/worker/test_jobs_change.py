@@ -145,7 +145,7 @@ def test_a_stopped_run_keeps_what_it_did_and_a_second_one_does_the_rest(operator
         first.stop()
     assert first.action().to_json() == {
         "action": "cancel", "by": "alice", "database_user": "change_operator",
-        "filter": {"type": "t", "status": "pending"}, "changed": 500, "skipped": 0, "is_done": False,
+        "filter": {"type": "t", "status": "pending"}, "changed": 500, "skipped": 0, "refusal": None, "is_done": False,
     }  # fmt: skip
     assert count("status = 'pending'") == 700
     second = Change(operator, "cancel", JobFilter(type="t"), by="alice", pause_seconds=0)
@@ -230,3 +230,20 @@ def test_a_preview_that_looked_long_enough_says_that_there_may_be_more(operator,
 def test_a_change_without_a_condition_is_refused_before_the_database_is_asked(operator, run):
     with pytest.raises(FilterRefused, match="would change every job"):
         run(operator, "cancel", JobFilter())
+
+
+def test_a_job_that_a_trigger_refuses_stops_no_other(operator, many, connect, count):
+    """A refusal concerns a row: the batch is halved until that row is alone."""
+    many("t", 100)
+    connect().execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN RAISE 'not this one'; END $$;
+           UPDATE job_queue SET attempts = 7 WHERE id IN (SELECT id FROM job_queue ORDER BY id LIMIT 2);
+           CREATE TRIGGER refuse BEFORE UPDATE ON job_queue FOR EACH ROW WHEN (OLD.attempts = 7)
+           EXECUTE FUNCTION refuse();"""
+    )
+    run = Change(operator, "retry", JobFilter(type="t"), by="alice", pause_seconds=0)
+    list(run)
+    action = run.action()
+    assert (action.changed, action.skipped, action.refusal, action.is_done) == (98, 2, "not this one", True)
+    assert count("status = 'failed'") == 2

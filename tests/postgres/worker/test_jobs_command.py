@@ -90,12 +90,12 @@ def test_one_job_is_changed_at_once_and_logged_in_one_line(jobs, failed, row):
     failed(1)
     (job,) = json.loads(jobs("list", "--json").stdout)["jobs"]
     done = jobs("retry", "--id", job["id"], "--by", "alice")
-    assert (done.returncode, done.stdout) == (0, "retried 1 jobs\n")
+    assert (done.returncode, done.stdout) == (0, "retried 1 job\n")
     (line,) = actions(done)
     assert line | {"time": 0} == {
-        "time": 0, "level": "info", "logger": "jobtide.operate", "message": "retry: 1 jobs", "action": "retry",
+        "time": 0, "level": "info", "logger": "jobtide.operate", "message": "retry: 1 job", "action": "retry",
         "by": "alice", "database_user": "postgres", "filter": {"id": job["id"]}, "changed": 1, "skipped": 0,
-        "is_done": True,
+        "refusal": None, "is_done": True,
     }  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_it_after_a_batch_and_it_can_be_repeated(failed, database, s
     line = json.loads(errors)
     assert (line["changed"], line["is_done"]) == (500, False)
     assert statuses() == {"failed": 1_500, "pending": 500}
-    assert jobs(*arguments[:4]).stdout.splitlines()[-1] == "retried 1500 jobs"
+    assert jobs(*arguments[:4]).stdout.splitlines()[-1] == "retried 1,500 jobs"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_ctrl_c_ends_it_after_a_batch_and_it_can_be_repeated(failed, database, s
     [
         (("list", "--status", "done"), "--status done: there is no such status; use one of pending"),
         (("list", "--since", "yesterday"), "give an age, as in 15m"),
-        (("list", "--tenant", "nowhere"), "no tenant is named nowhere"),
+        (("list", "--tenant", "nowhere"), "no tenant is named 'nowhere'"),
         (("purge", "--type", "t", "--yes"), "purge deletes by age; name one, as in --until 30d"),
         (("cancel", "--yes"), "cancel without a filter would change every job"),
         (("retry", "--type", "t", "--status", "completed", "--yes"), "retry does not change completed jobs"),

@@ -22,6 +22,7 @@ from jobtide.commands.jobs_read import (
 from jobtide.errors import JobtideError
 from jobtide.operate.change import Action, Change, Preview, preview
 from jobtide.operate.filters import CHANGES, Verb
+from jobtide.printable import printable
 from jobtide.schema.cli import add_url
 from jobtide.telemetry import logs
 
@@ -88,7 +89,7 @@ def _finish(change: Change, *, as_json: bool) -> int:
     try:
         for progress in change:
             if not as_json and progress.changed:
-                write(f"{_DONE[change.verb]} {progress.changed} jobs")
+                write(f"{_DONE[change.verb]} {_jobs(progress.changed)}")
     finally:
         action = change.action()
         _log(action)
@@ -97,14 +98,19 @@ def _finish(change: Change, *, as_json: bool) -> int:
     elif not action.changed:
         write(f"nothing to {change.verb}: no {' or '.join(CHANGES[change.verb])} job matches")
     if action.skipped and not as_json:
-        write(f"left {action.skipped} jobs that changed or were locked in the meantime: repeat the command for them")
+        why = (
+            f"the server refused: {printable(action.refusal)}"
+            if action.refusal
+            else "changed or locked in the meantime"
+        )
+        write(f"left {_jobs(action.skipped)} ({why}): repeat the command for them")
     return 0 if action.is_done else 1
 
 
 def _log(action: Action) -> None:
     """One JSON line on stderr."""
     logs.configure("info", pool="", pod="")
-    logging.getLogger("jobtide.operate").info("%s: %d jobs", action.verb, action.changed, extra=action.to_json())
+    logging.getLogger("jobtide.operate").info("%s: %s", action.verb, _jobs(action.changed), extra=action.to_json())
 
 
 def _write_preview(shown: Preview, *, as_json: bool) -> None:
@@ -117,8 +123,14 @@ def _write_preview(shown: Preview, *, as_json: bool) -> None:
 
 
 def _number(shown: Preview) -> str:
-    many = f"{shown.number:,} jobs" if shown.number != 1 else "1 job"
+    if shown.is_at_least and not shown.number:
+        return "none of the newest jobs, and perhaps older ones"
+    many = _jobs(shown.number)
     return f"{many} or more" if shown.is_at_least else many
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
 
 
 def _user() -> str:
