@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+
+from dev.postgres.pgbouncer import PgBouncer
 
 
 @pytest.fixture
@@ -164,6 +167,38 @@ def test_a_role_without_the_rights_learns_which_group_has_them(jobs, connect, da
     done = jobs("cancel", "--type", "t", "--yes", url=database.replace("postgres@", "jobs_controller@", 1))
     assert done.returncode == 1
     assert "use a login in jobtide_operator" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("show", uuid4()), ("why", uuid4()), ("cancel", "--type", "t"), ("cancel", "--type", "t", "--yes")],
+    ids=lambda arguments: " ".join(map(str, (arguments[0], *arguments[3:]))),
+)
+def test_a_role_that_sees_no_row_learns_that_rows_are_hidden(jobs, connect, database, enqueue, tenant, arguments):
+    enqueue("t", tenant())
+    connect().execute(
+        "DO $$ BEGIN CREATE ROLE jobs_reader LOGIN; "
+        "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;"
+        "GRANT SELECT, UPDATE ON job_queue TO jobs_reader"
+    )
+    done = jobs(*arguments, url=database.replace("postgres@", "jobs_reader@", 1))
+    assert done.returncode == 1
+    assert "row level security hides jobs from role jobs_reader" in done.stderr.splitlines()[-1]
+
+
+def test_it_works_behind_a_pooler_whatever_the_settings_of_the_database_are(jobs, failed, server, database, connect):
+    failed(3)
+    name = urlsplit(database).path.lstrip("/")
+    for setting in ("DateStyle = 'German'", "TimeZone = 'Asia/Kathmandu'", "array_nulls = off", "row_security = off",
+                    "default_transaction_isolation = 'serializable'", "bytea_output = 'escape'"):  # fmt: skip
+        connect().execute(f'ALTER DATABASE "{name}" SET {setting}')
+    with PgBouncer(server=server) as pooler:
+        url = pooler.url(name)
+        listed = json.loads(jobs("list", "--since", "1h", "--json", url=url).stdout)["jobs"]
+        assert [job["created_at"].endswith("Z") for job in listed] == [True] * 3
+        done = jobs("retry", "--since", "1h", "--until", "0s", "--yes", url=url)
+        assert done.stdout == "retried 3 jobs\n", done.stderr
+        assert jobs("why", listed[0]["id"], url=url).returncode == 0
 
 
 def test_texts_of_tenants_cannot_move_the_cursor(jobs, enqueue, tenant):

@@ -15,6 +15,7 @@ from jobtide.commands.jobs_read import (
     add_json,
     connected,
     filter_of,
+    refuse_if_hidden,
     write,
     write_jobs,
     write_json,
@@ -70,16 +71,22 @@ def _run(parsed: argparse.Namespace) -> int:
     verb: Verb = parsed.verb
     with connected(parsed) as connection:
         which = filter_of(parsed, connection)
-        shown = preview(connection, verb, which)
-        if parsed.dry_run:
-            _write_preview(shown, as_json=parsed.json)
-            return 0
-        if (shown.number > 1 or shown.is_at_least) and not parsed.yes:
-            raise JobtideError(
-                f"nothing was changed: {verb} concerns {_number(shown)}; --dry-run shows them, --yes changes them"
-            )
+        if parsed.dry_run or not parsed.yes:
+            shown = preview(connection, verb, which)
+            if not shown.number:
+                refuse_if_hidden(connection)
+            if parsed.dry_run:
+                _write_preview(shown, as_json=parsed.json)
+                return 0
+            if shown.number > 1 or shown.is_at_least:
+                raise JobtideError(
+                    f"nothing was changed: {verb} concerns {_number(shown)}; --dry-run shows them, --yes changes them"
+                )
         change = Change(connection, verb, which, by=parsed.by or _user(), pause_seconds=parsed.pause_seconds)
-        return _finish(change, as_json=parsed.json)
+        code = _finish(change, as_json=parsed.json)
+        if not change.action().changed:
+            refuse_if_hidden(connection)
+    return code
 
 
 def _finish(change: Change, *, as_json: bool) -> int:
