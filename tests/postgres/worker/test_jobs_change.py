@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
 
 from jobtide.operate import change as module
@@ -191,7 +190,7 @@ def test_a_run_that_waits_for_a_lock_ends_with_what_was_done(operator, many, con
     many("t", 3, status="completed")
     connect(autocommit=False).execute("SELECT FROM job_queue FOR UPDATE")
     run = Change(operator, "purge", JobFilter(type="t", until=NOW), by="alice", seconds=0.2)
-    with pytest.raises((TooSlow, psycopg.errors.LockNotAvailable)):
+    with pytest.raises(TooSlow):
         list(run)
     assert (run.action().changed, run.action().is_done) == (0, False)
 

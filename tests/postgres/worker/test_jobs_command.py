@@ -208,3 +208,19 @@ def test_texts_of_tenants_cannot_move_the_cursor(jobs, enqueue, tenant):
     for arguments in (("list",), ("show", id_), ("why", id_), ("list", "--json"), ("show", id_, "--json")):
         printed = jobs(*arguments).stdout
         assert all(one.isprintable() or one == "\n" for one in printed), arguments
+
+
+def test_a_name_that_is_no_text_is_stored_as_far_as_it_can_be(jobs, enqueue, tenant, row):
+    id_ = enqueue("t", tenant())
+    assert jobs("cancel", "--id", id_, "--by", "al\udce9ice\u202e").returncode == 0
+    assert row(id_)["result"]["error"]["by"] == "al?ice\u202e"
+
+
+def test_a_read_only_server_refuses_a_change_in_one_line(jobs, failed, database, connect):
+    failed(1)
+    name = urlsplit(database).path.lstrip("/")
+    connect().execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    assert jobs("list").returncode == 0
+    done = jobs("retry", "--since", "1h")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("cannot execute UPDATE in a read-only transaction")

@@ -120,7 +120,7 @@ class Change:
         self.verb = verb
         self.which = which
         self._connection = connection
-        self._by = by.replace("\x00", "")[:_MOST_BY]
+        self._by = by.replace("\x00", "").encode("utf-8", "replace").decode()[:_MOST_BY]
         self._pause_seconds = pause_seconds
         self._seconds = seconds
         self._stopped = Event()
