@@ -72,6 +72,8 @@ def jobs(enqueue, tenant):
         ({"tenant": "mine", "status": "completed"}, ["done"]),
         ({"tenant": "mine", "type": "mail", "since": "2h"}, ["waiting"]),
         ({"id": "running"}, ["running"]),
+        ({"id": "running", "status": "processing"}, ["running"]),
+        ({"id": "running", "status": "failed"}, []),
     ],
     ids=str,
 )

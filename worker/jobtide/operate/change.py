@@ -86,11 +86,7 @@ def preview(
     """
     selection = _selection(verb, which, begun_at(connection, seconds=seconds).at)
     ids = small_set(connection, selection, seconds=seconds)
-    is_at_least = False
-    if ids is None:
-        ids, is_at_least = _counted(connection, selection, most, seconds)
-    elif which.id is not None:
-        ids = [id_ for id_ in ids if any(job.status in selection.statuses for job in lines(connection, [id_]))]
+    ids, is_at_least = (ids, False) if ids is not None else _counted(connection, selection, most, seconds)
     examples = lines(connection, ids[:_EXAMPLES], seconds=seconds)
     return Preview(verb, which.to_json(), min(len(ids), most), is_at_least or len(ids) > most, tuple(examples))
 

@@ -89,7 +89,7 @@ class JobFilter:
         """Raises FilterRefused for conditions that contradict each other."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise FilterRefused("until", self.until.isoformat(), "it is not after --since", "give a later time")
-        others = [name for name in FIELDS if name != "id" and getattr(self, name) is not None]
+        others = [name for name in FIELDS if name not in {"id", "status"} and getattr(self, name) is not None]
         if self.id is not None and others:
             raise FilterRefused("id", str(self.id), "it names one job", f"leave out --{' and --'.join(others)}")
         if self.error is not None and self.status == "completed":
