@@ -129,6 +129,33 @@ def test_every_job_of_the_filter_is_changed_once_and_no_other(run, many, count, 
     assert count("status = 'failed'") == 40
 
 
+def test_a_cancel_of_one_tenant_and_type_never_takes_another_tenants_jobs(run, many, count, monkeypatch):
+    """The tenant has too many jobs to look through, and few of the type wait."""
+    monkeypatch.setattr(select, "SMALL", 20)
+    mine = many("t", 5, status="pending", ended=False)
+    many("other", 30, mine)
+    many("t", 5, status="pending", ended=False)
+    assert run("cancel", type="t", tenant=mine).changed == 5
+    assert count("status = 'pending'") == 5
+
+
+def test_a_job_that_moved_to_another_type_since_it_was_found_is_left(operator, many, count, connect, monkeypatch):
+    many("t", 3, status="pending", ended=False)
+    changes = connect()
+    found = select.walks
+
+    def moving(*arguments, **options):
+        for each in found(*arguments, **options):
+            changes.execute("UPDATE job_queue SET type = 'u' WHERE id IN (SELECT id FROM job_queue LIMIT 1)")
+            yield each
+
+    monkeypatch.setattr(module, "walks", moving)
+    run = Change(operator, "cancel", JobFilter(type="t"), by="alice")
+    list(run)
+    assert (run.action().changed, run.action().skipped) == (2, 1)
+    assert count("type = 'u' AND status = 'pending'") == 1
+
+
 def test_progress_is_reported_for_each_batch_and_only_the_last_one_is_done(operator, many):
     many("t", 1_200)
     progress = list(Change(operator, "retry", JobFilter(type="t"), by="alice", pause_seconds=0))

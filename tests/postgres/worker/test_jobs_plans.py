@@ -35,7 +35,7 @@ def walk(status, which=ABSENT, **more):
     return asked(which, **more) | window
 
 
-IDS = {"ids": [uuid4() for _ in range(100)]}
+IDS = {"ids": [uuid4() for _ in range(100)], "type": "common", "tenant": LARGE}
 
 # statement, parameters, shared buffers that it may touch: a row that is looked at may lie in a page of its own.
 CASES = [
@@ -48,6 +48,7 @@ CASES = [
     pytest.param("by_tenant", asked(JobFilter(tenant=SMALL), statuses=ALL), LOOK + 100, id="a small tenant"),
     pytest.param("by_tenant", asked(JobFilter(tenant=uuid4()), statuses=ALL), 10, id="a tenant without jobs"),
     pytest.param("by_type", asked(JobFilter(type="common")), LOOK + 100, id="waiting jobs of a common type"),
+    pytest.param("by_type", asked(JobFilter(type="common", tenant=SMALL)), 250, id="waiting jobs of a type and tenant"),
     pytest.param("by_type", asked(JobFilter(type="absent")), 10, id="waiting jobs of no type"),
     pytest.param("lines", IDS, 450, id="a hundred lines"),
     pytest.param("contents", {"id": uuid4(), "with_payload": True}, 10, id="contents"),

@@ -175,7 +175,13 @@ class Change:
 
         Jobs that are not changed are skipped by the rest of the run.
         """
-        parameters = {"ids": ids, "by": self._by, "ended_by": begun_at}
+        parameters = {
+            "ids": ids,
+            "by": self._by,
+            "ended_by": begun_at,
+            "type": self.which.type,
+            "tenant": self.which.tenant,
+        }
         name = self.verb.replace("-", "_")
         try:
             changed = rows(self._connection, name, parameters, seconds=self._seconds, writes=True)
