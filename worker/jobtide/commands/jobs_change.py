@@ -31,7 +31,7 @@ _MOST_PAUSE_SECONDS = 60.0
 _HELP: dict[Verb, tuple[str, str]] = {
     "retry": (
         "make failed jobs pending again",
-        "Makes failed jobs pending again, due now and with attempts at 0. A job that fails again is not retried twice.",
+        "Makes failed jobs pending again, due now and with attempts at 0. A run retries a job once.",
     ),
     "cancel": (
         "end waiting and running jobs as failed",
