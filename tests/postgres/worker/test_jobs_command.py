@@ -224,3 +224,10 @@ def test_a_read_only_server_refuses_a_change_in_one_line(jobs, failed, database,
     done = jobs("retry", "--since", "1h")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("cannot execute UPDATE in a read-only transaction")
+
+
+def test_a_locked_job_is_left_and_said_to_be(jobs, enqueue, tenant, connect):
+    id_ = enqueue("t", tenant())
+    connect(autocommit=False).execute("SELECT FROM job_queue FOR UPDATE")
+    done = jobs("cancel", "--id", id_)
+    assert done.stdout == "left 1 job (changed or locked in the meantime): repeat the command for it\n"

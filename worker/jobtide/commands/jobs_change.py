@@ -102,7 +102,7 @@ def _finish(change: Change, *, as_json: bool) -> int:
         _log(action)
     if as_json:
         write_json(action.to_json())
-    elif not action.changed:
+    elif not action.changed and not action.skipped:
         write(f"nothing to {change.verb}: no {' or '.join(CHANGES[change.verb])} job matches")
     if action.skipped and not as_json:
         why = (
@@ -110,7 +110,7 @@ def _finish(change: Change, *, as_json: bool) -> int:
             if action.refusal
             else "changed or locked in the meantime"
         )
-        write(f"left {_jobs(action.skipped)} ({why}): repeat the command for them")
+        write(f"left {_jobs(action.skipped)} ({why}): repeat the command for {'it' if action.skipped == 1 else 'them'}")
     return 0 if action.is_done else 1
 
 
