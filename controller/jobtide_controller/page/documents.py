@@ -51,13 +51,16 @@ def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, w
     seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
     rows = [pool_row(entry, snapshot.databases.get(entry.database), depths.get(entry.database)) for entry in seen]
     rows.sort(key=_worst_first)
-    namespaces: dict[str, set[str]] = {}  # by database
+    pools: dict[str, list[PoolEntry]] = {}  # by database
     for entry in seen:
-        namespaces.setdefault(entry.database, set()).add(entry.ref.namespace)
+        pools.setdefault(entry.database, []).append(entry)
     databases = [
         database_row(name, snapshot.databases.get(name), has_jobs=name in with_jobs)
-        | {"may": may(namespaces[name], rights)}
-        for name in sorted(namespaces)
+        | {
+            "unserved": unserved(map(status_of, entries)),
+            "may": may((entry.ref.namespace for entry in entries), rights),
+        }
+        for name, entries in sorted(pools.items())
     ]
     return {
         "now": snapshot.taken_at,
@@ -122,7 +125,6 @@ def database_row(name: str, view: DatabaseView | None, *, has_jobs: bool) -> Jso
         "read_seconds": None if reading is None or isinstance(reading, Unreadable) else reading.query_seconds,
         "jobs": "available" if has_jobs else "no operator URL",
         "warnings": [] if view is None else list(view.warnings),
-        "unserved": [],
     }
 
 
@@ -137,6 +139,15 @@ def total_fields(total: Total | None) -> Json:
         "running": total.running,
         "capped": total.capped,
     }
+
+
+def unserved(statuses: Iterable[Json]) -> list[Json]:
+    """The types that no pool handles, from the statuses of a database's pools: one of each namespace has them."""
+    found = {one["type"]: one for status in statuses for one in status.get("unserved") or ()}
+    return [
+        {"type": one["type"], "jobs": one["pending"], "oldest_seconds": float(one.get("oldestSeconds", 0))}
+        for one in sorted(found.values(), key=lambda one: (-one["pending"], one["type"]))
+    ]
 
 
 def conditions(status: Json) -> list[Json]:

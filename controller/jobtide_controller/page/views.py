@@ -56,7 +56,8 @@ class Views:
         now, shows = published.snapshot.taken_at, self.shows_tenants(published, entry.database)
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now) if self._may(wanted, shows) else None
         depths = published.depths.get(entry.database)
-        document = pool_document.pool_document(entry, self._row(published, rights, entry), series, depths, now)
+        row, kept = self._row(published, rights, entry), self._history.decisions(entry.uid)
+        document = pool_document.pool_document(entry, row, series, depths, kept=kept, now=now)
         tenants = pool_document.tenants_of(entry, depths) if shows else []
         return web.json_response({**document, "by_tenant": tenants})
 
@@ -113,7 +114,9 @@ class Views:
             "now": now,
             "pool": self._row(published, rights, entry),
             "point": pool_document.newest_point(series) if shows else None,
-            "decisions": pool_document.lately(pool_document.decisions_of(entry), now),
+            "decisions": pool_document.decisions(
+                self._history.decisions(entry.uid), since=now - pool_document.LATELY_SECONDS
+            ),
         }
 
 
