@@ -9,9 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from jobtide.printable import printable, printable_lines
-from tests.browser.conftest import Site, address, visit
+from tests.browser.conftest import HOSTILE, Site, address, visit
 
-HOSTILE = "film\u202egpj.exe\n\x1b[31m<img src=x onerror=alert(1)>\u200b<script>alert(2)</script>"
 SHOWN = "film\\u202egpj.exe\\n\\x1b[31m<img src=x onerror=alert(1)>\\u200b<script>alert(2)</script>"
 
 
