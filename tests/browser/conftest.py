@@ -35,7 +35,8 @@ PATIENCE_MS = 15_000
 
 # A direction mark, a line break, an escape sequence, markup, a character without width.
 HOSTILE = "film\u202egpj.exe\n\x1b[31m<img src=x onerror=alert(1)>\u200b<script>alert(2)</script>"
-# No pool has these types. They wait before the controller starts: it looks for such types once a minute.
+# No pool has these types. They have waited for an hour when the controller starts: it looks for such
+# types once a minute, and shows those that have waited for one.
 UNSERVED = ("resize", HOSTILE)
 
 APPLICATION = '''
@@ -165,7 +166,7 @@ def start_site(server: Server, folder: Path, name: str) -> Site:
     for type_ in UNSERVED:
         connection.execute(
             "WITH made AS (INSERT INTO tenants DEFAULT VALUES RETURNING id) "
-            "INSERT INTO job_queue (tenant_id, type) SELECT id, %s FROM made",
+            "INSERT INTO job_queue (tenant_id, type, created_at) SELECT id, %s, now() - interval '1 hour' FROM made",
             [type_],
         )
     (folder / "acme").mkdir(parents=True)
