@@ -29,7 +29,6 @@ def test_hostile_strings_are_text_on_every_screen(hostile, open_page, violations
     page = open_page(scheme=scheme, width=360, height=740)
     expect(page.get_by_role("region", name="What is wrong")).to_contain_text(SHOWN)
     for place in (
-        address("tenants", "main", tenant),
         address("jobs", database="main", tenant=tenant),
         address("jobs", "main", job),
     ):
