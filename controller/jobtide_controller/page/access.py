@@ -101,7 +101,7 @@ class Access:
 
 
 class OneToken:
-    """The reviews of `jobtide dev`: whoever has the token of this session may do everything."""
+    """The reviews of `jobtide dev`: a browser with the token of this session may do everything."""
 
     def __init__(self, token: str, name: str) -> None:
         self._token = token.encode()

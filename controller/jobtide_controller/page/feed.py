@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from jobtide_controller.page.snapshot import Snapshot
 PAUSE_SECONDS = 1.0
 COST_SHARE = 0.02  # of a core, for looking; rendering comes on top
 PAUSE_MAX_SECONDS = 10.0
+
+_log = logging.getLogger("jobtide_controller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,12 @@ class Feed:
         """Looks again and again until cancelled."""
         while True:
             began = self._monotonic()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await self._look()
+            except TimeoutError:
+                pass  # the controller's loop is busy; /healthz says so if it hangs
+            except Exception:  # noqa: BLE001 - it is logged with its traceback
+                _log.exception("bug: the page could not look at the pools, please report it; it tries again")
             await asyncio.sleep(max(0.0, began + self.pause_seconds - self._monotonic()))
 
     @property

@@ -88,7 +88,7 @@ class Views:
         return published, await self._viewers.rights(session.user, published.namespaces)
 
     def shows_tenants(self, published: Published, database: str) -> bool:
-        """Whether tenants may be shown to whoever may see the pools: the administrator chose so."""
+        """Whether tenants may be shown to viewers of the pools: the administrator chose so."""
         view = published.snapshot.databases.get(database)
         return database in self._with_jobs() or (view is not None and view.shows_tenants)
 
