@@ -16,7 +16,7 @@ from jobtide_controller.page.depths import Depths, depths_of
 from jobtide_controller.page.snapshot import Snapshot
 
 PAUSE_SECONDS = 1.0
-COST_SHARE = 0.02  # of a core, for looking; rendering comes on top
+COST_SHARE = 0.05  # of a core, for the page's thread with all its viewers: then the pauses grow
 PAUSE_MAX_SECONDS = 10.0
 
 _log = logging.getLogger("jobtide_controller")
@@ -50,6 +50,7 @@ class Feed:
         self._news = asyncio.Event()
         self._looking: asyncio.Task[Published] | None = None
         self._cost_seconds = 0.0
+        self._spent_seconds = time.thread_time()
         self.viewers = 0
 
     async def run(self) -> None:
@@ -66,7 +67,7 @@ class Feed:
 
     @property
     def pause_seconds(self) -> float:
-        """Between two looks: it grows with what a look costs."""
+        """Between two looks: it grows with the processor time of the page's thread from look to look."""
         return min(PAUSE_MAX_SECONDS, max(PAUSE_SECONDS, self._cost_seconds / COST_SHARE))
 
     async def latest(self) -> Published:
@@ -101,11 +102,11 @@ class Feed:
 
     async def _look_once(self) -> Published:
         snapshot = await self._take()
-        began = time.thread_time()
         published = self._summed(snapshot)
         self._published, self._looked_at = published, self._monotonic()
         self._note(published)
-        self._cost_seconds += 0.3 * (time.thread_time() - began - self._cost_seconds)
+        spent, self._spent_seconds = time.thread_time() - self._spent_seconds, time.thread_time()
+        self._cost_seconds += 0.3 * (spent - self._cost_seconds)
         self._news.set()
         self._news = asyncio.Event()
         return published

@@ -39,6 +39,7 @@ class Views:
         self._feed = feed
         self._history = history
         self._with_jobs = with_jobs
+        self._rows = documents.Rows()
         self._overviews = Rendered("overview")
         self._pools = Rendered("pool")
 
@@ -97,7 +98,8 @@ class Views:
         return wanted.by == "type" or shows_tenants
 
     def _overview(self, published: Published, rights: Rights) -> Json:
-        return documents.overview(published.snapshot, published.depths, rights, self._with_jobs())
+        rows = self._rows.of(published.snapshot, published.depths)
+        return documents.overview(published.snapshot, rows, rights, self._with_jobs())
 
     def _row(self, published: Published, rights: Rights, entry: PoolEntry) -> Json:
         view, depths = published.snapshot.databases.get(entry.database), published.depths.get(entry.database)
