@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -43,14 +44,15 @@ _parsed_spec: ParsedTexts[Json] = ParsedTexts(lambda text: json.loads(text).get(
 _parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads(text)).as_object())
 
 
-def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, with_jobs: Collection[str]) -> Json:
+def overview(
+    snapshot: Snapshot, row_of: Callable[[PoolEntry], Json], rights: Rights, with_jobs: Collection[str]
+) -> Json:
     """Every pool that the viewer may see, what is wrong first, and the databases of those pools.
 
-    `depths` are by database; `with_jobs` are the databases whose jobs can be looked at.
+    `row_of` gives a pool's row; `with_jobs` are the databases whose jobs can be looked at.
     """
     seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
-    rows = [pool_row(entry, snapshot.databases.get(entry.database), depths.get(entry.database)) for entry in seen]
-    rows.sort(key=_worst_first)
+    rows = sorted(map(row_of, seen), key=_worst_first)
     pools: dict[str, list[PoolEntry]] = {}  # by database
     for entry in seen:
         pools.setdefault(entry.database, []).append(entry)
@@ -76,6 +78,27 @@ def may(namespaces: Iterable[str], rights: Rights) -> Json:
         "act": bool(found & rights.namespaces("patch")),
         "payloads": bool(found & rights.namespaces("payloads")),
     }
+
+
+class Rows:
+    """The rows of pools, made again only where something changed: most pools of most looks are idle."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[tuple[object, ...], Json]] = {}  # by UID: what a row follows from, and the row
+
+    def of(self, snapshot: Snapshot, depths: Mapping[str, Depths]) -> Callable[[PoolEntry], Json]:
+        """The rows at one look."""
+        if len(self._made) > 2 * len(snapshot.pools):
+            self._made.clear()
+        return lambda entry: self._row(entry, snapshot.databases.get(entry.database), depths.get(entry.database))
+
+    def _row(self, entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
+        total = total_of(entry, database, depths)
+        facts = entry, entry.status_text, _gauges(entry, database), None if total is None else astuple(total)
+        known = self._made.get(entry.uid)
+        if known is None or known[0] != facts:
+            known = self._made[entry.uid] = facts, pool_row(entry, database, depths)
+        return known[1]
 
 
 def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:

@@ -39,6 +39,7 @@ class Views:
         self._feed = feed
         self._history = history
         self._with_jobs = with_jobs
+        self._rows = documents.Rows()
         self._overviews = Rendered("overview")
         self._pools = Rendered("pool")
 
@@ -88,7 +89,7 @@ class Views:
         return published, await self._viewers.rights(session.user, published.namespaces)
 
     def shows_tenants(self, published: Published, database: str) -> bool:
-        """Whether tenants may be shown to whoever may see the pools: the administrator chose so."""
+        """Whether tenants may be shown to viewers of the pools: the administrator chose so."""
         view = published.snapshot.databases.get(database)
         return database in self._with_jobs() or (view is not None and view.shows_tenants)
 
@@ -97,7 +98,8 @@ class Views:
         return wanted.by == "type" or shows_tenants
 
     def _overview(self, published: Published, rights: Rights) -> Json:
-        return documents.overview(published.snapshot, published.depths, rights, self._with_jobs())
+        rows = self._rows.of(published.snapshot, published.depths)
+        return documents.overview(published.snapshot, rows, rights, self._with_jobs())
 
     def _row(self, published: Published, rights: Rights, entry: PoolEntry) -> Json:
         view, depths = published.snapshot.databases.get(entry.database), published.depths.get(entry.database)

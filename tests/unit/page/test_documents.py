@@ -10,7 +10,7 @@ from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, U
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.page import job_documents, samples
 from jobtide_controller.page.depths import depths_of
-from jobtide_controller.page.documents import overview, pool_row, unserved
+from jobtide_controller.page.documents import Rows, overview, pool_row, unserved
 from jobtide_controller.page.history import History
 from jobtide_controller.page.pool_document import decisions as decisions_of
 from jobtide_controller.page.pool_document import newest_point, pool_document, series_document, tenants_of
@@ -37,7 +37,7 @@ def rows_of(taken, rights=ALL, with_jobs=()):
     depths = {
         name: depths_of(view.reading) for name, view in taken.databases.items() if isinstance(view.reading, Reading)
     }
-    return overview(taken, depths, rights, with_jobs)
+    return overview(taken, Rows().of(taken, depths), rights, with_jobs)
 
 
 def test_a_pool_has_the_jobs_of_its_types():
@@ -153,3 +153,15 @@ def test_decisions_are_kept_longer_than_the_status_has_them():
     kept = decisions_of(history.decisions("uid"))
     assert [decision["to"] for decision in kept] == list(range(35, 0, -1))
     assert [decision["to"] for decision in decisions_of(history.decisions("uid"), since=kept[2]["time"])] == [35, 34]
+
+
+def test_a_row_is_made_again_when_something_of_it_changed_and_only_then():
+    rows, first = Rows(), snapshot(entry(types=["a"], status=reported(types=["a"])))
+    depths = {"main": depths_of(first.databases["main"].reading)}
+    one = first.pools[0]
+    row = rows.of(first, depths)(one)
+    assert rows.of(first, depths)(one) is row
+    one.status = {**one.status, "reason": "Other"}
+    assert rows.of(first, depths)(one)["reason"] == "Other"
+    more = snapshot(one, depths={Key("a", "t1"): Depth(due=8, oldest_age_seconds=41.0)})
+    assert rows.of(more, {"main": depths_of(more.databases["main"].reading)})(one)["waiting"] == 8
