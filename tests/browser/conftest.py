@@ -33,6 +33,12 @@ HERE = Path(__file__).parent
 WIDTH, HEIGHT = 1280, 900
 PATIENCE_MS = 15_000
 
+# A direction mark, a line break, an escape sequence, markup, a character without width.
+HOSTILE = "film\u202egpj.exe\n\x1b[31m<img src=x onerror=alert(1)>\u200b<script>alert(2)</script>"
+# No pool has these types. They have waited for an hour when the controller starts: it looks for such
+# types once a minute, and shows those that have waited for one.
+UNSERVED = ("resize", HOSTILE)
+
 APPLICATION = '''
 """Handlers whose ends the tests decide."""
 import time
@@ -156,6 +162,13 @@ def start_site(server: Server, folder: Path, name: str) -> Site:
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     apply(server.url(name), roles=True)
+    connection = psycopg.connect(server.url(name), autocommit=True)
+    for type_ in UNSERVED:
+        connection.execute(
+            "WITH made AS (INSERT INTO tenants DEFAULT VALUES RETURNING id) "
+            "INSERT INTO job_queue (tenant_id, type, created_at) SELECT id, %s, now() - interval '1 hour' FROM made",
+            [type_],
+        )
     (folder / "acme").mkdir(parents=True)
     (folder / "acme/jobs.py").write_text(APPLICATION)
     (folder / "pools.yaml").write_text(POOLS)
@@ -166,7 +179,7 @@ def start_site(server: Server, folder: Path, name: str) -> Site:
             [sys.executable, "-m", "jobtide", *arguments, "--database-url", server.url(name)],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    site = Site(popen, log, folder, psycopg.connect(server.url(name), autocommit=True))
+    site = Site(popen, log, folder, connection)
     first_true(lambda: "#token=" in site.output or popen.poll() is not None, within_seconds=30)
     return site
 
@@ -191,8 +204,10 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def tenant(site: Site) -> str:
-    return site.tenant("acme")
+def tenant(site: Site) -> Iterator[str]:
+    made = site.tenant("acme")
+    yield made
+    site.connection.execute("DELETE FROM job_queue WHERE tenant_id = %s", [made])
 
 
 @pytest.fixture(scope="session")

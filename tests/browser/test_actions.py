@@ -24,6 +24,25 @@ def confirm(page: Page, verb: str, count: int) -> None:
     expect(dialog.get_by_role("status")).to_contain_text(f"Done: {count:,} of {count:,} jobs")
 
 
+def test_axe_finds_nothing_in_the_dialog(site: Site, open_page, violations, tenant: str):
+    site.failed(tenant, 3)
+    page = open_page(scheme="dark", width=360)
+    search(page, tenant)
+    expect(page.get_by_role("group", name="Actions")).to_contain_text("Purge goes by age")
+    search(page, tenant, until="30m")
+    page.get_by_role("button", name="Purge", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 jobs")
+    assert violations(page) == []
+    page.get_by_label("Type 3 to confirm").fill("3")
+    page.get_by_role("button", name="Purge 3 jobs").click()
+    expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text("Done")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    visit(page, "#/actions")
+    expect(page.get_by_role("row", name=tenant)).to_be_visible()
+    assert violations(page) == []
+
+
 def test_all_that_match_are_retried_after_the_number_is_typed(site: Site, page: Page, tenant: str):
     site.failed(tenant, 12, type_="echo")
     search(page, tenant, status="failed")

@@ -21,6 +21,7 @@ def test_filters_find_jobs_and_are_in_the_address(site: Site, page: Page, tenant
     page.get_by_label("Error has").fill("no such FILM")
     page.get_by_role("button", name="Search").click()
     expect(rows(page).first).to_contain_text("ValueError: no such film")
+    expect(page.get_by_role("button", name="Search")).to_be_focused()
     assert f"tenant={tenant}" in page.url
     assert "status=failed" in page.url
     assert "error=no+such+FILM" in page.url

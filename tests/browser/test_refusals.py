@@ -62,6 +62,29 @@ def test_an_action_without_the_sessions_own_value_is_refused(page, allow):
     assert status == 403
 
 
+def test_a_viewer_who_may_not_act_has_no_buttons(site, tenant, open_page):
+    """The overview of such a viewer, made from the real one: `jobtide dev` has one user, who may do everything."""
+    (job,) = site.failed(tenant)
+    page = open_page()
+
+    def without_rights(route):
+        overview = route.fetch().json()
+        for database in overview["databases"]:
+            database["may"] = {"act": False, "payloads": False}
+        route.fulfill(json=overview)
+
+    page.route("**/api/overview", without_rights)
+    page.route("**/api/events*", lambda route: route.abort())
+    visit(page, address("jobs", "main", job))
+    page.reload()
+    expect(page.locator("main")).to_contain_text("It takes the verb payloads")
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    visit(page, address("jobs", database="main", tenant=tenant))
+    expect(page.get_by_role("table", name="Jobs")).to_be_visible()
+    expect(page.get_by_role("checkbox")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+
+
 def test_a_database_that_is_away_is_unknown_and_not_zero(tmp_path, open_page, violations):
     with Server(version=18) as server:
         site = start_site(server, tmp_path / "work", "page")

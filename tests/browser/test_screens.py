@@ -29,7 +29,6 @@ def places(site: Site) -> dict[str, str]:
     """Addresses of all screens, over some rows of each kind."""
     tenant = site.tenant("acme")
     site.insert(tenant, "echo", 2, next_retry_at="2100-01-01")
-    site.insert(tenant, "resize", 3)  # a type that no pool serves
     job = site.failed(tenant)[-1]
     return {
         "overview": "#/",

@@ -11,6 +11,7 @@ from typing import Protocol
 from jobtide_controller.page.rights import VERBS, Rights, User, Verb
 
 REMEMBERED_SECONDS = 15.0  # a right that was withdrawn is gone after this
+REFUSED_SECONDS = 60.0  # a new right shows after this: a user without rights may ask about a thousand namespaces
 ANSWERS_MAX = 20_000
 AT_ONCE = 8  # questions to the API server
 
@@ -67,15 +68,17 @@ class Access:
 
     async def _ask_rights(self, user: User, namespaces: frozenset[str]) -> Rights:
         asked_at = self._monotonic()
-        allowed = [await self._allowed(user, verb, namespaces) for verb in VERBS]
-        rights = Rights(*allowed)
+        sees = await self._allowed(user, "list", namespaces)
+        rights = Rights(sees, *[await self._allowed(user, verb, sees) for verb in VERBS[1:]])
         self._rights[user, namespaces] = rights, asked_at + REMEMBERED_SECONDS
         while len(self._rights) > ANSWERS_MAX // 10:
             self._rights.popitem(last=False)
         return rights
 
     async def _allowed(self, user: User, verb: Verb, namespaces: frozenset[str]) -> frozenset[str]:
-        """One question where the right holds everywhere; else one for each namespace with pools."""
+        """One question where the right holds everywhere; else one for each namespace."""
+        if not namespaces:
+            return namespaces
         if await self._remembered(user, verb, ""):
             return namespaces
         names = sorted(namespaces)
@@ -89,7 +92,7 @@ class Access:
             return answer
         asked_at = self._monotonic()
         answer = await self._ask(user, verb, namespace)
-        self._answers[key] = answer, asked_at + REMEMBERED_SECONDS
+        self._answers[key] = answer, asked_at + (REMEMBERED_SECONDS if answer else REFUSED_SECONDS)
         self._answers.move_to_end(key)
         while len(self._answers) > ANSWERS_MAX:
             self._answers.popitem(last=False)
@@ -101,7 +104,7 @@ class Access:
 
 
 class OneToken:
-    """The reviews of `jobtide dev`: a user with the token of this session may do everything."""
+    """The reviews of `jobtide dev`: a browser with the token of this session may do everything."""
 
     def __init__(self, token: str, name: str) -> None:
         self._token = token.encode()

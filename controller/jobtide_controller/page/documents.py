@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -45,21 +46,25 @@ _parsed_spec: ParsedTexts[Json] = ParsedTexts(lambda text: json.loads(text).get(
 _parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads(text)).as_object())
 
 
-def overview(snapshot: Snapshot, depths: Mapping[str, Depths], rights: Rights, with_jobs: Collection[str]) -> Json:
+def overview(
+    snapshot: Snapshot, row_of: Callable[[PoolEntry], Json], rights: Rights, with_jobs: Collection[str]
+) -> Json:
     """Every pool that the viewer may see, what is wrong first, and the databases of those pools.
 
-    `depths` are by database; `with_jobs` are the databases whose jobs can be looked at.
+    `row_of` gives a pool's row; `with_jobs` are the databases whose jobs can be looked at.
     """
     seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
-    rows = [pool_row(entry, snapshot.databases.get(entry.database), depths.get(entry.database)) for entry in seen]
-    rows.sort(key=_worst_first)
-    namespaces: dict[str, set[str]] = {}  # by database
+    rows = sorted(map(row_of, seen), key=_worst_first)
+    pools: dict[str, list[PoolEntry]] = {}  # by database
     for entry in seen:
-        namespaces.setdefault(entry.database, set()).add(entry.ref.namespace)
+        pools.setdefault(entry.database, []).append(entry)
     databases = [
         database_row(name, snapshot.databases.get(name), has_jobs=name in with_jobs)
-        | {"may": may(namespaces[name], rights)}
-        for name in sorted(namespaces)
+        | {
+            "unserved": unserved(map(status_of, entries)),
+            "may": may((entry.ref.namespace for entry in entries), rights),
+        }
+        for name, entries in sorted(pools.items())
     ]
     return {
         "now": snapshot.taken_at,
@@ -75,6 +80,27 @@ def may(namespaces: Iterable[str], rights: Rights) -> Json:
         "act": bool(found & rights.namespaces("patch")),
         "payloads": bool(found & rights.namespaces("payloads")),
     }
+
+
+class Rows:
+    """The rows of pools, made again only where something changed: most pools of most looks are idle."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[tuple[object, ...], Json]] = {}  # by UID: what a row follows from, and the row
+
+    def of(self, snapshot: Snapshot, depths: Mapping[str, Depths]) -> Callable[[PoolEntry], Json]:
+        """The rows at one look."""
+        if len(self._made) > 2 * len(snapshot.pools):
+            self._made.clear()
+        return lambda entry: self._row(entry, snapshot.databases.get(entry.database), depths.get(entry.database))
+
+    def _row(self, entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
+        total = total_of(entry, database, depths)
+        facts = entry, entry.status_text, _gauges(entry, database), None if total is None else astuple(total)
+        known = self._made.get(entry.uid)
+        if known is None or known[0] != facts:
+            known = self._made[entry.uid] = facts, pool_row(entry, database, depths)
+        return known[1]
 
 
 def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
@@ -143,6 +169,15 @@ def total_fields(total: Total | None) -> Json:
         "running": total.running,
         "capped": total.capped,
     }
+
+
+def unserved(statuses: Iterable[Json]) -> list[Json]:
+    """The types that no pool handles, from the statuses of a database's pools: one of each namespace has them."""
+    found = {one["type"]: one for status in statuses for one in status.get("unserved") or ()}
+    return [
+        {"type": one["type"], "jobs": one["pending"], "oldest_seconds": float(one.get("oldestSeconds", 0))}
+        for one in sorted(found.values(), key=lambda one: (-one["pending"], one["type"]))
+    ]
 
 
 def conditions(status: Json) -> list[Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from jobtide_controller.page.depths import Depths, depths_of
 from jobtide_controller.page.snapshot import Snapshot
 
 PAUSE_SECONDS = 1.0
-COST_SHARE = 0.02  # of a core, for looking; rendering comes on top
+COST_SHARE = 0.05  # of a core, for the page's thread with all its viewers: then the pauses grow
 PAUSE_MAX_SECONDS = 10.0
+
+_log = logging.getLogger("jobtide_controller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +50,24 @@ class Feed:
         self._news = asyncio.Event()
         self._looking: asyncio.Task[Published] | None = None
         self._cost_seconds = 0.0
+        self._spent_seconds = time.thread_time()
         self.viewers = 0
 
     async def run(self) -> None:
         """Looks again and again until cancelled."""
         while True:
             began = self._monotonic()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await self._look()
+            except TimeoutError:
+                pass  # the controller's loop is busy; /healthz says so if it hangs
+            except Exception:  # noqa: BLE001 - it is logged with its traceback
+                _log.exception("bug: the page could not look at the pools, please report it; it tries again")
             await asyncio.sleep(max(0.0, began + self.pause_seconds - self._monotonic()))
 
     @property
     def pause_seconds(self) -> float:
-        """Between two looks: it grows with what a look costs."""
+        """Between two looks: it grows with the processor time of the page's thread from look to look."""
         return min(PAUSE_MAX_SECONDS, max(PAUSE_SECONDS, self._cost_seconds / COST_SHARE))
 
     async def latest(self) -> Published:
@@ -94,11 +102,11 @@ class Feed:
 
     async def _look_once(self) -> Published:
         snapshot = await self._take()
-        began = time.thread_time()
         published = self._summed(snapshot)
         self._published, self._looked_at = published, self._monotonic()
         self._note(published)
-        self._cost_seconds += 0.3 * (time.thread_time() - began - self._cost_seconds)
+        spent, self._spent_seconds = time.thread_time() - self._spent_seconds, time.thread_time()
+        self._cost_seconds += 0.3 * (spent - self._cost_seconds)
         self._news.set()
         self._news = asyncio.Event()
         return published

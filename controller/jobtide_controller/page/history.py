@@ -13,9 +13,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 POOLS_MAX = 100
+DECISIONS_MAX = 200  # of one pool; its status has the last ten
+RESTORED_SECONDS = 5.0  # a decision that is no older is part of what is seen now
 HELD_SECONDS = 15.0  # that a sample stands for, if the next one comes no later
 KEYS = 8  # types, and tenants, of one sample
 NAMES_MAX = 2_000  # of types and tenants of one pool; then those that no ring has are forgotten
@@ -83,7 +85,7 @@ class History:
     def begin(self, uid: str, past: Iterable[Past], now: float) -> None:
         """Remembers this pool from now on, and before that what its decisions say."""
         pool = self._pools[uid] = _PoolHistory(restored_until=None)
-        decisions = sorted(past)
+        decisions = sorted(decision for decision in past if decision.at < now - RESTORED_SECONDS)
         for number, decision in enumerate(decisions):
             until = decisions[number + 1].at if number + 1 < len(decisions) else now
             pool.restore(decision, until, now)
@@ -97,6 +99,15 @@ class History:
         self._pools[uid].note(at, sample)
         if sample.depth or sample.busy or sample.desired or sample.ready:
             self._pools.move_to_end(uid)
+
+    def note_decisions(self, uid: str, status: Mapping[str, Any]) -> None:
+        """Keeps the decisions of a status longer than the status does."""
+        self._pools[uid].note_decisions(status)
+
+    def decisions(self, uid: str) -> list[Mapping[str, Any]]:
+        """Those that are kept, as a status has them, newest first."""
+        pool = self._pools.get(uid)
+        return [] if pool is None else list(pool.decisions.values())[::-1]
 
     def known(self) -> list[str]:
         """The UIDs of the pools that are remembered."""
@@ -117,6 +128,18 @@ class _PoolHistory:
     _names: dict[str, int] = field(default_factory=dict)
     _names_max: int = NAMES_MAX
     _last: tuple[float, array[float]] = (-math.inf, array("f"))
+    _status: Mapping[str, Any] | None = None
+    decisions: dict[tuple[object, ...], Mapping[str, Any]] = field(default_factory=dict)  # newest last
+
+    def note_decisions(self, status: Mapping[str, Any]) -> None:
+        if status is self._status:
+            return
+        self._status = status
+        for decision in reversed(status.get("decisions") or ()):
+            key = tuple(decision.get(name) for name in ("time", "replicasBefore", "replicas", "reason"))
+            self.decisions.setdefault(key, decision)
+        while len(self.decisions) > DECISIONS_MAX:
+            del self.decisions[next(iter(self.decisions))]
 
     def note(self, at: float, sample: Sample) -> None:
         row, (before_at, before) = self._row(sample), self._last

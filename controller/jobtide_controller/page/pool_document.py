@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
@@ -13,17 +13,28 @@ from jobtide_controller.api.status import ClampStatus, DecisionStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.page.depths import Depths, Total
-from jobtide_controller.page.documents import Json, spec_of, status_of, total_fields
+from jobtide_controller.page.documents import Json, seconds_of, spec_of, status_of, total_fields
 from jobtide_controller.page.history import Series
 from jobtide_controller.plugin import law, why
 from jobtide_controller.render import display, sentence
 
 TENANTS_SHOWN = 50
-LATELY_SECONDS = 60.0
+LATELY_SECONDS = 60.0  # whose decisions an event repeats
 
 
-def pool_document(entry: PoolEntry, row: Json, series: Series | None, depths: Depths | None, now: float) -> Json:
-    """All of one pool. `row` is that of the overview; `series` None: its tenants may not be shown."""
+def pool_document(
+    entry: PoolEntry,
+    row: Json,
+    series: Series | None,
+    depths: Depths | None,
+    *,
+    kept: Sequence[Mapping[str, Any]],
+    now: float,
+) -> Json:
+    """All of one pool. `row` is that of the overview; `series` None: its tenants may not be shown.
+
+    `kept` are the decisions in memory; without any, those of the status are shown.
+    """
     status, spec = status_of(entry), spec_of(entry)
     pool = _pool(entry, status)
     return {
@@ -33,7 +44,7 @@ def pool_document(entry: PoolEntry, row: Json, series: Series | None, depths: De
         "limits": _limits(status.get("limits") or ()),
         "why": row["sentence"] if pool is None else why.render(pool, now),
         "series": None if series is None else series_document(series),
-        "decisions": decisions(pool),
+        "decisions": decisions(kept or status.get("decisions") or ()),
         "by_type": [{"type": type_, **total_fields(_of_type(depths, type_))} for type_ in entry.types],
     }
 
@@ -74,30 +85,23 @@ def newest_point(series: Series) -> Json:
     }
 
 
-def lately(found: Iterable[Json], now: float) -> list[Json]:
-    """The decisions of the last minute."""
-    return [decision for decision in found if decision["time"] > now - LATELY_SECONDS]
-
-
-def decisions_of(entry: PoolEntry) -> list[Json]:
-    """The decisions in the pool's status, newest first."""
-    return decisions(_pool(entry, status_of(entry)))
-
-
-def decisions(pool: JobWorkerPool | None) -> list[Json]:
-    """The decisions of a pool, newest first, each with its reasons."""
-    if pool is None or pool.status is None:
-        return []
-    return [
-        {
-            "time": decision.time.timestamp(),
-            "from": decision.replicas_before,
-            "to": decision.replicas,
-            "reason": decision.reason,
-            "why": _why(decision),
-        }
-        for decision in pool.status.decisions
-    ]
+def decisions(stored: Iterable[Mapping[str, Any]], since: float = 0.0) -> list[Json]:
+    """Decisions as a status has them, newest first, each with its reasons; those after `since` only."""
+    found = []
+    for one in stored:
+        if (seconds_of(one.get("time")) or 0.0) <= since:
+            break
+        decision = DecisionStatus.model_validate(one)
+        found.append(
+            {
+                "time": decision.time.timestamp(),
+                "from": decision.replicas_before,
+                "to": decision.replicas,
+                "reason": decision.reason,
+                "why": _why(decision),
+            }
+        )
+    return found
 
 
 def _why(decision: DecisionStatus) -> str:

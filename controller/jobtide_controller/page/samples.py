@@ -22,6 +22,7 @@ def note(history: History, snapshot: Snapshot, depths: Mapping[str, Depths]) -> 
     for uid in history.known():
         if uid in entries:
             history.note(uid, snapshot.taken_at, sample(entries[uid], snapshot, depths))
+            history.note_decisions(uid, status_of(entries[uid]))
         else:
             history.forget(uid)
 

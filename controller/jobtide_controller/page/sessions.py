@@ -80,7 +80,7 @@ class Sessions:
 
 
 class Throttle:
-    """Counts failed logins by peer: each costs the API server a request."""
+    """Counts logins by peer that failed or are under way: each costs the API server a request."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -91,11 +91,15 @@ class Throttle:
         recent = self._recent(peer)
         return recent[0] + FAILURE_SECONDS - self._monotonic() if len(recent) >= FAILURES_MAX else 0.0
 
-    def note_failure(self, peer: str) -> None:
+    def note_attempt(self, peer: str) -> None:
+        """It counts as failed until `note_success`."""
         self._failures[peer] = [*self._recent(peer), self._monotonic()][-FAILURES_MAX:]
         self._failures.move_to_end(peer)
         while len(self._failures) > PEERS_MAX:
             self._failures.popitem(last=False)
+
+    def note_success(self, peer: str) -> None:
+        self._failures[peer] = self._recent(peer)[:-1]
 
     def _recent(self, peer: str) -> list[float]:
         since = self._monotonic() - FAILURE_SECONDS

@@ -110,10 +110,11 @@ class Viewers:
         token = (await body_of(request)).get("token")
         if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS:
             raise problem(400, "a login needs a token", 'send {"token": "..."}')
+        self._throttle.note_attempt(peer)
         user = await self._user_of(token)
         if user is None:
-            self._throttle.note_failure(peer)
             raise problem(401, "the token is not valid, or no longer", "get a new one: kubectl jobtide page")
+        self._throttle.note_success(peer)
         return user
 
     async def _user_of(self, token: str) -> User | None:

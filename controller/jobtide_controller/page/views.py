@@ -39,6 +39,7 @@ class Views:
         self._feed = feed
         self._history = history
         self._with_jobs = with_jobs
+        self._rows = documents.Rows()
         self._overviews = Rendered("overview")
         self._pools = Rendered("pool")
 
@@ -56,7 +57,8 @@ class Views:
         now, shows = published.snapshot.taken_at, self.shows_tenants(published, entry.database)
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now) if self._may(wanted, shows) else None
         depths = published.depths.get(entry.database)
-        document = pool_document.pool_document(entry, self._row(published, rights, entry), series, depths, now)
+        row, kept = self._row(published, rights, entry), self._history.decisions(entry.uid)
+        document = pool_document.pool_document(entry, row, series, depths, kept=kept, now=now)
         tenants = pool_document.tenants_of(entry, depths) if shows else []
         return web.json_response({**document, "by_tenant": tenants})
 
@@ -87,7 +89,7 @@ class Views:
         return published, await self._viewers.rights(session.user, published.namespaces)
 
     def shows_tenants(self, published: Published, database: str) -> bool:
-        """Whether users who may see the pools may see tenants too: the administrator chose so."""
+        """Whether tenants may be shown to viewers of the pools: the administrator chose so."""
         view = published.snapshot.databases.get(database)
         return database in self._with_jobs() or (view is not None and view.shows_tenants)
 
@@ -96,7 +98,8 @@ class Views:
         return wanted.by == "type" or shows_tenants
 
     def _overview(self, published: Published, rights: Rights) -> Json:
-        return documents.overview(published.snapshot, published.depths, rights, self._with_jobs())
+        rows = self._rows.of(published.snapshot, published.depths)
+        return documents.overview(published.snapshot, rows, rights, self._with_jobs())
 
     def _row(self, published: Published, rights: Rights, entry: PoolEntry) -> Json:
         view, depths = published.snapshot.databases.get(entry.database), published.depths.get(entry.database)
@@ -113,7 +116,9 @@ class Views:
             "now": now,
             "pool": self._row(published, rights, entry),
             "point": pool_document.newest_point(series) if shows else None,
-            "decisions": pool_document.lately(pool_document.decisions_of(entry), now),
+            "decisions": pool_document.decisions(
+                self._history.decisions(entry.uid), since=now - pool_document.LATELY_SECONDS
+            ),
         }
 
 

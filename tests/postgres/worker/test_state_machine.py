@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -20,6 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from jobtide.context import Context
 from jobtide.errors import Fail, Snooze
 from jobtide.job import End, Job
+from jobtide.operate.change import Change
+from jobtide.operate.filters import JobFilter, Verb
 from jobtide.queue.caps import TenantCaps
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
@@ -161,6 +164,34 @@ class Queue(RuleBasedStateMachine):
         assert rescued == {job.id for job in hand.holds if (job.id, job.token) in self.counts}
         self._taken_away(rescued)
         hand.holds.clear()
+
+    @rule(tenant=st.sampled_from(TENANTS), type_=st.sampled_from(TYPES))
+    def an_operator_cancels(self, tenant: UUID, type_: str) -> None:
+        ids = self._changed("cancel", ("pending", "processing"), tenant, type_)
+        self._taken_away(ids)
+        self.ended |= {id_: self._row(id_) for id_ in ids}
+
+    @rule(tenant=st.sampled_from(TENANTS), type_=st.sampled_from(TYPES))
+    def an_operator_retries(self, tenant: UUID, type_: str) -> None:
+        for id_ in self._changed("retry", ("failed",), tenant, type_):
+            del self.ended[id_]
+
+    @rule(tenant=st.sampled_from(TENANTS), type_=st.sampled_from(TYPES))
+    def an_operator_purges(self, tenant: UUID, type_: str) -> None:
+        for id_ in self._changed("purge", ("completed", "failed"), tenant, type_):
+            del self.ended[id_]
+            self.jobs.remove(id_)
+
+    def _changed(self, verb: Verb, statuses: tuple[str, ...], tenant: UUID, type_: str) -> set[UUID]:
+        """The jobs that the verb finds by tenant and type; it must change all of them."""
+        found = {row[0] for row in self.connection.execute(
+            "SELECT id FROM job_queue WHERE tenant_id = %s AND type = %s AND status::text = ANY(%s)",
+            [tenant, type_, list(statuses)],
+        )}  # fmt: skip
+        which = JobFilter(tenant=tenant, type=type_, until=datetime.max.replace(tzinfo=UTC))
+        run = Change(self.connection, verb, which, by="test", pause_seconds=0)
+        assert [progress.changed for progress in run][-1] == len(found)
+        return found
 
     @rule()
     def time_passes(self) -> None:

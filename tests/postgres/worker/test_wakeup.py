@@ -23,7 +23,10 @@ class Listening:
     def __init__(self, url):
         self.wakes, self.events = SimpleQueue(), []
         self.session = Session(lambda: url)
-        self.listener = Listener(self.session, ["mail.send"], lambda: self.wakes.put(1), self.events.append)
+        self.looked_at = SimpleQueue()
+        self.listener = Listener(
+            self.session, ["mail.send"], lambda: self.wakes.put(1), self.looked_at.put, self.events.append
+        )
 
     def woken(self, seconds=10):
         try:

@@ -10,8 +10,9 @@ from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, U
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.page import job_documents, samples
 from jobtide_controller.page.depths import depths_of
-from jobtide_controller.page.documents import overview, pool_row
+from jobtide_controller.page.documents import Rows, overview, pool_row, unserved
 from jobtide_controller.page.history import History
+from jobtide_controller.page.pool_document import decisions as decisions_of
 from jobtide_controller.page.pool_document import newest_point, pool_document, series_document, tenants_of
 from jobtide_controller.page.rights import Rights, Serving, types_allowed
 from jobtide_controller.render import status
@@ -36,7 +37,7 @@ def rows_of(taken, rights=ALL, with_jobs=()):
     depths = {
         name: depths_of(view.reading) for name, view in taken.databases.items() if isinstance(view.reading, Reading)
     }
-    return overview(taken, depths, rights, with_jobs)
+    return overview(taken, Rows().of(taken, depths), rights, with_jobs)
 
 
 def test_a_pool_has_the_jobs_of_its_types():
@@ -70,7 +71,7 @@ def test_a_status_of_another_client_breaks_nothing():
     strange = {"conditions": [{"type": 3}, {}], "decisions": [{"time": "yesterday"}], "numbers": {"due": "many"}}
     one = entry(status=strange)
     taken = snapshot(one)
-    document = pool_document(one, pool_row(one, None, None), None, None, NOW)
+    document = pool_document(one, pool_row(one, None, None), None, None, kept=[], now=NOW)
     assert json.dumps(rows_of(taken))
     assert document["decisions"] == []
 
@@ -110,7 +111,7 @@ def test_a_pools_document_explains_itself():
     history = History()
     samples.note(history, taken, {"main": depths_of(taken.databases["main"].reading)})
     series = history.series(one.uid, "15m", "tenant", NOW)
-    document = pool_document(one, pool_row(one, None, None), series, depths, NOW)
+    document = pool_document(one, pool_row(one, None, None), series, depths, kept=history.decisions(one.uid), now=NOW)
     assert document["why"].startswith("pool      media/thumbs  ")
     assert "template" not in document["spec"]
     assert {"promise", "backlog", "required"} <= {fact["label"] for fact in document["facts"]}
@@ -135,3 +136,37 @@ def test_a_tenant_has_the_caps_of_all_pools_together():
     found = job_documents.tenant_rows([one, two], depths, ["a", "b"], slots=6)
     assert [(row["tenant"], row["cap"], row["share"]) for row in found["rows"]] == [("t1", 6, 0.5), ("t2", 6, 0.0)]
     assert job_documents.tenant_rows([one, entry("free")], depths, ["a"], slots=0)["rows"][0]["cap"] is None
+
+
+def test_types_without_a_pool_are_named_once_the_most_jobs_first():
+    one, two = {"type": "lost", "pending": 3, "oldestSeconds": 70}, {"type": "more", "pending": 9}
+    assert unserved([{"unserved": [one]}, {}, {"unserved": [two, one]}]) == [
+        {"type": "more", "jobs": 9, "oldest_seconds": 0.0},
+        {"type": "lost", "jobs": 3, "oldest_seconds": 70.0},
+    ]
+
+
+def test_decisions_are_kept_longer_than_the_status_has_them():
+    history = History()
+    history.begin("uid", (), NOW)
+    for number in range(0, 30, 5):
+        decisions = [
+            {"time": f"2026-11-29T01:00:{second:02}Z", "replicasBefore": second, "replicas": second + 1, "reason": "Up"}
+            for second in range(number + 9, number - 1, -1)
+        ]
+        history.note_decisions("uid", {"decisions": decisions})
+    kept = decisions_of(history.decisions("uid"))
+    assert [decision["to"] for decision in kept] == list(range(35, 0, -1))
+    assert [decision["to"] for decision in decisions_of(history.decisions("uid"), since=kept[2]["time"])] == [35, 34]
+
+
+def test_a_row_is_made_again_when_something_of_it_changed_and_only_then():
+    rows, first = Rows(), snapshot(entry(types=["a"], status=reported(types=["a"])))
+    depths = {"main": depths_of(first.databases["main"].reading)}
+    one = first.pools[0]
+    row = rows.of(first, depths)(one)
+    assert rows.of(first, depths)(one) is row
+    one.status = {**one.status, "reason": "Other"}
+    assert rows.of(first, depths)(one)["reason"] == "Other"
+    more = snapshot(one, depths={Key("a", "t1"): Depth(due=8, oldest_age_seconds=41.0)})
+    assert rows.of(more, {"main": depths_of(more.databases["main"].reading)})(one)["waiting"] == 8

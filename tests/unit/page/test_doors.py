@@ -13,7 +13,7 @@ from jobtide_controller.page.access import REMEMBERED_SECONDS, Access
 from jobtide_controller.page.server import Place
 from jobtide_controller.page.sessions import FAILURES_MAX, Sessions, Throttle
 from tests.unit.kube.objects import Clock
-from tests.unit.page.world import ALICE, Browser, Reviews, World, entry, eventually, names, served, snapshot
+from tests.unit.page.world import ALICE, EVE, Browser, Reviews, World, entry, eventually, names, served, snapshot
 
 GETS = ("api/me", "api/overview", "api/pools/media/thumbs", "api/events", "api/tenants?database=main",
         "api/tenants/main/t1", "api/jobs?database=main", "api/jobs/main/x", "api/actions")  # fmt: skip
@@ -246,6 +246,16 @@ async def test_rights_are_asked_for_once_and_again_after_some_seconds():
     assert (rights.sees, rights.acts, rights.payloads) == ({"crm"}, frozenset(), frozenset())
 
 
+async def test_a_user_without_rights_is_asked_about_once_a_namespace_and_a_minute():
+    clock, reviews = Clock(), Reviews()
+    access = Access(reviews, clock)
+    namespaces = frozenset(f"ns-{number}" for number in range(100))
+    for _ in range(4):
+        assert (await access.rights(EVE, namespaces)).sees == frozenset()
+        clock.now += REMEMBERED_SECONDS - 1
+    assert len(reviews.asked) == 101  # and everywhere
+
+
 async def test_two_hundred_pages_of_one_user_ask_once():
     reviews = Reviews()
     access = Access(reviews, Clock())
@@ -283,9 +293,12 @@ def test_the_throttle_lets_other_peers_in_and_forgets():
     clock = Clock()
     throttle = Throttle(clock)
     for _ in range(FAILURES_MAX):
-        throttle.note_failure("mallory")
+        throttle.note_attempt("mallory")
     assert throttle.wait_seconds("mallory") > 0
     assert throttle.wait_seconds("alice") == 0
+    throttle.note_success("mallory")
+    assert throttle.wait_seconds("mallory") == 0
+    throttle.note_attempt("mallory")
     clock.now += sessions.FAILURE_SECONDS
     assert throttle.wait_seconds("mallory") == 0
 

@@ -17,7 +17,7 @@ from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.loop.term import PoolState
 from jobtide_controller.page.access import NoAnswerError
-from jobtide_controller.page.desk import NoDatabases
+from jobtide_controller.page.desk import NoDatabases, OperatorUrls
 from jobtide_controller.page.rights import User
 from jobtide_controller.page.server import Page, Place
 from jobtide_controller.page.snapshot import DatabaseView, Snapshot
@@ -95,6 +95,7 @@ class World:
     snapshot: Snapshot
     reviews: Reviews = field(default_factory=Reviews)
     place: Place = field(default_factory=lambda: Place(0, "127.0.0.1"))
+    urls: OperatorUrls = field(default_factory=NoDatabases)
     taken: int = 0
     events: list[object] = field(default_factory=list)
     port: int = 0
@@ -110,7 +111,7 @@ class World:
 
 @asynccontextmanager
 async def served(world: World) -> AsyncIterator[World]:
-    page = Page(world.place, world.take, world.reviews, NoDatabases(), world.events.append)
+    page = Page(world.place, world.take, world.reviews, world.urls, world.events.append)
     world.port = page.start()
     try:
         yield world

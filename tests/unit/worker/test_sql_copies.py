@@ -26,3 +26,9 @@ def test_copies_of_a_part_are_equal(names, begins, ends):
         # Remarks may differ.
         parts.append("\n".join(line.partition(" --")[0] for line in text.splitlines() if not line.startswith("--")))
     assert parts[0] == parts[1]
+
+
+def test_the_conditions_of_a_filter_mean_the_same_in_every_look():
+    texts = [load("jobtide.operate", f"sql/{name}") for name in ("by_time", "by_tenant", "by_type")]
+    parts = {text[text.index("AND (\n%(due_after)s") : text.index(") IS TRUE AS matches")] for text in texts}
+    assert len(parts) == 1

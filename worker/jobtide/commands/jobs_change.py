@@ -15,6 +15,7 @@ from jobtide.commands.jobs_read import (
     add_json,
     connected,
     filter_of,
+    refuse_if_hidden,
     write,
     write_jobs,
     write_json,
@@ -22,6 +23,7 @@ from jobtide.commands.jobs_read import (
 from jobtide.errors import JobtideError
 from jobtide.operate.change import Action, Change, Preview, preview
 from jobtide.operate.filters import CHANGES, Verb
+from jobtide.printable import printable
 from jobtide.schema.cli import add_url
 from jobtide.telemetry import logs
 
@@ -29,7 +31,7 @@ _MOST_PAUSE_SECONDS = 60.0
 _HELP: dict[Verb, tuple[str, str]] = {
     "retry": (
         "make failed jobs pending again",
-        "Makes failed jobs pending again, due now and with attempts at 0. A job that fails again is not retried twice.",
+        "Makes failed jobs pending again, due now and with attempts at 0. A run retries a job once.",
     ),
     "cancel": (
         "end waiting and running jobs as failed",
@@ -69,16 +71,22 @@ def _run(parsed: argparse.Namespace) -> int:
     verb: Verb = parsed.verb
     with connected(parsed) as connection:
         which = filter_of(parsed, connection)
-        shown = preview(connection, verb, which)
-        if parsed.dry_run:
-            _write_preview(shown, as_json=parsed.json)
-            return 0
-        if (shown.number > 1 or shown.is_at_least) and not parsed.yes:
-            raise JobtideError(
-                f"nothing was changed: {verb} concerns {_number(shown)}; --dry-run shows them, --yes changes them"
-            )
+        if parsed.dry_run or not parsed.yes:
+            shown = preview(connection, verb, which)
+            if not shown.number:
+                refuse_if_hidden(connection)
+            if parsed.dry_run:
+                _write_preview(shown, as_json=parsed.json)
+                return 0
+            if shown.number > 1 or shown.is_at_least:
+                raise JobtideError(
+                    f"nothing was changed: {verb} concerns {_number(shown)}; --dry-run shows them, --yes changes them"
+                )
         change = Change(connection, verb, which, by=parsed.by or _user(), pause_seconds=parsed.pause_seconds)
-        return _finish(change, as_json=parsed.json)
+        code = _finish(change, as_json=parsed.json)
+        if not change.action().changed:
+            refuse_if_hidden(connection)
+    return code
 
 
 def _finish(change: Change, *, as_json: bool) -> int:
@@ -88,23 +96,28 @@ def _finish(change: Change, *, as_json: bool) -> int:
     try:
         for progress in change:
             if not as_json and progress.changed:
-                write(f"{_DONE[change.verb]} {progress.changed} jobs")
+                write(f"{_DONE[change.verb]} {_jobs(progress.changed)}")
     finally:
         action = change.action()
         _log(action)
     if as_json:
         write_json(action.to_json())
-    elif not action.changed:
+    elif not action.changed and not action.skipped:
         write(f"nothing to {change.verb}: no {' or '.join(CHANGES[change.verb])} job matches")
     if action.skipped and not as_json:
-        write(f"left {action.skipped} jobs that changed or were locked in the meantime: repeat the command for them")
+        why = (
+            f"the server refused: {printable(action.refusal)}"
+            if action.refusal
+            else "changed or locked in the meantime"
+        )
+        write(f"left {_jobs(action.skipped)} ({why}): repeat the command for {'it' if action.skipped == 1 else 'them'}")
     return 0 if action.is_done else 1
 
 
 def _log(action: Action) -> None:
     """One JSON line on stderr."""
     logs.configure("info", pool="", pod="")
-    logging.getLogger("jobtide.operate").info("%s: %d jobs", action.verb, action.changed, extra=action.to_json())
+    logging.getLogger("jobtide.operate").info("%s: %s", action.verb, _jobs(action.changed), extra=action.to_json())
 
 
 def _write_preview(shown: Preview, *, as_json: bool) -> None:
@@ -117,8 +130,14 @@ def _write_preview(shown: Preview, *, as_json: bool) -> None:
 
 
 def _number(shown: Preview) -> str:
-    many = f"{shown.number:,} jobs" if shown.number != 1 else "1 job"
+    if shown.is_at_least and not shown.number:
+        return "none of the newest jobs, and perhaps older ones"
+    many = _jobs(shown.number)
     return f"{many} or more" if shown.is_at_least else many
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
 
 
 def _user() -> str:

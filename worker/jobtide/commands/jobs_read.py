@@ -22,10 +22,12 @@ from jobtide.operate.read import JobDetail, JobLine, Listing, list_jobs, show_jo
 from jobtide.operate.session import Connection, operator_connection
 from jobtide.operate.why import why
 from jobtide.printable import printable, printable_json
+from jobtide.schema.check import read_facts
 from jobtide.schema.cli import add_url, one_line_errors
 
 _MOST_LISTED = 1_000
 _ERROR_CHARACTERS = 80
+_LOGIN = "use a login in jobtide_operator (made by jobtide schema apply --roles)"
 _HEAD = ("ID", "STATUS", "TYPE", "TENANT", "TRIES", "CREATED", "DUE", "ERROR")
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives it no public name
@@ -90,9 +92,15 @@ def connected(parsed: argparse.Namespace) -> Iterator[Connection]:
         try:
             yield connection
         except psycopg.errors.InsufficientPrivilege as error:
-            raise JobtideError(
-                f"{one_line(error)}: use a login in jobtide_operator (made by jobtide schema apply --roles)"
-            ) from None
+            raise JobtideError(f"{one_line(error)}: {_LOGIN}") from None
+
+
+def refuse_if_hidden(connection: Connection) -> None:
+    """For an answer without a job: raises JobtideError if row level security hides jobs from this role."""
+    facts = read_facts(connection)
+    table = facts["table"]
+    if table is not None and table["rls_active"] and not table["can_see"]:
+        raise JobtideError(f"row level security hides jobs from role {facts['role']}: {_LOGIN}")
 
 
 def write(line: str) -> None:
@@ -115,6 +123,8 @@ def write_jobs(jobs: tuple[JobLine, ...]) -> None:
 def _list(parsed: argparse.Namespace) -> int:
     with connected(parsed) as connection:
         listing = list_jobs(connection, filter_of(parsed, connection), limit=parsed.limit)
+        if not listing.jobs:
+            refuse_if_hidden(connection)
     if parsed.json:
         write_json(listing.to_json())
         return 0
@@ -154,8 +164,8 @@ def _short(moment: str | None) -> str:
 def _show(parsed: argparse.Namespace) -> int:
     with connected(parsed) as connection:
         detail = show_job(connection, parsed.id, with_payload=parsed.payload)
-    if detail is None:
-        raise _no_such(parsed.id)
+        if detail is None:
+            raise _no_such(connection, parsed.id)
     if parsed.json:
         write_json(detail.to_json())
         return 0
@@ -193,8 +203,8 @@ def _content(text: str | None, size_bytes: int) -> str:
 def _why(parsed: argparse.Namespace) -> int:
     with connected(parsed) as connection:
         found = why(connection, parsed.id)
-    if found is None:
-        raise _no_such(parsed.id)
+        if found is None:
+            raise _no_such(connection, parsed.id)
     if parsed.json:
         write_json(found.to_json())
         return 0
@@ -204,7 +214,8 @@ def _why(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _no_such(id_: UUID) -> JobtideError:
+def _no_such(connection: Connection, id_: UUID) -> JobtideError:
+    refuse_if_hidden(connection)
     return JobtideError(f"there is no job {id_}: it was deleted, or it is in another database")
 
 

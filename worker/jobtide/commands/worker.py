@@ -179,7 +179,7 @@ def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, 
     from jobtide.worker.wakeup import Listener
 
     session = Session(url_source(settings.database_url, settings.database_url_file))
-    Listener(session, types, worker.wake, emit).start()
+    Listener(session, types, worker.wake, worker.look_at, emit).start()
 
 
 def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_flight: InFlight) -> None:

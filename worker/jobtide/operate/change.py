@@ -10,6 +10,9 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
+from jobtide.database_errors import one_line
 from jobtide.operate.filters import JobFilter, Verb
 from jobtide.operate.read import JobLine, Moment, lines, moment
 from jobtide.operate.select import Selection, small_set, walks
@@ -25,6 +28,7 @@ PREVIEW_SECONDS = 0.2
 _EXAMPLES = 10
 _MOST_BY = 200
 _MOST_SKIPPED = 5_000
+_OF_A_ROW = {"22", "23", "P0"}  # classes of errors about a value, a constraint, or that a trigger raises
 _IDS = 200  # in one notification, which holds less than 8,000 bytes
 
 
@@ -47,7 +51,8 @@ class Progress:
     """After each batch. All numbers count from the start of this run."""
 
     changed: int
-    skipped: int  # another transaction holds them, or they changed in the meantime; repeat the command for them
+    skipped: int  # another transaction holds them, they changed in the meantime, or the server refused to change them
+    refusal: str | None  # the server's words for the last job that it refused: a trigger or a constraint
     back_to: Moment | None  # the newest jobs come first; these are done back to this creation time
     is_done: bool  # nothing is left that matches
 
@@ -65,6 +70,7 @@ class Action:
     filter: dict[str, str]
     changed: int
     skipped: int
+    refusal: str | None
     is_done: bool  # False: stopped, or ended by an error, before all were changed
 
     def to_json(self) -> dict[str, Any]:
@@ -80,11 +86,7 @@ def preview(
     """
     selection = _selection(verb, which, begun_at(connection, seconds=seconds).at)
     ids = small_set(connection, selection, seconds=seconds)
-    is_at_least = False
-    if ids is None:
-        ids, is_at_least = _counted(connection, selection, most, seconds)
-    elif which.id is not None:
-        ids = [id_ for id_ in ids if any(job.status in selection.statuses for job in lines(connection, [id_]))]
+    ids, is_at_least = (ids, False) if ids is not None else _counted(connection, selection, most, seconds)
     examples = lines(connection, ids[:_EXAMPLES], seconds=seconds)
     return Preview(verb, which.to_json(), min(len(ids), most), is_at_least or len(ids) > most, tuple(examples))
 
@@ -114,12 +116,13 @@ class Change:
         self.verb = verb
         self.which = which
         self._connection = connection
-        self._by = by.replace("\x00", "")[:_MOST_BY]
+        self._by = by.replace("\x00", "").encode("utf-8", "replace").decode()[:_MOST_BY]
         self._pause_seconds = pause_seconds
         self._seconds = seconds
         self._stopped = Event()
         self._changed = 0
         self._skipped: set[UUID] = set()
+        self._refusal: str | None = None
         self._is_done = False
         self._database_user = ""
 
@@ -132,7 +135,7 @@ class Change:
             if ids:
                 self._change(ids, begun.at)
             self._is_done = is_last
-            yield Progress(self._changed, len(self._skipped), back_to, is_last)
+            yield Progress(self._changed, len(self._skipped), self._refusal, back_to, is_last)
             if is_last or self._stopped.wait(self._pause_seconds if ids else 0):
                 return
 
@@ -149,6 +152,7 @@ class Change:
             self.which.to_json(),
             self._changed,
             len(self._skipped),
+            self._refusal,
             self._is_done,
         )
 
@@ -167,10 +171,30 @@ class Change:
                 return
 
     def _change(self, ids: list[UUID], begun_at: datetime) -> None:
-        """One batch, in one transaction. Jobs that the statement leaves are skipped by the rest of the run."""
-        parameters = {"ids": ids, "by": self._by, "ended_by": begun_at}
+        """One batch, in one transaction; in halves if the server refuses a row of it, until that row is alone.
+
+        Jobs that are not changed are skipped by the rest of the run.
+        """
+        parameters = {
+            "ids": ids,
+            "by": self._by,
+            "ended_by": begun_at,
+            "type": self.which.type,
+            "tenant": self.which.tenant,
+        }
         name = self.verb.replace("-", "_")
-        changed = rows(self._connection, name, parameters, seconds=self._seconds, writes=True)
+        try:
+            changed = rows(self._connection, name, parameters, seconds=self._seconds, writes=True)
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] not in _OF_A_ROW:
+                raise
+            if len(ids) > 1:
+                middle = len(ids) // 2
+                self._change(ids[:middle], begun_at)
+                self._change(ids[middle:], begun_at)
+                return
+            self._refusal = one_line(error)
+            changed = []
         self._changed += len(changed)
         self._skipped.update(set(ids) - {row["id"] for row in changed})
         running = [str(row["id"]) for row in changed if row.get("was_running")]

@@ -87,7 +87,7 @@ def list_jobs(connection: Connection, which: JobFilter, *, limit: int = 50, seco
             ids += window.ids
             if window.back_to is not None and len(window.ids) <= limit:
                 cuts.append(Cut(status, moment(window.back_to.timestamp()) or ""))
-    jobs = [job for job in lines(connection, ids, seconds=seconds) if job.status in selection.statuses]
+    jobs = lines(connection, ids, seconds=seconds)
     return Listing(tuple(jobs[:limit]), len(jobs) > limit, tuple(cuts))
 
 

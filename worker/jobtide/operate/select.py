@@ -16,7 +16,10 @@ from jobtide.operate.filters import JobFilter, Status
 from jobtide.operate.session import Connection, rows
 
 LOOK = 20_000
-"""Rows that one statement of a walk looks at. Measured: about 30 ms in memory."""
+"""Rows that one statement of a walk looks at: about 35 ms in memory."""
+
+LOOK_INTO_ERRORS = 5_000
+"""The same where the error's text is searched: about 60 ms."""
 
 SMALL = 5_000
 """The largest set that is looked through at once: its rows lie anywhere in the table."""
@@ -64,10 +67,11 @@ class Window:
 
 
 def small_set(connection: Connection, selection: Selection, *, seconds: float) -> list[UUID] | None:
-    """All matching jobs, the newest first; None if no condition bounds their number. An id is returned unverified."""
+    """All matching jobs, the newest first; None if no condition bounds their number."""
     which = selection.which
     if which.id is not None:
-        return [which.id]
+        found = rows(connection, "lines", {"ids": [which.id]}, seconds=seconds)
+        return [row["id"] for row in found if row["status"] in selection.statuses]
     if which.tenant is None:
         return None
     return _looked_through(connection, "by_tenant", selection, seconds, statuses=list(selection.statuses))
@@ -111,7 +115,8 @@ def _walk(
     """Through the one status of the selection."""
     (status,) = selection.statuses
     since = selection.which.since or _FIRST
-    until, look = selection.until or _LAST, LOOK
+    until, usual = selection.until or _LAST, LOOK if selection.which.error is None else LOOK_INTO_ERRORS
+    look = usual
     while True:
         window = {"status": status, "since": since, "until": until, "look": look, "wanted": wanted}
         found = rows(connection, "by_time", selection.parameters(excluded=list(excluded)) | window, seconds=seconds)
@@ -121,6 +126,6 @@ def _walk(
             yield Window(ids, None)
             return
         last: datetime = found[-1]["created_at"]
-        look = look * _WIDER if last == until and not is_full else LOOK
+        look = look * _WIDER if last == until and not is_full else usual
         until = last
         yield Window(ids, until)

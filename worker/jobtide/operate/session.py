@@ -43,12 +43,12 @@ def rows(
     writes: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of `sql/<name>.sql`, in a transaction of its own. Raises TooSlow, or psycopg.Error."""
-    settings = {"milliseconds": str(max(1, round(seconds * 1_000))), "read_only": "off" if writes else "on"}
+    settings = {"milliseconds": str(max(1, round(seconds * 1_000))), "reads_only": not writes}
     try:
         with connection.transaction(), connection.cursor(binary=True, row_factory=dict_row) as cursor:
             cursor.execute(load("jobtide.operate", "sql/settings"), settings)
             return cursor.execute(load("jobtide.operate", f"sql/{name}"), parameters).fetchall()
-    except psycopg.errors.QueryCanceled:
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
         raise TooSlow(
             f"no answer from the database in {seconds:g} s: name more of --tenant, --type, --status, --since, --until"
         ) from None

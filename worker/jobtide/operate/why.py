@@ -124,12 +124,11 @@ def _waiting(
     for pool in serving:
         yield from _of_pool(pool)
     if known.tenant_cap is not None and known.tenant_running >= known.tenant_cap:
-        yield Reason(
-            "TenantAtCap",
-            f"Its tenant runs {_number(known.tenant_running)} jobs, and may run {known.tenant_cap} at once.",
-        )
+        running = _number(known.tenant_running)
+        yield Reason("TenantAtCap", f"Its tenant runs {running} of at most {known.tenant_cap} jobs at once.")
     if known.ahead:
-        yield Reason("BehindTenant", f"{_number(known.ahead)} jobs of its tenant and type come before it.")
+        many = "1 job" if known.ahead == 1 else f"{_number(known.ahead)} jobs"
+        yield Reason("BehindTenant", f"Before it in its tenant and type: {many}.")
     for pool in serving:
         if pool.limit:
             yield Reason("PoolAtLimit", f"Pool {pool.name} has no more workers: {pool.limit}.")

@@ -70,7 +70,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
         case events.LeaseLost(job, during):
             _write(
                 "warning",
-                f"lease lost (noticed at {during}): this attempt's result is discarded, another worker has the job",
+                f"lease lost (noticed at {during}): this attempt's result is discarded: the job was cancelled, "
+                "or another worker has it",
                 **_about(job),
             )
         case events.LeasesKept(count, silent_seconds):

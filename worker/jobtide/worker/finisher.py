@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -97,6 +97,11 @@ class Finisher:
 
     def put(self, end: End) -> None:
         self._arrived.put(self.backlog.add(end))
+
+    def look_at(self, ids: Collection[UUID]) -> None:
+        """As the worker's. A pass then extends these leases, and those that it can't are lost."""
+        if self._in_flight.look_at(ids, monotonic()):
+            self._arrived.put(None)
 
     def lend(self) -> None:
         """Closes the connection as soon as no end waits: the claims get none, and the role may have a limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -73,6 +74,13 @@ class InFlight:
     def to_extend(self, now: float) -> list[InFlightJob]:
         """The jobs that have used a third of their lease."""
         return [claimed for claimed in self.all() if claimed.extend_at <= now]
+
+    def look_at(self, ids: Collection[UUID], now: float) -> bool:
+        """Makes these leases due for extension, which shows whether the claims hold. True if any is here."""
+        found = [claimed for claimed in self.all() if claimed.job.id in ids]
+        for claimed in found:
+            claimed.extend_at = now
+        return bool(found)
 
     def next_extension_at(self) -> float | None:
         """When the next lease is to be extended, by time.monotonic(); None if no job is claimed."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Collection
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import FrameType
 from typing import Literal
+from uuid import UUID
 
 from jobtide.backoff import jittered
 from jobtide.database_errors import one_line
@@ -104,6 +106,10 @@ class Worker:
     def wake(self) -> None:
         """A job may be due: poll now. Thread-safe."""
         self._mailbox.put("woken")
+
+    def look_at(self, ids: Collection[UUID]) -> None:
+        """These jobs may have been cancelled: looks at their claims now, not at the next extension. Thread-safe."""
+        self._finisher.look_at(ids)
 
     def run(self) -> int:
         """Runs until a signal has stopped it and it has drained; returns the exit code. Raises JobtideError."""

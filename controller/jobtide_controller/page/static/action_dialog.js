@@ -89,7 +89,7 @@ export class ActionDialog extends Component {
     if (number === 0) return html`<p><strong>No job fits.</strong> Nothing would be changed.</p>`;
     return html`<form onSubmit=${(event) => this.begin(event)}>
       <p><strong>${atLeast ? "At least " : ""}${many(number, "job")}</strong> in <${Text} value=${this.props.action.database} />${number > examples.length && examples.length ? `; the first ${examples.length}:` : ":"}</p>
-      <ul class="examples">${examples.map((job) => html`<li key=${job.id}><${Status} status=${job.status} /> <${Text} value=${job.type} />
+      <ul class="examples">${examples.map((job) => html`<li key=${job.id}><${Status} status=${job.status} /> <${Text} value=${job.type} />${" "}
         <span class="muted">of <${Text} value=${job.tenant_label || job.tenant.slice(0, 8)} /></span> <span class="note mono">${job.id}</span></li>`)}</ul>
       ${number > 1 && html`<label class="field"><span>Type ${count(number)} to confirm</span><input inputmode="numeric" autocomplete="off" autofocus value=${typed}
         onInput=${(event) => this.setState({typed: event.target.value})} /></label>`}

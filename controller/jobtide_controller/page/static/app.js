@@ -1,7 +1,7 @@
 // The page as a whole: who is logged in, which screen the address names, and the stream that keeps it current.
 import {Component, html} from "./view.js";
 import {get, post, useCsrf} from "./api.js";
-import {apiPath, go, parse} from "./route.js";
+import {apiPath, parse} from "./route.js";
 import {Live} from "./live.js";
 import {Shell} from "./shell.js";
 import {Shortcuts} from "./shortcuts.js";
@@ -47,7 +47,7 @@ export class App extends Component {
   clockOffset = 0; // seconds that the server's clock is ahead of the browser's
 
   componentDidMount() {
-    this.live = new Live((name, document) => this.onEvent(name, document), (connection) => this.setState({connection}));
+    this.live = new Live((name, document) => this.onEvent(name, document), (connection) => this.onConnection(connection));
     this.shortcuts = new Shortcuts(this);
     addEventListener("hashchange", () => this.onRoute());
     this.start();
@@ -130,6 +130,11 @@ export class App extends Component {
     this.live.follow(apiPath(["events"], query));
   }
 
+  onConnection(connection) {
+    this.setState({connection});
+    if (connection === "lost") this.loadOverview();
+  }
+
   onEvent(name, document) {
     this.setState({receivedAt: Date.now() / 1000});
     if (name === "overview") this.takeOverview(document);
@@ -171,10 +176,6 @@ export class App extends Component {
   // Opens the dialog: {verb, database, filter | ids, title}; onDone runs after the action has begun.
   act(pending) {
     this.setState({pending});
-  }
-
-  go(parts, query) {
-    go(parts, query);
   }
 
   render(_, state) {

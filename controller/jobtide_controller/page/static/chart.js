@@ -72,7 +72,7 @@ export class Chart extends Component {
 
 const round = (number) => Math.round(number * 10) / 10;
 
-export function layerClass(one, index) {
+function layerClass(one, index) {
   return one.key === "others" ? "layer-others" : `layer-${index % (LAST_COLOUR + 1)}`;
 }
 

@@ -3,13 +3,15 @@ const EVENTS = ["hello", "overview", "pool", "actions"];
 const FIRST_RETRY_MS = 1000, LONGEST_RETRY_MS = 15000;
 
 export class Live {
-  // on(name, document) for each event; onState("live" | "connecting" | "paused" | "lost")
+  // on(name, document) for each event; onState("live" | "connecting" | "paused" | "lost"). A stream doesn't say why it
+  // was refused: after "lost", a request does.
   constructor(on, onState) {
     this.on = on;
     this.onState = onState;
     this.path = null;
     this.paused = false;
     this.retryMs = FIRST_RETRY_MS;
+    this.failures = 0; // one alone is a change of the network, or of the leader
     document.addEventListener("visibilitychange", () => this.restart());
   }
 
@@ -38,7 +40,7 @@ export class Live {
   }
 
   open() {
-    this.onState("connecting");
+    if (this.failures < 2) this.onState("connecting");
     const source = this.source = new EventSource(this.path);
     for (const name of EVENTS) source.addEventListener(name, (event) => this.received(name, event));
     source.addEventListener("error", () => this.failed(source));
@@ -46,6 +48,7 @@ export class Live {
 
   received(name, event) {
     this.retryMs = FIRST_RETRY_MS;
+    this.failures = 0;
     this.onState("live");
     this.on(name, JSON.parse(event.data));
   }
@@ -53,7 +56,8 @@ export class Live {
   failed(source) {
     if (source !== this.source) return;
     source.close();
-    this.onState("lost");
+    this.failures += 1;
+    this.onState(this.failures > 1 ? "lost" : "connecting");
     this.timer = setTimeout(() => this.restart(), this.retryMs);
     this.retryMs = Math.min(this.retryMs * 2, LONGEST_RETRY_MS);
   }

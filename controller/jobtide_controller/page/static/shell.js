@@ -1,6 +1,6 @@
 // The frame of all screens: navigation, the stream's state, theme, user, and warnings that concern every screen.
 import {Component, html} from "./view.js";
-import {Dialog, Notice} from "./parts.js";
+import {Dialog, ErrorNotice, Notice} from "./parts.js";
 import {clock} from "./text.js";
 import {applyTheme, remember, remembered} from "./settings.js";
 import {SHORTCUTS} from "./shortcuts.js";
@@ -48,8 +48,9 @@ export class Shell extends Component {
 }
 
 function Lost({app}) {
-  const {connection, receivedAt, overview} = app.state;
+  const {connection, receivedAt, overview, overviewError} = app.state;
   if (connection !== "lost") return null;
+  if (overviewError?.status) return html`<${ErrorNotice} error=${overviewError} />`;
   const since = receivedAt === null || !overview ? "" : ` What follows is of ${clock(receivedAt)}.`;
   return html`<${Notice} tone="bad" role="alert" title=${`The controller does not answer.${since}`}>
     The page connects again by itself. If it does not, check the port-forward or the ingress.<//>`;

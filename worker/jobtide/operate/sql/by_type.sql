@@ -1,8 +1,8 @@
--- Finds pending jobs of one type that match, the newest first. With `looked` at `look` too many wait for this statement,
--- and the answer is not complete.
+-- Finds pending jobs of one type, or of one type and tenant, that match, the newest first. With `looked` at `look` too
+-- many wait for this statement, and the answer is not complete.
 --
--- Parameters: type text, since timestamptz, until timestamptz (inclusive; NULL: none), excluded uuid[], look int,
---             wanted int, and the conditions error, due_after, ended_by of by_time.sql
+-- Parameters: type text, tenant uuid (NULL: of any), since timestamptz, until timestamptz (inclusive; NULL: none),
+--             excluded uuid[], look int, wanted int, and the conditions error, due_after, ended_by of by_time.sql
 -- Index:      idx_job_queue_due, at most `look` entries and their rows
 WITH looked AS MATERIALIZED (
     SELECT
@@ -19,7 +19,11 @@ WITH looked AS MATERIALIZED (
             AND q.id <> ALL(%(excluded)s::uuid[])
         ) IS TRUE AS matches
     FROM job_queue AS q
-    WHERE q.status = 'pending' AND q.type = %(type)s::text
+    WHERE
+        q.status = 'pending'
+        AND q.type = %(type)s::text
+        AND q.tenant_id >= coalesce(%(tenant)s::uuid, '00000000-0000-0000-0000-000000000000')
+        AND q.tenant_id <= coalesce(%(tenant)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
     ORDER BY q.type, q.tenant_id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz)
     LIMIT %(look)s::int
 )

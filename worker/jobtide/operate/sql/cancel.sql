@@ -3,7 +3,7 @@
 --
 -- The mark of a suspect stays, for a later retry.
 --
--- Parameters: ids uuid[], by text
+-- Parameters: ids uuid[], type text, tenant uuid (both again, NULL: of any), by text
 -- Index:      job_queue_pkey, two probes a row
 -- Locks:      these rows; locked ones (their end is being written) are left
 WITH unlocked AS MATERIALIZED (
@@ -35,4 +35,6 @@ WHERE
         cancelled.status = 'pending'
         OR (cancelled.status = 'processing' AND cancelled.worker_id ^@ 'jobtide:')
     ) IS TRUE
+    AND (%(type)s::text IS NULL OR cancelled.type = %(type)s::text)
+    AND (%(tenant)s::uuid IS NULL OR cancelled.tenant_id = %(tenant)s::uuid)
 RETURNING cancelled.id, unlocked.status = 'processing' AS was_running

@@ -3,7 +3,7 @@
 -- Without SKIP LOCKED: it needs the right to change a row, which an operator has on no completed one. Ended jobs are
 -- seldom locked, and lock_timeout bounds the wait.
 --
--- Parameters: ids uuid[], ended_by timestamptz
+-- Parameters: ids uuid[], type text, tenant uuid (both again, NULL: of any), ended_by timestamptz
 -- Index:      job_queue_pkey, one probe a row
 -- Locks:      these rows
 DELETE FROM job_queue AS purged
@@ -11,4 +11,6 @@ WHERE
     purged.id = ANY(%(ids)s::uuid[])
     AND (purged.status IN ('completed', 'failed')) IS TRUE
     AND coalesce(purged.completed_at, '-infinity') <= %(ended_by)s::timestamptz
+    AND (%(type)s::text IS NULL OR purged.type = %(type)s::text)
+    AND (%(tenant)s::uuid IS NULL OR purged.tenant_id = %(tenant)s::uuid)
 RETURNING purged.id

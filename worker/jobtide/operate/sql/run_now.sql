@@ -1,6 +1,6 @@
 -- Makes pending jobs that are due later due now.
 --
--- Parameters: ids uuid[]
+-- Parameters: ids uuid[], type text, tenant uuid (both again, NULL: of any)
 -- Index:      job_queue_pkey, two probes a row
 -- Locks:      these rows; locked ones (a worker claims them) are left
 WITH unlocked AS MATERIALIZED (
@@ -16,4 +16,6 @@ WHERE
     due.id = unlocked.id
     AND (due.status = 'pending') IS TRUE
     AND coalesce(due.next_retry_at, due.created_at, '-infinity'::timestamptz) > now()
+    AND (%(type)s::text IS NULL OR due.type = %(type)s::text)
+    AND (%(tenant)s::uuid IS NULL OR due.tenant_id = %(tenant)s::uuid)
 RETURNING due.id

@@ -8,7 +8,6 @@ import {VERBS} from "../verbs.js";
 import {Load} from "../load.js";
 import {Title} from "./title.js";
 
-const EVERY_MS = 2000;
 const TONES = {running: "run", done: "good", stopped: "warn", failed: "bad"};
 
 export class Actions extends Component {
@@ -28,11 +27,16 @@ export class Actions extends Component {
   render({app}, {error}) {
     return html`<${Title} title="Actions" />
       ${error && html`<${ErrorNotice} error=${error} />`}
-      <${Load} app=${app} path=${apiPath(["actions"])} everyMs=${EVERY_MS} live=${true}>
-        ${(actions, {reload}) => actions.length === 0
-          ? html`<${Empty} title="No action yet.">Retry, cancel, run now and purge start on <a href="#/jobs">Jobs</a>. Each leaves a line here and in the controller's log.<//>`
-          : html`<${Section} title="Log" id="log"><${Table} caption="Actions" rows=${actions} keyOf=${({id}) => id} columns=${this.columns(app, reload)} /><//>`}
+      <${Load} app=${app} path=${apiPath(["actions"])} onLoad=${(actions) => app.setState({actions})}>
+        ${(loaded, {reload}) => this.log(app, app.state.actions ?? loaded, reload)}
       <//>`;
+  }
+
+  // The stream brings each change.
+  log(app, actions, reload) {
+    return actions.length === 0
+      ? html`<${Empty} title="No action yet.">Retry, cancel, run now and purge start on <a href="#/jobs">Jobs</a>. Each leaves a line here and in the controller's log.<//>`
+      : html`<${Section} title="Log" id="log"><${Table} caption="Actions" rows=${actions} keyOf=${({id}) => id} columns=${this.columns(app, reload)} /><//>`;
   }
 
   columns(app, reload) {
@@ -48,7 +52,7 @@ export class Actions extends Component {
   }
 }
 
-export function Done({action: {done, count: number, refused}}) {
+function Done({action: {done, count: number, refused}}) {
   return html`<span class="num">${count(done)}</span><span class="muted">/</span><span class="num">${count(number)}</span>
     ${refused > 0 && html`<span class="note">${count(refused)} refused</span>`}<${Meter} value=${done + (refused ?? 0)} most=${number} tone="run" />`;
 }

@@ -9,6 +9,7 @@ import {DatabaseChoice, NoDatabase, chosenDatabase} from "./database_choice.js";
 import {Title} from "./title.js";
 
 const FIELDS = ["type", "tenant", "status", "error", "since", "until", "id"];
+const NONE = Object.fromEntries(FIELDS.map((name) => [name, ""]));
 const STATUSES = ["pending", "processing", "completed", "failed"];
 const NARROW = ["type", "tenant", "since", "id"]; // the server changes all that match only if one of these is given
 const PAGE_ROWS = 50;
@@ -25,7 +26,7 @@ export class Jobs extends Component {
     const database = chosenDatabase(app, query), filter = filterOf(query);
     const shown = app.database(database);
     return html`<${Title} title="Jobs" />
-      <${Filters} key=${JSON.stringify([database, filter])} app=${app} database=${database} filter=${filter} types=${typesOf(app, database)} />
+      <${Filters} app=${app} database=${database} filter=${filter} types=${typesOf(app, database)} />
       ${shown && shown.jobs !== "available" ? html`<${NoJobs} database=${shown} />`
         : !database ? html`<${NoDatabase} app=${app} />` : html`<${Load} app=${app} version=${version} path=${apiPath(["jobs"], {database, ...filter, limit: PAGE_ROWS, after: query.after})}>
           ${(document, {reload, loading}) => html`<${Found} key=${JSON.stringify([database, filter, query.after])} app=${app} database=${database} filter=${filter} document=${document} query=${query}
@@ -46,7 +47,12 @@ function NoJobs({database}) {
 }
 
 class Filters extends Component {
-  state = {...this.props.filter};
+  state = {...NONE, ...this.props.filter};
+
+  componentDidUpdate({filter: before}) {
+    const {filter} = this.props;
+    if (JSON.stringify(before) !== JSON.stringify(filter)) this.setState({...NONE, ...filter});
+  }
 
   render({app, database, types}, state) {
     const field = (name) => ({value: state[name] ?? "", onInput: (event) => this.setState({[name]: event.target.value})});
@@ -85,7 +91,7 @@ class Found extends Component {
   render({app, database, filter, document, query, reload, loading}, {chosen}) {
     const {jobs, next, note} = document;
     const mayAct = app.database(database)?.may?.act !== false;
-    return html`<${Section} title=${loading ? "Searching" : many(jobs.length, "job") + (next ? " on this page" : "")} id="found"
+    return html`<${Section} title=${html`<span role="status">${loading ? "Searching" : many(jobs.length, "job") + (next ? " on this page" : "")}</span>`} id="found"
         aside=${html`<button type="button" class="quiet" onClick=${reload}>Refresh</button>`}>
       ${note && html`<${Notice} tone="plain" title=${html`<${Text} value=${note} />`} />`}
       ${jobs.length === 0 ? html`<${Empty} title="No job matches.">${Object.keys(filter).length ? html`Leave out a filter, or look further back with <em>since</em>.` : "Jobs appear here with their first INSERT: docs/producers.md."}<//>`
@@ -105,7 +111,7 @@ class Found extends Component {
   }
 }
 
-export function jobColumns(database, now) {
+function jobColumns(database, now) {
   return [
     {title: "Status", cell: ({status}) => html`<${Status} status=${status} />`},
     {title: "Job", kind: "name", cell: ({id, type}) => html`<a class="strong" href=${href(["jobs", database, id])}><${Text} value=${type} /></a><span class="note mono">${id}</span>`},
@@ -132,7 +138,8 @@ function Toolbar({app, database, filter, jobs, chosen, done}) {
   const start = (verb) => app.act({verb, database, ...(one ? {ids: [...chosen]} : {filter}), onDone: done});
   return html`<div class="toolbar" role="group" aria-label="Actions">
     <span class="muted">${one ? `${many(chosen.size, "chosen job")}:` : narrow ? "All that match:" : "Choose jobs, or filter by type, tenant, since or id, to act on them"}</span>
-    ${(one || narrow) && Object.entries(VERBS).filter(([, verb]) => fits(verb)).map(([name, {title, severe, does}]) =>
+    ${!one && narrow && fits(VERBS.purge) && !filter.until && html`<span class="muted order-last">Purge goes by age: set until, as in 30d.</span>`}
+    ${(one || narrow) && Object.entries(VERBS).filter(([, verb]) => fits(verb) && (one || !verb.needs || filter[verb.needs])).map(([name, {title, severe, does}]) =>
       html`<button key=${name} type="button" class=${severe ? "severe" : ""} title=${does} onClick=${() => start(name)}>${title}</button>`)}
   </div>`;
 }

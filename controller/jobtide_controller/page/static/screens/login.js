@@ -28,7 +28,7 @@ export class Login extends Component {
         </form>
         <dl class="login-help">
           <dt>In a cluster</dt><dd><code>kubectl jobtide page</code> forwards the port and opens this page with a token of yours. Or paste one: <code>kubectl create token NAME -n NAMESPACE</code>.</dd>
-          <dt>On this machine</dt><dd>Open the address that <code>jobtide dev</code> printed: its token works once.</dd>
+          <dt>On this machine</dt><dd>Open the address that <code>jobtide dev</code> printed.</dd>
         </dl>
         <p class="muted">The cluster decides what you see: seeing a pool and its jobs takes <code>list</code> on jobworkerpools in its namespace, changing jobs takes <code>patch</code>, their payloads <code>payloads</code>.</p>
       </div>

@@ -119,7 +119,7 @@ export function AgainstPromise({pool}) {
     <${Meter} value=${pool.oldest_seconds} most=${pool.promise_seconds} tone=${late ? "bad" : pool.oldest_seconds > 0.8 * pool.promise_seconds ? "warn" : "good"} />`;
 }
 
-export function Workers({pool}) {
+function Workers({pool}) {
   return html`<${Num} value=${pool.ready} /><span class="muted">/</span><${Num} value=${pool.desired} />
     <span class="note">max ${count(pool.max)}</span>
     <${Meter} value=${pool.ready} most=${pool.max} tone="run" />`;

@@ -1,0 +1,215 @@
+"""Jobs on the page, on a real table: what a viewer of one namespace finds and may change there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from jobtide_controller.page.desk import LANES
+from tests.unit.page.world import Browser, World, entry, served, snapshot
+
+ENDED = {"done", "stopped", "failed"}
+ALL = {"list", "patch", "payloads"}
+
+
+@dataclass
+class Urls:
+    text: str
+
+    def names(self) -> list[str]:
+        return ["main"]
+
+    def url(self, name: str) -> str:
+        del name
+        return self.text
+
+
+@pytest.fixture
+async def world(database):
+    """The type a is of media alone, b of crm alone, and both handle c; no pool handles d."""
+    pools = entry("thumbs", "media", types=["a", "c"]), entry("bills", "crm", types=["b", "c"])
+    one = World(snapshot(*pools), urls=Urls(database))
+    one.reviews.rights["eve"] = {(verb, "media") for verb in ALL}
+    async with served(one):
+        yield one
+
+
+@pytest.fixture
+async def alice(world):
+    async with Browser(world.base) as one:
+        yield await one.login()
+
+
+@pytest.fixture
+async def eve(world):
+    async with Browser(world.base) as one:
+        yield await one.login("eve-token")
+
+
+@pytest.fixture
+def jobs(connect, tenant):
+    """jobs("a", 3, status="failed") -> ids."""
+    connection, ours = connect(), tenant("ours")
+
+    def insert(type_: str, count: int = 1, *, status: str = "pending", payload: str = "{}") -> list[str]:
+        statement = (
+            "INSERT INTO job_queue (tenant_id, type, payload, status) "
+            "SELECT %s, %s, %s::jsonb, %s::job_status FROM generate_series(1, %s) RETURNING id"
+        )
+        rows = connection.execute(statement, [ours, type_, payload, status, count]).fetchall()
+        return [str(row[0]) for row in rows]
+
+    return insert
+
+
+async def act(browser: Browser, **wanted) -> dict:
+    status, preview = await browser.post("api/actions/preview", {"database": "main", **wanted})
+    assert status == 200, preview
+    status, started = await browser.post("api/actions", {"token": preview["token"], "confirm": preview["count"]})
+    assert status == 200, started
+    while True:
+        found = next(one for one in (await browser.get("api/actions"))[1] if one["id"] == started["action"])
+        if found["state"] in ENDED:
+            return found
+
+
+async def test_a_viewer_of_one_namespace_finds_its_own_types(eve, alice, jobs):
+    own, other, shared, lost = (jobs(type_)[0] for type_ in "abcd")
+    assert [job["id"] for job in (await eve.get("api/jobs?database=main"))[1]["jobs"]] == [own]
+    for type_ in "bcd":
+        assert (await eve.get(f"api/jobs?database=main&type={type_}"))[0] == 403
+    for id_, status in ((own, 200), (other, 404), (shared, 404), (lost, 404)):
+        assert (await eve.get(f"api/jobs/main/{id_}?payload=1"))[0] == status
+        assert (await alice.get(f"api/jobs/main/{id_}?payload=1"))[0] == 200
+        found = (await eve.get(f"api/jobs?database=main&id={id_}"))[1]["jobs"]
+        assert [job["id"] for job in found] == ([id_] if status == 200 else [])
+    assert len((await alice.get("api/jobs?database=main"))[1]["jobs"]) == 4
+
+
+async def test_a_viewer_of_one_namespace_changes_its_own_types_only(eve, jobs, connect):
+    (own, *_), (other,) = jobs("a", 2), jobs("b")
+    for wanted in ({"filter": {"type": "b"}}, {"ids": [own, other]}, {"ids": [other]}):
+        asked = {"database": "main", "verb": "cancel", **wanted}
+        assert (await eve.post("api/actions/preview", asked))[0] == 403
+    done = await act(eve, verb="cancel", filter={"type": "a"})
+    assert (done["state"], done["done"], done["who"]) == ("done", 2, "eve")
+    rows = connect().execute("SELECT type, status::text FROM job_queue ORDER BY 1").fetchall()
+    assert rows == [("a", "failed"), ("a", "failed"), ("b", "pending")]
+
+
+async def test_a_job_that_could_not_be_changed_at_the_preview_is_never_changed(eve, jobs, connect):
+    """Its type was not seen then: it may be of another viewer's."""
+    (own,), (other,) = jobs("a", status="failed"), jobs("b")
+    asked = {"database": "main", "verb": "retry", "ids": [own, other]}
+    status, preview = await eve.post("api/actions/preview", asked)
+    assert (status, preview["count"]) == (200, 1)
+    connect().execute("UPDATE job_queue SET status = 'failed' WHERE id = %s", [other])
+    await eve.post("api/actions", {"token": preview["token"], "confirm": 1})
+    while (await eve.get("api/actions"))[1][0]["state"] not in ENDED:
+        pass
+    rows = dict(connect().execute("SELECT type, status::text FROM job_queue").fetchall())
+    assert rows == {"a": "pending", "b": "failed"}
+
+
+async def test_jobs_that_come_after_the_preview_are_not_concerned(alice, jobs, connect):
+    jobs("a", 3)
+    asked = {"database": "main", "verb": "cancel", "filter": {"type": "a"}}
+    _, preview = await alice.post("api/actions/preview", asked)
+    jobs("a", 2)
+    await alice.post("api/actions", {"token": preview["token"], "confirm": preview["count"]})
+    while (await alice.get("api/actions"))[1][0]["state"] not in ENDED:
+        pass
+    rows = dict(connect().execute("SELECT status::text, count(*) FROM job_queue GROUP BY 1").fetchall())
+    assert rows == {"failed": 3, "pending": 2}
+
+
+async def test_a_preview_is_for_its_own_user_and_for_one_start(alice, eve, jobs):
+    jobs("a")
+    _, preview = await alice.post(
+        "api/actions/preview", {"database": "main", "verb": "cancel", "filter": {"type": "a"}}
+    )
+    confirm = {"token": preview["token"], "confirm": 1}
+    assert (await eve.post("api/actions", confirm))[0] == 409
+    for number in (0, True, "1", None):
+        assert (await alice.post("api/actions", {**confirm, "confirm": number}))[0] == 409
+    assert (await alice.post("api/actions", confirm))[0] == 200
+    assert (await alice.post("api/actions", confirm))[0] == 409
+    assert [one["who"] for one in (await eve.get("api/actions"))[1]] == []
+
+
+async def test_a_list_goes_through_a_bulk_insert_page_by_page(alice, jobs):
+    inserted = set(jobs("a", 130))
+    found, after = [], ""
+    while after is not None:
+        _, page = await alice.get(f"api/jobs?database=main&limit=50&after={quote(after)}")
+        found += [job["id"] for job in page["jobs"]]
+        after = page["next"]
+    assert len(found) == 130
+    assert set(found) == inserted
+
+
+async def test_numbers_of_a_payload_stay_exact(alice, jobs):
+    (id_,) = jobs("a", payload='{"n": 12345678901234567890.123456789012345678901}')
+    async with alice.session.get(f"{alice.base}api/jobs/main/{id_}?payload=1") as answer:
+        text = await answer.text()
+    assert "12345678901234567890.123456789012345678901" in text
+    assert json.loads(text)["payload_hidden"] is False
+    assert (await alice.get(f"api/jobs/main/{id_}"))[1]["payload"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("status=odd", "there is no such status"),
+        ("since=yesterday", "it is no time"),
+        ("tenant=7", "it is no UUID"),
+        ("limit=0", "limit is no number of jobs"),
+        ("after=7", "after is none of the cursors"),
+    ],
+)
+async def test_a_filter_that_makes_no_sense_says_what_to_write(alice, query, word):
+    status, document = await alice.get(f"api/jobs?database=main&{query}")
+    assert status == 400
+    assert word in document["error"]["message"]
+    assert "--" not in str(document)
+
+
+async def test_an_error_of_the_database_shows_no_credential(world, alice, database):
+    world.urls.text = urlsplit(database)._replace(netloc="operator:sesame@127.0.0.1:1").geturl()
+    status, document = await alice.get("api/jobs?database=main&type=a")
+    assert status == 502
+    assert "sesame" not in str(document)
+
+
+async def test_an_action_and_a_withdrawn_right(world, eve, jobs, connect):
+    jobs("a")
+    _, preview = await eve.post("api/actions/preview", {"database": "main", "verb": "cancel", "filter": {"type": "a"}})
+    world.reviews.rights["eve"] = {("list", "media")}
+    assert (await eve.post("api/actions", {"token": preview["token"], "confirm": 1}))[0] == 403
+    assert connect().execute("SELECT status::text FROM job_queue").fetchall() == [("pending",)]
+
+
+async def test_a_pool_elsewhere_that_takes_the_type_ends_the_right_to_it(world, eve, jobs):
+    jobs("a")
+    _, preview = await eve.post("api/actions/preview", {"database": "main", "verb": "cancel", "filter": {"type": "a"}})
+    taken = snapshot(entry("thumbs", "media", types=["a"]), entry("new", "crm", types=["a"]))
+    world.snapshot = replace(taken, taken_at=world.snapshot.taken_at + 1)
+    confirm = {"token": preview["token"], "confirm": 1}
+    seen = world.taken
+    while world.taken < seen + 2:
+        await eve.get("api/overview")
+    assert (await eve.post("api/actions", confirm))[0] == 403
+
+
+async def test_many_viewers_share_few_connections(alice, jobs, connect):
+    jobs("a", 5)
+    answers = await asyncio.gather(*(alice.get("api/jobs?database=main&type=a") for _ in range(30)))
+    assert {status for status, _ in answers} == {200}
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobtide jobs' AND datname = current_database()"
+    )
+    assert connect().execute(statement).fetchone()[0] <= LANES

@@ -1,0 +1,146 @@
+"""An operator cancels a running job: its handler is asked to stop, and what it returns is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from jobtide.job import End
+from jobtide.operate.change import Change
+from jobtide.operate.filters import JobFilter
+from jobtide.operate.session import operator_connection
+from jobtide.queue.ring import Ring
+
+LISTENING = """SELECT pid FROM pg_stat_activity
+               WHERE query = 'LISTEN jobtide' AND state = 'idle' AND datname = current_database()"""
+NEVER_EXTENDED = {"JOBTIDE_LEASE_SECONDS": "3000"}  # the first extension is after a third of it
+
+
+@pytest.fixture
+def cancel(database):
+    """cancel(id): by alice; the number of cancelled jobs."""
+
+    def run(id_):
+        with operator_connection(database) as connection:
+            change = Change(connection, "cancel", JobFilter(id=id_), by="alice")
+            return [progress.changed for progress in change][-1]
+
+    return run
+
+
+@pytest.fixture
+def listening(worker, connect, wait_until):
+    """listening(app): a worker that listens, and that would not extend a lease by itself in this test."""
+
+    def start(app="jobs:tide", **environment):
+        watching = connect()
+        process = worker(app, JOBTIDE_LISTEN="1", **NEVER_EXTENDED, **environment)
+        wait_until(lambda: watching.execute(LISTENING).fetchone(), seconds=30)
+        return process
+
+    return start
+
+
+@pytest.fixture
+def running(enqueue, tenant, row, wait_until):
+    """running(type, payload): the id of a new job, once a worker has claimed it."""
+
+    def start(type_, payload):
+        id_ = enqueue(type_, tenant(), payload)
+        wait_until(lambda: row(id_)["status"] == "processing", seconds=30)
+        return id_
+
+    return start
+
+
+def is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def is_cancelled(row):
+    error = row["result"]["error"]
+    return (str(row["status"]), error["type"], error["by"]) == ("failed", "Cancelled", "alice")
+
+
+def test_where_the_worker_listens_the_handler_sees_it_at_once(listening, running, cancel, row, tmp_path, wait_until):
+    process = listening()
+    id_ = running("wait", {"file": str(tmp_path / "never")})
+    assert cancel(id_) == 1
+    wait_until(lambda: process.logged("RuntimeError: cancelled") or process.logged("lease lost"), seconds=5)
+    assert is_cancelled(row(id_))
+
+
+def test_without_listen_it_sees_it_when_its_lease_is_to_be_extended(worker, running, cancel, row, tmp_path, wait_until):
+    process = worker(JOBTIDE_LEASE_SECONDS="6")
+    id_ = running("wait", {"file": str(tmp_path / "never")})
+    cancel(id_)
+    wait_until(lambda: process.logged("lease lost"), seconds=10)
+    assert is_cancelled(row(id_))
+
+
+def test_a_coroutine_is_cancelled_and_frees_its_place(
+    listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until
+):
+    listening(JOBTIDE_CONCURRENCY="1")
+    id_ = running("async.wait", {"file": str(tmp_path / "never")})
+    wait_until((tmp_path / "never").with_suffix(".begun").exists)
+    cancel(id_)
+    next_one = enqueue("echo", tenant(), 1)
+    wait_until(lambda: row(next_one)["status"] == "completed")
+    assert is_cancelled(row(id_))
+
+
+def test_a_handler_in_a_process_is_killed(listening, running, cancel, row, tmp_path, wait_until):
+    listening("own_process:tide")
+    id_ = running("endless.untimed", {"pid": str(tmp_path / "pids")})
+    pids = wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), seconds=30)
+    cancel(id_)
+    wait_until(lambda: all(map(is_gone, pids)))
+    assert is_cancelled(row(id_))
+
+
+def test_a_program_is_killed(listening, running, cancel, row, tmp_path, wait_until):
+    command = ["sh", "-c", f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600"]
+    listening("", JOBTIDE_EXEC=json.dumps({"script": command}))
+    id_ = running("script", {})
+    pid = wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), seconds=30)
+    cancel(id_)
+    wait_until(lambda: is_gone(pid))
+    assert is_cancelled(row(id_))
+
+
+def test_what_a_cancelled_claim_returns_is_refused_also_if_the_answer_to_its_end_was_lost(
+    queue, enqueue, tenant, cancel, row
+):
+    one = queue()
+    enqueue("a", tenant())
+    (job,) = one.claim(Ring(("a",)), 1, 1).jobs
+    cancel(job.id)
+    end = End(job, "completed", "1")
+    assert one.finish([end]) == set()
+    assert one.confirm([end]) == set()
+    assert one.held([job]) == set()
+    assert is_cancelled(row(job.id))
+
+
+def test_what_another_consumer_runs_is_left(enqueue, tenant, cancel, row):
+    id_ = enqueue("a", tenant(), status="processing", worker_id="theirs")
+    assert cancel(id_) == 0
+    assert row(id_)["status"] == "processing"
+
+
+def test_notifications_of_any_role_only_make_workers_look(listening, running, connect, row, tmp_path, wait_until):
+    process = listening()
+    id_ = running("wait", {"file": str(tmp_path / "go")})
+    before = row(id_)["next_retry_at"]
+    connect().execute("SELECT pg_notify('jobtide_cancelled', %s)", [f"no-id {uuid4()} {id_} \N{SNOWMAN}"])
+    wait_until(lambda: row(id_)["next_retry_at"] > before)
+    (tmp_path / "go").touch()
+    wait_until(lambda: row(id_)["status"] == "completed")
+    assert not process.logged("lease lost")
