@@ -37,7 +37,7 @@ def test_every_option_of_the_way_back_is_on_the_page_of_adoption(capsys):
 
 
 def test_the_sql_of_the_page_shows_a_user_the_jobs_of_the_own_tenant(connect, database, people, names):
-    logins, claims = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    logins, claims, *_ = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     admin = connect(autocommit=False)
     admin.execute(logins)
     admin.execute(claims.replace("<users.id>", str(people.my_user)))
