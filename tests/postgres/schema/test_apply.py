@@ -80,6 +80,7 @@ def test_applies_in_ten_databases_of_a_new_server_share_its_roles(own_server, co
         ("anon", False, False),
         ("authenticated", False, False),
         ("jobtide_controller", False, False),
+        ("jobtide_operator", False, False),
         ("jobtide_worker", False, False),
         ("service_role", True, False),
     ]

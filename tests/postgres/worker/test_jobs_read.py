@@ -195,14 +195,15 @@ def test_why_says_what_became_of_jobs_that_do_not_wait(operator, jobs, expire, e
     assert codes(failed) == ["Failed"]
     assert failed.reasons[0].text.endswith("in attempt 5 with Boom: No Space.")
     assert codes(why(operator, jobs["running"])) == ["LeaseExpired"]
-    ours = {"status": "processing", "next_retry_at": NOW + timedelta(minutes=5)}
+    ours = {"status": "processing", "next_retry_at": datetime.now(UTC) + timedelta(minutes=5)}
     assert codes(why(operator, enqueue("video", jobs["mine"], worker_id="jobtide:p:2", **ours))) == ["Running"]
     assert codes(why(operator, enqueue("video", jobs["mine"], worker_id="theirs", **ours))) == ["HeldByAnother"]
     assert why(operator, uuid4()) is None
 
 
 def test_why_says_when_a_job_is_due(operator, jobs, enqueue):
-    later = why(operator, jobs["later"]).reasons[0]
+    in_an_hour = enqueue("mail", jobs["other"], next_retry_at=datetime.now(UTC) + timedelta(minutes=60.5))
+    later = why(operator, in_an_hour).reasons[0]
     assert later.code == "NotDue"
     assert "in 60 m" in later.text or "in 59 m" in later.text
     never = why(operator, enqueue("mail", jobs["mine"], next_retry_at="infinity"))
