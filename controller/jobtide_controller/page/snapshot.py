@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobtide_controller.decide.reading import Reading, Unreadable
-from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.loop.term import DatabaseState, PoolState, Term
 
@@ -22,7 +21,6 @@ class DatabaseView:
     read_at: float | None = None  # of the last good reading, by the database's clock
     shows_tenants: bool = True
     warnings: tuple[str, ...] = ()
-    unserved: tuple[UnservedType, ...] = ()
     pools: Mapping[str, PoolState] = field(default_factory=dict)  # by UID; only `gauges` is read of them
 
 
@@ -44,11 +42,4 @@ def take(entries: Iterable[PoolEntry], term: Term | None, leader: str | None, no
 
 
 def _view(state: DatabaseState) -> DatabaseView:
-    return DatabaseView(
-        state.reading,
-        state.read_at,
-        state.shows_tenants,
-        state.warnings,
-        state.unserved.found,
-        pools=dict(state.pools),
-    )
+    return DatabaseView(state.reading, state.read_at, state.shows_tenants, state.warnings, dict(state.pools))

@@ -13,7 +13,6 @@ import aiohttp
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable
-from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.loop.term import PoolState
 from jobtide_controller.page.access import NoAnswerError
@@ -57,8 +56,8 @@ def snapshot(
             reading,
             at if readable else None,
             shows_tenants,
-            unserved=(UnservedType("orphan", 7, 90.0),),
-            pools={one.uid: state(one, readable=readable) for one in entries if one.database == name},
+            (),
+            {one.uid: state(one, readable=readable) for one in entries if one.database == name},
         )
         for name in {one.database for one in entries}
     }
