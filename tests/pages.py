@@ -89,6 +89,7 @@ BLOCKS: dict[str, tuple[Block, ...]] = {
         Block("sh", "adopt the CRD", Way.RUN, _CLUSTER),
         Block("sh", "remove everything", Way.RUN, _CLUSTER),
         Block("yaml", "connection budget", Way.RENDERED, _CHART),
+        Block("yaml", "retention", Way.PARSED, _REPO),
         Block("console", "outage", Way.RENDERED, _REPO),
         Block("sh", "inspect", Way.RUN, _CLUSTER),
     ),

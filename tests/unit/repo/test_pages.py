@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dev.tools.toolchain import USUAL
 from jobtide import __version__
+from jobtide_controller.api.spec import RETENTION_MIN_SECONDS, Retention
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.reading import Depth, Key
 from jobtide_controller.kube.inventory.pod_trouble import cause_of, wait_of
@@ -188,6 +190,13 @@ def test_the_pool_of_the_quickstart_is_as_kubectl_prints_it():
 def test_a_pool_in_an_outage_is_as_kubectl_prints_it():
     expected = "$ kubectl get jwp --namespace crm\n" + listed(("sync", OUTAGE, 2 * HOUR))
     assert shown(OPERATIONS, "outage") == expected
+
+
+def test_the_retention_of_the_page_is_what_a_pool_takes():
+    block = shown(OPERATIONS, "retention")
+    retention = Retention.model_validate(yaml.safe_load(block)["spec"]["retention"])
+    assert retention == Retention(completed_seconds=7 * DAY, failed_seconds=90 * DAY)
+    assert f"at least {RETENTION_MIN_SECONDS}\n" in block
 
 
 def test_the_explanation_of_a_pool_is_as_the_plugin_prints_it():
