@@ -41,7 +41,7 @@ class ActionViews:
         database, verb = _text(body, "database"), _verb(body)
         may = JobRights(published, rights, database, "patch")
         if "ids" in body:
-            may.narrowed(JobFilter(id=UUID(int=0)))
+            may.check_any()
             wanted = Wanted.of_ids(database, verb, _ids(body["ids"]))
         else:
             wanted = Wanted.of_filter(database, verb, _filter(body, may, verb))

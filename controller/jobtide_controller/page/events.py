@@ -41,8 +41,8 @@ class Events:
         messages = self._messages(request, session.user)
         published = await self._feed.latest()
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-        await answer.prepare(request)
         try:
+            await answer.prepare(request)
             with self._feed.viewer():
                 await self._stream(request, answer, published, messages)
         except (TimeoutError, ConnectionError):  # the viewer is gone, or takes no more bytes

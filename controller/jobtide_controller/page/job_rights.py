@@ -39,13 +39,17 @@ class JobRights:
         if refused:
             raise self._refusal(f"jobs of type {refused[0][:80]}")
 
+    def check_any(self) -> None:
+        """Raises the refusal if no job is allowed."""
+        if not self.any:
+            raise self._refusal("jobs")
+
     def narrowed(self, which: JobFilter) -> JobFilter:
         """The filter, with the only type that is allowed where there is one. Raises the refusal.
 
         Jobs that are named by id are checked by their type, once it is known.
         """
-        if not self.any:
-            raise self._refusal("jobs")
+        self.check_any()
         if self.all or which.id is not None:
             return which
         if which.type is not None:

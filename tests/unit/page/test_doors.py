@@ -337,3 +337,22 @@ async def test_one_look_serves_all_viewers(world, browser):
     assert len(world.reviews.asked) == 3
     for stream in streams:
         await stream.aclose()
+
+
+async def test_a_viewer_that_leaves_is_no_bug(world, browser, caplog):
+    await browser.login()
+    cookie = "; ".join(f"{one.key}={one.value}" for one in browser.session.cookie_jar)
+    request = f"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nCookie: {cookie}\r\n\r\n".encode()
+    for number in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(request)
+        await writer.drain()
+        if number % 2:
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.transport.abort()
+    stream = browser.events()  # some looks later, all of them were found to be gone
+    for number in range(3):
+        world.snapshot = snapshot(entry("thumbs", "media", maxReplicas=20 + number), at=world.snapshot.taken_at + 1)
+        await eventually(stream, "overview")
+    await stream.aclose()
+    assert [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
