@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from jobtide_controller.telemetry.metrics import PoolGauges
 
 Json = dict[str, Any]
 
+POOLS_SHOWN = 1_000
 BROKEN, WARNING, FINE = 2, 1, 0
 
 # The status of a condition that is good; Progressing is neither.
@@ -47,26 +47,28 @@ _parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads
 def overview(
     snapshot: Snapshot, row_of: Callable[[PoolEntry], Json], rights: Rights, with_jobs: Collection[str]
 ) -> Json:
-    """Every pool that the viewer may see, what is wrong first, and the databases of those pools.
+    """The pools that the viewer may see, what is wrong first, POOLS_SHOWN of them; and the databases of all of them.
 
     `row_of` gives a pool's row; `with_jobs` are the databases whose jobs can be looked at.
     """
     seen = [entry for entry in snapshot.pools if entry.ref.namespace in rights.sees]
     rows = sorted(map(row_of, seen), key=_worst_first)
-    pools: dict[str, list[PoolEntry]] = {}  # by database
-    for entry in seen:
-        pools.setdefault(entry.database, []).append(entry)
+    of_database: dict[str, list[Json]] = {}
+    for row in rows:
+        of_database.setdefault(row["database"], []).append(row)
     databases = [
         database_row(name, snapshot.databases.get(name), has_jobs=name in with_jobs)
         | {
-            "unserved": unserved(map(status_of, entries)),
-            "may": may((entry.ref.namespace for entry in entries), rights),
+            "unserved": unserved(own),
+            "may": may((row["namespace"] for row in own), rights),
         }
-        for name, entries in sorted(pools.items())
+        for name, own in sorted(of_database.items())
     ]
+    allowed = {namespace: may([namespace], rights) for namespace in rights.sees}
     return {
         "now": snapshot.taken_at,
-        "pools": [{**row, "may": may([row["namespace"]], rights)} for row in rows],
+        "pools": [{**row, "may": allowed[row["namespace"]]} for row in rows[:POOLS_SHOWN]],
+        "pools_total": len(rows),
         "databases": databases,
     }
 
@@ -94,7 +96,7 @@ class Rows:
 
     def _row(self, entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
         total = total_of(entry, database, depths)
-        facts = entry, entry.status_text, _gauges(entry, database), None if total is None else astuple(total)
+        facts = entry, entry.status_text, _gauges(entry, database), total
         known = self._made.get(entry.uid)
         if known is None or known[0] != facts:
             known = self._made[entry.uid] = facts, pool_row(entry, database, depths)
@@ -123,6 +125,7 @@ def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | N
         "reason": status.get("reason") or "NotReported",
         "sentence": entry.refusal or status.get("message") or UNREPORTED,
         "conditions": listed,
+        "unserved": status.get("unserved") or [],
         "trouble": _trouble(listed) if listed else WARNING,
     }
 
@@ -164,9 +167,9 @@ def total_fields(total: Total | None) -> Json:
     }
 
 
-def unserved(statuses: Iterable[Json]) -> list[Json]:
-    """The types that no pool handles, from the statuses of a database's pools: one of each namespace has them."""
-    found = {one["type"]: one for status in statuses for one in status.get("unserved") or ()}
+def unserved(rows: Iterable[Json]) -> list[Json]:
+    """The types that no pool handles, from the rows of a database's pools: one of each namespace has them."""
+    found = {one["type"]: one for row in rows for one in row["unserved"]}
     return [
         {"type": one["type"], "jobs": one["pending"], "oldest_seconds": float(one.get("oldestSeconds", 0))}
         for one in sorted(found.values(), key=lambda one: (-one["pending"], one["type"]))

@@ -2,7 +2,7 @@
 
 Three rings a pool: each second of 15 minutes, each 10 s of an hour, each minute of a day. A point of a ring is the
 sample with the deepest backlog of its step, so a peak of a second is seen in the day too. The pools that were idle
-longest are dropped first.
+longest are dropped first. Where more pools than POOLS_MAX are busy, the others begin when a user opens their page.
 """
 
 from __future__ import annotations
@@ -94,10 +94,17 @@ class History:
         while len(self._pools) > POOLS_MAX:
             self._pools.popitem(last=False)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more pool drops none that does something now."""
+        return len(self._pools) < POOLS_MAX or not next(iter(self._pools.values())).is_busy
+
     def note(self, uid: str, at: float, sample: Sample) -> None:
         """Adds a sample of a pool that `begin` was called for."""
-        self._pools[uid].note(at, sample)
-        if sample.depth or sample.busy or sample.desired or sample.ready:
+        pool = self._pools[uid]
+        pool.note(at, sample)
+        pool.is_busy = bool(sample.depth or sample.busy or sample.desired or sample.ready)
+        if pool.is_busy:
             self._pools.move_to_end(uid)
 
     def note_decisions(self, uid: str, status: Mapping[str, Any]) -> None:
@@ -124,6 +131,7 @@ class History:
 @dataclass(slots=True)
 class _PoolHistory:
     restored_until: float | None
+    is_busy: bool = False
     _rings: list[_Ring] = field(default_factory=lambda: [_Ring(step, size) for step, size in RINGS])
     _names: dict[str, int] = field(default_factory=dict)
     _names_max: int = NAMES_MAX

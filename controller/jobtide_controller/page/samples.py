@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.page.depths import Depths, Total
@@ -10,21 +11,30 @@ from jobtide_controller.page.documents import Json, seconds_of, status_of
 from jobtide_controller.page.history import UNKNOWN, History, Past, Sample
 from jobtide_controller.page.snapshot import Snapshot
 
+BEGUN_AT_ONCE = 5  # pools in one look: what a status says of a day takes 15 ms
+
 
 def note(history: History, snapshot: Snapshot, depths: Mapping[str, Depths]) -> None:
     """Adds a sample of each pool that does something, or did lately."""
     if not snapshot.leads:
         return
     entries = {entry.uid: entry for entry in snapshot.pools}
-    for uid in _busy(snapshot):
-        if uid in entries and uid not in history:
-            history.begin(uid, past(status_of(entries[uid])), snapshot.taken_at)
+    new = (uid for uid in _busy(snapshot) if uid in entries and uid not in history)
+    for uid in islice(new, BEGUN_AT_ONCE):
+        if history.has_room:
+            begin(history, entries[uid], snapshot.taken_at)
     for uid in history.known():
         if uid in entries:
             history.note(uid, snapshot.taken_at, sample(entries[uid], snapshot, depths))
             history.note_decisions(uid, status_of(entries[uid]))
         else:
             history.forget(uid)
+
+
+def begin(history: History, entry: PoolEntry, now: float) -> None:
+    """Remembers a pool from now on, if it is not yet."""
+    if entry.uid not in history:
+        history.begin(entry.uid, past(status_of(entry)), now)
 
 
 def sample(entry: PoolEntry, snapshot: Snapshot, depths: Mapping[str, Depths]) -> Sample:

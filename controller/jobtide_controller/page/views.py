@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 from aiohttp import web
 
 from jobtide_controller.loop.pools import PoolEntry
-from jobtide_controller.page import documents, pool_document
+from jobtide_controller.page import documents, pool_document, samples
 from jobtide_controller.page.events import Messages
 from jobtide_controller.page.feed import Feed, Message, Published, Rendered
 from jobtide_controller.page.history import RANGES, By, History, Range
@@ -54,7 +54,9 @@ class Views:
         entry = _entry(published, rights, wanted)
         if entry is None:
             raise problem(404, f"there is no pool {wanted.namespace}/{wanted.name} that you may see")
-        now, shows = published.snapshot.taken_at, self.shows_tenants(published, entry.database)
+        now = published.snapshot.taken_at
+        samples.begin(self._history, entry, now)
+        shows = self.shows_tenants(published, entry.database)
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now) if self._may(wanted, shows) else None
         depths = published.depths.get(entry.database)
         row, kept = self._row(published, rights, entry), self._history.decisions(entry.uid)

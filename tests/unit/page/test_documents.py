@@ -135,7 +135,7 @@ def test_a_tenant_has_the_caps_of_all_pools_together():
 
 def test_types_without_a_pool_are_named_once_the_most_jobs_first():
     one, two = {"type": "lost", "pending": 3, "oldestSeconds": 70}, {"type": "more", "pending": 9}
-    assert unserved([{"unserved": [one]}, {}, {"unserved": [two, one]}]) == [
+    assert unserved([{"unserved": [one]}, {"unserved": []}, {"unserved": [two, one]}]) == [
         {"type": "more", "jobs": 9, "oldest_seconds": 0.0},
         {"type": "lost", "jobs": 3, "oldest_seconds": 70.0},
     ]

@@ -325,3 +325,15 @@ async def test_a_stream_ends_with_its_session(world, browser):
     world.snapshot = replace(world.snapshot, taken_at=world.snapshot.taken_at + 1)
     with pytest.raises((AssertionError, aiohttp.ClientError)):
         await eventually(stream, "nothing that comes before the end")
+
+
+async def test_one_look_serves_all_viewers(world, browser):
+    await browser.login()
+    streams = [browser.events() for _ in range(50)]
+    before = world.taken
+    shown = await asyncio.gather(*(eventually(stream, "overview") for stream in streams))
+    assert [names(document) for document in shown] == [["thumbs", "bills"]] * 50
+    assert world.taken - before <= 3
+    assert len(world.reviews.asked) == 3
+    for stream in streams:
+        await stream.aclose()

@@ -129,3 +129,16 @@ def test_only_the_pools_that_did_something_lately_are_kept():
     assert "uid-1" not in kept
     assert len(kept.known()) == POOLS_MAX
     assert set(kept.series("uid-1", "15m", "type", AT).desired) == {None}
+
+
+def test_a_busy_pool_is_not_dropped_for_another_one():
+    kept = History()
+    for number in range(POOLS_MAX):
+        assert kept.has_room
+        kept.begin(f"uid-{number}", (), AT)
+        kept.note(f"uid-{number}", AT, sample())
+    assert not kept.has_room
+    kept.note("uid-7", AT, Sample(0, 0, 0, 0, 0))
+    for number in range(7):
+        kept.note(f"uid-{number}", AT, sample())
+    assert kept.has_room
