@@ -40,8 +40,7 @@ async def test_loop_ends_with_the_last_pool_and_begins_again_with_the_next():
     async with running(world, ended) as loops:
         for number in range(1, 4):
             world.inventory.upsert_pool(pool(uid=f"u{number}"))
-            await until(loops.beats)
-            await until(lambda: world.database.pools)
+            await until(lambda: loops.beats() and world.terms.current.databases and world.database.pools)
             world.inventory.forget_pool(pool(uid=f"u{number}"))
             await until(lambda: not loops.beats())
             assert ended == ["main"] * number
