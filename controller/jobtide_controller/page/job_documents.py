@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Any
@@ -86,16 +87,29 @@ def pool_facts(entry: PoolEntry, desired: int | None, ready: int | None) -> Pool
     )
 
 
-def tenant_rows(entries: Iterable[PoolEntry], depths: Depths, types: Iterable[str], slots: int) -> Json:
-    """The tenants with jobs of these types: `slots` is how many jobs the ready workers run at once."""
-    totals = depths.by_tenant(types)
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Failed jobs of the last hour, of the types that the viewer may see."""
+
+    by_tenant: Mapping[str, int] | None = None  # None: not known
+    capped: bool = False
+
+
+def tenant_rows(entries: Iterable[PoolEntry], depths: Depths, types: Iterable[str], slots: int, failed: Failed) -> Json:
+    """The tenants with jobs of these types, or with failed ones: `slots` is how many jobs ready workers run at once."""
+    failures = failed.by_tenant or {}
+    totals = {tenant: Total() for tenant in failures} | depths.by_tenant(types)
     known = [entry for entry in entries if set(entry.types) & set(types)]
-    first = nlargest(TENANTS_SHOWN, totals.items(), key=lambda pair: (pair[1].depth, pair[1].running, pair[0]))
-    rows = [tenant_row(tenant, total, known, slots) for tenant, total in first]
+    first = nlargest(
+        TENANTS_SHOWN,
+        totals.items(),
+        key=lambda pair: (pair[1].depth, pair[1].running, failures.get(pair[0], 0), pair[0]),
+    )
+    rows = [tenant_row(tenant, total, known, slots, failed) for tenant, total in first]
     return {"rows": rows, "shown": len(rows), "total": len(totals)}
 
 
-def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: int) -> Json:
+def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: int, failed: Failed) -> Json:
     """One tenant over these pools."""
     return {
         "tenant": tenant,
@@ -103,7 +117,8 @@ def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: i
         **total_fields(total),
         "cap": _cap(tenant, entries),
         "share": min(1.0, total.running / slots) if slots else None,
-        "failed_last_hour": None,
+        "failed_last_hour": None if failed.by_tenant is None else failed.by_tenant.get(tenant, 0),
+        "failed_capped": failed.capped,
     }
 
 

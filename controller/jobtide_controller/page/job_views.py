@@ -17,6 +17,7 @@ from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.page import documents, job_documents
 from jobtide_controller.page.depths import Depths, Total
 from jobtide_controller.page.desk import Desk, refused
+from jobtide_controller.page.failures import RecentFailures
 from jobtide_controller.page.feed import Published
 from jobtide_controller.page.job_rights import JobRights
 from jobtide_controller.page.problems import problem
@@ -33,13 +34,16 @@ class JobViews:
     def __init__(self, views: Views, desk: Desk) -> None:
         self._views = views
         self._desk = desk
+        self._failures = RecentFailures(desk)
 
     async def tenants(self, request: web.Request) -> web.Response:
         """The tenants of a database with the most waiting jobs."""
         database, may, depths, entries, published = await self._tenants_of(request, request.query.get("database", ""))
         types = frozenset(depths.by_type) & may.types if not may.all else frozenset(depths.by_type)
         slots = sum(_slots(entry, published) for entry in entries)
-        return web.json_response({"database": database} | job_documents.tenant_rows(entries, depths, types, slots))
+        failed = await self._failed(database, may)
+        rows = job_documents.tenant_rows(entries, depths, types, slots, failed)
+        return web.json_response({"database": database} | rows)
 
     async def tenant(self, request: web.Request) -> web.Response:
         """One tenant by pool and type."""
@@ -51,7 +55,7 @@ class JobViews:
             if may.allows(type_):
                 total.add_total(part)
         slots = sum(_slots(entry, published) for entry in entries)
-        row = job_documents.tenant_row(tenant, total, entries, slots)
+        row = job_documents.tenant_row(tenant, total, entries, slots, await self._failed(database, may))
         parts = job_documents.tenant_parts(tenant, entries, depths)
         return web.json_response({"database": database, "row": row, "parts": parts})
 
@@ -103,6 +107,12 @@ class JobViews:
 
         text = await self._desk.ask(database, work)
         return web.Response(text=text, content_type="application/json")
+
+    async def _failed(self, database: str, may: JobRights) -> job_documents.Failed:
+        found = await self._failures.of(database)
+        return (
+            job_documents.Failed() if found is None else job_documents.Failed(found.by_tenant(may.allows), found.capped)
+        )
 
     async def _tenants_of(
         self, request: web.Request, database: str

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from jobtide.operate.read import recent_failures
+from jobtide.operate.session import operator_connection
 from jobtide_controller.page.desk import LANES
 from tests.unit.page.world import Browser, World, entry, served, snapshot
 
@@ -213,3 +215,34 @@ async def test_many_viewers_share_few_connections(alice, jobs, connect):
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobtide jobs' AND datname = current_database()"
     )
     assert connect().execute(statement).fetchone()[0] <= LANES
+
+
+async def test_a_tenant_has_the_failed_jobs_of_the_last_hour(alice, eve, jobs, connect):
+    """Those created in it; of the types that the viewer may see."""
+    jobs("a", 2, status="failed"), jobs("b", status="failed"), jobs("a", status="completed")
+    (old,) = jobs("a", status="failed")
+    connect().execute("UPDATE job_queue SET created_at = now() - interval '61 minutes' WHERE id = %s", [old])
+    ours = str(connect().execute("SELECT tenant_id FROM job_queue LIMIT 1").fetchone()[0])
+    for viewer, expected in ((alice, 3), (eve, 2)):
+        _, document = await viewer.get("api/tenants?database=main")
+        found = {row["tenant"]: (row["failed_last_hour"], row["failed_capped"]) for row in document["rows"]}
+        assert found[ours] == (expected, False)
+        row = (await viewer.get(f"api/tenants/main/{ours}"))[1]["row"]
+        assert row["failed_last_hour"] == expected
+    jobs("a", status="failed")
+    assert (await alice.get(f"api/tenants/main/{ours}"))[1]["row"]["failed_last_hour"] == 3  # one reading in 30 s
+
+
+async def test_failures_are_unknown_and_not_zero_where_the_database_is_away(world, alice, database):
+    world.urls.text = urlsplit(database)._replace(netloc="operator@127.0.0.1:1").geturl()
+    _, document = await alice.get("api/tenants?database=main")
+    assert {row["failed_last_hour"] for row in document["rows"]} == {None}
+
+
+def test_more_failures_than_are_looked_at_are_a_lower_bound(jobs, database):
+    jobs("a", 5, status="failed")
+    with operator_connection(database) as connection:
+        found = recent_failures(connection, look=3)
+        assert (list(found.by_tenant(lambda type_: type_ == "a").values()), found.capped) == ([3], True)
+        assert found.by_tenant(lambda type_: type_ == "b") == {}
+        assert not recent_failures(connection, look=6).capped

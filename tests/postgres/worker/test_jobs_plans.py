@@ -51,6 +51,7 @@ CASES = [
     pytest.param("by_type", asked(JobFilter(type="common", tenant=SMALL)), 250, id="waiting jobs of a type and tenant"),
     pytest.param("by_type", asked(JobFilter(type="absent")), 10, id="waiting jobs of no type"),
     pytest.param("lines", IDS, 450, id="a hundred lines"),
+    pytest.param("failures", {"look": LOOK}, LOOK + 100, id="failed jobs of the last hour"),
     pytest.param("contents", {"id": uuid4(), "with_payload": True}, 10, id="contents"),
     pytest.param("begin", {}, 0, id="begin"),
     pytest.param("settings", {"milliseconds": "1000", "reads_only": False}, 0, id="settings"),

@@ -128,9 +128,18 @@ def test_a_type_that_a_pool_elsewhere_handles_too_is_not_allowed():
 def test_a_tenant_has_the_caps_of_all_pools_together():
     one, two = entry(tenants={"maxConcurrent": 4}), entry("more", tenants={"overrides": {}, "maxConcurrent": 2})
     depths = depths_of(Reading(NOW, DEPTHS))
-    found = job_documents.tenant_rows([one, two], depths, ["a", "b"], slots=6)
+    unknown = job_documents.Failed()
+    found = job_documents.tenant_rows([one, two], depths, ["a", "b"], slots=6, failed=unknown)
     assert [(row["tenant"], row["cap"], row["share"]) for row in found["rows"]] == [("t1", 6, 0.5), ("t2", 6, 0.0)]
-    assert job_documents.tenant_rows([one, entry("free")], depths, ["a"], slots=0)["rows"][0]["cap"] is None
+    uncapped = job_documents.tenant_rows([one, entry("free")], depths, ["a"], slots=0, failed=unknown)
+    assert uncapped["rows"][0]["cap"] is None
+
+
+def test_a_tenant_whose_jobs_all_fail_is_in_the_list_after_those_that_wait():
+    failed = job_documents.Failed({"t1": 2, "t9": 5}, capped=True)
+    found = job_documents.tenant_rows([entry()], depths_of(Reading(NOW, DEPTHS)), ["a", "b"], slots=6, failed=failed)
+    shown = [(row["tenant"], row["waiting"], row["failed_last_hour"], row["failed_capped"]) for row in found["rows"]]
+    assert shown == [("t1", 7, 2, True), ("t2", 1, 0, True), ("t9", 0, 5, True)]
 
 
 def test_types_without_a_pool_are_named_once_the_most_jobs_first():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from jobtide.operate.filters import JobFilter
-from jobtide.operate.select import Selection, small_set, walks
+from jobtide.operate.select import LOOK, Selection, small_set, walks
 from jobtide.operate.session import SECONDS, Connection, rows
 
 Moment = str
@@ -73,6 +74,22 @@ class JobDetail:
         return line | mine
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failed jobs that were created within the last hour, by tenant and type."""
+
+    counts: Mapping[tuple[str, str], int]
+    capped: bool  # counting stopped: the counts are lower bounds
+
+    def by_tenant(self, allows: Callable[[str], bool]) -> Mapping[str, int]:
+        """Those of the types that are allowed. A tenant without one is not in it."""
+        found: Counter[str] = Counter()
+        for (tenant_id, type_), jobs in self.counts.items():
+            if allows(type_):
+                found[tenant_id] += jobs
+        return found
+
+
 def list_jobs(connection: Connection, which: JobFilter, *, limit: int = 50, seconds: float = SECONDS) -> Listing:
     """The newest `limit` (1 to 1,000) jobs. Raises FilterRefused, TooSlow, psycopg.Error."""
     which.check()
@@ -98,6 +115,13 @@ def show_job(
     found = lines(connection, [id_], seconds=seconds)
     contents = rows(connection, "contents", {"id": id_, "with_payload": with_payload}, seconds=seconds)
     return JobDetail(found[0], **contents[0]) if found and contents else None
+
+
+def recent_failures(connection: Connection, *, look: int = LOOK, seconds: float = SECONDS) -> Failures:
+    """Looks at the newest `look` failed jobs. Raises TooSlow, psycopg.Error."""
+    found = rows(connection, "failures", {"look": look}, seconds=seconds)
+    counts = {(str(row["tenant_id"]), row["type"]): row["jobs"] for row in found}
+    return Failures(counts, capped=sum(counts.values()) >= look)
 
 
 def lines(connection: Connection, ids: Sequence[UUID], *, seconds: float = SECONDS) -> list[JobLine]:

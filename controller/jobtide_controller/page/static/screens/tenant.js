@@ -4,7 +4,7 @@ import {Age, Copy, Empty, Facts, Num, Section, Table, Text} from "../parts.js";
 import {count, percent} from "../text.js";
 import {apiPath, href} from "../route.js";
 import {Load} from "../load.js";
-import {OfCap} from "./tenants.js";
+import {FAILED, OfCap} from "./tenants.js";
 import {Title} from "./title.js";
 
 const EVERY_MS = 5000;
@@ -30,7 +30,7 @@ function View({document, database, tenant}) {
       {label: "Oldest", value: html`<${Age} seconds=${row.oldest_seconds} />`},
       {label: "Running", value: html`<${OfCap} row=${{cap: null, ...row}} />`, note: row.cap === null || row.cap === undefined ? "no cap" : undefined},
       {label: "Share of slots", value: percent(row.share)},
-      {label: "Failed, 1 h", value: html`<${Num} value=${row.failed_last_hour} />`},
+      {label: FAILED, value: html`<${Num} value=${row.failed_last_hour} capped=${row.failed_capped} />`},
     ]} />
     <${Section} title="Pools and types" id="parts">${document.parts?.length ? html`<${Table} caption="Pools and types" rows=${document.parts}
       keyOf=${(part) => `${part.namespace}/${part.pool}/${part.type}`} columns=${[

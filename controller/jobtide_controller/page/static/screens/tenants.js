@@ -9,6 +9,7 @@ import {Title} from "./title.js";
 
 const EVERY_MS = 5000;
 const FIRST_ROWS = 200;
+export const FAILED = "Failed, created in 1 h";
 
 const SORTS = {
   tenant: (row) => row.label || row.tenant, waiting: (row) => row.waiting, oldest: (row) => row.oldest_seconds, running: (row) => row.running,
@@ -67,8 +68,8 @@ function columns(database, query) {
     {...head("oldest", "Oldest"), kind: "num", cell: ({oldest_seconds}) => html`<${Age} seconds=${oldest_seconds} />`},
     {...head("running", "Running"), kind: "num", cell: (row) => html`<${OfCap} row=${row} />`},
     {...head("share", "Share of slots"), kind: "num", cell: ({share}) => html`<span class="num">${percent(share)}</span><${Meter} value=${share} most=${1} tone="run" />`},
-    {...head("failed", "Failed, 1 h"), kind: "num", cell: ({failed_last_hour, tenant}) => failed_last_hour > 0
-      ? html`<a class="late num" href=${href(["jobs"], {database, tenant, status: "failed", since: "1h"})}>${count(failed_last_hour)}</a>` : html`<${Num} value=${failed_last_hour} />`},
+    {...head("failed", FAILED), kind: "num", cell: ({failed_last_hour, failed_capped, tenant}) => failed_last_hour > 0
+      ? html`<a class="late num" href=${href(["jobs"], {database, tenant, status: "failed", since: "1h"})}>${count(failed_last_hour, failed_capped)}</a>` : html`<${Num} value=${failed_last_hour} capped=${failed_capped} />`},
   ];
 }
 

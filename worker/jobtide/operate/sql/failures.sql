@@ -1,0 +1,14 @@
+-- Counts failed jobs by tenant and type: of the newest `look` failed ones, those created within the last hour. With
+-- `look` jobs in all, older ones of the hour were not looked at.
+--
+-- Parameters: look int
+-- Index:      idx_job_queue_status_created_at, at most `look` entries and their rows
+SELECT recent.tenant_id, left(recent.type, 200) AS type, count(*) AS jobs
+FROM (
+    SELECT q.tenant_id, q.type
+    FROM job_queue AS q
+    WHERE q.status = 'failed' AND q.created_at >= now() - interval '1 hour' AND q.created_at <= now()
+    ORDER BY q.status DESC, q.created_at DESC
+    LIMIT %(look)s::int
+) AS recent
+GROUP BY recent.tenant_id, left(recent.type, 200)
