@@ -10,10 +10,10 @@ from heapq import nlargest
 from typing import Any
 
 from jobtide.operate.read import JobDetail, JobLine, Listing
-from jobtide.operate.why import PoolFacts, Why
+from jobtide.operate.why import Why
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.page.depths import Depths, Total
-from jobtide_controller.page.documents import Json, conditions, spec_of, status_of, total_fields
+from jobtide_controller.page.documents import Json, spec_of, total_fields
 
 ERROR_CHARACTERS = 200
 TENANTS_SHOWN = 200
@@ -61,30 +61,6 @@ def job_text(detail: JobDetail, found: Why | None, *, shows_payload: bool) -> st
     text = json.dumps(document)
     payload = detail.payload if shows_payload else None
     return f'{text[:-1]}, "payload": {payload or "null"}, "result": {detail.result or "null"}}}'
-
-
-def pool_facts(entry: PoolEntry, desired: int | None, ready: int | None) -> PoolFacts:
-    """What the controller knows of one pool, for why a job waits."""
-    spec, status = spec_of(entry), status_of(entry)
-    tenants = spec.get("tenants") or {}
-    listed = {found["type"]: found for found in conditions(status)}
-    stalled, progressing, active = (listed.get(name, {}) for name in ("Stalled", "Progressing", "ScalingActive"))
-    troubles = [stalled["message"]] if stalled.get("status") == "True" else _waits(progressing)
-    is_limited = active.get("status") == "False" and active.get("reason", "").startswith("CappedBy")
-    paused = listed.get("Paused", {}).get("status") == "True"
-    until = spec.get("pausedUntil")
-    return PoolFacts(
-        name=str(entry.ref),
-        types=entry.types,
-        desired=desired,
-        ready=ready,
-        paused=(f"until {until}" if until else "") if paused else None,
-        pinned=spec.get("replicas"),
-        limit=active["message"] if is_limited else None,
-        troubles=tuple(troubles),
-        tenant_cap=tenants.get("maxConcurrent"),
-        tenant_cap_overrides=tenants.get("overrides") or {},
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +117,6 @@ def _cap(tenant: str, entries: Iterable[PoolEntry]) -> int | None:
 def _cap_in(tenant: str, tenants: Mapping[str, Any]) -> int | None:
     cap: int | None = (tenants.get("overrides") or {}).get(tenant, tenants.get("maxConcurrent"))
     return cap
-
-
-def _waits(progressing: Json) -> list[str]:
-    """What a worker waits for that is not ready."""
-    cause = progressing.get("message", "").partition("; ")[2] if progressing.get("status") == "True" else ""
-    return [cause] if cause else []
 
 
 def _why(found: Why) -> Json:

@@ -22,6 +22,7 @@ from jobtide_controller.page.feed import Published
 from jobtide_controller.page.job_rights import JobRights
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.views import Views
+from jobtide_controller.pool_facts import pool_facts
 
 LIMIT, LIMIT_MAX = 50, 200
 SEEN_MAX = 150  # jobs of one creation time that a list goes through page by page
@@ -202,7 +203,8 @@ def _facts(published: Published, database: str) -> list[PoolFacts]:
     for entry in published.snapshot.pools:
         if entry.database == database and entry.refusal is None:
             row = documents.pool_row(entry, published.snapshot.databases.get(database), None)
-            found.append(job_documents.pool_facts(entry, row["desired"], row["ready"]))
+            spec, status = documents.spec_of(entry), documents.status_of(entry)
+            found.append(pool_facts(str(entry.ref), spec, status, desired=row["desired"], ready=row["ready"]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""`kubectl jobtide why POOL`, `kubectl jobtide top [POOL]` and `kubectl jobtide page`."""
+"""`kubectl jobtide why POOL`, `why --job ID`, `top [POOL]` and `page`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 from jobtide import __version__
 from jobtide.printable import printable_lines
@@ -20,7 +21,12 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 if the pools can't be read, 130 after Ctrl-C."""
-    flags = _parser().parse_args(arguments)
+    parser = _parser()
+    flags = parser.parse_args(arguments)
+    if flags.command == "why" and (flags.pool is None) == (flags.id is None):
+        parser.error("why needs a pool, or --job with a job's ID")
+    if flags.command == "why" and flags.id is not None and flags.watch is not None:
+        parser.error("--watch is for pools")
     try:
         _run(flags, Kubectl(_kubectl_flags(flags)))
     except PluginError as error:
@@ -41,6 +47,11 @@ def _kubectl_flags(flags: argparse.Namespace) -> tuple[str, ...]:
 def _run(flags: argparse.Namespace, kubectl: Kubectl) -> None:
     if flags.command == "page":
         page.run(kubectl, page.Flags(flags.service_account, flags.port, flags.browser, flags.namespace))
+        return
+    if flags.command == "why" and flags.id is not None:
+        from jobtide_controller.plugin import job  # it needs psycopg, and pools don't
+
+        job.run(kubectl, flags)
         return
     while True:
         text = _once(flags, kubectl)
@@ -80,8 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubectl jobtide", description="Shows what Jobtide's pools do, and why.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    reason = commands.add_parser("why", parents=[watched], help="why a pool has as many workers as it has")
-    reason.add_argument("pool")
+    reason = commands.add_parser(
+        "why", parents=[watched], help="why a pool has as many workers as it has, or why a job waits"
+    )
+    reason.add_argument("pool", nargs="?")
+    _add_job(reason)
     depth = commands.add_parser("top", parents=[watched], help="waiting and running jobs per type and tenant")
     depth.add_argument("pool", nargs="?", help="(default: all pools of the namespace)")
     depth.add_argument("-A", "--all-namespaces", action="store_true", help="all pools of the cluster")
@@ -94,6 +108,18 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument("--port", type=int, default=0, help="port of this machine (default: any free one)")
     opened.add_argument("--no-browser", dest="browser", action="store_false", help="print the address only")
     return parser
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("one job", "reads the pools of all namespaces, and the job from the database")
+    group.add_argument("--job", dest="id", type=UUID, metavar="ID", help="the job's UUID, in place of a pool")
+    group.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="default: JOBTIDE_DATABASE_URL, or the file that JOBTIDE_DATABASE_URL_FILE names",
+    )
+    group.add_argument("--database", metavar="NAME", help="its name in the pools (default: the only one there)")
+    group.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def _seconds(text: str) -> float:

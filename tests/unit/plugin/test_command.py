@@ -15,6 +15,7 @@ import pytest
 
 from jobtide_controller.plugin.command import main
 from tests.unit.decide.builders import fleet
+from tests.unit.plugin.fake_kubectl import FakeKubectl
 from tests.unit.plugin.pools import ACME, DEPTHS, reported
 
 pytestmark = pytest.mark.slow
@@ -23,45 +24,13 @@ ROOT = Path(__file__).parents[3]
 POOL = reported(DEPTHS, fleet(24, busy=23)).as_object()
 ONE, LIST = json.dumps(POOL), json.dumps({"kind": "List", "items": [POOL]})
 
-# Writes its arguments to a file. Prints `names` for --output=name, `namespace` for `config view`, else `output`, then
-# `message` on stderr.
-PROGRAM = """\
-#!/bin/sh
-cd "$(dirname "$0")"
-echo "$*" >> calls
-case "$*" in
-*--output=name*) cat names ;;
-"config view "*) cat namespace ;;
-*) cat output; cat message >&2; exit "$(cat code)" ;;
-esac
-"""
-
-
-class FakeKubectl:
-    """A program named kubectl in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        (folder / "kubectl").write_text(PROGRAM)
-        (folder / "kubectl").chmod(0o755)
-        self.answers(LIST)
-
-    def answers(self, output: str = "", *, message: str = "", names: str = "", namespace: str = "") -> None:
-        """A message makes it fail."""
-        files = {"output": output, "message": message, "names": names, "namespace": namespace}
-        files["code"] = "1" if message else "0"
-        for name, text in files.items():
-            (self._folder / name).write_text(text)
-
-    @property
-    def calls(self) -> list[str]:
-        return (self._folder / "calls").read_text().splitlines()
-
 
 @pytest.fixture
 def kubectl(tmp_path, monkeypatch) -> FakeKubectl:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return FakeKubectl(tmp_path)
+    fake = FakeKubectl(tmp_path)
+    fake.answers(LIST)
+    return fake
 
 
 GET = "get jobworkerpools.v1alpha1.jobtide.dev"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from jobtide.errors import JobtideError
 from jobtide.operate.filters import FIELDS, STATUSES, JobFilter
 from jobtide.operate.read import JobDetail, JobLine, Listing, list_jobs, show_job
 from jobtide.operate.session import Connection, operator_connection
-from jobtide.operate.why import why
+from jobtide.operate.why import PoolFacts, why
 from jobtide.printable import printable, printable_json
 from jobtide.schema.check import read_facts
 from jobtide.schema.cli import add_url, one_line_errors
@@ -54,7 +54,7 @@ def add_parsers(commands: Commands[argparse.ArgumentParser]) -> None:
         "why",
         help="say why a job waits",
         description="Says what keeps a job from running, as far as the table knows. What only the cluster knows, such "
-        "as a paused pool or pods that don't start, `kubectl jobtide why POOL` says.",
+        "as a paused pool or pods that don't start, `kubectl jobtide why --job ID` adds.",
     )
     _add_one(parser)
     parser.set_defaults(run=_why)
@@ -118,6 +118,20 @@ def write_jobs(jobs: tuple[JobLine, ...]) -> None:
     """A table; nothing of it can move the cursor."""
     for line in aligned([_HEAD, *map(_cells, jobs)], "<<<<><<<"):
         write(line)
+
+
+def explain(parsed: argparse.Namespace, pools: Sequence[PoolFacts] | None) -> None:
+    """Writes why the job of the arguments waits. `pools` None: nothing is known of the pools. Raises JobtideError."""
+    with connected(parsed) as connection:
+        found = why(connection, parsed.id, pools)
+        if found is None:
+            raise _no_such(connection, parsed.id)
+    if parsed.json:
+        write_json(found.to_json())
+        return
+    write(printable(f"{found.job.type}, tenant {found.job.tenant_id}, {found.job.status}"))
+    for reason in found.reasons:
+        write(printable(reason.text))
 
 
 def _list(parsed: argparse.Namespace) -> int:
@@ -201,16 +215,7 @@ def _content(text: str | None, size_bytes: int) -> str:
 
 
 def _why(parsed: argparse.Namespace) -> int:
-    with connected(parsed) as connection:
-        found = why(connection, parsed.id)
-        if found is None:
-            raise _no_such(connection, parsed.id)
-    if parsed.json:
-        write_json(found.to_json())
-        return 0
-    write(printable(f"{found.job.type}, tenant {found.job.tenant_id}, {found.job.status}"))
-    for reason in found.reasons:
-        write(printable(reason.text))
+    explain(parsed, None)
     return 0
 
 

@@ -1,0 +1,39 @@
+"""Pure: a pool's spec and status as facts about why its jobs wait, for the page and for the kubectl plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobtide.operate.why import PoolFacts
+
+Json = Mapping[str, Any]
+
+
+def pool_facts(name: str, spec: Json, status: Json, *, desired: int | None, ready: int | None) -> PoolFacts:
+    """What is known of one pool. `spec` and `status` are as Kubernetes stores them; `name` is namespace/name."""
+    tenants = spec.get("tenants") or {}
+    listed = {found.get("type", ""): found for found in status.get("conditions") or ()}
+    stalled, progressing, active = (listed.get(kind, {}) for kind in ("Stalled", "Progressing", "ScalingActive"))
+    troubles = [stalled.get("message", "")] if stalled.get("status") == "True" else _waits(progressing)
+    is_limited = active.get("status") == "False" and active.get("reason", "").startswith("CappedBy")
+    paused = listed.get("Paused", {}).get("status") == "True"
+    until = spec.get("pausedUntil")
+    return PoolFacts(
+        name=name,
+        types=tuple(spec.get("types") or ()),
+        desired=desired,
+        ready=ready,
+        paused=(f"until {until}" if until else "") if paused else None,
+        pinned=spec.get("replicas"),
+        limit=active.get("message", "") if is_limited else None,
+        troubles=tuple(troubles),
+        tenant_cap=tenants.get("maxConcurrent"),
+        tenant_cap_overrides=tenants.get("overrides") or {},
+    )
+
+
+def _waits(progressing: Json) -> list[str]:
+    """What a worker waits for that is not ready."""
+    cause = progressing.get("message", "").partition("; ")[2] if progressing.get("status") == "True" else ""
+    return [cause] if cause else []
