@@ -85,8 +85,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.content_type == "application/json" or error.status < 400:  # noqa: PLR2004 - redirects are no errors
             raise
         raise problem(error.status, f"{request.method} {request.path[:200]}: {error.reason}") from None
-    except ConnectionError:
-        raise  # the viewer is gone
+    except ConnectionError:  # aiohttp logs others than refusals with a traceback; no one gets this one
+        raise problem(400, "the client left in the middle of its request") from None
     except Exception:  # noqa: BLE001 - it is logged with its traceback
         _log.exception("bug: %s %s failed, please report it", request.method, request.path[:200])
         raise problem(500, "a bug in Jobtide; the controller's log has the traceback", "please report it") from None

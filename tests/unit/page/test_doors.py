@@ -356,3 +356,42 @@ async def test_a_viewer_that_leaves_is_no_bug(world, browser, caplog):
         await eventually(stream, "overview")
     await stream.aclose()
     assert [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+
+async def test_a_page_that_closes_during_an_event_is_no_bug(caplog):
+    """The event is larger than what the kernel holds for a reader that does not read, so the server waits in it."""
+    entries = [entry(f"pool-{number}", "media", types=[f"t{number}" + "x" * 180]) for number in range(5_000)]
+    world = World(snapshot(*entries))
+    async with served(world), Browser(world.base) as browser:
+        await browser.login()
+        cookie = "; ".join(f"{one.key}={one.value}" for one in browser.session.cookie_jar)
+        request = f"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nCookie: {cookie}\r\n\r\n".encode()
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
+            writer.write(request)
+            while b"event: overview" not in await reader.readline():
+                pass
+            writer.transport.abort()
+        world.snapshot = snapshot(entry(), at=world.snapshot.taken_at + 1)
+        while (await browser.get("api/overview"))[1]["pools_total"] > 1:
+            pass
+        stream = browser.events()
+        await eventually(stream, "overview")
+        await stream.aclose()
+    assert [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+
+@pytest.mark.parametrize("length", [0, 5])
+async def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_bug(world, browser, caplog, length):
+    head = (
+        f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    for _ in range(5):
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(head.encode() + b" " * length)
+        await writer.drain()
+        await browser.get("api/leader")  # the server has read the request before this one
+        writer.transport.abort()
+    await browser.login()
+    assert [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
