@@ -39,7 +39,7 @@ export class Shell extends Component {
       <main id="content" tabindex="-1">
         ${newVersion && html`<${Notice} tone="warn" title="The controller has a newer version than this page.">
           <button type="button" onClick=${() => location.reload()}>Load the page again</button><//>`}
-        ${me.leader === false && html`<${Notice} tone="plain" title=${`${me.leader_name || "Another controller"} leads; this one forwards what it does not know itself.`} />`}
+        ${me.leader === false && html`<${Notice} tone="plain" title=${`${me.leader_name || "Another controller"} leads; this one waits. Open the page again to reach it: kubectl jobtide page finds it.`} />`}
         <${Lost} app=${app} />
         ${children}
       </main>
