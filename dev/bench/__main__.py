@@ -13,6 +13,7 @@ from time import monotonic
 from dev.bench import claims, depth, fairness, footprint, retention, throughput
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, table, write_json
+from dev.bench.page.measure import measure as measure_page
 from dev.bench.pods.measure import measure as measure_pods
 from dev.bench.pools.measure import measure as measure_pools
 
@@ -25,11 +26,18 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
     "retention": lambda bench: retention.measure(bench.table, 1_000_000),
     "retention-5m": lambda bench: retention.measure(bench.table, 5_000_000),
+    "page": lambda bench: measure_page(bench.table, 1_000_000),
+    "page-5m": lambda bench: measure_page(bench.table, 5_000_000),
     "pools": lambda bench: measure_pools(bench.postgres_version),
     "pods": lambda _bench: measure_pods(full=False),
     "pods-long": lambda _bench: measure_pods(full=True),
 }
-LONG = {"depth-5m": "depth", "retention-5m": "retention", "pods-long": "pods"}  # the short form that it replaces
+LONG = {
+    "depth-5m": "depth",
+    "retention-5m": "retention",
+    "page-5m": "page",
+    "pods-long": "pods",
+}  # the short form that it replaces
 DEFAULT = tuple(name for name in PARTS if name not in LONG)
 FULL = tuple(name for name in PARTS if name not in LONG.values())
 RESULT = Path("build/bench.json")

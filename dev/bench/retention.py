@@ -14,7 +14,6 @@ from dev.bench.claims import ClaimAndFinish, jobs_per_second
 from dev.bench.figures import Figure, median_and_spread
 from dev.bench.table import Table
 from dev.machine.errors import DevError
-from jobtide.schema.script import INDEXES, index_file
 from jobtide_controller.api.spec import DAY_SECONDS
 from jobtide_controller.decide.reading import Reading
 from jobtide_controller.decide.retention import Policy
@@ -73,13 +72,9 @@ def measure(table: Table, old: int) -> list[Figure]:
 def _fill(table: Table, old: int) -> None:
     tenants = table.tenants(TENANTS)
     table.clear()
-    for name in INDEXES:
-        table.run(f"DROP INDEX {name}")
-    table.run("SET maintenance_work_mem = '1GB'")
-    table.run(OLD, tenants=tenants, rows=old)
-    table.fill("bench", WAITING, tenants)
-    for name in INDEXES:
-        table.run(index_file(name, concurrently=False))
+    with table.without_indexes():
+        table.run(OLD, tenants=tenants, rows=old)
+        table.fill("bench", WAITING, tenants)
     table.vacuum()
 
 
