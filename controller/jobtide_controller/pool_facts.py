@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jobtide.operate.why import PoolFacts
@@ -10,8 +10,13 @@ from jobtide.operate.why import PoolFacts
 Json = Mapping[str, Any]
 
 
-def pool_facts(name: str, spec: Json, status: Json, *, desired: int | None, ready: int | None) -> PoolFacts:
-    """What is known of one pool. `spec` and `status` are as Kubernetes stores them; `name` is namespace/name."""
+def pool_facts(
+    name: str, types: Iterable[str], spec: Json, status: Json, *, desired: int | None, ready: int | None
+) -> PoolFacts:
+    """What is known of one pool. `spec` and `status` are as Kubernetes stores them; `name` is namespace/name.
+
+    `types` are those that the pool handles: none for a pool that may not use its database.
+    """
     tenants = spec.get("tenants") or {}
     listed = {found.get("type", ""): found for found in status.get("conditions") or ()}
     stalled, progressing, active = (listed.get(kind, {}) for kind in ("Stalled", "Progressing", "ScalingActive"))
@@ -21,7 +26,7 @@ def pool_facts(name: str, spec: Json, status: Json, *, desired: int | None, read
     until = spec.get("pausedUntil")
     return PoolFacts(
         name=name,
-        types=tuple(spec.get("types") or ()),
+        types=tuple(types),
         desired=desired,
         ready=ready,
         paused=(f"until {until}" if until else "") if paused else None,

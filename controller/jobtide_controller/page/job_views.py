@@ -111,9 +111,9 @@ class JobViews:
 
     async def _failed(self, database: str, may: JobRights) -> job_documents.Failed:
         found = await self._failures.of(database)
-        return (
-            job_documents.Failed() if found is None else job_documents.Failed(found.by_tenant(may.allows), found.capped)
-        )
+        if found is None:
+            return job_documents.Failed()
+        return job_documents.Failed(found.by_tenant(may.allows), found.capped)
 
     async def _tenants_of(
         self, request: web.Request, database: str
@@ -204,7 +204,8 @@ def _facts(published: Published, database: str) -> list[PoolFacts]:
         if entry.database == database and entry.refusal is None:
             row = documents.pool_row(entry, published.snapshot.databases.get(database), None)
             spec, status = documents.spec_of(entry), documents.status_of(entry)
-            found.append(pool_facts(str(entry.ref), spec, status, desired=row["desired"], ready=row["ready"]))
+            desired, ready = row["desired"], row["ready"]
+            found.append(pool_facts(str(entry.ref), entry.types, spec, status, desired=desired, ready=ready))
     return found
 
 

@@ -9,6 +9,7 @@ from jobtide.commands.jobs_read import explain
 from jobtide.errors import JobtideError
 from jobtide.operate.why import PoolFacts
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.decide.reading import UnreadableReason
 from jobtide_controller.plugin.cluster import Kubectl, PluginError
 from jobtide_controller.pool_facts import pool_facts
 
@@ -17,11 +18,16 @@ def run(kubectl: Kubectl, flags: argparse.Namespace) -> None:
     """Prints the reasons. `flags` has id, database_url, database and json. Raises PluginError."""
     if flags.namespace is not None:
         raise PluginError("--job needs the pools of all namespaces, which share the database: leave out -n")
-    pools = _of_database(kubectl.pools(all_namespaces=True), flags.database)
+    pools = _of_database([pool for pool in kubectl.pools(all_namespaces=True) if _may_work(pool)], flags.database)
     try:
         explain(flags, [_facts(pool) for pool in pools])
     except JobtideError as error:
         raise PluginError(str(error)) from None
+
+
+def _may_work(pool: JobWorkerPool) -> bool:
+    """False for a pool whose namespace may not use its database: it handles no job."""
+    return pool.status is None or pool.status.reason != UnreadableReason.NOT_ALLOWED
 
 
 def _of_database(pools: Sequence[JobWorkerPool], name: str | None) -> Sequence[JobWorkerPool]:
@@ -41,6 +47,7 @@ def _facts(pool: JobWorkerPool) -> PoolFacts:
     is_reported = status is not None and bool(status.conditions)
     return pool_facts(
         name,
+        pool.spec.types,
         found["spec"],
         found.get("status") or {},
         desired=status.desired_replicas if status is not None and is_reported else None,

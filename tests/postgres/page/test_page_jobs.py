@@ -11,7 +11,12 @@ import pytest
 
 from jobtide.operate.read import recent_failures
 from jobtide.operate.session import operator_connection
-from jobtide_controller.page.desk import LANES
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.loop.pools import PoolEntry
+from jobtide_controller.page.desk import LANES, Desk
+from jobtide_controller.page.failures import EVERY_SECONDS, RecentFailures
+from tests.unit.decide.builders import pool
+from tests.unit.kube.objects import Clock
 from tests.unit.page.world import Browser, World, entry, served, snapshot
 
 ENDED = {"done", "stopped", "failed"}
@@ -246,3 +251,29 @@ def test_more_failures_than_are_looked_at_are_a_lower_bound(jobs, database):
         assert (list(found.by_tenant(lambda type_: type_ == "a").values()), found.capped) == ([3], True)
         assert found.by_tenant(lambda type_: type_ == "b") == {}
         assert not recent_failures(connection, look=6).capped
+
+
+async def test_a_pool_that_may_not_use_the_database_serves_no_job(world, alice, jobs):
+    refused = PoolEntry("crm/late", PoolRef("crm", "late"), pool("late", types=["d"]), 1, None, not_allowed="not crm")
+    world.snapshot = snapshot(*world.snapshot.pools, refused, at=world.snapshot.taken_at + 1)
+    (id_,) = jobs("d")
+    while (await alice.get("api/overview"))[1]["pools_total"] < 3:
+        pass
+    assert "UnservedType" in (await alice.get(f"api/jobs/main/{id_}"))[1]["why"]["codes"]
+
+
+async def test_all_viewers_share_one_reading_of_the_failures_in_half_a_minute(database, jobs):
+    clock, desk = Clock(), Desk(Urls(database))
+    recent = RecentFailures(desk, monotonic=clock)
+    jobs("a", status="failed")
+    try:
+        first, *others = await asyncio.gather(*(recent.of("main") for _ in range(20)))
+        assert all(other is first for other in others)
+        jobs("a", status="failed")
+        clock.now += EVERY_SECONDS - 1
+        assert await recent.of("main") is first
+        clock.now += 1
+        assert sum((await recent.of("main")).counts.values()) == 2
+        assert await recent.of("other") is None
+    finally:
+        desk.close()

@@ -105,6 +105,12 @@ def test_pools_of_two_databases_need_the_name(why):
     assert "no pool uses the database other; pools use archive, main" in why(*pools, flags=["--database", "other"])[2]
 
 
+def test_a_pool_that_may_not_use_its_database_handles_no_job(why):
+    refused = pool(conditions=[READY], ready=1)
+    refused["status"]["reason"] = "NamespaceNotAllowed"
+    assert "No pool of this database has the type a." in why(refused)[1].splitlines()
+
+
 def test_the_pools_of_one_namespace_are_not_enough(why):
     code, _, err = why(pool(), flags=["-n", "media"])
     assert (code, "leave out -n" in err) == (1, True)
