@@ -253,6 +253,13 @@ def test_more_failures_than_are_looked_at_are_a_lower_bound(jobs, database):
         assert not recent_failures(connection, look=6).capped
 
 
+def test_a_long_type_is_counted_as_no_type_that_a_pool_may_have(jobs, database):
+    longest = "a" * 200
+    jobs(longest + "b", status="failed")
+    with operator_connection(database) as connection:
+        assert recent_failures(connection).by_tenant(lambda type_: type_ == longest) == {}
+
+
 async def test_a_pool_that_may_not_use_the_database_serves_no_job(world, alice, jobs):
     refused = PoolEntry("crm/late", PoolRef("crm", "late"), pool("late", types=["d"]), 1, None, not_allowed="not crm")
     world.snapshot = snapshot(*world.snapshot.pools, refused, at=world.snapshot.taken_at + 1)
