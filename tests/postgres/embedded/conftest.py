@@ -27,8 +27,6 @@ from psycopg.types.json import Jsonb
 from dev.postgres.server import Server
 from jobtide.schema import apply
 
-pytest.register_assert_rewrite("tests.contracts.loop_ports")
-
 APPLICATION = '''
 """Handlers that say when they begin, and end when the test lets them."""
 import time

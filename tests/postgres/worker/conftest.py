@@ -28,8 +28,6 @@ from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.session import Session
 
-pytest.register_assert_rewrite("tests.contracts.job_queue")
-
 HANDLERS = Path(__file__).parent / "handlers"
 
 

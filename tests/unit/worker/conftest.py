@@ -8,8 +8,6 @@ import pytest
 from jobtide.job import Job
 from jobtide.worker.outcome import Moment
 
-pytest.register_assert_rewrite("tests.contracts.job_queue")
-
 
 @pytest.fixture
 def job() -> Job:
