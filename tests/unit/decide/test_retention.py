@@ -48,6 +48,7 @@ def done(until=None, found=0, rows=None, oldest_left=None, seconds=0.05):
         pytest.param([(["a"], keep(DAY)), (["a"], keep(3 * DAY))], Policy({"a": 3 * DAY}), id="the longer time counts"),
         pytest.param([(["a"], keep(DAY)), (["a", "b"], keep())], Policy(), id="a pool without one keeps the jobs"),
         pytest.param([(["a"], keep(DAY)), (["b"], keep())], Policy({"a": DAY}), id="of its own types only"),
+        pytest.param([(["a"], keep(DAY)), (None, keep())], Policy(is_unknown=True), id="a refused pool may keep any"),
     ],
 )
 def test_a_job_is_deleted_only_when_every_pool_of_its_type_lets_it_go(pools, policy):
@@ -78,7 +79,16 @@ def test_a_status_without_a_retention_is_not_walked():
 def test_a_batch_that_deleted_as_many_as_it_may_is_repeated_at_the_same_place():
     walk = begun(BOTH)
     batch = next_batch(walk)
-    assert next_batch(advanced(walk, batch, done(until=100.0, found=batch.most))).after is None
+    some = done(until=100.0, found=batch.most, rows={"a": 1})
+    assert next_batch(advanced(walk, batch, some)).after is None
+
+
+def test_rows_that_the_server_keeps_without_an_error_do_not_hold_up_the_pass():
+    """A trigger of the user's returns NULL, or a restrictive policy hides them from the DELETE."""
+    walk = begun(BOTH)
+    batch = next_batch(walk)
+    assert next_batch(advanced(walk, batch, done(until=100.0, found=batch.most))).after == 100.0
+    assert next_batch(advanced(walk, batch, done(found=batch.most))).status == "failed"
 
 
 def test_a_place_that_does_not_move_ends_the_walk_of_its_status():
