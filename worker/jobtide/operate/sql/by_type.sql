@@ -15,7 +15,14 @@ WITH looked AS MATERIALIZED (
                 OR coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) > %(due_after)s::timestamptz
             )
             AND (%(ended_by)s::timestamptz IS NULL OR coalesce(q.completed_at, '-infinity') <= %(ended_by)s::timestamptz)
-            AND (%(error)s::text IS NULL OR strpos(lower(left(q.result #>> '{error}', 20000)), %(error)s::text) > 0)
+            AND (
+                %(error)s::text IS NULL
+                OR CASE
+                    WHEN pg_column_size(q.result #> '{error}') <= 65536
+                        AND NOT (q.result #> '{error}') @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)'
+                        THEN strpos(lower(left(q.result #>> '{error}', 20000)), lower(%(error)s::text)) > 0
+                END
+            )
             AND q.id <> ALL(%(excluded)s::uuid[])
         ) IS TRUE AS matches
     FROM job_queue AS q
