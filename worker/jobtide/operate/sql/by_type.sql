@@ -2,7 +2,8 @@
 -- many wait for this statement, and the answer is not complete.
 --
 -- Parameters: type text, tenant uuid (NULL: of any), since timestamptz, until timestamptz (inclusive; NULL: none),
---             excluded uuid[], look int, wanted int, and the conditions error, due_after, ended_by of by_time.sql
+--             excluded uuid[], look int, wanted int, and the conditions error, due_after, ended_by,
+--             only_ours of by_time.sql
 -- Index:      idx_job_queue_due, at most `look` entries and their rows
 WITH looked AS MATERIALIZED (
     SELECT
@@ -23,6 +24,7 @@ WITH looked AS MATERIALIZED (
                         THEN strpos(lower(left(q.result #>> '{error}', 20000)), lower(%(error)s::text)) > 0
                 END
             )
+            AND (NOT %(only_ours)s::bool OR q.status <> 'processing' OR q.worker_id ^@ 'jobtide:')
             AND q.id <> ALL(%(excluded)s::uuid[])
         ) IS TRUE AS matches
     FROM job_queue AS q
