@@ -26,9 +26,12 @@ ELSEWHERE = {
     "dev": ("jobtide_controller.embedded.command", "run workers on this machine, scaled by their backlog", "dev"),
 }
 
+INTERRUPTED = 130
+"""The exit code after ctrl-C, as shells have it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. The exit code: 0 done, 1 an error, in one sentence on stderr, 2 wrong arguments."""
+    """Runs one command. The exit code: 0 done, 1 an error, in one sentence on stderr, 2 wrong arguments, 130 ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given and given[0] in ELSEWHERE:
@@ -38,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except JobtideError as error:
         print(f"jobtide: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201 - a command prints its error to stderr
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,6 +37,7 @@ class Policy:
 
     completed: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    is_unknown: bool = False  # a pool can't be read, so nothing may go
 
     def of(self, status: str) -> Mapping[str, int]:
         return self.completed if status == "completed" else self.failed
@@ -94,19 +95,22 @@ class Retained(NamedTuple):
     message: str
 
 
-def policy_of(pools: Iterable[tuple[Sequence[str], Retention]]) -> Policy:
+def policy_of(pools: Iterable[tuple[Sequence[str] | None, Retention]]) -> Policy:
     """The policy of a database from the types and the retention of its pools.
 
     A job that is deleted can't be brought back: of two pools with the same type the longer time counts, and a pool
-    without one keeps the jobs.
+    without one keeps the jobs. Types None: the pool is refused, so which jobs it keeps is not known, and all stay.
     """
     kept: dict[str, dict[str, int | None]] = {status: {} for status in ENDED}
     for types, retention in pools:
+        if types is None:
+            return Policy(is_unknown=True)
         of_pool = {"completed": retention.completed_seconds, "failed": retention.failed_seconds}
         for status, by_type in kept.items():
             for type_ in types:
                 by_type[type_] = _longer(by_type[type_], of_pool[status]) if type_ in by_type else of_pool[status]
-    return Policy(*({type_: it for type_, it in kept[status].items() if it is not None} for status in ENDED))
+    completed, failed = ({type_: it for type_, it in kept[status].items() if it is not None} for status in ENDED)
+    return Policy(completed, failed)
 
 
 def begun(policy: Policy) -> Pass:
@@ -139,8 +143,8 @@ def advanced(walk: Pass, batch: Batch, done: Deleted) -> Pass:
         oldest_left=oldest_left,
         cost_seconds=walk.cost_seconds + done.seconds,
     )
-    if batch.most and done.found >= batch.most:
-        return walk  # more rows of the same moments are left
+    if batch.most and done.found >= batch.most and done.rows:
+        return walk  # more rows of the same moments are left, and they can be deleted
     if done.until is None or (walk.after is not None and done.until <= walk.after):
         return replace(walk, statuses=walk.statuses[1:], after=None)
     return replace(walk, after=done.until)
@@ -168,7 +172,9 @@ def retained(report: PassReport, policy: Policy, types: Sequence[str], own: Rete
     left = [report.oldest_left[type_] for type_ in types if type_ in report.oldest_left]
     longer = [type_ for type_ in types if _is_kept_longer(policy, type_, own)]
     notes = [report.message] if report.message else []
-    if longer:
+    if policy.is_unknown:
+        notes.append("a pool of the database can't be used, and its jobs are not known: no job is deleted until it can")
+    elif longer:
         notes.append(f"{', '.join(longer)}: another pool of the database handles it too, and keeps its jobs longer")
     deleted = sum(report.deleted.get(type_, 0) for type_ in types)
     return Retained(report.at, deleted, min(left, default=None), "; ".join(notes))

@@ -134,7 +134,8 @@ class Deleter:
         by_pool, entry = state.retention.by_pool, self._pools.get(uid)
         if entry is None or entry.database != self._source.name:
             return by_pool.pop(uid, None) is not None
-        said = entry.types, entry.retention
+        is_unknown = entry.refusal is not None and entry.not_allowed is None
+        said = (None if is_unknown else entry.types), entry.retention
         if by_pool.get(uid) == said:
             return False
         by_pool[uid] = said

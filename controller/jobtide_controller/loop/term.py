@@ -65,7 +65,8 @@ class PoolState:
 class RetentionState:
     """What one term remembers of the deletion of ended jobs. `next_at` is by the monotonic clock, in seconds."""
 
-    by_pool: dict[str, tuple[tuple[str, ...], Retention]] = field(default_factory=dict)  # types and retention, by UID
+    # types (None: the pool is refused) and retention, by UID
+    by_pool: dict[str, tuple[tuple[str, ...] | None, Retention]] = field(default_factory=dict)
     policy: Policy | None = None  # None: not known yet
     next_at: float = float("-inf")  # when the next pass may begin
     report: PassReport | None = None  # of the last pass

@@ -226,6 +226,17 @@ def test_a_batch_of_deletions_with_ten_thousand_types_costs_as_much(large):
     assert buffers(plan) < 5 * 500
 
 
+def test_a_pass_gets_past_rows_of_one_moment_without_reading_them(large):
+    """A bulk insert of millions: no statement ends in time that looks at each."""
+    with large.transaction(force_rollback=True):
+        large.execute("RESET ROLE")
+        large.execute(SPREAD)
+        large.execute("UPDATE job_queue SET created_at = '2000-01-01' WHERE status = 'completed'")
+        large.execute("SET LOCAL ROLE jobtide_controller")
+        plan = explain(large, "delete_ended", ended(most=0))
+    assert rows_of(plan, "idx_job_queue_status_created_at") <= 500
+
+
 def test_types_that_no_pool_handles_are_found_by_probes(large):
     requested = [f"t{number}" for number in range(5)]
     plan = explain(large, "unserved", {"types": requested, "at_most": 3, "row_count": 100})

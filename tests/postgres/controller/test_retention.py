@@ -163,3 +163,27 @@ async def test_a_reading_does_not_wait_for_a_batch(patient, app):
         "WHERE application_name = 'jobtide-controller' AND datname = current_database()"
     )
     await asyncio.to_thread(wait_until, "no connection", lambda: app.execute(backends).fetchone() == (0,))
+
+
+@pytest.mark.parametrize("keeps", ["trigger", "policy"])
+async def test_rows_of_one_moment_that_the_server_keeps_without_an_error_do_not_hold_up_the_pass(
+    world, app, tenant, keeps
+):
+    """A user's trigger that archives a job and returns NULL, or a policy that hides it from the DELETE."""
+    app.execute(
+        "INSERT INTO job_queue (type, tenant_id, status, created_at, completed_at) "
+        "SELECT 'a', %s, 'completed', now() - interval '3 days', now() - interval '3 days' "
+        "FROM generate_series(1, 1000) AS i",
+        [tenant("one")],
+    )
+    await world.put("a", "failed", ended_days=2)
+    app.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER keep "
+        "BEFORE DELETE ON job_queue FOR EACH ROW WHEN (OLD.status = 'completed') EXECUTE FUNCTION keep();"
+        if keeps == "trigger"
+        else "CREATE POLICY keep ON job_queue AS RESTRICTIVE FOR DELETE USING (status <> 'completed')"
+    )
+    walk, batches = begun(Policy({"a": DAY}, {"a": DAY})), 0
+    while (batch := next_batch(walk)) is not None and batches < 20:
+        walk, batches = advanced(walk, batch, await world.source.delete_ended(batch)), batches + 1
+    assert (walk.statuses, walk.deleted) == ((), {"a": 1})

@@ -115,6 +115,43 @@ def test_a_program_is_killed(listening, running, cancel, row, tmp_path, wait_unt
     assert is_cancelled(row(id_))
 
 
+@pytest.mark.parametrize("type_", ["harmless", "harmless.async"])
+@pytest.mark.parametrize(("crashes", "is_apart"), [(1, True), (2, False)], ids=["in a process", "alone"])
+def test_a_suspect_that_runs_apart_is_stopped_and_the_jobs_behind_it_run(
+    listening, cancel, enqueue, tenant, row, tmp_path, wait_until, type_, crashes, is_apart
+):
+    process = listening("suspects:tide")
+    begun = tmp_path / "begun"
+    payload = {"begun": str(begun), "until": str(tmp_path / "never")}
+    id_ = enqueue(type_, tenant(), payload, result=json.dumps({"suspect": crashes}))
+    pid = int(wait_until(lambda: begun.exists() and begun.read_text().split(), seconds=30)[0])
+    assert (pid != process.popen.pid) is is_apart
+    cancel(id_)
+    if is_apart:
+        wait_until(lambda: is_gone(pid))
+    behind = enqueue("harmless", tenant(), {"begun": str(begun)})
+    wait_until(lambda: row(behind)["status"] == "completed")
+    assert is_cancelled(row(id_))
+    assert row(id_)["result"]["suspect"] in {1, 2, 3}
+
+
+def test_a_suspect_that_waits_to_run_alone_is_left_out(
+    listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until
+):
+    listening("suspects:tide")
+    begun, until = tmp_path / "begun", tmp_path / "until"
+    first = running("harmless", {"begun": str(begun), "until": str(until)})
+    waiting = enqueue("harmless", tenant(), {"begun": str(tmp_path / "no")}, result=json.dumps({"suspect": 2}))
+    wait_until(lambda: row(waiting)["status"] == "processing")
+    cancel(waiting)
+    until.touch()
+    wait_until(lambda: row(first)["status"] == "completed")
+    behind = enqueue("harmless", tenant(), {"begun": str(begun)})
+    wait_until(lambda: row(behind)["status"] == "completed")
+    assert is_cancelled(row(waiting))
+    assert not (tmp_path / "no").exists()
+
+
 def test_what_a_cancelled_claim_returns_is_refused_also_if_the_answer_to_its_end_was_lost(
     queue, enqueue, tenant, cancel, row
 ):

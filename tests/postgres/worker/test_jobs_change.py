@@ -10,7 +10,7 @@ import pytest
 
 from jobtide.operate import change as module
 from jobtide.operate import select
-from jobtide.operate.change import Change, preview
+from jobtide.operate.change import Change, TooMany, preview
 from jobtide.operate.filters import FilterRefused, JobFilter
 from jobtide.operate.session import TooSlow, operator_connection
 
@@ -213,11 +213,23 @@ def test_two_runs_at_once_change_each_job_once(as_operator, many, count):
     assert count("status = 'pending'") == 1_500
 
 
-def test_a_run_that_waits_for_a_lock_ends_with_what_was_done(operator, many, connect):
-    many("t", 3, status="completed")
-    connect(autocommit=False).execute("SELECT FROM job_queue FOR UPDATE")
-    run = Change(operator, "purge", JobFilter(type="t", until=NOW), by="alice", seconds=0.2)
-    with pytest.raises(TooSlow):
+def test_a_locked_job_is_left_by_a_purge_too(operator, many, connect, count):
+    many("t", 100, status="completed")
+    connect(autocommit=False).execute("SELECT FROM job_queue ORDER BY created_at LIMIT 2 FOR UPDATE")
+    run = Change(operator, "purge", JobFilter(type="t", until=NOW), by="alice", pause_seconds=0)
+    list(run)
+    assert (run.action().changed, run.action().skipped, run.action().is_done) == (98, 2, True)
+    assert "holds a lock" in run.action().refusal
+    assert count("true") == 2
+
+
+@pytest.mark.parametrize("verb", ["purge", "retry"])
+def test_a_run_on_a_locked_table_ends_with_what_was_done(operator, many, connect, verb, monkeypatch):
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.01)
+    many("t", 100)
+    connect(autocommit=False).execute("LOCK TABLE job_queue IN SHARE MODE")
+    run = Change(operator, verb, JobFilter(type="t", until=NOW), by="alice", seconds=0.5)
+    with pytest.raises(TooSlow, match="holds a lock" if verb == "purge" else "no answer"):
         list(run)
     assert (run.action().changed, run.action().is_done) == (0, False)
 
@@ -276,3 +288,54 @@ def test_a_job_that_a_trigger_refuses_stops_no_other(operator, many, connect, co
     action = run.action()
     assert (action.changed, action.skipped, action.refusal, action.is_done) == (98, 2, "not this one", True)
     assert count("status = 'failed'") == 2
+
+
+def test_a_pending_job_with_a_time_of_an_end_stops_no_other(run, many, count, connect):
+    """Another consumer gave it back, and left completed_at as it was."""
+    many("t", 3, status="pending", ended=False)
+    connect().execute(
+        "UPDATE job_queue SET next_retry_at = 'infinity', completed_at = CASE WHEN ctid = '(0,1)' THEN now() END"
+    )
+    assert run("run-now", type="t").changed == 3
+    assert count("completed_at IS NULL AND next_retry_at <= now()") == 3
+
+
+def test_a_forged_mark_of_a_suspect_stops_no_cancel(run, many, enqueue, tenant, count):
+    numbers = f"[{','.join(['1e131071'] * 9_000)}]"
+    enqueue("t", tenant(), result=f'{{"suspect": {numbers}}}')
+    many("t", 3, status="pending", ended=False)
+    assert run("cancel", type="t").changed == 4
+    assert count("""result -> 'suspect' = '2'""") == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "columns"),
+    [
+        ("cancel", {"status": "processing", "worker_id": "theirs"}),
+        ("cancel", {"status": "processing"}),
+        ("run-now", {"status": "pending"}),
+        ("retry", {"status": "failed", "completed_at": NOW + timedelta(days=1)}),
+    ],
+    ids=["another consumer runs it", "it runs without a claim", "it is due already", "its end is in the future"],
+)
+@pytest.mark.parametrize("field", ["id", "type", "tenant"])
+def test_a_preview_and_a_run_leave_out_what_the_verb_never_changes(operator, enqueue, tenant, verb, columns, field):
+    """A run that counts them as skipped asks for a repetition, which never helps."""
+    owner = tenant()
+    id_ = enqueue("t", owner, **columns)
+    which = JobFilter(**{field: {"id": id_, "type": "t", "tenant": owner}[field]})
+    assert preview(operator, verb, which).number == 0
+    run = Change(operator, verb, which, by="alice")
+    list(run)
+    assert (run.action().changed, run.action().skipped) == (0, 0)
+
+
+def test_a_run_never_changes_more_jobs_than_its_caller_allows(operator, many, enqueue, tenant, count):
+    """Others may match since the preview."""
+    many("t", 2)
+    run = Change(operator, "retry", JobFilter(type="t"), by="alice", at_most=1)
+    with pytest.raises(TooMany, match="more jobs match now"):
+        list(run)
+    assert count("status = 'pending'") == 0
+    id_ = enqueue("u", tenant(), **FAILED)
+    assert [one.changed for one in Change(operator, "retry", JobFilter(id=id_), by="alice", at_most=1)] == [1]

@@ -13,18 +13,19 @@ from uuid import uuid4
 import pytest
 
 from dev.postgres.pgbouncer import PgBouncer
+from jobtide.__main__ import INTERRUPTED
 
 
 @pytest.fixture
 def jobs(database, tmp_path):
     """jobs("list", ...): the finished process."""
 
-    def run(*arguments, url=database):
+    def run(*arguments, url=database, **more):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("JOBTIDE", "PG"))}
         return subprocess.run(
             [sys.executable, "-m", "jobtide", "jobs", *map(str, arguments)],
-            env=environment | {"JOBTIDE_DATABASE_URL": url},
-            capture_output=True, check=False, cwd=tmp_path, text=True,
+            env=environment | {"JOBTIDE_DATABASE_URL": url} | more,
+            capture_output=True, check=False, cwd=tmp_path, encoding=more.get("PYTHONIOENCODING", "utf-8"),
         )  # fmt: skip
 
     return run
@@ -147,6 +148,8 @@ def test_ctrl_c_ends_it_after_a_batch_and_it_can_be_repeated(failed, database, s
         (("list", "--tenant", "nowhere"), "no tenant is named 'nowhere'"),
         (("purge", "--type", "t", "--yes"), "purge deletes by age; name one, as in --until 30d"),
         (("cancel", "--yes"), "cancel without a filter would change every job"),
+        (("list", "--until", "0001-01-01"), "no job is older; give a later time"),
+        (("list", "--tenant", "\udcff"), "holds half a surrogate pair"),
         (("retry", "--type", "t", "--status", "completed", "--yes"), "retry does not change completed jobs"),
     ],
     ids=str,
@@ -231,3 +234,57 @@ def test_a_locked_job_is_left_and_said_to_be(jobs, enqueue, tenant, connect):
     connect(autocommit=False).execute("SELECT FROM job_queue FOR UPDATE")
     done = jobs("cancel", "--id", id_)
     assert done.stdout == "left 1 job (changed or locked in the meantime): repeat the command for it\n"
+
+
+@pytest.mark.parametrize("name", ["id", "type"])
+def test_a_filter_that_is_given_twice_is_refused(jobs, failed, statuses, name):
+    """The last one alone would count, and the first jobs would not be cancelled."""
+    failed(1)
+    done = jobs("retry", f"--{name}", uuid4(), f"--{name}", "t", "--yes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"argument --{name}: given twice" in done.stderr
+    assert statuses() == {"failed": 1}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_of_any_encoding_gets_every_type(jobs, enqueue, tenant, encoding):
+    enqueue("\u65e5\u00e9", tenant())
+    for arguments in (("list",), ("list", "--json")):
+        done = jobs(*arguments, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(jobs("list", "--json", PYTHONIOENCODING="ascii").stdout)["jobs"][0]["type"] == "\u65e5\u00e9"
+
+
+@pytest.mark.parametrize("arguments", ["list --limit 1000", "cancel --type t --yes --pause-seconds 0"])
+def test_a_reader_that_ends_ends_the_command_in_silence(database, connect, tenant, arguments):
+    connect().execute(
+        "INSERT INTO job_queue (tenant_id, type) SELECT %s, 't' FROM generate_series(1, 3000)", [tenant("acme")]
+    )
+    command = f"{sys.executable} -m jobtide jobs {arguments} --database-url '{database}' | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, check=True, text=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert [line["is_done"] for line in actions(done)] == ([False] if "cancel" in arguments else [])
+    assert done.stderr.count("\n") == len(actions(done))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "signals"),
+    [(("list",), [signal.SIGINT]), (("retry", "--type", "t", "--yes"), [signal.SIGTERM, signal.SIGINT])],
+    ids=["list", "change"],
+)
+def test_ctrl_c_ends_it_while_the_server_does_not_answer(failed, database, connect, wait_until, arguments, signals):
+    """A change ends after its batch at the first signal, and at once at the second."""
+    failed(1)
+    connect(autocommit=False).execute("LOCK TABLE job_queue")
+    watching = connect()
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'job_queue'::regclass"
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobtide", "jobs", *arguments, "--database-url", database],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        wait_until(lambda: watching.execute(waits).fetchone()[0])
+        for number in signals:
+            running.send_signal(number)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == INTERRUPTED, errors
+    assert "Traceback" not in errors

@@ -50,11 +50,14 @@ CASES = [
     pytest.param("by_type", asked(JobFilter(type="common")), LOOK + 100, id="waiting jobs of a common type"),
     pytest.param("by_type", asked(JobFilter(type="common", tenant=SMALL)), 250, id="waiting jobs of a type and tenant"),
     pytest.param("by_type", asked(JobFilter(type="absent")), 10, id="waiting jobs of no type"),
+    pytest.param("by_id", asked(JobFilter(), id=uuid4(), statuses=ALL), 10, id="one job"),
     pytest.param("lines", IDS, 450, id="a hundred lines"),
     pytest.param("failures", {"look": LOOK}, LOOK + 100, id="failed jobs of the last hour"),
     pytest.param("contents", {"id": uuid4(), "with_payload": True}, 10, id="contents"),
     pytest.param("begin", {}, 0, id="begin"),
-    pytest.param("settings", {"milliseconds": "1000", "reads_only": False}, 0, id="settings"),
+    pytest.param(
+        "settings", {"milliseconds": "1000", "lock_milliseconds": "1000", "reads_only": False}, 0, id="settings"
+    ),
     pytest.param("retry", IDS | {"ended_by": NOW}, 900, id="retry a hundred"),
     pytest.param("cancel", IDS | {"by": "alice"}, 900, id="cancel a hundred"),
     pytest.param("run_now", IDS, 900, id="make a hundred due"),

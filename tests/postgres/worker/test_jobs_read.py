@@ -11,10 +11,12 @@ import psycopg
 import pytest
 
 from jobtide.operate import select
+from jobtide.operate import why as why_module
 from jobtide.operate.filters import STATUSES, JobFilter
 from jobtide.operate.read import list_jobs, show_job
 from jobtide.operate.session import TooSlow, operator_connection, rows
 from jobtide.operate.why import CODES, PoolFacts, why
+from jobtide.schema import apply
 
 NOW = datetime.now(UTC)
 
@@ -256,3 +258,56 @@ def test_an_override_of_the_cap_comes_before_the_pools_own(operator, jobs):
     answer = why(operator, jobs["waiting"], [facts])
     assert answer.reasons[0].text == "Its tenant runs 1 of at most 1 jobs at once."
     assert (answer.tenant_cap, answer.tenant_running) == (1, 1)
+
+
+@pytest.mark.parametrize("status", ["failed", "pending", "processing"])
+@pytest.mark.parametrize("error", ['{"type": %s, "message": %s}', '{"message": "", "more": %s}', "%s"])
+def test_an_error_of_a_gigabyte_hides_no_other_job(operator, enqueue, tenant, status, error):
+    """A few kilobytes of jsonb: each number has 131,072 digits as text."""
+    numbers = f"[{','.join(['1e131071'] * 9_000)}]"
+    owner = tenant()
+    hostile = enqueue("t", owner, status=status, result=f'{{"error": {error.replace("%s", numbers)}}}')
+    plain = enqueue("t", owner, status=status, result='{"error": {"type": "Boom", "message": "disk full"}}')
+    assert len(list_jobs(operator, JobFilter()).jobs) == 2
+    for which in (JobFilter(error="full"), JobFilter(error="full", tenant=owner), JobFilter(error="full", type="t")):
+        assert [job.id for job in list_jobs(operator, which).jobs] == [str(plain)]
+    assert show_job(operator, hostile).result is None
+    assert why(operator, hostile) is not None
+
+
+def test_a_search_for_an_error_finds_its_own_words_whatever_the_locale_of_the_database_is(server):
+    """In the locale C the server makes no É a small one, and Python's "İ" becomes two characters."""
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE locale_c TEMPLATE template0 LOCALE 'C' ENCODING 'UTF8'")
+        try:
+            apply(server.url("locale_c"), roles=True)
+            with psycopg.connect(server.url("locale_c"), autocommit=True) as connection:
+                connection.execute(
+                    "WITH one AS (INSERT INTO tenants (name) VALUES ('x') RETURNING id) "
+                    "INSERT INTO job_queue (tenant_id, type, status, result) "
+                    """SELECT id, 't', 'failed', '{"error": {"message": "Échec à İzmir"}}' FROM one"""
+                )
+            with operator_connection(server.url("locale_c")) as connection:
+                found = [
+                    len(list_jobs(connection, JobFilter(error=words)).jobs) for words in ("Échec", "İzmir", "ZMIR")
+                ]
+        finally:
+            admin.execute("DROP DATABASE locale_c WITH (FORCE)")
+    assert found == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [("UPDATE job_queue SET status = 'completed', completed_at = now()", "Completed"), ("DELETE FROM job_queue", None)],
+)
+def test_why_of_a_job_that_ends_or_goes_at_that_moment(operator, enqueue, tenant, connect, monkeypatch, happens, code):
+    id_ = enqueue("t", tenant())
+    changes = connect()
+
+    def late(connection, name, *arguments, **options):
+        changes.execute(happens)
+        return rows(connection, name, *arguments, **options)
+
+    monkeypatch.setattr(why_module, "rows", late)
+    found = why(operator, id_)
+    assert (found and found.reasons[0].code) == code

@@ -237,3 +237,25 @@ async def test_a_new_leader_keeps_the_last_pass_in_the_status_until_its_own(worl
     await world.tick(10, times=2)
     assert retention_of(world) == before
     world.loop._deleter.stop()
+
+
+async def test_a_pool_that_becomes_refused_protects_its_jobs(world):
+    """It kept them: which types it has is not known any more."""
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    world.inventory.upsert_pool(pool("keeps", types=["thumbs"]))
+    await passed(world)
+    world.inventory.upsert_pool(pool("keeps", types=["a\0b"], generation=2))
+    await world.tick(1_000, times=2)
+    assert world.inventory.pools.get("uid-keeps").refusal is not None
+    assert world.source.batches == []
+    assert retention_of(world)["message"].startswith("a pool of the database can't be used")
+
+
+async def test_a_refused_pool_of_a_namespace_that_may_not_use_the_database_stops_no_deletion(world):
+    world.inventory._namespaces = {"main": ("media",)}
+    foreign = pool("foreign", types=["a\0b"])
+    foreign["metadata"]["namespace"] = "elsewhere"
+    world.inventory.upsert_pool(foreign)
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    await passed(world)
+    assert [batch.seconds for batch in world.source.batches] == [{"thumbs": 7 * DAY}]

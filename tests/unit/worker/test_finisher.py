@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 
@@ -21,7 +22,7 @@ from jobtide.telemetry.events import (
     RowLeft,
 )
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import InFlight
+from jobtide.worker.in_flight import MOST_ASKED, InFlight
 from tests.unit.worker.scripted import ScriptedQueue
 
 
@@ -135,6 +136,48 @@ def test_a_lease_that_is_gone_cancels_its_handler(finisher, in_flight, queue, ev
     assert claimed.context.cancelled
     assert in_flight.take(claimed.job) is None
     assert [event.during for event in events if isinstance(event, LeaseLost)] == ["extend"]
+
+
+def test_a_cancel_while_its_lease_is_being_extended_is_noticed_by_the_next_pass(
+    finisher, in_flight, queue, monkeypatch
+):
+    """The extension came before the cancel, and its answer after the notification."""
+    start = monotonic() - 30
+    claimed = in_flight.add(queue.hold(), start, None)
+    extend = queue.extend
+
+    def extended_then_cancelled(contexts):
+        found = extend(contexts)
+        queue.claimed.pop(claimed.job.id, None)
+        finisher.look_at({claimed.job.id})
+        return found
+
+    monkeypatch.setattr(queue, "extend", extended_then_cancelled)
+    one_pass(finisher)
+    monkeypatch.setattr(queue, "extend", extend)
+    one_pass(finisher)
+    assert claimed.context.cancelled
+
+
+def test_a_cancel_between_a_claim_and_its_answer_is_noticed_by_the_next_pass(finisher, in_flight, queue):
+    claimed_at = monotonic()
+    job, other = queue.hold(), queue.hold()
+    del queue.claimed[job.id]
+    finisher.look_at({job.id, other.id})
+    claimed = in_flight.add(job, claimed_at, None)
+    later = in_flight.add(other, monotonic(), None)  # a claim after that notification
+    one_pass(finisher)
+    assert claimed.context.cancelled
+    assert queue.extended == []
+    assert not later.context.cancelled
+
+
+def test_forged_notifications_are_not_kept(in_flight):
+    for _ in range(100):
+        in_flight.look_at({uuid4() for _ in range(200)}, monotonic())
+    assert len(in_flight._asked) <= MOST_ASKED
+    in_flight.look_at([], monotonic() + 60)
+    assert not in_flight._asked
 
 
 def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_flight, queue, events):

@@ -32,3 +32,10 @@ def test_the_conditions_of_a_filter_mean_the_same_in_every_look():
     texts = [load("jobtide.operate", f"sql/{name}") for name in ("by_time", "by_tenant", "by_type")]
     parts = {text[text.index("AND (\n%(due_after)s") : text.index(") IS TRUE AS matches")] for text in texts}
     assert len(parts) == 1
+
+
+def test_a_job_that_is_named_by_its_id_is_asked_the_same():
+    by_id, by_time = (load("jobtide.operate", f"sql/{name}") for name in ("by_id", "by_time"))
+    conditions = by_id[by_id.index("AND (\n%(due_after)s") : by_id.index(") IS TRUE")].splitlines()
+    assert conditions
+    assert [line for line in conditions if line not in by_time.splitlines()] == []

@@ -22,12 +22,13 @@ from jobtide.commands.jobs_read import (
 )
 from jobtide.errors import JobtideError
 from jobtide.operate.change import Action, Change, Preview, preview
-from jobtide.operate.filters import CHANGES, Verb
+from jobtide.operate.filters import Verb
 from jobtide.printable import printable
 from jobtide.schema.cli import add_url
 from jobtide.telemetry import logs
 
 _MOST_PAUSE_SECONDS = 60.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _HELP: dict[Verb, tuple[str, str]] = {
     "retry": (
         "make failed jobs pending again",
@@ -42,6 +43,12 @@ _HELP: dict[Verb, tuple[str, str]] = {
         "delete ended jobs",
         "Deletes completed and failed jobs that were created before --until. What runs or waits is never deleted.",
     ),
+}
+_MATCHES: dict[Verb, str] = {
+    "retry": "no failed job",
+    "cancel": "no pending job, and no running one of Jobtide,",
+    "run-now": "no pending job that is due later",
+    "purge": "no ended job",
 }
 _DONE: dict[Verb, str] = {"retry": "retried", "cancel": "cancelled", "run-now": "made due", "purge": "deleted"}
 
@@ -82,7 +89,10 @@ def _run(parsed: argparse.Namespace) -> int:
                 raise JobtideError(
                     f"nothing was changed: {verb} concerns {_number(shown)}; --dry-run shows them, --yes changes them"
                 )
-        change = Change(connection, verb, which, by=parsed.by or _user(), pause_seconds=parsed.pause_seconds)
+        change = Change(
+            connection, verb, which, by=parsed.by or _user(), pause_seconds=parsed.pause_seconds,
+            at_most=None if parsed.yes else 1,
+        )  # fmt: skip
         code = _finish(change, as_json=parsed.json)
         if not change.action().changed:
             refuse_if_hidden(connection)
@@ -90,9 +100,15 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _finish(change: Change, *, as_json: bool) -> int:
-    """Runs it until its end or a signal. The action is logged in every case."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _signal, _frame: change.stop())
+    """Runs it until its end or a signal; a second one does not wait for the server. The action is logged always."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        change.stop()
+        for number in _SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+
+    for number in _SIGNALS:
+        signal.signal(number, stop)
     try:
         for progress in change:
             if not as_json and progress.changed:
@@ -103,7 +119,7 @@ def _finish(change: Change, *, as_json: bool) -> int:
     if as_json:
         write_json(action.to_json())
     elif not action.changed and not action.skipped:
-        write(f"nothing to {change.verb}: no {' or '.join(CHANGES[change.verb])} job matches")
+        write(f"nothing to {change.verb}: {_MATCHES[change.verb]} matches")
     if action.skipped and not as_json:
         why = (
             f"the server refused: {printable(action.refusal)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,13 +63,27 @@ def add_parsers(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Adds the filters, which `filter_of` reads."""
-    parser.add_argument("--type", metavar="TYPE", help="the job type, exactly")
-    parser.add_argument("--tenant", metavar="NAME", help="tenants.name, or the tenant's UUID")
-    parser.add_argument("--status", metavar="STATUS", help=", ".join(STATUSES))
-    parser.add_argument("--error", metavar="TEXT", help="a part of the stored error, in any case of letters")
-    parser.add_argument("--since", metavar="TIME", help="created then or later: 15m, 2h, 7d, or 2026-11-29T02:00Z")
-    parser.add_argument("--until", metavar="TIME", help="created before that")
-    parser.add_argument("--id", metavar="UUID", help="this one job")
+    for name, metavar, text in (
+        ("type", "TYPE", "the job type, exactly"),
+        ("tenant", "NAME", "tenants.name, or the tenant's UUID"),
+        ("status", "STATUS", ", ".join(STATUSES)),
+        ("error", "TEXT", "a part of the stored error, in any case of letters"),
+        ("since", "TIME", "created then or later: 15m, 2h, 7d, or 2026-11-29T02:00Z"),
+        ("until", "TIME", "created before that"),
+        ("id", "UUID", "this one job"),
+    ):
+        parser.add_argument(f"--{name}", action=_Once, metavar=metavar, help=text)
+
+
+class _Once(argparse.Action):
+    """A filter has one value: of two, the last one alone would count, without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"argument {option}: given twice: run the command once for each")
+        setattr(namespace, self.dest, values)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +95,10 @@ def filter_of(parsed: argparse.Namespace, connection: Connection) -> JobFilter:
     """The filter of the arguments; a tenant's name becomes its UUID. Raises JobtideError."""
     values = {name: getattr(parsed, name) or "" for name in FIELDS}
     if values["tenant"] and not _is_uuid(values["tenant"]):
-        values["tenant"] = str(tenant_of(connection, values["tenant"], makes_unknown=False))
+        try:
+            values["tenant"] = str(tenant_of(connection, values["tenant"], makes_unknown=False))
+        except ValueError as wrong:
+            raise JobtideError(f"--tenant: {wrong}") from None
     return JobFilter.of(values, datetime.now(UTC))
 
 
@@ -104,14 +122,20 @@ def refuse_if_hidden(connection: Connection) -> None:
 
 
 def write(line: str) -> None:
-    """One line, already printable, to stdout."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """One line, already printable, to stdout. Ends the command if its reader is gone, as in `| head`."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the exit
+        sys.exit(1)
 
 
 def write_json(value: Mapping[str, Any]) -> None:
     """One object in one line."""
-    write(printable_json(json.dumps(value, ensure_ascii=False)))
+    is_utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    write(printable_json(json.dumps(value, ensure_ascii=not is_utf8)))
 
 
 def write_jobs(jobs: tuple[JobLine, ...]) -> None:

@@ -13,10 +13,11 @@ from uuid import UUID
 import psycopg
 
 from jobtide.database_errors import one_line
+from jobtide.errors import JobtideError
 from jobtide.operate.filters import JobFilter, Verb
 from jobtide.operate.read import JobLine, Moment, lines, moment
 from jobtide.operate.select import Selection, small_set, walks
-from jobtide.operate.session import SECONDS, Connection, rows
+from jobtide.operate.session import SECONDS, Connection, Locked, rows
 
 BATCH = 500
 """Jobs in one transaction."""
@@ -28,7 +29,9 @@ PREVIEW_SECONDS = 0.2
 _EXAMPLES = 10
 _MOST_BY = 200
 _MOST_SKIPPED = 5_000
-_OF_A_ROW = {"22", "23", "P0"}  # classes of errors about a value, a constraint, or that a trigger raises
+_OF_A_ROW = {"22", "23", "54", "P0"}  # classes of errors about a value, a constraint, a size, or that a trigger raises
+_LOCK_SECONDS = 0.2  # a purge waits for a locked job, since it can't leave it out
+_MOST_LOCKED = 20  # then the table may be locked as a whole
 _IDS = 200  # in one notification, which holds less than 8,000 bytes
 
 
@@ -91,6 +94,10 @@ def preview(
     return Preview(verb, which.to_json(), min(len(ids), most), is_at_least or len(ids) > most, tuple(examples))
 
 
+class TooMany(JobtideError):  # noqa: N818 - a state of the table
+    """More jobs match than the caller allows."""
+
+
 class Change:
     """One run of a verb. Iterate to run it; each step commits one batch. `stop()` from any thread ends it after one.
 
@@ -107,10 +114,11 @@ class Change:
         by: str,
         pause_seconds: float = 0.1,
         seconds: float = 10.0,
+        at_most: int | None = None,
     ) -> None:
         """`pause_seconds` between batches paces the run; `by` is stored in the error of cancelled jobs.
 
-        Raises FilterRefused.
+        `at_most`: a batch that would make it more jobs is not changed. Raises FilterRefused.
         """
         which.check_change(verb)
         self.verb = verb
@@ -119,19 +127,23 @@ class Change:
         self._by = by.replace("\x00", "").encode("utf-8", "replace").decode()[:_MOST_BY]
         self._pause_seconds = pause_seconds
         self._seconds = seconds
+        self._at_most = at_most
         self._stopped = Event()
         self._changed = 0
         self._skipped: set[UUID] = set()
         self._refusal: str | None = None
+        self._locked = 0
         self._is_done = False
         self._database_user = ""
 
     def __iter__(self) -> Iterator[Progress]:
-        """Raises TooSlow or psycopg.Error; what earlier batches changed stays changed."""
+        """Raises TooSlow, TooMany or psycopg.Error; what earlier batches changed stays changed."""
         begun = begun_at(self._connection, seconds=self._seconds)
         self._database_user = begun.user
         selection = _selection(self.verb, self.which, begun.at)
         for ids, back_to, is_last in self._batches(selection):
+            if self._at_most is not None and self._changed + len(ids) > self._at_most:
+                raise TooMany(f"more jobs match now than a moment ago; this run has changed {self._changed}")
             if ids:
                 self._change(ids, begun.at)
             self._is_done = is_last
@@ -182,17 +194,16 @@ class Change:
             "type": self.which.type,
             "tenant": self.which.tenant,
         }
-        name = self.verb.replace("-", "_")
         try:
-            changed = rows(self._connection, name, parameters, seconds=self._seconds, writes=True)
-        except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] not in _OF_A_ROW:
-                raise
+            changed = self._send(parameters)
+        except (psycopg.Error, Locked) as error:
+            self._check_row(error)
             if len(ids) > 1:
                 middle = len(ids) // 2
                 self._change(ids[:middle], begun_at)
                 self._change(ids[middle:], begun_at)
                 return
+            self._locked += isinstance(error, Locked)
             self._refusal = one_line(error)
             changed = []
         self._changed += len(changed)
@@ -201,6 +212,19 @@ class Change:
         if running:
             payloads = [" ".join(running[first : first + _IDS]) for first in range(0, len(running), _IDS)]
             rows(self._connection, "notify_cancelled", {"payloads": payloads}, seconds=self._seconds)
+
+    def _send(self, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        name, lock_seconds = self.verb.replace("-", "_"), _LOCK_SECONDS if self.verb == "purge" else None
+        return rows(self._connection, name, parameters, seconds=self._seconds, writes=True, lock_seconds=lock_seconds)
+
+    def _check_row(self, error: psycopg.Error | Locked) -> None:
+        """Raises the error unless one row may be its cause."""
+        if isinstance(error, Locked):
+            is_of_a_row = self.verb == "purge" and self._locked < _MOST_LOCKED
+        else:
+            is_of_a_row = (error.sqlstate or "")[:2] in _OF_A_ROW
+        if not is_of_a_row:
+            raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +251,7 @@ def _selection(verb: Verb, which: JobFilter, begun_at: datetime) -> Selection:
         due_after=begun_at if verb == "run-now" else None,
         ended_by=begun_at if verb in {"retry", "purge"} else None,
         created_by=begun_at,
+        only_ours=verb == "cancel",
     )
 
 

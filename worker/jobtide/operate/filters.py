@@ -30,6 +30,7 @@ CHANGES: dict[Verb, tuple[Status, ...]] = {
 _WITH_ERROR: tuple[Status, ...] = ("failed", "pending", "processing")  # a retried job keeps its last error
 _MOST_TEXT = 1_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LONGEST_AGE = timedelta(days=36_500)
 
 
@@ -89,6 +90,8 @@ class JobFilter:
         """Raises FilterRefused for conditions that contradict each other."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise FilterRefused("until", self.until.isoformat(), "it is not after --since", "give a later time")
+        if self.until is not None and self.until <= _EARLIEST:
+            raise FilterRefused("until", self.until.isoformat(), "no job is older", "give a later time")
         others = [name for name in FIELDS if name not in {"id", "status"} and getattr(self, name) is not None]
         if self.id is not None and others:
             raise FilterRefused("id", str(self.id), "it names one job", f"leave out --{' and --'.join(others)}")

@@ -37,6 +37,7 @@ class Selection:
     due_after: datetime | None = None
     ended_by: datetime | None = None
     created_by: datetime | None = None
+    only_ours: bool = False
 
     @property
     def until(self) -> datetime | None:
@@ -49,11 +50,12 @@ class Selection:
         return {
             "type": which.type,
             "tenant": which.tenant,
-            "error": None if which.error is None else which.error.lower(),
+            "error": which.error,
             "since": which.since,
             "until": self.until,
             "due_after": self.due_after,
             "ended_by": self.ended_by,
+            "only_ours": self.only_ours,
             **more,
         }
 
@@ -70,8 +72,8 @@ def small_set(connection: Connection, selection: Selection, *, seconds: float) -
     """All matching jobs, the newest first; None if no condition bounds their number."""
     which = selection.which
     if which.id is not None:
-        found = rows(connection, "lines", {"ids": [which.id]}, seconds=seconds)
-        return [row["id"] for row in found if row["status"] in selection.statuses]
+        asked = selection.parameters(id=which.id, statuses=list(selection.statuses))
+        return [row["id"] for row in rows(connection, "by_id", asked, seconds=seconds)]
     if which.tenant is None:
         return None
     return _looked_through(connection, "by_tenant", selection, seconds, statuses=list(selection.statuses))

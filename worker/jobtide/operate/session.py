@@ -24,6 +24,10 @@ class TooSlow(JobtideError):  # noqa: N818 - a state of the server
     """The server did not answer in time. Nothing was changed by this statement; the message says what narrows it."""
 
 
+class Locked(TooSlow):
+    """Another transaction holds a lock for longer than the statement waits. Nothing was changed by this statement."""
+
+
 def operator_connection(url: str, **options: Any) -> Connection:
     """A connection in autocommit for the functions of this package, also behind a pooler in transaction mode.
 
@@ -41,14 +45,30 @@ def rows(
     *,
     seconds: float = SECONDS,
     writes: bool = False,
+    lock_seconds: float | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of `sql/<name>.sql`, in a transaction of its own. Raises TooSlow, or psycopg.Error."""
-    settings = {"milliseconds": str(max(1, round(seconds * 1_000))), "reads_only": not writes}
+    """The rows of `sql/<name>.sql`, in a transaction of its own. Raises TooSlow, Locked, or psycopg.Error.
+
+    `lock_seconds`: how long it waits for a lock; None: as long as for everything else.
+    """
+    settings = {
+        "milliseconds": _milliseconds(seconds),
+        "lock_milliseconds": _milliseconds(seconds if lock_seconds is None else lock_seconds),
+        "reads_only": not writes,
+    }
     try:
         with connection.transaction(), connection.cursor(binary=True, row_factory=dict_row) as cursor:
             cursor.execute(load("jobtide.operate", "sql/settings"), settings)
             return cursor.execute(load("jobtide.operate", f"sql/{name}"), parameters).fetchall()
-    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+    except psycopg.errors.LockNotAvailable:
+        raise Locked(
+            "another transaction holds a lock on these jobs or on the table: try again when it has ended"
+        ) from None
+    except psycopg.errors.QueryCanceled:
         raise TooSlow(
             f"no answer from the database in {seconds:g} s: name more of --tenant, --type, --status, --since, --until"
         ) from None
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1_000)))

@@ -80,6 +80,8 @@ def why(
     asked = {"id": id_, "cap_types": cap_types, "most": COUNTED}
     (counts,) = rows(connection, "why", asked, seconds=seconds)
     seconds_to_go = counts.pop("seconds_to_go")
+    if job.status == "pending" and seconds_to_go is None:  # it ended, or was deleted, after it was described
+        return why(connection, id_, pools, seconds=seconds)
     caps = [cap for pool in serving if (cap := pool.cap_of(job.tenant_id)) is not None]
     cap = max(caps) if caps and len(caps) == len(serving) else None  # one pool without a cap takes the job
     known = Why(job, (), tenant_cap=cap, **counts)

@@ -333,12 +333,18 @@ class Finisher:
             isolate(part, partial(self._extend_part, now), self._extension_refused)
 
     def _extend_part(self, now: float, jobs: Sequence[InFlightJob | Waiting]) -> None:
-        """The new lease is counted from before the request: that is the safe side."""
+        """The new lease is counted from before the request: that is the safe side.
+
+        A job that `look_at` names in the meantime stays due: it may have been cancelled after this extension.
+        """
+        due = [one.extend_at for one in jobs]
         extended = self._queue.extend([_context(one) for one in jobs])
         missing = [one for one in jobs if _context(one).job.id not in extended]
         held = self._queue.held([_context(one).job for one in missing]) if missing else set()
-        for one in jobs:
+        for one, due_at in zip(jobs, due, strict=True):
             job = _context(one).job
+            if one.extend_at != due_at:
+                continue
             if job.id in extended:
                 one.extend_at = now + self._in_flight.lease_seconds / 3
             elif job.id in held:  # another transaction has locked the row

@@ -10,6 +10,11 @@ from uuid import UUID
 from jobtide.context import Context
 from jobtide.job import Job
 
+MOST_ASKED = 5_000
+"""Ids of notifications that are kept for claims whose answer is on its way; every role may notify."""
+
+_ASKED_SECONDS = 10.0
+
 
 @dataclass(slots=True)
 class InFlightJob:
@@ -35,6 +40,7 @@ class InFlight:
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self._jobs: dict[tuple[UUID, str], InFlightJob] = {}
+        self._asked: dict[UUID, float] = {}  # when it was asked to look at a job that is not here
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -44,6 +50,8 @@ class InFlight:
         claimed = InFlightJob(job, Context(job), claimed_at + self.lease_seconds / 3, timeout_seconds)
         with self._lock:
             self._jobs[claimed.key] = claimed
+            if self._asked.pop(job.id, 0.0) > claimed_at:
+                claimed.extend_at = claimed_at
         return claimed
 
     def take(self, job: Job) -> InFlightJob | None:
@@ -76,10 +84,17 @@ class InFlight:
         return [claimed for claimed in self.all() if claimed.extend_at <= now]
 
     def look_at(self, ids: Collection[UUID], now: float) -> bool:
-        """Makes these leases due for extension, which shows whether the claims hold. True if any is here."""
-        found = [claimed for claimed in self.all() if claimed.job.id in ids]
-        for claimed in found:
-            claimed.extend_at = now
+        """Makes these leases due for extension, which shows whether the claims hold. True if any is here.
+
+        A claim that is added later, and was sent before this, is due at once too.
+        """
+        with self._lock:
+            found = [claimed for claimed in self._jobs.values() if claimed.job.id in ids]
+            asked = {id_: at for id_, at in self._asked.items() if at > now - _ASKED_SECONDS}
+            asked |= dict.fromkeys(ids, now)
+            self._asked = asked if len(asked) <= MOST_ASKED else {}
+            for claimed in found:
+                claimed.extend_at = now
         return bool(found)
 
     def next_extension_at(self) -> float | None:

@@ -12,7 +12,8 @@
 -- Parameters: status text, seconds jsonb (by type), youngest_seconds int (the least of them), after_at float8 (epoch, or
 --             NULL), row_count int (rows to look at), most int (rows to delete)
 -- Index:      idx_job_queue_status_created_at, job_queue_pkey for the rows to delete
--- Bounds:     row_count rows, and those that were created at the same moment as the last of them; most rows are deleted
+-- Bounds:     row_count rows, and those that were created at the same moment as the last of them; most rows are deleted.
+--             With most at 0 row_count index entries alone: a pass must get past rows that are too many for one statement
 -- Locks:      the deleted rows
 WITH clock AS MATERIALIZED (
     SELECT
@@ -69,6 +70,7 @@ too_young AS (
         AND q.created_at <= (SELECT part.until_at FROM part)
         AND greatest(q.completed_at, q.created_at)
         > (SELECT part.at FROM part) - (%(seconds)s::jsonb ->> q.type)::float8 * interval '1 second'
+        AND %(most)s > 0
     GROUP BY q.type
 )
 SELECT

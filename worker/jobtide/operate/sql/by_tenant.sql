@@ -5,7 +5,8 @@
 -- may read the whole table, if it takes the tenant for a common one.
 --
 -- Parameters: tenant uuid, statuses text[], since timestamptz, until timestamptz (inclusive; NULL: none),
---             excluded uuid[], look int, wanted int, and the conditions type, error, due_after, ended_by of by_time.sql
+--             excluded uuid[], look int, wanted int, and the conditions type, error, due_after, ended_by,
+--             only_ours of by_time.sql
 -- Index:      idx_job_queue_tenant_id, at most `look` entries and their rows
 WITH looked AS MATERIALIZED (
     SELECT
@@ -20,7 +21,15 @@ WITH looked AS MATERIALIZED (
                 OR coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) > %(due_after)s::timestamptz
             )
             AND (%(ended_by)s::timestamptz IS NULL OR coalesce(q.completed_at, '-infinity') <= %(ended_by)s::timestamptz)
-            AND (%(error)s::text IS NULL OR strpos(lower(left(q.result #>> '{error}', 20000)), %(error)s::text) > 0)
+            AND (
+                %(error)s::text IS NULL
+                OR CASE
+                    WHEN pg_column_size(q.result #> '{error}') <= 65536
+                        AND NOT (q.result #> '{error}') @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)'
+                        THEN strpos(lower(left(q.result #>> '{error}', 20000)), lower(%(error)s::text)) > 0
+                END
+            )
+            AND (NOT %(only_ours)s::bool OR q.status <> 'processing' OR q.worker_id ^@ 'jobtide:')
             AND q.id <> ALL(%(excluded)s::uuid[])
         ) IS TRUE AS matches
     FROM job_queue AS q

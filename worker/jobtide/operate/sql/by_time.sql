@@ -3,11 +3,13 @@
 -- begins there.
 --
 -- Rows without created_at, or at infinity, are in no window: by_tenant.sql and by_type.sql find them.
--- The error's text is not rendered unless it is asked for.
+-- The error's text is not rendered unless it is asked for, and only where a byte of jsonb has few characters: one number
+-- such as 1e131071 has 131,072, and an array of them would end the statement. Errors of more than 64 KiB are not searched.
 --
 -- Parameters: status text, since timestamptz, until timestamptz (both inclusive), excluded uuid[], look int, wanted int,
---             and the conditions (NULL: none): type text, tenant uuid, error text (part of the error, in lower case),
---             due_after timestamptz (due later than that), ended_by timestamptz (not ended after that)
+--             and the conditions (NULL: none): type text, tenant uuid, error text (a part of the error, in any case of letters),
+--             due_after timestamptz (due later than that), ended_by timestamptz (not ended after that),
+--             only_ours bool (no job that another consumer of the table runs)
 -- Index:      idx_job_queue_status_created_at, at most `look` entries and their rows
 SELECT found.id, found.created_at, found.matches, found.place
 FROM (
@@ -22,7 +24,15 @@ FROM (
                 OR coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) > %(due_after)s::timestamptz
             )
             AND (%(ended_by)s::timestamptz IS NULL OR coalesce(q.completed_at, '-infinity') <= %(ended_by)s::timestamptz)
-            AND (%(error)s::text IS NULL OR strpos(lower(left(q.result #>> '{error}', 20000)), %(error)s::text) > 0)
+            AND (
+                %(error)s::text IS NULL
+                OR CASE
+                    WHEN pg_column_size(q.result #> '{error}') <= 65536
+                        AND NOT (q.result #> '{error}') @? 'strict $.** ? (@ > 1e1000 || @ < -1e1000)'
+                        THEN strpos(lower(left(q.result #>> '{error}', 20000)), lower(%(error)s::text)) > 0
+                END
+            )
+            AND (NOT %(only_ours)s::bool OR q.status <> 'processing' OR q.worker_id ^@ 'jobtide:')
             AND q.id <> ALL(%(excluded)s::uuid[])
         ) IS TRUE AS matches
     FROM job_queue AS q

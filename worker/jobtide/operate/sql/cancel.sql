@@ -25,7 +25,7 @@ SET
         'attempt', cancelled.attempts,
         'at', now()
     )) || CASE
-        WHEN cancelled.result ->> 'suspect' IN ('1', '2', '3') THEN jsonb_build_object('suspect', cancelled.result -> 'suspect')
+        WHEN cancelled.result -> 'suspect' IN ('1', '2', '3') THEN jsonb_build_object('suspect', cancelled.result -> 'suspect')
         ELSE '{}'
     END
 FROM unlocked

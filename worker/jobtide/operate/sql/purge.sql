@@ -1,7 +1,7 @@
 -- Deletes jobs that have ended.
 --
--- Without SKIP LOCKED: it needs the right to change a row, which an operator has on no completed one. Ended jobs are
--- seldom locked, and lock_timeout bounds the wait.
+-- Without SKIP LOCKED: it needs the right to change a row, which an operator has on no completed one. lock_timeout bounds
+-- the wait, and the batch is halved until the locked row is alone. Ended jobs are seldom locked.
 --
 -- Parameters: ids uuid[], type text, tenant uuid (both again, NULL: of any), ended_by timestamptz
 -- Index:      job_queue_pkey, one probe a row

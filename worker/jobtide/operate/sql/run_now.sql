@@ -1,5 +1,8 @@
 -- Makes pending jobs that are due later due now.
 --
+-- completed_at, which another consumer may have left in a job that it gave back, is cleared as by every other change to
+-- pending: the policy of jobtide_operator accepts no other row.
+--
 -- Parameters: ids uuid[], type text, tenant uuid (both again, NULL: of any)
 -- Index:      job_queue_pkey, two probes a row
 -- Locks:      these rows; locked ones (a worker claims them) are left
@@ -10,7 +13,7 @@ WITH unlocked AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE job_queue AS due
-SET next_retry_at = now()
+SET next_retry_at = now(), completed_at = NULL
 FROM unlocked
 WHERE
     due.id = unlocked.id
