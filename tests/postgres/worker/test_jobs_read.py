@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from jobtide.commands.jobs_read import _hints
 from jobtide.operate import select
 from jobtide.operate import why as why_module
 from jobtide.operate.filters import STATUSES, JobFilter
@@ -311,3 +312,16 @@ def test_why_of_a_job_that_ends_or_goes_at_that_moment(operator, enqueue, tenant
     monkeypatch.setattr(why_module, "rows", late)
     found = why(operator, id_)
     assert (found and found.reasons[0].code) == code
+
+
+def test_a_list_does_not_claim_to_have_looked_at_all_jobs_of_the_moment_where_it_ended(
+    operator, enqueue, tenant, monkeypatch
+):
+    """A bulk insert gives thousands of jobs one time of creation."""
+    monkeypatch.setattr(select, "LOOK", 10)
+    at = NOW - timedelta(hours=1)
+    for _ in range(30):
+        enqueue("t", tenant(), created_at=at, status="completed", completed_at=NOW)
+    (cut,) = list_jobs(operator, JobFilter(type="absent")).cuts
+    assert datetime.fromisoformat(cut.back_to) == at
+    assert "created after" in next(_hints(list_jobs(operator, JobFilter(type="absent")), 50))

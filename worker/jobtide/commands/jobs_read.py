@@ -180,8 +180,8 @@ def _hints(listing: Listing, limit: int) -> Iterator[str]:
         yield f"(the newest {limit}: for others, give --limit, or --until with a time of this list)"
     for cut in listing.cuts:
         yield (
-            f"(only {cut.status} jobs created at {cut.back_to} or later were looked at: for older ones, give --until "
-            f"{cut.back_to}, or find them by --tenant)"
+            f"(only {cut.status} jobs created after {cut.back_to} were all looked at: for older ones, give --until "
+            f"{cut.back_to}; --tenant finds those of that moment too)"
         )
 
 

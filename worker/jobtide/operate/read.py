@@ -39,7 +39,10 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Of this status, only jobs created at `back_to` or later were looked at. Older ones: --until with that time."""
+    """Of this status, only jobs created after `back_to` were all looked at. Older ones: --until with that time.
+
+    Of those created at `back_to` itself some may be left out, as of a bulk insert: a tenant or an id finds them.
+    """
 
     status: str
     back_to: Moment
