@@ -1,13 +1,14 @@
 -- Describes jobs, each in a line; the newest first. Times are seconds since 1970, or infinite.
 --
--- Texts are cut: they are as long as their writers made them.
+-- Texts are cut: they are as long as their writers made them. A cut type has one character more than a pool's type may
+-- have: it equals none.
 --
 -- Parameters: ids uuid[]
 -- Index:      job_queue_pkey, one probe a row
 SELECT
     q.id,
     q.tenant_id,
-    left(q.type, 200) AS type,
+    left(q.type, 201) AS type,
     q.status::text AS status,
     q.attempts,
     date_part('epoch', q.created_at) AS created_at,
