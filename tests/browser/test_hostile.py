@@ -59,3 +59,30 @@ def test_the_page_and_the_terminal_show_the_same(page: Page):
     assert shown == printable(text)
     lines = page.evaluate("async text => (await import('./text.js')).printableLines(text)", HOSTILE)
     assert lines == printable_lines(HOSTILE)
+
+
+def test_a_type_may_be_named_like_a_part_of_the_language(page: Page):
+    """A layer that the newest point has no more is at zero, also one of the type `constructor`."""
+    shown = page.evaluate("""async () => {
+      const {appended} = await import('./series.js');
+      const layer = {key: 'constructor', values: [3]};
+      const series = {start: 0, step_seconds: 1, desired: [1], oldest: [0], ready: [1], busy: [0], depth: [layer]};
+      return appended(series, {time: 1, depth: {}, oldest: 0, desired: 1, ready: 1, busy: 0}).depth[0].values;
+    }""")
+    assert shown == [0]
+
+
+def test_a_result_that_is_nested_too_deeply_hides_no_job(site: Site, page: Page):
+    tenant = site.tenant()
+    (job,) = site.failed(tenant)
+    deep = "[" * 5_000 + "]" * 5_000
+    site.connection.execute("UPDATE job_queue SET result = %s::jsonb WHERE id = %s", [deep, job])
+    visit(page, address("jobs", "main", job))
+    expect(page.get_by_role("region", name="Result")).to_contain_text("nested too deeply, to show")
+
+
+def test_an_address_with_a_part_of_the_language_shows_its_screen(site: Site, page: Page):
+    site.insert(site.tenant(), "hold", 2, payload={"file": "/nothing"}, next_retry_at="2100-01-01")
+    site.insert(site.tenant(), "hold", payload={"file": "/nothing"}, next_retry_at="2100-01-01")
+    visit(page, address("tenants", database="main", sort="__proto__"))
+    expect(page.get_by_role("table", name="Tenants")).to_be_visible()

@@ -14,6 +14,7 @@ REMEMBERED_SECONDS = 15.0  # a right that was withdrawn is gone after this
 REFUSED_SECONDS = 60.0  # a new right shows after this: a user without rights may ask about a thousand namespaces
 ANSWERS_MAX = 20_000
 AT_ONCE = 8  # questions to the API server
+AT_ONCE_OF_ONE = 4  # for one user's rights: those of a user with many namespaces don't delay other users
 
 
 class NoAnswerError(Exception):
@@ -39,7 +40,7 @@ class Access:
         self._reviews = reviews
         self._monotonic = monotonic
         self._answers: OrderedDict[tuple[User, Verb, str], tuple[bool, float]] = OrderedDict()
-        self._rights: OrderedDict[tuple[User, frozenset[str]], tuple[Rights, float]] = OrderedDict()
+        self._rights: OrderedDict[User, tuple[frozenset[str], Rights, float]] = OrderedDict()
         self._asking: dict[tuple[User, frozenset[str]], asyncio.Task[Rights]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
@@ -50,10 +51,10 @@ class Access:
 
     async def rights(self, user: User, namespaces: frozenset[str]) -> Rights:
         """What the user may do in these namespaces, at most REMEMBERED_SECONDS old. Raises NoAnswerError."""
+        known = self._rights.get(user)
+        if known is not None and known[0] == namespaces and self._monotonic() < known[2]:
+            return known[1]
         key = user, namespaces
-        rights, until = self._rights.get(key, (None, 0.0))
-        if rights is not None and self._monotonic() < until:
-            return rights
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = asyncio.create_task(self._ask_rights(user, namespaces))
@@ -70,7 +71,8 @@ class Access:
         asked_at = self._monotonic()
         sees = await self._allowed(user, "list", namespaces)
         rights = Rights(sees, *[await self._allowed(user, verb, sees) for verb in VERBS[1:]])
-        self._rights[user, namespaces] = rights, asked_at + REMEMBERED_SECONDS
+        self._rights[user] = namespaces, rights, asked_at + REMEMBERED_SECONDS
+        self._rights.move_to_end(user)
         while len(self._rights) > ANSWERS_MAX // 10:
             self._rights.popitem(last=False)
         return rights
@@ -81,8 +83,13 @@ class Access:
             return namespaces
         if await self._remembered(user, verb, ""):
             return namespaces
-        names = sorted(namespaces)
-        answers = await asyncio.gather(*(self._remembered(user, verb, name) for name in names))
+        names, own = sorted(namespaces), asyncio.Semaphore(AT_ONCE_OF_ONE)
+
+        async def ask(name: str) -> bool:
+            async with own:
+                return await self._remembered(user, verb, name)
+
+        answers = await asyncio.gather(*map(ask, names))
         return frozenset(name for name, allowed in zip(names, answers, strict=True) if allowed)
 
     async def _remembered(self, user: User, verb: Verb, namespace: str) -> bool:

@@ -21,7 +21,6 @@ from jobtide_controller.page.viewer import Viewers, body_of
 from jobtide_controller.page.views import Views
 
 IDS_MAX = 100
-RENDERED_MAX = 1_000
 
 
 class ActionViews:
@@ -31,7 +30,9 @@ class ActionViews:
         self._viewers = viewers
         self._views = views
         self._actions = actions
-        self._rendered: dict[tuple[User, Rights], Message] = {}
+        self._look = -1
+        self._rendered: dict[tuple[User, Rights], Message] = {}  # of this look
+        self._before: dict[tuple[User, Rights], Message] = {}
 
     async def preview(self, request: web.Request) -> web.Response:
         """How many jobs a change concerns, and ten of them; nothing is changed."""
@@ -63,15 +64,18 @@ class ActionViews:
     async def stop(self, request: web.Request) -> web.Response:
         """Ends an action after its batch."""
         session = self._viewers.of(request)
-        published, _ = await self._views.seen(request)
-        rights = await self._viewers.rights_now(session.user, published.namespaces)
         action = self._actions.get(request.match_info["id"])
-        if action is None or not (
-            action.user == session.user or JobRights(published, rights, action.wanted.database, "patch").all
-        ):
+        is_own = action is not None and action.user.is_same(session.user)
+        if action is None or not (is_own or await self._may_stop(request, session.user, action)):
             raise problem(404, "there is no such action that you may stop", "ask the user who began it")
         action.stop()
         return web.json_response({})
+
+    async def _may_stop(self, request: web.Request, user: User, action: Action) -> bool:
+        """Whether this user may stop an action of another one."""
+        published, _ = await self._views.seen(request)
+        rights = await self._viewers.rights_now(user, published.namespaces)
+        return JobRights(published, rights, action.wanted.database, "patch").all
 
     async def listed(self, request: web.Request) -> web.Response:
         """The log of actions, newest first."""
@@ -81,13 +85,14 @@ class ActionViews:
 
     def message(self, user: User, published: Published, rights: Rights) -> Message:
         """The event of the log, rendered once for all pages of a user until it changes."""
-        found = self._rendered.get((user, rights))
+        if published.version != self._look:
+            self._look, self._before, self._rendered = published.version, self._rendered, {}
+        key = user, rights
+        found = self._rendered.get(key) or self._before.get(key)
         if found is None or found.number != self._actions.version:
             text = json.dumps(self._seen(user, published, rights), separators=(",", ":"))
             found = Message(self._actions.version, f"event: actions\ndata: {text}\n\n".encode())
-            if len(self._rendered) >= RENDERED_MAX:
-                self._rendered.clear()
-            self._rendered[user, rights] = found
+        self._rendered[key] = found
         return found
 
     def _seen(self, user: User, published: Published, rights: Rights) -> list[dict[str, Any]]:
@@ -95,9 +100,11 @@ class ActionViews:
 
         def may_see(action: Action) -> bool:
             database = action.wanted.database
-            if action.user != user and database not in seen:
+            if action.user.is_same(user):
+                return True
+            if database not in seen:
                 seen[database] = JobRights(published, rights, database, "list").all
-            return action.user == user or seen[database]
+            return seen[database]
 
         return self._actions.seen(may_see)
 

@@ -18,7 +18,7 @@ import psycopg
 
 from jobtide.database_errors import one_line
 from jobtide.errors import JobtideError
-from jobtide.operate.change import Change, preview
+from jobtide.operate.change import Change, begun_at, preview
 from jobtide.operate.filters import JobFilter, Verb
 from jobtide.operate.read import JobLine
 from jobtide.operate.session import Connection
@@ -70,6 +70,7 @@ class Found:
     is_at_least: bool
     examples: tuple[JobLine, ...]
     types: frozenset[str]  # of the jobs named by id; those of a filter follow from its type
+    at: datetime  # by the server's clock: what was created or ended later is not changed
     filters: tuple[JobFilter, ...]  # without the ids of jobs that can't be changed now: their types were not checked
 
     def to_json(self, token: str) -> Json:
@@ -96,7 +97,7 @@ class Action:
     id: str
     user: User
     wanted: Wanted
-    count: int
+    found: Found
     begun: float
     done: int = 0
     refused: int = 0
@@ -113,7 +114,7 @@ class Action:
             "verb": self.wanted.verb,
             "database": self.wanted.database,
             "filter": self.wanted.shown,
-            "count": self.count,
+            "count": self.found.count,
             "done": self.done,
             "refused": self.refused,
             "state": self.state,
@@ -138,9 +139,10 @@ class Actions:
 
     desk: Desk
     report: Report
+    kept: int = KEPT
     version: int = 0  # counts changes of the log
     _previews: OrderedDict[str, _Previewed] = field(default_factory=OrderedDict)
-    _log: deque[Action] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _log: deque[Action] = field(default_factory=deque)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def preview(self, user: User, wanted: Wanted, check: Callable[[Found], object]) -> Json:
@@ -157,7 +159,7 @@ class Actions:
     def previewed(self, user: User, token: str, confirmed: object) -> tuple[Wanted, Found]:
         """What was previewed, if it is this user's and the number is right. Raises the refusal."""
         known = self._previews.get(token)
-        if known is None or known.user != user or time.monotonic() >= known.ends_at:
+        if known is None or not known.user.is_same(user) or time.monotonic() >= known.ends_at:
             raise problem(409, "the preview is too old, or none of yours", "look at the preview again")
         if isinstance(confirmed, bool) or confirmed != known.found.count:
             raise problem(
@@ -173,8 +175,10 @@ class Actions:
         if len(running) >= AT_ONCE:
             raise problem(409, f"{AT_ONCE} actions run on database {database} already", "wait, or stop one of them")
         del self._previews[token]
-        action = Action(secrets.token_hex(8), user, known.wanted, known.found.count, time.time())
+        action = Action(secrets.token_hex(8), user, known.wanted, known.found, time.time())
         self._log.appendleft(action)
+        while len(self._log) > self.kept and (over := self._oldest_ended()) is not None:
+            self._log.remove(over)
         self.version += 1
         task = asyncio.create_task(self._run(action), name=f"action {action.id}")
         self._tasks.add(task)
@@ -189,9 +193,13 @@ class Actions:
         return [action.to_json() for action in self._log if may_see(action)]
 
     def stop_all(self) -> None:
-        """The controller ends."""
+        """The controller ends, or leads no more: then no page shows what runs here."""
         for action in self._log:
             action.stop()
+
+    def _oldest_ended(self) -> Action | None:
+        """What runs stays in the log: it can be stopped there only."""
+        return next((action for action in reversed(self._log) if action.state != "running"), None)
 
     async def _run(self, action: Action) -> None:
         lane, loop = self.desk.new_lane(action.wanted.database), asyncio.get_running_loop()
@@ -218,6 +226,7 @@ class Actions:
 
 def _found(connection: Connection, wanted: Wanted) -> Found:
     """Of several ids, each is looked at by itself; there are few."""
+    at = begun_at(connection).at
     parts = [(which, preview(connection, wanted.verb, which)) for which in wanted.filters]
     examples = [job for _, part in parts for job in part.examples]
     return Found(
@@ -225,6 +234,7 @@ def _found(connection: Connection, wanted: Wanted) -> Found:
         is_at_least=any(part.is_at_least for _, part in parts),
         examples=tuple(examples[:EXAMPLES]),
         types=frozenset(job.type for job in examples) if wanted.filters[0].id is not None else frozenset(),
+        at=at,
         filters=tuple(which for which, part in parts if which.id is None or part.examples),
     )
 
@@ -232,10 +242,11 @@ def _found(connection: Connection, wanted: Wanted) -> Found:
 def _change(connection: Connection, action: Action, progress: Callable[[], object]) -> None:
     """Runs in the lane's thread."""
     done = refused = 0
-    for which in action.wanted.filters:
+    wanted, by, as_of = action.wanted, action.user.name, action.found.at
+    for which in wanted.filters:
         if action.is_stopped:
             return
-        with _running(action, Change(connection, action.wanted.verb, which, by=action.user.name)) as change:
+        with _running(action, Change(connection, wanted.verb, which, by=by, as_of=as_of)) as change:
             for step in change:
                 action.done, action.refused = done + step.changed, refused + step.skipped
                 with contextlib.suppress(RuntimeError):  # the page has ended

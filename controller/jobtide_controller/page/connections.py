@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 
@@ -16,6 +17,10 @@ SWEEP_SECONDS = 5.0
 HEADER_BYTES = 16_384  # of a line, and of a field
 CLOSE_SECONDS = 0.3
 
+# aiohttp's own: a traceback for each request that is no HTTP, which any client can send. Bugs are logged by the guard.
+_silent = logging.getLogger("jobtide_controller.page.http")
+_silent.setLevel(logging.CRITICAL)
+
 
 class Connections:
     """Serves an application on one socket."""
@@ -25,6 +30,8 @@ class Connections:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_silent,
+            auto_decompress=False,  # no browser compresses what it sends
             keepalive_timeout=IDLE_SECONDS,
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,

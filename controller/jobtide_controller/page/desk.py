@@ -16,12 +16,12 @@ from jobtide.database_errors import DatabaseUrlWrong, one_line
 from jobtide.operate.filters import FilterRefused
 from jobtide.operate.session import Connection, TooSlow, operator_connection
 from jobtide_controller.page.problems import problem
+from jobtide_controller.postgres.session import CLIENT_OPTIONS
 from jobtide_controller.postgres.thread import ConnectionThread
 from jobtide_controller.postgres.urls import NotConfiguredError
 
 LANES = 3  # connections to one database for looking; each action has one of its own
 WAIT_SECONDS = 5.0  # for a free connection
-CONNECT_SECONDS = 5
 IDLE_SECONDS = 60.0
 
 Result = TypeVar("Result")
@@ -75,7 +75,7 @@ class Lane:
         url = self._url()
         if self._connection is None or self._connection.broken or url != self._connected_to:
             self._disconnect()
-            self._connection = operator_connection(url, connect_timeout=CONNECT_SECONDS)
+            self._connection = operator_connection(url, **CLIENT_OPTIONS)
             self._connected_to = url
         try:
             return work(self._connection)

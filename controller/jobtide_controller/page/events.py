@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from jobtide_controller.page.rights import Rights, User
 from jobtide_controller.page.viewer import Viewers
 
 VIEWERS_MAX = 500
+VIEWERS_OF_ONE = 250  # user: 200 open pages of one must be possible
 QUIET_SECONDS = 15.0  # then a sign of life, so that proxies keep the connection
 WRITE_SECONDS = 20.0  # a viewer that takes no bytes for this long is dropped
 
@@ -32,23 +34,34 @@ class Events:
         self._viewers = viewers
         self._feed = feed
         self._messages = messages
+        self._of_users: Counter[str] = Counter()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Streams until the viewer leaves, the session ends, or another controller leads."""
         session = self._viewers.of(request)
-        if self._feed.viewers >= VIEWERS_MAX:
-            raise problem(503, f"{VIEWERS_MAX} pages are open already", "close some, and load the page again")
+        who = session.user.name
+        if self._feed.viewers >= VIEWERS_MAX or self._of_users[who] >= VIEWERS_OF_ONE:
+            raise problem(503, f"{self._feed.viewers} pages are open already", "close some, and load the page again")
         messages = self._messages(request, session.user)
-        published = await self._feed.latest()
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-        try:
-            await answer.prepare(request)
-            with self._feed.viewer():
+        with self._feed.viewer(), self._counted(who):
+            published = await self._feed.latest()
+            try:
+                await answer.prepare(request)
                 await self._stream(request, answer, published, messages)
-        except (TimeoutError, ConnectionError):  # the viewer is gone, or takes no more bytes
-            if request.transport is not None:
-                request.transport.abort()
+            except (TimeoutError, ConnectionError):  # the viewer is gone, or takes no more bytes
+                if request.transport is not None:
+                    request.transport.abort()
         return answer
+
+    @contextlib.contextmanager
+    def _counted(self, who: str) -> Iterator[None]:
+        self._of_users[who] += 1
+        try:
+            yield
+        finally:
+            self._of_users[who] -= 1
+            self._of_users += Counter()  # without those at zero
 
     async def _stream(
         self, request: web.Request, answer: web.StreamResponse, published: Published, messages: Messages

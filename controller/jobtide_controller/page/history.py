@@ -7,6 +7,7 @@ longest are dropped first. Where more pools than POOLS_MAX are busy, the others 
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
 from collections import OrderedDict
@@ -134,6 +135,7 @@ class _PoolHistory:
     is_busy: bool = False
     _rings: list[_Ring] = field(default_factory=lambda: [_Ring(step, size) for step, size in RINGS])
     _names: dict[str, int] = field(default_factory=dict)
+    _free: list[int] = field(default_factory=list)  # numbers of forgotten names: rings keep 24 bits of a number
     _names_max: int = NAMES_MAX
     _last: tuple[float, array[float]] = (-math.inf, array("f"))
     _status: Mapping[str, Any] | None = None
@@ -202,6 +204,9 @@ class _PoolHistory:
         return {**found, None: others}
 
     def _row(self, sample: Sample) -> array[float]:
+        if len(self._names) + 2 * KEYS > self._names_max:  # not in between: no ring has this row's names yet
+            self._drop_unused()
+            self._names_max = max(NAMES_MAX, 2 * len(self._names))
         row = array("f", bytes(4 * _WIDTH))
         row[:_NUMBERS] = array("f", [sample.depth, sample.oldest_seconds, sample.desired, sample.ready, sample.busy])
         for by, first in _FIRST.items():
@@ -215,14 +220,14 @@ class _PoolHistory:
         known = self._names.get(name)
         if known is not None:
             return known
-        if len(self._names) >= self._names_max:
-            self._drop_unused()
-            self._names_max = max(NAMES_MAX, 2 * len(self._names))
-        return self._names.setdefault(name, max(self._names.values(), default=0) + 1)
+        number = self._free.pop() if self._free else len(self._names) + 1
+        return self._names.setdefault(name, number)
 
     def _drop_unused(self) -> None:
         """Forgets the names that no ring has any more."""
-        used = {name for ring in self._rings for row in ring for by in _FIRST for name, _ in _pairs(row, by)}
+        rows = itertools.chain([self._last[1]], *self._rings)
+        used = {name for row in rows if row for by in _FIRST for name, _ in _pairs(row, by)}
+        self._free += [number for number in self._names.values() if number not in used]
         self._names = {text: number for text, number in self._names.items() if number in used}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -98,12 +98,15 @@ def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: i
     }
 
 
-def tenant_parts(tenant: str, entries: Iterable[PoolEntry], depths: Depths) -> list[Json]:
-    """One tenant's jobs by pool and type."""
+def tenant_parts(
+    tenant: str, entries: Iterable[PoolEntry], depths: Depths, is_allowed: Callable[[str], bool]
+) -> list[Json]:
+    """One tenant's jobs by pool and type, of the types that are allowed."""
     return [
         {"namespace": entry.ref.namespace, "pool": entry.ref.name, "type": type_, **total_fields(total)}
         for entry in entries
         for type_, total in depths.of_tenant(tenant, entry.types).items()
+        if is_allowed(type_)
     ]
 
 

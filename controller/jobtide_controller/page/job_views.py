@@ -28,6 +28,8 @@ LIMIT, LIMIT_MAX = 50, 200
 SEEN_MAX = 150  # jobs of one creation time that a list goes through page by page
 ID_CHARACTERS = 64
 
+_LAST = datetime.max.replace(tzinfo=UTC)
+
 
 class JobViews:
     """Every handler finds the viewer's rights first."""
@@ -57,7 +59,7 @@ class JobViews:
                 total.add_total(part)
         slots = sum(_slots(entry, published) for entry in entries)
         row = job_documents.tenant_row(tenant, total, entries, slots, await self._failed(database, may))
-        parts = job_documents.tenant_parts(tenant, entries, depths)
+        parts = job_documents.tenant_parts(tenant, entries, depths, may.allows)
         return web.json_response({"database": database, "row": row, "parts": parts})
 
     async def jobs(self, request: web.Request) -> web.Response:
@@ -121,7 +123,7 @@ class JobViews:
         published, rights = await self._views.seen(request)
         may = JobRights(published, rights, database, "list")
         may.check_any()
-        if not self._views.shows_tenants(published, database):
+        if not self._views.shows_tenants(published, rights, database):
             raise problem(
                 403,
                 f"the tenants of database {database[:80]} are not shown",
@@ -153,12 +155,13 @@ class _Cursor:
         try:
             at, _, seen = text.partition("~")
             moment = datetime.fromisoformat(at)
+            in_time = moment.tzinfo is not None and moment.astimezone(UTC) < _LAST
             ids = frozenset(str(UUID(hex=hexadecimal)) for hexadecimal in filter(None, seen.split(",")))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise problem(400, "after is none of the cursors that this page gives", "leave it out") from None
-        if moment.tzinfo is None or len(ids) > SEEN_MAX:
+        if not in_time or len(ids) > SEEN_MAX:
             raise problem(400, "after is none of the cursors that this page gives", "leave it out")
-        return cls(moment, ids)
+        return cls(moment.astimezone(UTC), ids)
 
     def text(self) -> str | None:
         """For a URL; None: there is nothing to continue from."""

@@ -19,6 +19,7 @@ from jobtide_controller.plugin import law, why
 from jobtide_controller.render import display, sentence
 
 TENANTS_SHOWN = 50
+OTHERS = ""  # the key of what is not shown by itself: no type, and no tenant, is empty
 LATELY_SECONDS = 60.0  # whose decisions an event repeats
 
 
@@ -62,7 +63,7 @@ def series_document(series: Series) -> Json:
         "step_seconds": series.step_seconds,
         "start": series.start,
         "depth": [
-            {"key": "others" if key is None else key, "label": "others" if key is None else key, "values": values}
+            {"key": OTHERS if key is None else key, "label": "others" if key is None else key, "values": values}
             for key, values in series.depth.items()
         ],
         "oldest": series.oldest,
@@ -77,7 +78,7 @@ def newest_point(series: Series) -> Json:
     """The last point of a series, for an event."""
     return {
         "time": series.start + series.step_seconds * (len(series.desired) - 1),
-        "depth": {"others" if key is None else key: values[-1] for key, values in series.depth.items()},
+        "depth": {OTHERS if key is None else key: values[-1] for key, values in series.depth.items()},
         "oldest": series.oldest[-1],
         "desired": series.desired[-1],
         "ready": series.ready[-1],

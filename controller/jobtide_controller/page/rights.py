@@ -18,6 +18,10 @@ class User(NamedTuple):
     groups: tuple[str, ...] = ()
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    def is_same(self, other: User) -> bool:
+        """Whether these are one user: `extra` has the id of the token, and the groups may change with the next one."""
+        return (self.name, self.uid) == (other.name, other.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Rights:

@@ -21,7 +21,7 @@ from jobtide_controller.page.actions import Action, Actions
 from jobtide_controller.page.connections import Connections
 from jobtide_controller.page.desk import Desk, OperatorUrls
 from jobtide_controller.page.events import Events, Messages
-from jobtide_controller.page.feed import Feed
+from jobtide_controller.page.feed import Feed, Published
 from jobtide_controller.page.files import INDEX, StaticFiles
 from jobtide_controller.page.history import History
 from jobtide_controller.page.job_views import JobViews
@@ -106,9 +106,15 @@ class Page:
                 controller.call_soon_threadsafe(self._emit, acted(action))
 
         history = History()
-        feed = Feed(lambda: bridge(take()), lambda look: samples.note(history, look.snapshot, look.depths))
         desk = Desk(self._urls)
         actions = Actions(desk, report)
+
+        def note(look: Published) -> None:
+            samples.note(history, look.snapshot, look.depths)
+            if not look.snapshot.leads:
+                actions.stop_all()
+
+        feed = Feed(lambda: bridge(take()), note)
         app = application(self._place, port, Parts(feed, history, _Bridged(self._reviews, bridge), desk, actions))
         connections = Connections(app)
         await connections.serve(listener)

@@ -13,11 +13,14 @@ from jobtide_controller.page.rights import User
 SESSION_SECONDS = 8 * 3600.0  # a night shift
 IDLE_SECONDS = 3600.0  # without a request; an open page sends some
 SESSIONS_MAX = 1000
+SESSIONS_OF_ONE = 50  # user
 TICKET_SECONDS = 60.0
 TICKETS_MAX = 200
+TICKETS_OF_ONE = 10  # user
 TICKET_PREFIX = "jobtide-ticket-"
 
-FAILURES_MAX = 10  # of one peer, within FAILURE_SECONDS
+FAILURES_MAX = 10  # of one client, within FAILURE_SECONDS
+FAILURES_OF_PEER = 100  # such as a proxy, with all its clients: it names them, and a client that is none could too
 FAILURE_SECONDS = 60.0
 PEERS_MAX = 1000
 
@@ -41,9 +44,15 @@ class Sessions:
         self._tickets: OrderedDict[str, tuple[User, float]] = OrderedDict()
 
     def begin(self, user: User) -> tuple[str, Session]:
-        """The value of the cookie, and the session. The one used longest ago ends if there are too many."""
+        """The value of the cookie, and the session. The one used longest ago ends if there are too many.
+
+        A user with too many ends own ones.
+        """
         key, now = secrets.token_urlsafe(32), self._monotonic()
         session = Session(user, secrets.token_urlsafe(24), now + SESSION_SECONDS, now)
+        own = [known for known, one in self._sessions.items() if one.user.is_same(user)]
+        for known in own[: max(0, len(own) + 1 - SESSIONS_OF_ONE)]:
+            del self._sessions[known]
         self._sessions[_hashed(key)] = session
         while len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
@@ -68,6 +77,9 @@ class Sessions:
     def new_ticket(self, user: User) -> str:
         """A token for one login within a minute, for an address that a browser opens."""
         ticket = TICKET_PREFIX + secrets.token_urlsafe(32)
+        own = [known for known, (owner, _) in self._tickets.items() if owner.is_same(user)]
+        for known in own[: max(0, len(own) + 1 - TICKETS_OF_ONE)]:
+            del self._tickets[known]
         self._tickets[_hashed(ticket)] = user, self._monotonic() + TICKET_SECONDS
         while len(self._tickets) > TICKETS_MAX:
             self._tickets.popitem(last=False)
@@ -82,18 +94,19 @@ class Sessions:
 class Throttle:
     """Counts logins by peer that failed or are under way: each costs the API server a request."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], most: int = FAILURES_MAX) -> None:
         self._monotonic = monotonic
+        self._most = most
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait_seconds(self, peer: str) -> float:
         """How long this peer must wait before it may try again; 0: it may now."""
         recent = self._recent(peer)
-        return recent[0] + FAILURE_SECONDS - self._monotonic() if len(recent) >= FAILURES_MAX else 0.0
+        return recent[0] + FAILURE_SECONDS - self._monotonic() if len(recent) >= self._most else 0.0
 
     def note_attempt(self, peer: str) -> None:
         """It counts as failed until `note_success`."""
-        self._failures[peer] = [*self._recent(peer), self._monotonic()][-FAILURES_MAX:]
+        self._failures[peer] = [*self._recent(peer), self._monotonic()][-self._most :]
         self._failures.move_to_end(peer)
         while len(self._failures) > PEERS_MAX:
             self._failures.popitem(last=False)

@@ -18,7 +18,14 @@ from jobtide_controller.page.feed import Feed
 from jobtide_controller.page.guard import check_csrf
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.rights import Rights, User
-from jobtide_controller.page.sessions import SESSION_SECONDS, TICKET_PREFIX, Session, Sessions, Throttle
+from jobtide_controller.page.sessions import (
+    FAILURES_OF_PEER,
+    SESSION_SECONDS,
+    TICKET_PREFIX,
+    Session,
+    Sessions,
+    Throttle,
+)
 
 TOKEN_CHARACTERS = 16_384
 BODY_SECONDS = 10.0
@@ -33,7 +40,8 @@ class Viewers:
         self._mode = mode
         self._path = path or "/"
         self._sessions = Sessions(time.monotonic)
-        self._throttle = Throttle(time.monotonic)
+        self._clients = Throttle(time.monotonic)
+        self._peers = Throttle(time.monotonic, FAILURES_OF_PEER)
         # Cookies know no ports: the pages of two controllers, each on a port of localhost, must not share one.
         self._cookie = f"jobtide_{secrets.token_hex(4)}"
 
@@ -104,17 +112,22 @@ class Viewers:
 
     async def _authenticated(self, request: web.Request) -> User:
         peer = request.remote or ""
-        wait_seconds = self._throttle.wait_seconds(peer)
-        if wait_seconds > 0:
-            raise problem(429, "too many logins failed", f"try again in {wait_seconds:.0f} s")
+        client = f"{peer} {request.headers.get('X-Forwarded-For', '').rpartition(',')[2].strip()[:64]}"
+        limits = (self._clients, client), (self._peers, peer)
         token = (await body_of(request)).get("token")
         if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS:
             raise problem(400, "a login needs a token", 'send {"token": "..."}')
-        self._throttle.note_attempt(peer)
+        # Not before the body, for which a client may take its time.
+        wait_seconds = max(throttle.wait_seconds(who) for throttle, who in limits)
+        if wait_seconds > 0:
+            raise problem(429, "too many logins failed", f"try again in {wait_seconds:.0f} s")
+        for throttle, who in limits:
+            throttle.note_attempt(who)
         user = await self._user_of(token)
         if user is None:
             raise problem(401, "the token is not valid, or no longer", "get a new one: kubectl jobtide page")
-        self._throttle.note_success(peer)
+        for throttle, who in limits:
+            throttle.note_success(who)
         return user
 
     async def _user_of(self, token: str) -> User | None:
@@ -138,10 +151,10 @@ async def body_of(request: web.Request) -> dict[str, Any]:
         raise problem(415, "the body is not application/json", "send a JSON object")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = json.loads(await request.text())
+            body = json.loads(await request.read())
     except TimeoutError:
         raise problem(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, web.RequestPayloadError):
         raise problem(400, "the body is no JSON", "send a JSON object") from None
     if not isinstance(body, dict):
         raise problem(400, "the body is no JSON object", "send a JSON object")

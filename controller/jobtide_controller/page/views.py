@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, get_args
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from jobtide_controller.page import documents, pool_document, samples
 from jobtide_controller.page.events import Messages
 from jobtide_controller.page.feed import Feed, Message, Published, Rendered
 from jobtide_controller.page.history import RANGES, By, History, Range
+from jobtide_controller.page.job_rights import JobRights
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.rights import Rights
 from jobtide_controller.page.viewer import Viewers
@@ -41,11 +43,18 @@ class Views:
         self._with_jobs = with_jobs
         self._rows = documents.Rows()
         self._overviews = Rendered("overview")
+        self._look, self._bodies = -1, dict[Rights, bytes]()
         self._pools = Rendered("pool")
 
     async def overview(self, request: web.Request) -> web.Response:
+        """The overview, rendered once for each look and the same rights."""
         published, rights = await self.seen(request)
-        return web.json_response(self._overview(published, rights))
+        if published.version != self._look:
+            self._look, self._bodies = published.version, {}
+        body = self._bodies.get(rights)
+        if body is None:
+            body = self._bodies[rights] = json.dumps(self._overview(published, rights)).encode()
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     async def pool(self, request: web.Request) -> web.Response:
         """One pool with its history."""
@@ -56,7 +65,7 @@ class Views:
             raise problem(404, f"there is no pool {wanted.namespace}/{wanted.name} that you may see")
         now = published.snapshot.taken_at
         samples.begin(self._history, entry, now)
-        shows = self.shows_tenants(published, entry.database)
+        shows = self.shows_tenants(published, rights, entry.database, entry.types)
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now) if self._may(wanted, shows) else None
         depths = published.depths.get(entry.database)
         row, kept = self._row(published, rights, entry), self._history.decisions(entry.uid)
@@ -90,10 +99,13 @@ class Views:
             raise follower(published.snapshot.leader)
         return published, await self._viewers.rights(session.user, published.namespaces)
 
-    def shows_tenants(self, published: Published, database: str) -> bool:
-        """Whether tenants may be shown to viewers of the pools: the administrator chose so."""
+    def shows_tenants(self, published: Published, rights: Rights, database: str, types: Iterable[str] = ()) -> bool:
+        """Whether tenants of these types may be shown: the administrator chose so, or their jobs may be seen."""
         view = published.snapshot.databases.get(database)
-        return database in self._with_jobs() or (view is not None and view.shows_tenants)
+        if view is not None and view.shows_tenants:
+            return True
+        may = JobRights(published, rights, database, "list")
+        return database in self._with_jobs() and all(map(may.allows, types))
 
     @staticmethod
     def _may(wanted: _Wanted, shows_tenants: bool) -> bool:  # noqa: FBT001 - a fact, not a switch
@@ -112,7 +124,7 @@ class Views:
 
     def _point(self, published: Published, rights: Rights, entry: PoolEntry, wanted: _Wanted) -> Json:
         now = published.snapshot.taken_at
-        shows = self._may(wanted, self.shows_tenants(published, entry.database))
+        shows = self._may(wanted, self.shows_tenants(published, rights, entry.database, entry.types))
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now)
         return {
             "now": now,

@@ -61,6 +61,9 @@ def run(kubectl: Kubectl, flags: Flags) -> None:
             leader = next((one for one in pods if one.name == found.get("leader_name")), None)
             if found.get("leader") or leader is None or leader == pod:
                 _open(kubectl, flags, base)
+                assert process.stdout is not None
+                for _ in process.stdout:  # a line for each connection: a full pipe would stop kubectl
+                    pass
                 process.wait()
                 raise PluginError(f"the connection to pod {pod.namespace}/{pod.name} has ended: run the command again")
             pod = leader
@@ -78,7 +81,10 @@ def _open(kubectl: Kubectl, flags: Flags, base: str) -> None:
 
 
 def _pods(kubectl: Kubectl, namespace: str | None) -> Sequence[_Pod]:
-    """The controllers that serve the page, of one release."""
+    """The controllers that serve the page, of one release. Raises PluginError.
+
+    They are in the namespace that the user named: any user who may create a pod somewhere can give it these labels.
+    """
     place = [] if namespace else ["--all-namespaces"]
     listed = kubectl.text(
         "get", "pods", f"--selector={LABELS}", "--field-selector=status.phase=Running", "--output=json", *place,
@@ -90,6 +96,12 @@ def _pods(kubectl: Kubectl, namespace: str | None) -> Sequence[_Pod]:
         raise PluginError(_DISABLED)
     if len(namespaces) > 1:
         raise PluginError(f"controllers run in {', '.join(namespaces)}: choose one with -n")
+    if not namespace:
+        (found,) = namespaces
+        raise PluginError(
+            f"a pod in namespace {found} says that it is the controller, and would get your token: if that is the "
+            f"controller's namespace, name it with -n {found}"
+        )
     return pods
 
 

@@ -16,8 +16,7 @@ from jobtide.database_errors import connect
 from jobtide.queue.refusals import concerns_rows
 
 # Client-side options only: a pooler in transaction mode refuses startup parameters.
-_CLIENT_OPTIONS: dict[str, Any] = {
-    "application_name": "jobtide-controller",
+CLIENT_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -90,7 +89,8 @@ class Session:
                 row_factory=dict_row,
                 # Named statements break behind poolers; a generic plan would not know how few types there are.
                 prepare_threshold=None,
-                **_CLIENT_OPTIONS,
+                application_name="jobtide-controller",
+                **CLIENT_OPTIONS,
             )
             self._connection.isolation_level = IsolationLevel.READ_COMMITTED
         return self._connection

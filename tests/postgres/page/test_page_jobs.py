@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 import pytest
 
+from jobtide.operate.filters import JobFilter
 from jobtide.operate.read import recent_failures
 from jobtide.operate.session import operator_connection
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.loop.pools import PoolEntry
-from jobtide_controller.page.desk import LANES, Desk
+from jobtide_controller.page.actions import Action, Actions, Wanted
+from jobtide_controller.page.desk import LANES, Desk, Lane
 from jobtide_controller.page.failures import EVERY_SECONDS, RecentFailures
+from jobtide_controller.page.snapshot import Snapshot
 from tests.unit.decide.builders import pool
 from tests.unit.kube.objects import Clock
-from tests.unit.page.world import Browser, World, entry, served, snapshot
+from tests.unit.page.world import EVE, Browser, World, entry, served, snapshot
 
 ENDED = {"done", "stopped", "failed"}
 ALL = {"list", "patch", "payloads"}
@@ -200,15 +206,19 @@ async def test_an_action_and_a_withdrawn_right(world, eve, jobs, connect):
     assert connect().execute("SELECT status::text FROM job_queue").fetchall() == [("pending",)]
 
 
+async def shows(world: World, browser: Browser, new: Snapshot) -> None:
+    """Waits until the page has looked at it."""
+    world.snapshot = replace(new, taken_at=world.snapshot.taken_at + 1)
+    seen = world.taken
+    while world.taken < seen + 2:
+        await browser.get("api/overview")
+
+
 async def test_a_pool_elsewhere_that_takes_the_type_ends_the_right_to_it(world, eve, jobs):
     jobs("a")
     _, preview = await eve.post("api/actions/preview", {"database": "main", "verb": "cancel", "filter": {"type": "a"}})
-    taken = snapshot(entry("thumbs", "media", types=["a"]), entry("new", "crm", types=["a"]))
-    world.snapshot = replace(taken, taken_at=world.snapshot.taken_at + 1)
     confirm = {"token": preview["token"], "confirm": 1}
-    seen = world.taken
-    while world.taken < seen + 2:
-        await eve.get("api/overview")
+    await shows(world, eve, snapshot(entry("thumbs", "media", types=["a"]), entry("new", "crm", types=["a"])))
     assert (await eve.post("api/actions", confirm))[0] == 403
 
 
@@ -284,3 +294,137 @@ async def test_all_viewers_share_one_reading_of_the_failures_in_half_a_minute(da
         assert await recent.of("other") is None
     finally:
         desk.close()
+
+
+async def test_a_type_that_begins_as_an_allowed_one_is_another_type(world, eve, jobs):
+    """A pool's type has 200 characters at most, the column has no limit."""
+    allowed = "x" * 200
+    await shows(world, eve, snapshot(entry("thumbs", "media", types=[allowed]), entry("bills", "crm", types=["b"])))
+    (own,), (other,) = jobs(allowed), jobs(allowed + "y", payload='{"secret": 1}')
+    assert (await eve.get(f"api/jobs/main/{own}?payload=1"))[0] == 200
+    assert (await eve.get(f"api/jobs/main/{other}?payload=1"))[0] == 404
+    asked = {"database": "main", "verb": "cancel", "ids": [other]}
+    assert (await eve.post("api/actions/preview", asked))[0] == 403
+
+
+async def test_jobs_that_fail_after_the_preview_are_not_retried(alice, jobs, connect):
+    """The user confirmed a number: it does not grow."""
+    (first,), later = jobs("a", status="failed"), jobs("a", 50)
+    connect().execute("UPDATE job_queue SET completed_at = now() WHERE id = %s", [first])
+    asked = {"database": "main", "verb": "retry", "filter": {"type": "a"}}
+    _, preview = await alice.post("api/actions/preview", asked)
+    assert preview["count"] == 1
+    connect().execute("UPDATE job_queue SET status = 'failed', completed_at = now() WHERE id = ANY(%s)", [later])
+    await alice.post("api/actions", {"token": preview["token"], "confirm": 1})
+    while (await alice.get("api/actions"))[1][0]["state"] not in ENDED:
+        pass
+    rows = dict(connect().execute("SELECT status::text, count(*) FROM job_queue GROUP BY 1").fetchall())
+    assert rows == {"pending": 1, "failed": 50}
+
+
+@asynccontextmanager
+async def running(browser: Browser, jobs, connect) -> AsyncIterator[str]:
+    """An action that waits for a lock, and has more batches to come; until the context ends."""
+    jobs("a", 1_200, status="failed")
+    with connect(autocommit=False) as other:
+        _, preview = await browser.post(
+            "api/actions/preview",
+            {"database": "main", "verb": "retry", "filter": {"type": "a"}},
+        )
+        other.execute("LOCK TABLE job_queue IN SHARE MODE")
+        _, started = await browser.post("api/actions", {"token": preview["token"], "confirm": preview["count"]})
+        yield started["action"]
+
+
+async def ended(browser: Browser, id_: str) -> dict:
+    while True:
+        _, listed = await browser.get("api/actions")
+        found = next(one for one in listed if one["id"] == id_)
+        if found["state"] in ENDED:
+            return found
+
+
+async def test_an_action_ends_with_the_lease(world, alice, jobs, connect):
+    """No page shows it any more, so no user could stop it."""
+    leading = world.snapshot
+    async with running(alice, jobs, connect) as id_:
+        await shows(world, alice, replace(leading, leads=False, databases={}))
+    await shows(world, alice, leading)
+    found = await ended(alice, id_)
+    assert (found["state"], found["done"] <= 500) == ("stopped", True)
+
+
+async def test_a_user_can_stop_an_own_action_while_the_api_server_is_away(world, alice, jobs, connect):
+    async with running(alice, jobs, connect) as id_:
+        world.reviews.is_down = True
+        assert (await alice.post(f"api/actions/{id_}/stop", {}))[0] == 200
+        world.reviews.is_down = False
+    assert (await ended(alice, id_))["state"] == "stopped"
+
+
+async def test_a_user_who_logs_in_with_another_token_can_stop_an_own_action(world, eve, jobs, connect):
+    """The API server names the token's id beside the user."""
+    world.reviews.tokens["eve-token-2"] = EVE._replace(extra=(("authentication.kubernetes.io/credential-id", ("2",)),))
+    async with running(eve, jobs, connect) as id_, Browser(world.base) as again:
+        await again.login("eve-token-2")
+        assert [one["id"] for one in (await again.get("api/actions"))[1]] == [id_]
+        assert (await again.post(f"api/actions/{id_}/stop", {}))[0] == 200
+    assert (await ended(eve, id_))["state"] == "stopped"
+
+
+async def test_the_log_keeps_what_runs(database, jobs, connect):
+    """An action that it has no more could not be stopped."""
+    desk, reported = Desk(Urls(database)), asyncio.Queue()
+    actions = Actions(desk, reported.put_nowait, kept=2)
+
+    async def start(**which) -> Action:
+        wanted = Wanted.of_filter("main", "retry", JobFilter(**which))
+        preview = await actions.preview(EVE, wanted, lambda found: found)
+        return actions.start(EVE, preview["token"])
+
+    jobs("a", 1, status="failed")
+    with connect(autocommit=False) as other:
+        other.execute("LOCK TABLE job_queue IN SHARE MODE")
+        long = await start(type="a")
+        for _ in range(3):
+            short = await start(type="b")
+            assert await reported.get() is short
+        assert actions.get(long.id) is long
+        assert len(actions.seen(lambda action: True)) == 2
+        actions.stop_all()
+    assert await reported.get() is long
+    desk.close()
+
+
+@pytest.mark.parametrize("column", ["payload", "result"])
+async def test_json_that_is_nested_too_deeply_for_a_browser_is_left_out(alice, jobs, connect, column):
+    (id_,) = jobs("a")
+    for levels, shown in ((99, True), (5_000, False)):
+        deep = "[" * levels + "]" * levels
+        connect().execute(f"UPDATE job_queue SET {column} = %s::jsonb WHERE id = %s", [deep, id_])
+        async with alice.session.get(f"{alice.base}api/jobs/main/{id_}?payload=1") as answer:
+            assert answer.status == 200
+            assert (deep in await answer.text()) == shown
+
+
+async def test_tenants_that_the_administrator_hides_are_shown_with_the_jobs_only(world, eve):
+    """A user who may create pools in one namespace could else name another one's types there."""
+    pools = entry("thumbs", "media", types=["a", "b"]), entry("bills", "crm", types=["b"])
+    await shows(world, eve, snapshot(*pools, shows_tenants=False))
+    _, document = await eve.get("api/pools/media/thumbs?by=tenant")
+    assert (document["by_tenant"], document["series"]) == ([], None)
+    _, found = await eve.get(f"api/tenants/main/{UUID(int=0)}")
+    assert {part["type"] for part in found["parts"]} <= {"a"}
+
+
+async def test_a_server_that_vanishes_is_noticed(database):
+    """Else the page waits for its answer for as long as the kernel does: two hours."""
+    lane = Lane("main", lambda: database)
+    options = await lane.call(lambda connection: connection.info.get_parameters())
+    lane.close()
+    assert (options["keepalives_idle"], options["tcp_user_timeout"]) == ("10", "15000")
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.999999+14:00", "0001-01-01T00:00:00+14:00"])
+async def test_a_cursor_outside_of_time_is_no_bug(alice, at):
+    assert (await alice.get(f"api/jobs?database=main&after={quote(at)}"))[0] in {200, 400}

@@ -114,8 +114,17 @@ def test_a_pools_document_explains_itself():
     assert [row["type"] for row in document["by_type"]] == ["a", "b"]
     assert [row["tenant"] for row in tenants_of(one, depths)] == ["t1", "t2"]
     point = newest_point(series)
-    assert (point["time"], point["depth"]) == (NOW, {"t1": 9.0, "t2": 1.0, "others": 0.0})
+    assert (point["time"], point["depth"]) == (NOW, {"t1": 9.0, "t2": 1.0, "": 0.0})
     assert json.dumps(series_document(series))
+
+
+def test_a_type_may_be_named_others():
+    history, one = History(), entry(types=["others"])
+    taken = snapshot(one, depths={Key("others", "t1"): Depth(due=3)})
+    samples.note(history, taken, {"main": depths_of(taken.databases["main"].reading)})
+    series = history.series(one.uid, "15m", "type", NOW)
+    assert newest_point(series)["depth"] == {"others": 3.0, "": 0.0}
+    assert len({layer["key"] for layer in series_document(series)["depth"]}) == 2
 
 
 def test_a_type_that_a_pool_elsewhere_handles_too_is_not_allowed():

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import time
+import tracemalloc
+import weakref
 from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from jobtide_controller.page import guard, sessions, viewer
-from jobtide_controller.page.access import REMEMBERED_SECONDS, Access
+from jobtide_controller.page.access import AT_ONCE, REMEMBERED_SECONDS, Access
+from jobtide_controller.page.action_views import ActionViews
+from jobtide_controller.page.actions import Actions
+from jobtide_controller.page.events import VIEWERS_MAX, VIEWERS_OF_ONE
+from jobtide_controller.page.feed import Published
+from jobtide_controller.page.rights import Rights, User
 from jobtide_controller.page.server import Place
-from jobtide_controller.page.sessions import FAILURES_MAX, Sessions, Throttle
+from jobtide_controller.page.sessions import FAILURES_MAX, FAILURES_OF_PEER, Sessions, Throttle
 from tests.unit.kube.objects import Clock
 from tests.unit.page.world import ALICE, EVE, Browser, Reviews, World, entry, eventually, names, served, snapshot
 
@@ -81,7 +90,7 @@ async def test_the_cookie_is_for_the_browser_alone(world, browser):
     "path", ["", "index.html", "nothing.js", "api/me", "api/nothing", "../pyproject.toml", "%2e%2e/x"]
 )
 async def test_every_answer_has_the_headers(world, browser, path):
-    async with browser.session.get(world.base + path) as answer:
+    async with browser.session.get(f"{world.base}api/overview") as answer:
         for name, value in guard.HEADERS.items():
             if name != "Cache-Control":
                 assert answer.headers[name] == value
@@ -284,7 +293,7 @@ def test_sessions_and_tickets_end():
 def test_sessions_are_bounded():
     kept = Sessions(Clock())
     first, _ = kept.begin(ALICE)
-    keys = [kept.begin(ALICE)[0] for _ in range(sessions.SESSIONS_MAX)]
+    keys = [kept.begin(User(f"user-{number}"))[0] for number in range(sessions.SESSIONS_MAX)]
     assert kept.get(first) is None
     assert kept.get(keys[0]) is not None
 
@@ -395,3 +404,164 @@ async def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_bug(world
         writer.transport.abort()
     await browser.login()
     assert [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+
+async def test_a_user_without_rights_does_not_delay_others():
+    begun = asyncio.Event()
+
+    class Slow(Reviews):
+        async def is_allowed(self, user, verb, namespace):
+            answer = await super().is_allowed(user, verb, namespace)
+            if namespace:
+                begun.set()
+            await asyncio.sleep(0)
+            return answer
+
+    reviews = Slow()
+    access = Access(reviews, Clock())
+    namespaces = frozenset(f"ns-{number}" for number in range(1_000))
+    eve = asyncio.create_task(access.rights(EVE, namespaces))
+    await begun.wait()
+    assert (await access.rights(ALICE, namespaces)).acts == namespaces
+    assert len([name for name, *_ in reviews.asked if name == "eve"]) < 5 * AT_ONCE
+    assert (await eve).sees == frozenset()
+
+
+async def test_namespaces_that_come_and_go_leave_nothing_in_memory():
+    access = Access(Reviews(), Clock())
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            namespaces = frozenset(f"ns-{other}" for other in range(number, number + 2_000))
+            assert (await access.rights(ALICE, namespaces)).sees == namespaces
+        del namespaces
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 2_000_000
+
+
+def test_a_user_with_many_sessions_and_tickets_ends_no_other_users():
+    kept = Sessions(Clock())
+    key, ticket = kept.begin(ALICE)[0], kept.new_ticket(ALICE)
+    for _ in range(sessions.SESSIONS_MAX):
+        kept.begin(EVE)
+        kept.new_ticket(EVE)
+    assert kept.get(key) is not None
+    assert kept.redeem(ticket) == ALICE
+
+
+async def test_logins_whose_bodies_come_late_are_counted(world, browser):
+    """The limit holds for requests that were begun at the same time."""
+    body = b'{"token": "guess"}'
+    head = (
+        f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode()
+    streams = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(3 * FAILURES_MAX)]
+    for _, writer in streams:
+        writer.write(head)
+    for _ in range(20):  # the server has read these heads once it has answered others
+        assert (await browser.get("api/leader"))[0] == 200
+    for _, writer in streams:
+        writer.write(body)
+    statuses = [(await reader.readline()).split()[1] for reader, _ in streams]
+    for _, writer in streams:
+        writer.close()
+    assert statuses.count(b"401") == FAILURES_MAX
+
+
+async def test_a_stop_of_no_action_asks_the_api_server_nothing(world, browser):
+    await browser.login()
+    await browser.get("api/overview")
+    before = len(world.reviews.asked)
+    for _ in range(10):
+        assert (await browser.post("api/actions/x/stop", {}))[0] == 404
+    assert len(world.reviews.asked) == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(["Content-Type: application/json; charset=nope", "Content-Length: 2", "", "{}"], id="charset"),
+        pytest.param(
+            ["Content-Type: application/json", "Content-Encoding: gzip", "Content-Length: 2", "", "{}"], id="encoding"
+        ),
+        pytest.param(
+            ["Content-Type: application/json", "Transfer-Encoding: chunked", "", "2", "{}", "zz", ""], id="chunk"
+        ),
+    ],
+)
+async def test_a_stranger_writes_nothing_into_the_log(world, lines, caplog):
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write("\r\n".join(["POST /api/login HTTP/1.1", "Host: x", "Connection: close", *lines]).encode())
+    async with asyncio.timeout(10):
+        status = (await reader.readline()).split()[1]
+        await reader.read()
+    writer.close()
+    assert status == b"400"
+    assert caplog.records == []
+
+
+async def test_a_user_with_many_streams_leaves_room_for_others(world, browser):
+    world.reviews.rights["eve"] = set()
+    async with Browser(world.base) as other:
+        await other.login("eve-token")
+        cookie = "; ".join(f"{one.key}={one.value}" for one in other.session.cookie_jar)
+    streams = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(VIEWERS_MAX)]
+    for _, writer in streams:
+        writer.write(f"GET /api/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode())
+    statuses = [(await reader.readline()).split()[1] for reader, _ in streams]
+    assert statuses.count(b"200") == VIEWERS_OF_ONE
+    await browser.login()
+    stream = browser.events()
+    assert (await eventually(stream, "overview"))["pools"]
+    await stream.aclose()
+    for _, writer in streams:
+        writer.close()
+
+
+async def test_the_log_of_actions_is_kept_for_those_who_look_only(world):
+    """Rights change with every namespace that comes or goes; each has a rendering of its own."""
+    views = ActionViews(viewers=None, views=None, actions=Actions(desk=None, report=print))
+    seen = []
+    for number in range(100):
+        rights = Rights(frozenset({f"ns-{number}"}))
+        published = Published(number, world.snapshot, {}, rights.sees)
+        message = views.message(ALICE, published, rights)
+        assert views.message(ALICE, published, rights) is message
+        seen.append(weakref.ref(rights.sees))
+        del rights, message, published
+    gc.collect()
+    assert sum(one() is not None for one in seen) <= 2
+
+
+async def test_a_guesser_behind_a_proxy_locks_out_that_address_only(world, browser):
+    for _ in range(FAILURES_MAX):
+        await browser.post("api/login", {"token": "guess"}, X_Forwarded_For="alice, mallory")
+    for who, status in (("mallory", 429), ("alice", 200)):
+        assert (await browser.post("api/login", {"token": "alice-token"}, X_Forwarded_For=who))[0] == status
+
+
+async def test_a_guesser_who_invents_addresses_must_wait_too(world, browser):
+    for number in range(FAILURES_OF_PEER):
+        assert (await browser.post("api/login", {"token": "guess"}, X_Forwarded_For=str(number)))[0] == 401
+    assert (await browser.post("api/login", {"token": "guess"}, X_Forwarded_For="another"))[0] == 429
+
+
+async def test_a_viewer_who_asks_again_and_again_costs_little():
+    """The page's thread shares the interpreter with the controller's."""
+    world = World(snapshot(*[entry(f"pool-{number}", types=[f"type-{number}"]) for number in range(5_000)]))
+
+    async def cost(requests: int) -> float:
+        """Processor time of the process."""
+        began = time.process_time()
+        for _ in range(requests):
+            async with browser.session.get(f"{world.base}api/overview") as answer:
+                assert answer.status == 200
+        return time.process_time() - began
+
+    async with served(world), Browser(world.base) as browser:
+        await browser.login()
+        first = await cost(1)
+        assert await cost(40) < 4 * first

@@ -142,3 +142,15 @@ def test_a_busy_pool_is_not_dropped_for_another_one():
     for number in range(7):
         kept.note(f"uid-{number}", AT, sample())
     assert kept.has_room
+
+
+def test_many_names_are_shown_as_they_are_and_their_numbers_stay_small():
+    """Rings keep numbers of 24 bits; names are forgotten also while a sample is added."""
+    kept, each = history(), KEYS - 1
+    for step in range(4 * NAMES_MAX // each):
+        names = [f"name-{step}-{number}" for number in range(each)]
+        kept.note("uid", AT + step, sample(each * (step + 1), by=dict.fromkeys(names, step + 1)))
+        shown = kept.series("uid", "15m", "type", AT + step).depth
+        assert [name for name, values in shown.items() if name and values[-1]] == names
+    rows = sum(steps for _, steps in RANGES.values())
+    assert max(kept._pools["uid"]._names.values()) < min(4 * NAMES_MAX, rows * each)

@@ -23,7 +23,9 @@ case "$*" in
 *"port-forward"*)
   pod="$(echo "$*" | sed 's/.*pod\\/\\([^ ]*\\).*/\\1/')"
   echo "Forwarding from 127.0.0.1:$(cat "$here/port-$pod") -> 8081"
-  exec sleep 60 ;;
+  test -e "$here/lines" || exec sleep 60
+  cat "$here/lines"
+  touch "$here/printed" ;;
 esac
 """
 
@@ -55,8 +57,9 @@ class Kubectl:
     def calls(self) -> list[str]:
         return (self.folder / "calls").read_text().splitlines()
 
-    async def run(self, *arguments: str) -> tuple[str, str]:
+    async def run(self, *arguments: str, named: str = "-njobtide", until_it_ends: bool = False) -> tuple[str, str]:
         """What it printed until it waits, or has ended."""
+        arguments = (*filter(None, [named]), *arguments)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "jobtide_controller.plugin", "page", "--no-browser", *arguments,
             env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", "HTTP_PROXY": "http://127.0.0.1:1"},
@@ -64,7 +67,7 @@ class Kubectl:
         )  # fmt: skip
         assert process.stdout is not None
         first = (await process.stdout.readline()).decode()
-        if first:
+        if first and not until_it_ends:
             process.terminate()
         rest, errors = await process.communicate()
         return first + rest.decode(), errors.decode()
@@ -119,7 +122,8 @@ async def test_a_service_account_is_a_token_for_the_page_alone(kubectl, leader, 
     kubectl.logs_in()
     (tmp_path / "token").write_text("alice-token\n")
     assert "as alice" in (await kubectl.run("--service-account", "ops/night"))[0]
-    assert "create token night --audience=jobtide.dev/page --duration=10m --namespace=ops" in kubectl.calls
+    asked = "create token night --audience=jobtide.dev/page --duration=10m --namespace=ops"
+    assert any(call.endswith(asked) for call in kubectl.calls)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +145,21 @@ async def test_what_is_missing_is_an_error_with_what_to_do(kubectl, leader, chan
     assert shown == ""
     assert errors.startswith("kubectl jobtide: ")
     assert advice in errors
+
+
+async def test_a_users_own_token_goes_to_no_pod_of_a_namespace_that_was_not_named(kubectl, leader):
+    """Who may create a pod in any namespace could else read the tokens of users who may list all pods."""
+    kubectl.forwards(pod_1=leader.port)
+    kubectl.pods("pod-1", namespace="mallory")
+    shown, errors = await kubectl.run(named="")
+    assert shown == ""
+    assert "-n mallory" in errors
+    assert not any("port-forward" in call for call in kubectl.calls)
+
+
+async def test_what_kubectl_prints_for_each_connection_does_not_fill_a_pipe(kubectl, leader, tmp_path):
+    kubectl.forwards(pod_1=leader.port)
+    (tmp_path / "lines").write_text("Handling connection for 8081\n" * 10_000)
+    _, errors = await kubectl.run(until_it_ends=True)
+    assert (tmp_path / "printed").exists()
+    assert "has ended: run the command again" in errors

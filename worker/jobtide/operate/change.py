@@ -87,7 +87,8 @@ def preview(
 
     It begins no look at more rows after PREVIEW_SECONDS: the number is then a lower bound.
     """
-    selection = _selection(verb, which, begun_at(connection, seconds=seconds).at)
+    at = begun_at(connection, seconds=seconds).at
+    selection = _selection(verb, which, at, at)
     ids = small_set(connection, selection, seconds=seconds)
     ids, is_at_least = (ids, False) if ids is not None else _counted(connection, selection, most, seconds)
     examples = lines(connection, ids[:_EXAMPLES], seconds=seconds)
@@ -102,7 +103,8 @@ class Change:
     """One run of a verb. Iterate to run it; each step commits one batch. `stop()` from any thread ends it after one.
 
     A run concerns the jobs that match when it begins: a retried job that fails again is not retried by the same run,
-    and a cancel ends although new jobs keep arriving. To repeat a run is harmless.
+    and a cancel ends although new jobs keep arriving. To repeat a run is harmless. With `as_of` it leaves out what was
+    created, or ended, after that time.
     """
 
     def __init__(
@@ -112,19 +114,22 @@ class Change:
         which: JobFilter,
         *,
         by: str,
+        as_of: datetime | None = None,
         pause_seconds: float = 0.1,
         seconds: float = 10.0,
         at_most: int | None = None,
     ) -> None:
         """`pause_seconds` between batches paces the run; `by` is stored in the error of cancelled jobs.
 
-        `at_most`: a batch that would make it more jobs is not changed. Raises FilterRefused.
+        `as_of` is a time of the server's clock, such as that of a preview. `at_most`: a batch that would make it more
+        jobs is not changed. Raises FilterRefused.
         """
         which.check_change(verb)
         self.verb = verb
         self.which = which
         self._connection = connection
         self._by = by.replace("\x00", "").encode("utf-8", "replace").decode()[:_MOST_BY]
+        self._as_of = as_of
         self._pause_seconds = pause_seconds
         self._seconds = seconds
         self._at_most = at_most
@@ -140,12 +145,13 @@ class Change:
         """Raises TooSlow, TooMany or psycopg.Error; what earlier batches changed stays changed."""
         begun = begun_at(self._connection, seconds=self._seconds)
         self._database_user = begun.user
-        selection = _selection(self.verb, self.which, begun.at)
+        as_of = self._as_of or begun.at
+        selection = _selection(self.verb, self.which, begun.at, as_of)
         for ids, back_to, is_last in self._batches(selection):
             if self._at_most is not None and self._changed + len(ids) > self._at_most:
                 raise TooMany(f"more jobs match now than a moment ago; this run has changed {self._changed}")
             if ids:
-                self._change(ids, begun.at)
+                self._change(ids, as_of)
             self._is_done = is_last
             yield Progress(self._changed, len(self._skipped), self._refusal, back_to, is_last)
             if is_last or self._stopped.wait(self._pause_seconds if ids else 0):
@@ -182,7 +188,7 @@ class Change:
             if len(self._skipped) >= _MOST_SKIPPED:
                 return
 
-    def _change(self, ids: list[UUID], begun_at: datetime) -> None:
+    def _change(self, ids: list[UUID], as_of: datetime) -> None:
         """One batch, in one transaction; in halves if the server refuses a row of it, until that row is alone.
 
         Jobs that are not changed are skipped by the rest of the run.
@@ -190,7 +196,7 @@ class Change:
         parameters = {
             "ids": ids,
             "by": self._by,
-            "ended_by": begun_at,
+            "ended_by": as_of,
             "type": self.which.type,
             "tenant": self.which.tenant,
         }
@@ -200,8 +206,8 @@ class Change:
             self._check_row(error)
             if len(ids) > 1:
                 middle = len(ids) // 2
-                self._change(ids[:middle], begun_at)
-                self._change(ids[middle:], begun_at)
+                self._change(ids[:middle], as_of)
+                self._change(ids[middle:], as_of)
                 return
             self._locked += isinstance(error, Locked)
             self._refusal = one_line(error)
@@ -242,15 +248,15 @@ def begun_at(connection: Connection, *, seconds: float = SECONDS) -> Begun:
     return Begun(found["at"], login if login == role else f"{login} as {role}")
 
 
-def _selection(verb: Verb, which: JobFilter, begun_at: datetime) -> Selection:
+def _selection(verb: Verb, which: JobFilter, begun_at: datetime, as_of: datetime) -> Selection:
     which.check()
     which.check_change(verb)
     return Selection(
         which,
         which.statuses(verb),
         due_after=begun_at if verb == "run-now" else None,
-        ended_by=begun_at if verb in {"retry", "purge"} else None,
-        created_by=begun_at,
+        ended_by=as_of if verb in {"retry", "purge"} else None,
+        created_by=as_of,
         only_ours=verb == "cancel",
     )
 

@@ -19,7 +19,7 @@ Moment = str
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """One job in a list. Texts are cut: type and holder to 200 characters, the error's message to 300."""
+    """One job in a list. Texts are cut: the type to 201 characters, the holder to 200, the error's message to 300."""
 
     id: str
     tenant_id: str
@@ -66,7 +66,7 @@ class JobDetail:
 
     line: JobLine
     result: str | None  # None: NULL, or not shown
-    result_bytes: int  # in the table, uncompressed; more than 1 MiB is not shown
+    result_bytes: int  # in the table, uncompressed; more than 1 MiB, or than 99 levels, is not shown
     payload: str | None  # None: NULL, or not shown
     payload_bytes: int
 

@@ -9,7 +9,8 @@ const LEFT = 54, RIGHT = 10, TOP = 10;
 const DEPTH = 170, OLDEST = 64, WORKERS = 110, RAIL = 24, BETWEEN = 18, AXIS = 20;
 const MERGE_PX = 9;
 const ROUGH_STEPS = 3; // what the first reading takes is no restored past
-const LAST_COLOUR = 7; // of the layers; "others" has its own
+const LAST_COLOUR = 7; // of the layers; that of the others has its own
+const OTHERS = ""; // their key
 
 
 // series, decisions, promise, chosen (time of a decision), onChoose(decision)
@@ -28,7 +29,7 @@ export class Chart extends Component {
 
   // The layer of the others is shown only where it has something.
   render({series: all, ...props}, {width}) {
-    const series = {...all, depth: all.depth.filter(({key, values}) => key !== "others" || values.some((value) => value > 0))};
+    const series = {...all, depth: all.depth.filter(({key, values}) => key !== OTHERS || values.some((value) => value > 0))};
     return html`<div class="chart" ref=${this.element}>${width > 0 && this.drawn({series, ...props}, width)}</div>`;
   }
 
@@ -73,7 +74,7 @@ export class Chart extends Component {
 const round = (number) => Math.round(number * 10) / 10;
 
 function layerClass(one, index) {
-  return one.key === "others" ? "layer-others" : `layer-${index % (LAST_COLOUR + 1)}`;
+  return one.key === OTHERS ? "layer-others" : `layer-${index % (LAST_COLOUR + 1)}`;
 }
 
 function DepthPanel({series, x, width, top}) {

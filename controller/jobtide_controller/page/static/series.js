@@ -24,7 +24,7 @@ export function appended(series, point) {
 
 // A key that the point leaves out has no jobs; one that it has as null is unknown.
 function depthOf({depth}, key) {
-  return depth ? (key in depth ? depth[key] : 0) : null;
+  return depth ? (Object.hasOwn(depth, key) ? depth[key] : 0) : null;
 }
 
 // True if the point has a key that the series do not: the document must be loaded again.

@@ -1,14 +1,15 @@
 -- Describes jobs, each in a line; the newest first. Times are seconds since 1970, or infinite.
 --
--- Texts are cut: they are as long as their writers made them. What is no text is rendered only if it is short: a number
--- such as 1e131071 has 131,072 characters, and an array of them would end the statement for all jobs of the list.
+-- Texts are cut: they are as long as their writers made them. A cut type has one character more than a pool's type may
+-- have: it equals none. What is no text is rendered only if it is short: a number such as 1e131071 has 131,072 characters,
+-- and an array of them would end the statement for all jobs of the list.
 --
 -- Parameters: ids uuid[]
 -- Index:      job_queue_pkey, one probe a row
 SELECT
     q.id,
     q.tenant_id,
-    left(q.type, 200) AS type,
+    left(q.type, 201) AS type,
     q.status::text AS status,
     q.attempts,
     date_part('epoch', q.created_at) AS created_at,

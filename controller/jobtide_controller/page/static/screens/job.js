@@ -59,7 +59,7 @@ const NULL_BYTES = 4; // "null" itself
 // The server leaves out what is too large for a page.
 function Body({value, bytes, label}) {
   if (value !== null && value !== undefined) return html`<${Lines} value=${pretty(value)} label=${label} />`;
-  return bytes > NULL_BYTES ? html`<p class="muted">${size(bytes)}: too large to show here. <code>jobtide jobs show</code> prints it.</p>` : html`<p class="muted">None.</p>`;
+  return bytes > NULL_BYTES ? html`<p class="muted">${size(bytes)}: too large, or nested too deeply, to show.</p>` : html`<p class="muted">None.</p>`;
 }
 
 function Payload({job, may, asked, show}) {

@@ -27,7 +27,7 @@ export class Login extends Component {
           <button type="submit" class="primary" disabled=${busy || !token.trim()}>${busy ? "Checking" : "Log in"}</button>
         </form>
         <dl class="login-help">
-          <dt>In a cluster</dt><dd><code>kubectl jobtide page</code> forwards the port and opens this page with a token of yours. Or paste one: <code>kubectl create token NAME -n NAMESPACE</code>.</dd>
+          <dt>In a cluster</dt><dd><code>kubectl jobtide page -n NAMESPACE</code> forwards the port and opens this page with a ticket for one login. Or paste one: <code>kubectl create token NAME -n NAMESPACE</code>.</dd>
           <dt>On this machine</dt><dd>Open the address that <code>jobtide dev</code> printed.</dd>
         </dl>
         <p class="muted">The cluster decides what you see: seeing a pool and its jobs takes <code>list</code> on jobworkerpools in its namespace, changing jobs takes <code>patch</code>, their payloads <code>payloads</code>.</p>

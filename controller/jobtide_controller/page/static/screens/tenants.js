@@ -46,7 +46,7 @@ function View({document, query, all, showAll}) {
 }
 
 function ordered(rows, sort) {
-  const name = sort.replace(/^-/, ""), value = SORTS[name] ?? SORTS.waiting;
+  const name = sort.replace(/^-/, ""), value = Object.hasOwn(SORTS, name) ? SORTS[name] : SORTS.waiting;
   const up = sort.startsWith("-") || name === "tenant";
   const known = (row) => value(row) ?? -1;
   return [...rows].sort((a, b) => {
