@@ -343,17 +343,19 @@ class Finisher:
         held = self._queue.held([_context(one).job for one in missing]) if missing else set()
         for one, due_at in zip(jobs, due, strict=True):
             job = _context(one).job
-            if one.extend_at != due_at:
-                continue
             if job.id in extended:
-                one.extend_at = now + self._in_flight.lease_seconds / 3
+                seconds = self._in_flight.lease_seconds / 3
             elif job.id in held:  # another transaction has locked the row
-                one.extend_at = now + self._in_flight.lease_seconds / 12
+                seconds = self._in_flight.lease_seconds / 12
             elif isinstance(one, Waiting):  # the fence will tell
-                one.extend_at = now + self._in_flight.lease_seconds
-            elif self._in_flight.take(job) is not None:
-                one.context.cancel("lease lost")
-                self._emit(LeaseLost(job, "extend"))
+                seconds = self._in_flight.lease_seconds
+            else:
+                if self._in_flight.take(job) is not None:
+                    one.context.cancel("lease lost")
+                    self._emit(LeaseLost(job, "extend"))
+                continue
+            if one.extend_at == due_at:
+                one.extend_at = now + seconds
 
     def _extension_refused(self, one: InFlightJob | Waiting, refusal: RowRefused) -> None:
         """Tries again soon, without the progress, which may be what the server refuses."""
