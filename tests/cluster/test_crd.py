@@ -32,6 +32,7 @@ DEFAULTS = {
     "databaseSecret": {"name": "jobtide-worker-db", "key": "url"},
     "paused": False,
     "onAllFailing": "Scale",
+    "retention": {},
 }
 
 STATUS = {

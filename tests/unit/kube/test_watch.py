@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import threading
 
 import pytest
 
-from jobtide_controller.kube.inventory.watch import EVENTS_AT_ONCE, HandOver, operator_settings
+from jobtide_controller.kube.inventory.watch import (
+    EVENTS_AT_ONCE,
+    HandOver,
+    end_of,
+    operator_settings,
+    run_and_abandon,
+)
 from tests.unit.kube.objects import settle
 
 LAST = "last"
@@ -18,6 +26,32 @@ def test_the_watch_never_gives_up_on_an_unreachable_api_server():
     backoffs = operator_settings().networking.error_backoffs
     assert sum(itertools.islice(backoffs, 1000)) > 3600
     assert next(iter(backoffs)) == next(iter(backoffs)), "each request begins with the shortest pause"
+
+
+class GaveUpError(Exception):
+    """As kopf ends at an error that it does not know."""
+
+
+async def _give_up() -> None:
+    raise GaveUpError
+
+
+async def _refuse_to_end() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+
+async def _give_up_beside_a_task_that_refuses_to_end() -> None:
+    ending = asyncio.create_task(_refuse_to_end())
+    await end_of([asyncio.create_task(_give_up()), ending], ending, seconds=0.01)
+
+
+def test_a_task_of_kopf_that_refuses_to_end_does_not_keep_the_watch_from_its_restart(caplog):
+    with pytest.raises(GaveUpError):
+        run_and_abandon(_give_up_beside_a_task_that_refuses_to_end())
+    gc.collect()
+    assert caplog.records == []
 
 
 class Loop:

@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,9 @@ from jobtide_controller.telemetry.events import Emit, Event, Failed, WatchEnded,
 LOGIN_SECONDS = 600
 
 CLOSING_SECONDS = 0.25
+
+# kopf itself waits 5 seconds for its tasks, and then without end.
+ENDING_SECONDS = 10.0
 
 # The first pause before kopf is restarted, and the longest.
 RESTART_SECONDS = (0.25, 30.0)
@@ -246,15 +249,27 @@ def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
 def _operate(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> str:
     """Runs kopf until it ends; returns the reason."""
     try:
-        asyncio.run(_operator(made, namespaces, stop))
+        run_and_abandon(_operator(made, namespaces, stop))
     except Exception as error:  # noqa: BLE001 - every error is the reason that is reported
         return f"{type(error).__name__}: {error}"
     return "kopf returned"
 
 
-async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> None:
+def run_and_abandon(main: Coroutine[Any, Any, None]) -> None:
+    """Runs it in an event loop of its own, and leaves the tasks that it leaves: asyncio.run() would wait for them."""
+    loop = asyncio.new_event_loop()
     try:
-        await kopf.operator(
+        loop.run_until_complete(main)
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.set_exception_handler(lambda *_: None)  # else each of these tasks is logged when its memory is freed
+        loop.close()
+
+
+async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: threading.Event) -> None:
+    others = asyncio.all_tasks()
+    try:
+        tasks = await kopf.spawn_tasks(
             registry=made,
             settings=operator_settings(),
             memories=_NoMemories(),
@@ -263,7 +278,23 @@ async def _operator(made: kopf.OperatorRegistry, namespaces: tuple[str, ...], st
             namespaces=list(namespaces),
             stop_flag=stop,
         )
+        await end_of(tasks, asyncio.create_task(kopf.run_tasks(tasks, ignored=others)))
     finally:
         stop.set()  # a thread of the loop's executor waits for it, and the loop for that thread
         # kopf closes its connections without waiting; with TLS that takes some iterations of the loop.
         await asyncio.sleep(CLOSING_SECONDS)
+
+
+async def end_of(
+    tasks: Collection[asyncio.Task[None]], ending: asyncio.Task[None], *, seconds: float = ENDING_SECONDS
+) -> None:
+    """Returns, or raises what ended kopf, once `ending` has ended its tasks; `seconds` after the first at the latest.
+
+    A watch whose connection is closed while kopf gives up asks for another login, which never comes, and takes each
+    cancellation for a pause: kopf would wait for it without end, and no event would come any more.
+    """
+    first, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({ending}, timeout=seconds)
+    for task in (ending, *first):
+        if task.done() and not task.cancelled():
+            task.result()
