@@ -11,6 +11,12 @@ from tests.cluster.controllers import until
 NODE = "node-1"
 
 
+def add_node(kubectl: Any) -> None:
+    """Makes the object of the node: Kubernetes deletes pods of a node that has none, at any moment of a test."""
+    made = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+    kubectl("create", "-f", "-", stdin=json.dumps(made))
+
+
 class Node:
     """The scheduler and the kubelet of one node, in the namespace of `kubectl`."""
 

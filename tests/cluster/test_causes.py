@@ -20,7 +20,7 @@ from dev.postgres.server import Server
 from jobtide.schema import apply
 from tests.cluster.conftest import CRD, Kubectl
 from tests.cluster.controllers import condition, until
-from tests.cluster.nodes import Node, container, now
+from tests.cluster.nodes import Node, add_node, container, now
 
 WITHIN_SECONDS = 60.0  # 30 are promised, and tested on a node: here other tests take the cores
 CREATING = [container({"waiting": {"reason": "ContainerCreating"}})]
@@ -44,6 +44,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         kubectl = Kubectl(running.kubectl, running.kubeconfig)
         kubectl("apply", "--server-side", "-f", str(CRD))
         kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        add_node(kubectl)
         yield running
 
 
