@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from threading import Event
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -133,7 +133,8 @@ class Change:
         self._pause_seconds = pause_seconds
         self._seconds = seconds
         self._at_most = at_most
-        self._stopped = Event()
+        # Not an Event: a signal's handler that sets it while the same thread begins to wait for it waits without end.
+        self._stops: SimpleQueue[None] = SimpleQueue()
         self._changed = 0
         self._skipped: set[UUID] = set()
         self._refusal: str | None = None
@@ -154,12 +155,20 @@ class Change:
                 self._change(ids, as_of)
             self._is_done = is_last
             yield Progress(self._changed, len(self._skipped), self._refusal, back_to, is_last)
-            if is_last or self._stopped.wait(self._pause_seconds if ids else 0):
+            if is_last or self._is_stopped(self._pause_seconds if ids else 0):
                 return
 
     def stop(self) -> None:
         """Ends the run after the current batch, without waiting for the pause."""
-        self._stopped.set()
+        self._stops.put(None)
+
+    def _is_stopped(self, wait_seconds: float) -> bool:
+        try:
+            self._stops.get(timeout=wait_seconds)
+        except Empty:
+            return False
+        self.stop()  # it stays so
+        return True
 
     def action(self) -> Action:
         """What has been done so far, for the log; write it once, when the run ends, also by an error."""
