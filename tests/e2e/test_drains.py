@@ -9,15 +9,15 @@ from uuid import UUID
 from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Change, Work, wait_for
 
-RUNS_SECONDS = 6.0
-POOLS = ("rollout", "node", "delete")
+RUNS_SECONDS = 10.0  # longer than kubectl takes to stop a worker
 
 
 def test_a_rollout_a_node_drain_and_a_deletion_let_the_running_job_finish(work: Work) -> None:
-    jobs = {name: begin(work, name) for name in POOLS}
-
+    jobs = {"rollout": begin(work, "rollout")}
     apply(work, "rollout", container={"env": [{"name": "EDITED", "value": "yes"}]})
+    jobs["delete"] = begin(work, "delete")
     work.kubectl("delete", "pod", "--selector", f"{POOL_LABEL}=delete", "--wait=false")
+    jobs["node"] = begin(work, "node")
     with drained_node(work, "node"):
         (still_there,) = work.history(jobs["node"][:1]).values()
         assert still_there[-1].became == "completed"  # the drain waited for it
