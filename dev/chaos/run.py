@@ -20,7 +20,7 @@ from dev.chaos.report import show
 from dev.chaos.scene import (
     HOSTILE_NAMESPACE,
     NAMESPACE,
-    accept_all,
+    accept_claims,
     clear_pools,
     make_hostiles,
     set_scene,
@@ -76,7 +76,7 @@ def _act(stage: Stage, node: Node, server: PostgresServer, settings: Settings) -
     with _watched(api, fleet):
         producer = Producer(server, make_workload(settings.seed, settings.seconds), tenants)
         producer.start()
-        with accept_all(server), hostile_tenants(hostiles), hostile_namespace(pools):
+        with accept_claims(server), hostile_tenants(hostiles), hostile_namespace(pools):
             course = _strike(Faults(node, server, fleet, api, tenants), reader, settings)
         ending = _wait_until_idle(producer, reader, fleet)
         pools.wait_for_conditions()

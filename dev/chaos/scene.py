@@ -68,12 +68,12 @@ def make_hostiles(stage: Stage, server: PostgresServer, seed: int, other: UUID) 
 
 
 @contextlib.contextmanager
-def accept_all(server: PostgresServer) -> Iterator[None]:
-    """After the block no trigger refuses a row: the last jobs whose claims were refused can run."""
+def accept_claims(server: PostgresServer) -> Iterator[None]:
+    """After the block no trigger refuses a claim: the last jobs whose claims were refused can run."""
 
     def accepted() -> bool:
         with contextlib.suppress(psycopg.OperationalError), contextlib.closing(server.connect()) as conn:
-            conn.execute(load("dev.chaos.sql", "accept"))
+            conn.execute(load("dev.chaos.sql", "accept_claims"))
             return True
         return False
 

@@ -1,7 +1,7 @@
 """The page in a real Chromium, over `jobtide dev` on a real PostgreSQL: what a user does, and what a user sees.
 
 site    the running page: site.url has the token; site.insert(...) adds jobs, site.rows(...) reads them
-tenant  a new tenant of this test alone
+tenant  a new tenant of this test alone; new_tenant(name) makes more of them
 page    a logged-in page on the overview; at the end nothing may be in the console, and no request went elsewhere
 open_page   open_page(width=390, scheme="dark", url=...) -> the same, with a window of its own
 """
@@ -145,6 +145,10 @@ class Site:
             str(row[0]) for row in self.connection.execute("SELECT id FROM job_queue WHERE tenant_id = %s", [tenant])
         ]
 
+    def forget(self, *tenants: str) -> None:
+        """Delete their rows: the tests of a process share one site, and each expects its own rows alone."""
+        self.connection.execute("DELETE FROM job_queue WHERE tenant_id = ANY(%s::uuid[])", [list(tenants)])
+
     def statuses(self, tenant: str) -> dict[str, int]:
         query = "SELECT status::text, count(*) FROM job_queue WHERE tenant_id = %s GROUP BY 1"
         return dict(self.connection.execute(query, [tenant]).fetchall())
@@ -204,10 +208,21 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def tenant(site: Site) -> Iterator[str]:
-    made = site.tenant("acme")
-    yield made
-    site.connection.execute("DELETE FROM job_queue WHERE tenant_id = %s", [made])
+def new_tenant(site: Site) -> Iterator[Callable[[str], str]]:
+    """new_tenant("acme") -> its id. Its rows go when the test ends."""
+    made: list[str] = []
+
+    def make(name: str = "") -> str:
+        made.append(site.tenant(name))
+        return made[-1]
+
+    yield make
+    site.forget(*made)
+
+
+@pytest.fixture
+def tenant(new_tenant: Callable[[str], str]) -> str:
+    return new_tenant("acme")
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def proxy(upstream: str, prefix: str) -> web.Application:
                 await answer.prepare(request)
                 async for chunk in found.content.iter_any():
                     await answer.write(chunk)
-            except ConnectionError:  # the browser has closed the stream
+            except (ConnectionError, aiohttp.ClientPayloadError):  # the browser or the page has closed the stream
                 pass
             return answer
 

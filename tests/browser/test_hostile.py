@@ -15,8 +15,8 @@ SHOWN = "film\\u202egpj.exe\\n\\x1b[31m<img src=x onerror=alert(1)>\\u200b<scrip
 
 
 @pytest.fixture
-def hostile(site: Site) -> tuple[str, str]:
-    tenant = site.tenant(HOSTILE)
+def hostile(site: Site, new_tenant) -> tuple[str, str]:
+    tenant = new_tenant(HOSTILE)
     (job,) = site.failed(tenant, 1, message=HOSTILE, type_=HOSTILE)
     site.insert(tenant, HOSTILE, payload={HOSTILE: HOSTILE}, next_retry_at="2100-01-01")
     site.insert(tenant, HOSTILE, payload={})
@@ -72,8 +72,7 @@ def test_a_type_may_be_named_like_a_part_of_the_language(page: Page):
     assert shown == [0]
 
 
-def test_a_result_that_is_nested_too_deeply_hides_no_job(site: Site, page: Page):
-    tenant = site.tenant()
+def test_a_result_that_is_nested_too_deeply_hides_no_job(site: Site, page: Page, tenant: str):
     (job,) = site.failed(tenant)
     deep = "[" * 5_000 + "]" * 5_000
     site.connection.execute("UPDATE job_queue SET result = %s::jsonb WHERE id = %s", [deep, job])
@@ -81,8 +80,8 @@ def test_a_result_that_is_nested_too_deeply_hides_no_job(site: Site, page: Page)
     expect(page.get_by_role("region", name="Result")).to_contain_text("nested too deeply, to show")
 
 
-def test_an_address_with_a_part_of_the_language_shows_its_screen(site: Site, page: Page):
-    site.insert(site.tenant(), "hold", 2, payload={"file": "/nothing"}, next_retry_at="2100-01-01")
-    site.insert(site.tenant(), "hold", payload={"file": "/nothing"}, next_retry_at="2100-01-01")
+def test_an_address_with_a_part_of_the_language_shows_its_screen(site: Site, page: Page, new_tenant):
+    site.insert(new_tenant(), "hold", 2, payload={"file": "/nothing"}, next_retry_at="2100-01-01")
+    site.insert(new_tenant(), "hold", payload={"file": "/nothing"}, next_retry_at="2100-01-01")
     visit(page, address("tenants", database="main", sort="__proto__"))
     expect(page.get_by_role("table", name="Tenants")).to_be_visible()

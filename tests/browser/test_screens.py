@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,12 +25,12 @@ SCREENS = {
 
 
 @pytest.fixture(scope="module")
-def places(site: Site) -> dict[str, str]:
+def places(site: Site) -> Iterator[dict[str, str]]:
     """Addresses of all screens, over some rows of each kind."""
     tenant = site.tenant("acme")
     site.insert(tenant, "echo", 2, next_retry_at="2100-01-01")
     job = site.failed(tenant)[-1]
-    return {
+    yield {
         "overview": "#/",
         "pool": address("pools", "media", "quick", range="1h", by="tenant"),
         "tenants": address("tenants", database="main"),
@@ -40,6 +40,7 @@ def places(site: Site) -> dict[str, str]:
         "actions": "#/actions",
         "missing": "#/nowhere",
     }
+    site.forget(tenant)
 
 
 @pytest.fixture
