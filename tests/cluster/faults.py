@@ -50,7 +50,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        return self.path.rpartition("/")[2]
+        return self.path.removesuffix("/scale").rpartition("/")[2]
 
     @property
     def replicas(self) -> int | None:

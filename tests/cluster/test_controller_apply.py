@@ -70,6 +70,11 @@ async def test_scaling_writes_the_number_alone(bench, pool):
     assert await bench.converge(7) == ["replicas"]
     after = bench.deployment()
     assert after["spec"] == {**before["spec"], "replicas": 7}
+    assert await bench.converge(0) == ["replicas"]
+    assert not bench.applier.is_due(0)
+    assert bench.deployment()["spec"]["replicas"] == 0
+    await bench.see()
+    assert not bench.applier.is_due(0)
 
 
 async def test_replicas_that_another_client_set_are_corrected_without_the_template(bench, pool):

@@ -9,6 +9,7 @@ CONTROLLER = {
     ("jobtide.dev", "jobworkerpools/status"): {"patch"},
     ("jobtide.dev", "jobworkerpools/finalizers"): {"update"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
+    ("apps", "deployments/scale"): {"patch"},
     ("", "pods"): {"list", "watch", "patch"},
     ("events.k8s.io", "events"): {"list", "create"},
 }

@@ -151,6 +151,30 @@ def test_the_fleet_is_the_deployment_and_its_pods(inventory):
     assert (fleet.current_replicas, fleet.ready, fleet.busy, len(fleet.pods), fleet.start_seconds) == (3, 1, 1, 2, 4.0)
 
 
+def scale(*, uid="uid-deployment", version_=None, **spec):
+    return {"kind": "Scale", "metadata": {"uid": uid, "resourceVersion": str(version_ or version())}, "spec": spec}
+
+
+def test_the_answer_to_a_new_number_is_in_the_fleet_and_wakes_the_pool(inventory):
+    inventory.upsert_pool(pool())
+    inventory.upsert_deployment(deployment(replicas=3))
+    inventory.pools.take_changed("main")
+    assert inventory.note_scale(scale(replicas=5))
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas == 5
+    assert not inventory.rollout("uid-thumbs").complete, "its controller has not seen the number"
+    assert inventory.pools.take_changed("main") == {"uid-thumbs"}
+    assert inventory.note_scale(scale())
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas == 0
+
+
+def test_the_answer_to_a_number_changes_nothing_that_is_newer_or_another_object(inventory):
+    inventory.upsert_pool(pool())
+    inventory.upsert_deployment(deployment(replicas=3, version_=12))
+    assert not inventory.note_scale(scale(replicas=5, version_=11))
+    assert not inventory.note_scale(scale(replicas=5, uid="the one before"))
+    assert inventory.fleet("uid-thumbs", frozenset()).current_replicas == 3
+
+
 def test_deployment_and_pods_of_other_owners_are_not_in_the_fleet(inventory):
     inventory.upsert_pool(pool())
     inventory.upsert_deployment(deployment(owner="another pool"))

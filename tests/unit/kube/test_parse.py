@@ -168,30 +168,43 @@ def test_a_deployment_that_no_pool_controls_is_ignored():
 
 
 @pytest.mark.parametrize(
-    ("managers", "template_applied", "only_scale_owned"),
+    ("managers", "template_applied", "scale_owns_template"),
     [
         pytest.param({}, False, False, id="nothing applied"),
-        pytest.param({"jobtide-scale": {"f:spec": {"f:replicas": {}, "f:template": {}}}}, False, False, id="created"),
+        pytest.param({"jobtide-scale": {"f:spec": {"f:replicas": {}, "f:template": {}}}}, False, True, id="created"),
         pytest.param(
             {
                 "jobtide-scale": {"f:spec": {"f:replicas": {}, "f:template": {}}},
                 "jobtide-template": {"f:spec": {"f:template": {}}},
             },
             True,
-            False,
+            True,
             id="template taken over",
         ),
         pytest.param(
             {"jobtide-scale": {"f:spec": {"f:replicas": {}}}, "jobtide-template": {"f:spec": {"f:template": {}}}},
             True,
-            True,
+            False,
             id="handed over",
         ),
     ],
 )
-def test_field_ownership_shows_how_far_the_creation_of_a_deployment_got(managers, template_applied, only_scale_owned):
+def test_field_ownership_shows_how_far_the_creation_of_a_deployment_got(
+    managers, template_applied, scale_owns_template
+):
     parsed = deployment_of(deployment(managers=managers))
-    assert (parsed.template_applied, parsed.only_scale_owned) == (template_applied, only_scale_owned)
+    assert (parsed.template_applied, parsed.scale_owns_template) == (template_applied, scale_owns_template)
+    assert parsed.scale_owns_replicas == ("jobtide-scale" in managers)
+
+
+def test_the_number_may_be_owned_through_the_scale_subresource():
+    raw = deployment(managers={"jobtide-template": {"f:spec": {"f:template": {}}}})
+    assert not deployment_of(raw).scale_owns_replicas
+    fields = {"f:spec": {"f:replicas": {}}}
+    entry = {"manager": "jobtide-scale", "operation": "Apply", "subresource": "scale", "fieldsV1": fields}
+    raw["metadata"]["managedFields"].append(entry)
+    parsed = deployment_of(raw)
+    assert (parsed.scale_owns_replicas, parsed.scale_owns_template) == (True, False)
 
 
 def test_the_fingerprint_is_of_everything_but_the_replicas():

@@ -145,7 +145,7 @@ class Day:
             assert body is not None
             uid = f"uid-{body['metadata']['name']}"
             return {"metadata": {"uid": uid, "resourceVersion": str(version())}, "status": body["status"]}
-        name = path.rpartition("/")[2].removesuffix("-worker")
+        name = path.removesuffix("/scale").rpartition("/")[2].removesuffix("-worker")
         known = self.deployments.get(f"d-{name}")
         if method == "GET" and known is None:
             raise refused(404)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from jobtide_controller.api.base import PoolRef
@@ -25,6 +25,7 @@ TEMPLATE_MANAGER = "jobtide-template"
 SCALE_MANAGER = "jobtide-scale"
 
 _LOST_NODE_REASONS = {"Evicted", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Preempting", "Shutdown"}
+_REPLICAS = "f:spec.f:replicas"
 _COST = re.compile(r"-?[0-9]{1,10}")  # 32 bits
 
 
@@ -47,9 +48,17 @@ class Deployment:
     template_hash: str | None  # of what we applied last
     asked_hash: str | None  # of the pool's fields then, without defaults
     template_applied: bool  # the template manager has taken its fields
-    only_scale_owned: bool  # the scale manager owns the replicas and nothing else
+    scale_owns_template: bool  # the scale manager still owns what it created besides the replicas
+    scale_owns_replicas: bool
     fingerprint: str  # of the spec without replicas, to notice changes by other clients
     rollout: Rollout
+
+    def scaled(self, version: int, replicas: int) -> Deployment:
+        """As our own write of the number left it, which the Deployment's controller has not seen yet."""
+        rollout = self.rollout
+        if replicas != self.replicas:
+            rollout = replace(rollout, complete=False, deadline_exceeded=False)
+        return replace(self, version=version, replicas=replicas, scale_owns_replicas=True, rollout=rollout)
 
 
 def version_of(raw: Json) -> int:
@@ -105,7 +114,7 @@ def deployment_of(raw: Json) -> Deployment | None:
     spec, status = raw["spec"], raw.get("status") or {}
     annotations = raw["metadata"].get("annotations") or {}
     template_owned = any(True for _ in _owned(raw, TEMPLATE_MANAGER))
-    scale_owned = [field for fields in _owned(raw, SCALE_MANAGER) for field in fields]
+    scale_owned = {field for fields in _owned(raw, SCALE_MANAGER) for field in fields}
     return Deployment(
         uid=uid_of(raw),
         ref=ref_of(raw),
@@ -115,7 +124,8 @@ def deployment_of(raw: Json) -> Deployment | None:
         template_hash=annotations.get(TEMPLATE_HASH),
         asked_hash=annotations.get(ASKED_HASH),
         template_applied=template_owned,
-        only_scale_owned=scale_owned == ["f:spec.f:replicas"],
+        scale_owns_template=not scale_owned <= {_REPLICAS},
+        scale_owns_replicas=_REPLICAS in scale_owned,
         fingerprint=fingerprint({key: value for key, value in spec.items() if key != "replicas"}),
         rollout=_rollout(raw, status),
     )
@@ -202,6 +212,7 @@ def _rollout(raw: Json, status: Json) -> Rollout:
 def _owned(raw: Json, manager: str) -> Iterator[list[str]]:
     """The leaves below spec that a manager applied, to the second level; this separates replicas from the rest."""
     for entry in raw["metadata"].get("managedFields") or ():
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        is_spec = entry.get("subresource") in {None, "", "scale"}
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and is_spec:
             fields = entry.get("fieldsV1") or {}
             yield [f"{top}.{leaf}" for top, leaves in fields.items() for leaf in leaves if leaf != "."]

@@ -88,6 +88,17 @@ class Inventory:
         self._wake_owner(deployment)
         return True
 
+    def note_scale(self, scale: Raw) -> bool:
+        """Notes the Scale with which the API server answered our write; True if its Deployment's event came later."""
+        ref = self._owners.get(uid_of(scale))
+        known = None if ref is None else self._deployments.get(ref)
+        if ref is None or known is None or known.uid != uid_of(scale) or known.version >= version_of(scale):
+            return False
+        # The API server leaves out a number that is 0.
+        self._deployments[ref] = known.scaled(version_of(scale), scale["spec"].get("replicas", 0))
+        self._wake_owner(self._deployments[ref])
+        return True
+
     def forget_deployment(self, raw: Raw) -> bool:
         return self._forget_deployment(uid_of(raw))
 
