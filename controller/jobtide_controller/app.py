@@ -16,8 +16,8 @@ from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.watch import Watch
 from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import KubeWrites
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.database_loop import DatabaseLoop
@@ -124,11 +124,13 @@ def build(settings: Settings, api: Api) -> Controller:
 
     inventory = Inventory(emit, settings.database_namespaces)
     elector = Elector(api, emit, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
-    writer = Writer(api, emit, leading=elector.held, rate_limit=RateLimit())
-    queue = WriteQueue(emit)
+    window = Window()
+    writer = Writer(api, emit, leading=elector.held, window=window)
+    queue = WriteQueue(emit, window)
     terms = Terms(elector.term, lambda: KubeWrites(inventory, writer, queue))
     metrics = Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges))
-    subscribers += [metrics, EventRecorder(writer, emit, instance=settings.pod_name)]
+    recorder = EventRecorder(writer, emit, submit=queue.submit, instance=settings.pod_name)
+    subscribers += [metrics, recorder]
     relister = Relister(api, inventory, settings.namespaces, emit)
     workers = PodWorkers(inventory, relister.pod_uids)
     pipeline = Pipeline(inventory.pools, workers, Reporter(emit))

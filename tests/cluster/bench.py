@@ -9,7 +9,6 @@ from jobtide_controller.kube.api.client import Api
 from jobtide_controller.kube.inventory.relist import Relister
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import Applier
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.rollouts import Rollouts
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import WriteQueue
@@ -25,8 +24,8 @@ class Bench:
         self.events: list[object] = []
         self.seconds = 0.0
         self.inventory = Inventory(self.events.append)
-        self.writer = Writer(api, self.events.append, leading=lambda: True, rate_limit=RateLimit())
-        self.queue = WriteQueue(self.events.append)
+        self.writer = Writer(api, self.events.append, leading=lambda: True, window=window)
+        self.queue = WriteQueue(self.events.append, window)
         self.statuses = StatusWriter(self.inventory, self.writer, self.queue)
         self.relister = Relister(api, self.inventory, (kubectl.namespace,), self.events.append)
         self.busy_uids: set[str] = set()

@@ -8,7 +8,6 @@ import pytest
 
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import Applier, asked_hash, template_hash
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.rollouts import MAX_ROLLING, Rollouts
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.kube.write.writer import Writer
@@ -43,7 +42,7 @@ class World:
         self.leading = True
         self.api, events = SlowApi(), Events()
         self.inventory = Inventory(events)
-        writer = Writer(self.api, events, leading=lambda: self.leading, rate_limit=RateLimit())
+        writer = Writer(self.api, events, leading=lambda: self.leading, window=Window())
         rollouts = Rollouts(self.inventory.wake)
         self.appliers = {name: Applier(f"uid-{name}", self.inventory, writer, rollouts) for name in NAMES}
         for name in NAMES:

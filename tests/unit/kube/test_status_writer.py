@@ -4,7 +4,6 @@ import pytest
 
 from jobtide_controller.api.status import MESSAGE_LIMIT
 from jobtide_controller.kube.inventory.store import Inventory
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.status_writer import StatusWriter
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
@@ -21,8 +20,8 @@ class Setup:
         self.inventory.upsert_pool(pool(**raw))
         self.answer = lambda body: self.stored(body["status"])
         self.api = ScriptedApi(lambda method, path, body: self.answer(body))
-        writer = Writer(self.api, self.events, leading=lambda: True, rate_limit=RateLimit(monotonic=self.clock))
-        self.queue = WriteQueue(self.events, monotonic=self.clock)
+        writer = Writer(self.api, self.events, leading=lambda: True, window=window)
+        self.queue = WriteQueue(self.events, window, monotonic=self.clock)
         self.statuses = StatusWriter(self.inventory, writer, self.queue)
 
     @staticmethod

@@ -14,8 +14,8 @@ from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
 from jobtide_controller.kube.write.events import EventRecorder
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import KubeWrites
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.database_loop import DatabaseLoop
@@ -72,11 +72,10 @@ class Day:
         emit = to_all(subscribers)
         self.inventory = Inventory(emit)
         api = ScriptedApi(self._answer, deque(maxlen=1))
-        writer = Writer(
-            api, emit, leading=lambda: True, rate_limit=RateLimit(per_second=1e6, burst=1e6, monotonic=self.clock)
-        )
-        subscribers.append(EventRecorder(writer, emit, instance="day", monotonic=self.clock))
-        queue = WriteQueue(emit, monotonic=self.clock)
+        window = Window(monotonic=self.clock)
+        writer = Writer(api, emit, leading=lambda: True, window=window)
+        queue = WriteQueue(emit, window, monotonic=self.clock)
+        subscribers.append(EventRecorder(writer, emit, submit=queue.submit, instance="day", monotonic=self.clock))
         terms = Terms(lambda: 1, lambda: KubeWrites(self.inventory, writer, queue, monotonic=self.clock))
         subscribers.append(Metrics(GaugeCollector(terms.pool_gauges, terms.database_gauges)))
         reporter = Reporter(emit, wall_clock=self.clock, monotonic=self.clock)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jobtide_controller.kube.write.apply import REPAIR_SECONDS, asked_hash, template_hash
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import KubeWrites
 from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import ScriptedApi, deployment, pool
@@ -17,7 +16,7 @@ def repairing_world():
     world = World()
     world.inventory.upsert_pool(pool())
     api = ScriptedApi(lambda *_: as_applied(world, **OURS))
-    writer = Writer(api, world.events, leading=lambda: True, rate_limit=RateLimit(monotonic=world.clock))
+    writer = Writer(api, world.events, leading=lambda: True, window=Window())
     world.begin = lambda: KubeWrites(world.inventory, writer, world.queue, monotonic=world.clock)
     world.inventory.upsert_deployment(as_applied(world, **OURS))
     return world, api

@@ -8,8 +8,8 @@ from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unrea
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
-from jobtide_controller.kube.write.rate_limit import RateLimit
 from jobtide_controller.kube.write.scaler import DeploymentScaler, KubeWrites
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.loop.database_loop import DatabaseLoop
@@ -101,8 +101,9 @@ class World:
         self.looks = 0
         self.statuses = []
         self.api = ScriptedApi(self._status)
-        writer = Writer(self.api, self.events, leading=lambda: self.leading, rate_limit=RateLimit(monotonic=self.clock))
-        self.queue = WriteQueue(self.events, monotonic=self.clock)
+        window = Window()
+        writer = Writer(self.api, self.events, leading=lambda: self.leading, window=window)
+        self.queue = WriteQueue(self.events, window, monotonic=self.clock)
         self.begin = lambda: ScriptedWrites(self, self.inventory, writer, self.queue, monotonic=self.clock)
         self.terms = Terms(lambda: self.number if self.leading else None, lambda: self.begin())  # noqa: PLW0108 - tests replace `begin`
         workers = PodWorkers(self.inventory, self._no_pods)

@@ -72,6 +72,11 @@ class ApiError(Exception):
         return self.conflict
 
     @property
+    def is_busy(self) -> bool:
+        """The API server has too much to do: nothing is wrong with the request."""
+        return self.code == HTTPStatus.TOO_MANY_REQUESTS
+
+    @property
     def is_refusal(self) -> bool:
         """The API server does not accept this content, and will not at the next attempt."""
         return self.code in _REFUSALS

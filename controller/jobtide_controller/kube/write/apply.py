@@ -24,7 +24,6 @@ The number goes to the `scale` subresource: of the same apply to the Deployment 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -249,8 +248,8 @@ class Applier:
 
     async def _mark_idle_pods(self, entry: PoolEntry, replicas: int, fleet: Fleet) -> None:
         """Before the number drops: the idle pods become the cheapest to remove."""
-        costs = plan(fleet, replicas).costs
-        await asyncio.gather(*(self._mark(entry, name, cost) for name, cost in costs.items()))
+        for name, cost in plan(fleet, replicas).costs.items():
+            await self._mark(entry, name, cost)
 
     async def _mark(self, entry: PoolEntry, pod_name: str, cost: int) -> None:
         body = {"metadata": {"annotations": {DELETION_COST: str(cost)}}}

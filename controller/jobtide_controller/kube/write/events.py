@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.v1alpha1 import API_VERSION, KIND
 from jobtide_controller.kube.api.client import EVENTS, ApiError, Json
 from jobtide_controller.kube.write.rate_limit import FairRateLimit
-from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.kube.write.work_queue import Priority, WriteRequest
 from jobtide_controller.telemetry import events
 
 CONTROLLER = "jobtide.dev/controller"
@@ -22,31 +22,34 @@ REMEMBERED = 10_000
 
 
 class EventWriter(Protocol):
-    """The part of the writer that the recorder needs; `create` raises ApiError, NotLeadingError."""
+    """The part of the writer that the recorder needs."""
 
     async def create(self, what: str, path: str, body: Json) -> Json: ...
 
 
 class EventRecorder:
-    """A subscriber. Events beyond the rate limit are left out: they inform, the status is the record."""
+    """A subscriber. Events beyond the rate limit are left out: they inform, the status is the record.
+
+    They wait in the write queue behind everything else. One that is refused is not tried again.
+    """
 
     def __init__(
         self,
         writer: EventWriter,
         emit: events.Emit,
         *,
+        submit: Callable[[WriteRequest], None],
         instance: str,
         monotonic: Callable[[], float] = time.monotonic,
-        spawn: Callable[[Coroutine[Any, Any, None]], object] = asyncio.create_task,
     ) -> None:
         self._writer = writer
         self._emit = emit
+        self._submit = submit
         self._instance = instance
         self._monotonic = monotonic
-        self._spawn = spawn
+        self._numbers = itertools.count()
         self._rate_limit = FairRateLimit(per_second=5.0, burst=25.0, namespaces=4, monotonic=monotonic)
         self._written: dict[tuple[str, str, str], float] = {}
-        self._tasks: set[object] = set()
 
     def __call__(self, event: events.Event, /) -> None:
         match event:
@@ -73,10 +76,8 @@ class EventRecorder:
         if once:
             self._remember(key)
         body = _event(pool, uid, reason, note, is_warning=is_warning, instance=self._instance)
-        task = self._spawn(self._send(pool, body))
-        self._tasks.add(task)
-        if isinstance(task, asyncio.Task):
-            task.add_done_callback(self._tasks.discard)
+        number = f"event {next(self._numbers)}"
+        self._submit(WriteRequest(number, pool, "event", Priority.EVENT, lambda: self._send(pool, body)))
 
     def _is_repeated(self, key: tuple[str, str, str]) -> bool:
         written_at = self._written.get(key)
@@ -88,10 +89,9 @@ class EventRecorder:
         self._written[key] = self._monotonic()
 
     async def _send(self, pool: PoolRef, body: Json) -> None:
+        """Raises NotLeadingError: the new leader emits the same."""
         try:
             await self._writer.create("event", EVENTS.path(pool.namespace), body)
-        except NotLeadingError:
-            return  # the new leader emits the same
         except ApiError as error:
             if not error.namespace_ends:
                 self._emit(events.EventRefused(pool, str(error)))

@@ -1,39 +1,24 @@
-"""A token bucket that limits writes, so that ten thousand pools don't reach the API server at the same moment."""
+"""A token bucket for what may be left out: Kubernetes Events."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 
 
 class RateLimit:
-    """`burst` writes at once, then `per_second`."""
+    """`burst` at once, then `per_second`."""
 
-    def __init__(
-        self, *, per_second: float = 50.0, burst: float = 50.0, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, per_second: float, burst: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
         self._burst = burst
         self._monotonic = monotonic
         self._tokens = burst
         self._at = monotonic()
 
-    async def wait(self) -> None:
-        """Returns when the caller may write; first come, first served."""
-        seconds = self.reserve()
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-
-    def reserve(self) -> float:
-        """Takes a token; the seconds until it is available."""
-        self._refill()
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self._per_second)
-
     def try_take(self) -> bool:
-        """Takes a token if one is available now; for writes that may be left out."""
+        """Takes a token if one is available now."""
         self._refill()
         if self._tokens < 1:
             return False
@@ -53,7 +38,7 @@ class RateLimit:
 
 
 class FairRateLimit:
-    """A limit for all writes, and one for each namespace: a namespace that uses up its own leaves others theirs."""
+    """A limit for all, and one for each namespace: a namespace that uses up its own leaves others theirs."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
-"""The queue of all writes to the API server: bounded, the most urgent first, one in flight per pool.
+"""The queue of all writes to the API server: the most urgent first, one in flight per pool, as many as it can take.
 
 A request says what a pool should become, not what to send: its `run` compares with the cluster when it starts. So a
-newer request of the same kind replaces a waiting one, and at most two wait for each pool (its fleet and its status).
+newer request of the same kind replaces a waiting one, and at most two wait for each pool (its fleet and its status),
+beside Events.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ import itertools
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal
 
 from jobtide.backoff import backoff_seconds
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import ApiError
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.telemetry.events import Emit, Failed, WriteFailed
 
-# A new Deployment is written to by Kubernetes' own controllers at the same moment: so many lost races are no failure.
+# A new Deployment is written to by Kubernetes' own controllers at the same moment, and a busy API server refuses what it
+# takes a moment later: so many lost races or refusals are no failure.
 RACES = 4
 
-Kind = Literal["fleet", "status"]
+# What has waited for so long gets one write in four, whatever is more urgent: else endless scale-ups would starve it.
+OVERDUE_SECONDS = 10.0
+OVERDUE_TURN = 4
+
+Kind = Literal["fleet", "status", "event"]
 Key = tuple[str, Kind]
 
 
@@ -36,13 +43,14 @@ class Priority(IntEnum):
     CHANGE = 1
     SCALE_DOWN = 2
     STATUS = 3
+    EVENT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """What one pool's Deployment, or its status, should become."""
+    """What one pool's Deployment, or its status, should become; or an Event."""
 
-    uid: str  # of the pool
+    uid: str  # of the pool, or of the Event
     pool: PoolRef
     kind: Kind
     priority: Priority
@@ -83,6 +91,13 @@ def _bug_words(error: Exception) -> str:
     return f"a bug in Jobtide: {words}; the controller's log has the traceback: please report it"
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    number: int  # in the order of arrival; a request that replaces another of the same urgency keeps its place
+    since: float
+    request: WriteRequest
+
+
 @dataclass(slots=True)
 class _Retrying:
     attempts: int
@@ -91,7 +106,9 @@ class _Retrying:
 
 
 class WriteQueue:
-    """Runs at most `workers` requests at once, one per pool; retries after ApiError until success or withdrawal.
+    """Runs as many requests at once as the window has room for, one per pool.
+
+    A request is tried again after ApiError until success or withdrawal.
 
     A request that raises NotLeadingError or GoneError ends without a retry. Any other error is a bug: it is emitted
     once, and the request is tried again like a refused one.
@@ -100,19 +117,22 @@ class WriteQueue:
     def __init__(
         self,
         emit: Emit,
+        window: Window,
         *,
-        workers: int = 16,
         retry: Retry = Retry(),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emit = emit
-        self._workers = workers
+        self._window = window
         self._retry = retry
         self._monotonic = monotonic
         self._order = itertools.count()
-        self._waiting: dict[Key, tuple[int, WriteRequest]] = {}
-        self._ready: list[tuple[int, int, Key]] = []
-        self._later: list[tuple[float, int, Key]] = []
+        self._waiting: dict[Key, _Waiting] = {}
+        # Heaps, whose entries count while the same number waits.
+        self._ready: list[tuple[int, int, Key]] = []  # the most urgent first
+        self._oldest: list[tuple[int, Key]] = []  # the same requests, the first to arrive first
+        self._later: list[tuple[float, int, Key]] = []  # those that wait to be tried again
+        self._taken = 0
         self._in_flight: set[str] = set()
         self._blocked: dict[str, set[Key]] = {}
         self._retries: dict[Key, _Retrying] = {}
@@ -129,10 +149,12 @@ class WriteQueue:
         if retry is not None and retry.version != request.version:
             del self._retries[request.key]
         waiting = self._waiting.get(request.key)
-        number = next(self._order) if waiting is None or waiting[1].priority != request.priority else waiting[0]
-        self._waiting[request.key] = (number, request)
-        if waiting is None or waiting[0] != number or retry is not None:
-            self._enqueue(number, request)
+        if waiting is None or waiting.request.priority != request.priority:
+            self._enqueue(self._wait(request))
+        else:
+            self._waiting[request.key] = replace(waiting, request=request)
+            if retry is not None:
+                self._enqueue(self._waiting[request.key])
         self._pump()
 
     def withdraw(self, uid: str, kind: Kind) -> None:
@@ -153,7 +175,7 @@ class WriteQueue:
 
     def _pump(self) -> None:
         """Starts the requests that may start. Called after every change."""
-        while len(self._in_flight) < self._workers and (request := self._take()) is not None:
+        while self._window.has_room(len(self._in_flight)) and (request := self._take()) is not None:
             self._in_flight.add(request.uid)
             task = asyncio.create_task(self._attempt(request), name=f"write {request.kind} {request.pool}")
             self._tasks.add(task)
@@ -165,7 +187,7 @@ class WriteQueue:
         self._in_flight.discard(request.uid)
         for key in self._blocked.pop(request.uid, ()):
             if (waiting := self._waiting.get(key)) is not None:
-                self._enqueue(*waiting)
+                self._enqueue(waiting)
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
@@ -199,47 +221,80 @@ class WriteQueue:
         attempts = before.attempts + 1 if before is not None else 1
         pause = self._retry.seconds(attempts, error)
         self._retries[request.key] = _Retrying(attempts, self._monotonic() + pause, request.version)
-        is_expected = error.namespace_ends or (error.is_race and attempts < RACES)
+        is_expected = error.namespace_ends or ((error.is_race or error.is_busy) and attempts < RACES)
         if not is_expected:
             self._emit(WriteFailed(request.pool, request.kind, str(error), pause))
             request.on_result(error)
-        if request.key not in self._waiting:  # else a newer request continues
-            self._waiting[request.key] = (next(self._order), request)
-        self._enqueue(*self._waiting[request.key])
+        # A newer request that waits already continues this one's attempts.
+        self._enqueue(self._waiting.get(request.key) or self._wait(request))
 
-    def _enqueue(self, number: int, request: WriteRequest) -> None:
-        retry = self._retries.get(request.key)
+    def _wait(self, request: WriteRequest) -> _Waiting:
+        made = self._waiting[request.key] = _Waiting(next(self._order), self._monotonic(), request)
+        return made
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        key, retry = waiting.request.key, self._retries.get(waiting.request.key)
         if retry is not None and retry.not_before > self._monotonic():
-            heapq.heappush(self._later, (retry.not_before, number, request.key))
+            heapq.heappush(self._later, (retry.not_before, waiting.number, key))
         else:
-            heapq.heappush(self._ready, (request.priority, number, request.key))
+            heapq.heappush(self._ready, (waiting.request.priority, waiting.number, key))
+            heapq.heappush(self._oldest, (waiting.number, key))
 
     def _take(self) -> WriteRequest | None:
+        """The next request that may start, which does not wait any more; None: there is none."""
         now = self._monotonic()
         while self._later and self._later[0][0] <= now:
             _, number, key = heapq.heappop(self._later)
-            if (waiting := self._waiting.get(key)) is not None and waiting[0] == number:
-                heapq.heappush(self._ready, (waiting[1].priority, number, key))
-        while self._ready:
+            if (waiting := self._still_waiting(number, key)) is not None:
+                self._enqueue(waiting)
+        taken = self._take_overdue(now) if (self._taken + 1) % OVERDUE_TURN == 0 else None
+        while taken is None and self._ready:
             _, number, key = heapq.heappop(self._ready)
-            waiting = self._waiting.get(key)
-            if waiting is None or waiting[0] != number:
-                continue  # replaced or dropped
-            retry = self._retries.get(key)
-            if retry is not None and retry.not_before > now:
-                heapq.heappush(self._later, (retry.not_before, number, key))
-            elif key[0] in self._in_flight:
-                self._blocked.setdefault(key[0], set()).add(key)
-            else:
-                del self._waiting[key]
-                return waiting[1]
+            taken = self._startable(number, key)
+        if taken is None:
+            return None
+        self._taken += 1
+        del self._waiting[taken.key]
+        return taken
+
+    def _take_overdue(self, now: float) -> WriteRequest | None:
+        while self._oldest:
+            number, key = self._oldest[0]
+            waiting = self._still_waiting(number, key)
+            if waiting is not None and now - waiting.since < OVERDUE_SECONDS:
+                return None
+            heapq.heappop(self._oldest)
+            if (taken := self._startable(number, key)) is not None:
+                return taken
         return None
 
+    def _startable(self, number: int, key: Key) -> WriteRequest | None:
+        """The request, if it still waits and may start now; if only later, it is enqueued again then."""
+        waiting = self._still_waiting(number, key)
+        if waiting is None:
+            return None
+        retry = self._retries.get(key)
+        if retry is not None and retry.not_before > self._monotonic():
+            self._enqueue(waiting)
+        elif key[0] in self._in_flight:
+            self._blocked.setdefault(key[0], set()).add(key)
+        else:
+            return waiting.request
+        return None
+
+    def _still_waiting(self, number: int, key: Key) -> _Waiting | None:
+        waiting = self._waiting.get(key)
+        return waiting if waiting is not None and waiting.number == number else None  # else it was replaced or dropped
+
     def _set_timer(self) -> None:
-        """Has `_pump` called when the next retry is due."""
+        """Has `_pump` called when the next retry is due, or the API server wants to hear of us again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._later:
+        if self._waiting and (closed_seconds := self._window.opens_in_seconds):
+            pause = closed_seconds
+        elif self._later:
             pause = max(0.0, self._later[0][0] - self._monotonic())
-            self._timer = asyncio.get_running_loop().call_later(pause, self._pump)
+        else:
+            return
+        self._timer = asyncio.get_running_loop().call_later(pause, self._pump)

@@ -1,4 +1,4 @@
-"""Sends writes while this controller leads, within a rate limit, and emits how each was answered."""
+"""Sends writes while this controller leads, and notes how each was answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from jobtide_controller.kube.api.client import APPLY, MERGE, ApiError, Json
-from jobtide_controller.kube.write.rate_limit import RateLimit
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.telemetry.events import Emit, Wrote
 
@@ -27,13 +27,16 @@ class Requests(Protocol):
 
 
 class Writer:
-    """The only way in which the controller changes the cluster, except its lease. Raises ApiError, NotLeadingError."""
+    """The only way in which the controller changes the cluster, except its lease. Raises ApiError, NotLeadingError.
 
-    def __init__(self, api: Requests, emit: Emit, *, leading: Callable[[], bool], rate_limit: RateLimit) -> None:
+    It is called by requests of the write queue, one write at a time in each.
+    """
+
+    def __init__(self, api: Requests, emit: Emit, *, leading: Callable[[], bool], window: Window) -> None:
         self._api = api
         self._emit = emit
         self._leading = leading
-        self._rate_limit = rate_limit
+        self._window = window
 
     async def get(self, path: str) -> Json:
         """Reads the object that a write is decided from."""
@@ -59,15 +62,15 @@ class Writer:
         return await self._write(what, lambda: self._api.request("POST", path, body=body))
 
     async def _write(self, what: str, send: Callable[[], Awaitable[Json]]) -> Json:
-        self._check_lease()  # or waiting writes would end one by one, at the rate limit
-        await self._rate_limit.wait()
-        self._check_lease()  # again, after all waiting
+        self._check_lease()  # last of all: nothing waits between this and sending
         started = time.monotonic()
         try:
             answer = await send()
         except ApiError as error:
+            self._window.note(started, error)
             self._emit(Wrote(what, time.monotonic() - started, error.code))
             raise
+        self._window.note(started)
         self._emit(Wrote(what, time.monotonic() - started, 200))
         return answer
 
