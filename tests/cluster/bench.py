@@ -11,6 +11,7 @@ from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import Applier
 from jobtide_controller.kube.write.rollouts import Rollouts
 from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.telemetry.events import Wrote
@@ -24,6 +25,7 @@ class Bench:
         self.events: list[object] = []
         self.seconds = 0.0
         self.inventory = Inventory(self.events.append)
+        window = Window()
         self.writer = Writer(api, self.events.append, leading=lambda: True, window=window)
         self.queue = WriteQueue(self.events.append, window)
         self.statuses = StatusWriter(self.inventory, self.writer, self.queue)

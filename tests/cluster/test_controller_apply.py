@@ -270,12 +270,10 @@ async def test_a_status_that_hit_a_new_pool_of_the_name_is_soon_replaced(bench, 
 async def test_an_event_is_shown_by_kubectl_describe(bench, pool):
     bench.kubectl.apply(pool())
     await bench.see()
-    tasks = []
-    recorder = EventRecorder(bench.writer, bench.events.append, instance="jobtide-0", spawn=tasks.append)
+    recorder = EventRecorder(bench.writer, bench.events.append, submit=bench.queue.submit, instance="jobtide-0")
     ref = PoolRef(bench.kubectl.namespace, "thumbs")
     recorder(ReasonChanged(ref, bench.entry.uid, "Ready", False, "Conflict", "it is not ours"))
-    for task in tasks:
-        await task
+    await bench.queue.idle()
     assert [event for event in bench.events if isinstance(event, EventRefused)] == []
     described = bench.kubectl("describe", "jobworkerpool", "thumbs")
     assert "Conflict" in described

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import pytest
@@ -8,7 +7,8 @@ import pytest
 from jobtide_controller.api.base import PoolRef
 from jobtide_controller.kube.api.client import NAMESPACE_TERMINATING, ApiError
 from jobtide_controller.kube.write.events import SAME_SECONDS, EventRecorder
-from jobtide_controller.kube.write.work_queue import NotLeadingError
+from jobtide_controller.kube.write.window import Window
+from jobtide_controller.kube.write.work_queue import NotLeadingError, WriteQueue
 from jobtide_controller.telemetry.events import (
     DatabaseLost,
     Decided,
@@ -53,7 +53,8 @@ def emitted():
 
 @pytest.fixture
 def recorder(writer, clock, emitted):
-    return EventRecorder(writer, emitted, instance="jobtide-0", monotonic=clock, spawn=asyncio.create_task)
+    queue = WriteQueue(emitted, Window(least=1000, most=1000), monotonic=clock)
+    return EventRecorder(writer, emitted, submit=queue.submit, instance="jobtide-0", monotonic=clock)
 
 
 def decided(before, after, pool=THUMBS):

@@ -9,6 +9,7 @@ import pytest
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.apply import Applier, asked_hash, template_hash
 from jobtide_controller.kube.write.rollouts import MAX_ROLLING, Rollouts
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import NotLeadingError
 from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import Events, deployment, pool, settle

@@ -5,6 +5,7 @@ import pytest
 from jobtide_controller.api.status import MESSAGE_LIMIT
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.write.status_writer import StatusWriter
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import WriteQueue
 from jobtide_controller.kube.write.writer import Writer
 from jobtide_controller.render.trouble import refused_status
@@ -20,6 +21,7 @@ class Setup:
         self.inventory.upsert_pool(pool(**raw))
         self.answer = lambda body: self.stored(body["status"])
         self.api = ScriptedApi(lambda method, path, body: self.answer(body))
+        window = Window()
         writer = Writer(self.api, self.events, leading=lambda: True, window=window)
         self.queue = WriteQueue(self.events, window, monotonic=self.clock)
         self.statuses = StatusWriter(self.inventory, writer, self.queue)

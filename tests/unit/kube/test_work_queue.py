@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from jobtide_controller.api.base import PoolRef
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.work_queue import (
+    OVERDUE_SECONDS,
     RACES,
     GoneError,
     NotLeadingError,
@@ -52,7 +55,7 @@ def events():
 
 @pytest.fixture
 def queue(clock, events):
-    return WriteQueue(events, workers=2, retry=Retry(0.2, 30.0), monotonic=clock)
+    return WriteQueue(events, Window(least=2, most=2, monotonic=clock), retry=Retry(0.2, 30.0), monotonic=clock)
 
 
 async def test_the_most_urgent_request_goes_first(queue):
@@ -81,7 +84,7 @@ async def test_one_pool_has_one_write_in_flight(queue):
     assert recorder.done == ["fleet", "status"]
 
 
-async def test_no_more_than_the_workers_are_in_flight(queue):
+async def test_no_more_are_in_flight_than_the_window_has_room_for(queue):
     recorder = Recorder()
     recorder.gate.clear()
     for number in range(5):
@@ -119,9 +122,10 @@ async def test_a_request_that_became_urgent_moves_ahead(queue):
     assert recorder.done == ["x", "y", "up after all", "change"]
 
 
-async def test_a_few_lost_races_are_no_failure_and_many_are(queue, clock, events):
+@pytest.mark.parametrize("code", [409, 429], ids=["lost races", "refusals of a busy server"])
+async def test_a_few_lost_races_are_no_failure_and_many_are(queue, clock, events, code):
     recorder = Recorder()
-    recorder.errors["request"] = [refused(409) for _ in range(RACES)]
+    recorder.errors["request"] = [refused(code) for _ in range(RACES)]
     queue.submit(recorder.request("request"))
     await settle()
     for _ in range(RACES - 2):
@@ -136,7 +140,7 @@ async def test_a_few_lost_races_are_no_failure_and_many_are(queue, clock, events
     assert [result is None for result in recorder.results] == [False]
 
 
-@pytest.mark.parametrize("code", [0, 422, 429, 500, 503], ids=str)
+@pytest.mark.parametrize("code", [0, 422, 500, 503], ids=str)
 async def test_a_refused_request_is_tried_again_later(queue, clock, events, code):
     recorder = Recorder()
     recorder.errors["request"] = [refused(code)]
@@ -153,7 +157,7 @@ async def test_a_refused_request_is_tried_again_later(queue, clock, events, code
 
 
 async def test_retries_come_by_themselves(events):
-    queue, recorder = WriteQueue(events, retry=Retry(0.01, 0.02)), Recorder()
+    queue, recorder = WriteQueue(events, Window(), retry=Retry(0.01, 0.02)), Recorder()
     recorder.errors["request"] = [refused(503), refused(503)]
     queue.submit(recorder.request("request"))
     for _ in range(1000):
@@ -235,6 +239,65 @@ async def test_a_bug_in_one_write_is_reported_and_stops_no_other(queue, events):
     await settle()
     assert recorder.done == ["good"]
     assert "no such thing" in events.of(Failed)[0].traceback
+
+
+async def test_what_waits_too_long_gets_one_write_in_four(queue, clock):
+    recorder = Recorder()
+    recorder.gate.clear()
+    for name in ("x", "y"):
+        queue.submit(recorder.request(name, uid=name))
+    for number in range(2):
+        queue.submit(recorder.request(f"status {number}", uid=f"s{number}", kind="status", priority=Priority.STATUS))
+    clock.pass_(OVERDUE_SECONDS)
+    for number in range(8):
+        queue.submit(recorder.request(f"up {number}", uid=f"{number}", priority=Priority.SCALE_UP))
+    recorder.gate.set()
+    await settle()
+    ups = iter(f"up {number}" for number in range(8))
+    first, second = [next(ups)], [next(ups) for _ in range(3)]
+    assert recorder.done == ["x", "y", *first, "status 0", *second, "status 1", *ups]
+
+
+async def test_what_waits_is_not_overdue_at_once(queue, clock):
+    recorder = Recorder()
+    recorder.gate.clear()
+    for name in ("x", "y"):
+        queue.submit(recorder.request(name, uid=name))
+    queue.submit(recorder.request("status", uid="s", kind="status", priority=Priority.STATUS))
+    clock.pass_(OVERDUE_SECONDS - 1)
+    for number in range(8):
+        queue.submit(recorder.request(f"up {number}", uid=f"{number}", priority=Priority.SCALE_UP))
+    recorder.gate.set()
+    await settle()
+    assert recorder.done[-1] == "status"
+
+
+async def test_an_overdue_write_still_waits_for_the_other_one_of_its_pool(queue, clock):
+    recorder = Recorder()
+    recorder.gate.clear()
+    queue.submit(recorder.request("fleet", uid="a"))
+    queue.submit(recorder.request("status", uid="a", kind="status", priority=Priority.STATUS))
+    clock.pass_(OVERDUE_SECONDS)
+    for number in range(8):
+        queue.submit(recorder.request(f"up {number}", uid=f"{number}", priority=Priority.SCALE_UP))
+        await settle()
+    assert recorder.running == ["fleet", "up 0"]
+    recorder.gate.set()
+    await settle()
+    assert sorted(recorder.done) == sorted(["fleet", "status", *(f"up {number}" for number in range(8))])
+
+
+async def test_nothing_starts_before_the_api_server_wants_to_hear_of_us_again(events):
+    window = Window()
+    queue, recorder = WriteQueue(events, window), Recorder()
+    window.note(time.monotonic(), refused(429, retry_after_seconds=0.02))
+    queue.submit(recorder.request("request"))
+    assert len(queue) == 1
+    while len(queue):
+        await asyncio.sleep(0.005)
+    await queue.idle()
+    assert window.opens_in_seconds == 0
+    assert recorder.done == ["request"]
 
 
 async def test_idle_waits_for_what_is_on_its_way(queue):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobtide_controller.kube.write.apply import REPAIR_SECONDS, asked_hash, template_hash
 from jobtide_controller.kube.write.scaler import KubeWrites
+from jobtide_controller.kube.write.window import Window
 from jobtide_controller.kube.write.writer import Writer
 from tests.unit.kube.objects import ScriptedApi, deployment, pool
 from tests.unit.loop.world import World
