@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,3 +16,19 @@ async def yielding_every(number: int, items: Iterable[Item]) -> AsyncIterator[It
         if index % number == 0:
             await asyncio.sleep(0)
         yield item
+
+
+class Turns:
+    """Such loops of one tick, and how long they held the event loop."""
+
+    def __init__(self, number: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.held_seconds = 0.0
+        self._number = number
+        self._monotonic = monotonic
+
+    async def of(self, items: Iterable[Item]) -> AsyncIterator[Item]:
+        """The items in their order. The caller's work on one may not await anything."""
+        async for item in yielding_every(self._number, items):
+            began = self._monotonic()
+            yield item
+            self.held_seconds += self._monotonic() - began

@@ -19,7 +19,7 @@ from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
 from jobtide_controller.loop.budget import divide_budget, put_request
-from jobtide_controller.loop.cooperative import yielding_every
+from jobtide_controller.loop.cooperative import Turns
 from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
 from jobtide_controller.loop.interval import Interval
 from jobtide_controller.loop.parts import Usable, part_of
@@ -85,7 +85,8 @@ class DatabaseLoop:
         self._interval = interval or Interval()
         self._wall_clock = wall_clock
         self._monotonic = monotonic
-        self._cost_seconds = 0.0
+        self._cost_seconds = 0.0  # of a reading, in the database
+        self._held_seconds = 0.0  # of the event loop, by the last tick
         self._rescuing: asyncio.Task[None] | None = None
         self._deleter = Deleter(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
         self._has_pools = True
@@ -113,7 +114,7 @@ class DatabaseLoop:
                 self._emit(Failed(f"a tick of database {self.name}", traceback.format_exc()))
                 pause = self._interval.max_seconds
             await self._pools.wait_for_change(self.name, pause)
-            pause = started + self._interval.at_least(self._cost_seconds) - self._monotonic()
+            pause = started + self._interval.at_least(self._cost_seconds, self._held_seconds) - self._monotonic()
             await asyncio.sleep(max(0.0, pause))
 
     async def run_once(self) -> float:
@@ -170,6 +171,7 @@ class DatabaseLoop:
         is_budget_stale: bool,
     ) -> int:
         """Every pool that this reading may concern; how many there were."""
+        turns = Turns(POOLS_PER_YIELD, monotonic=self._monotonic)
         parts = slices(reading, self._pools_of_type) if isinstance(reading, Reading) else reading
         with_jobs = parts.by_pool if isinstance(parts, Slices) else {}
         due = due_pools(state, changed, with_jobs, self._wall_clock())
@@ -179,30 +181,31 @@ class DatabaseLoop:
             return uid not in with_jobs, uid
 
         if state.connections is None:
-            async for uid in yielding_every(POOLS_PER_YIELD, sorted(due, key=jobs_first)):
+            async for uid in turns.of(sorted(due, key=jobs_first)):
                 if (proposed := self._propose(state, uid, parts)) is not None:
                     self._conclude(term, state, proposed)
         else:
-            proposals = await self._propose_within_budget(state, due, parts, is_stale=is_budget_stale)
+            proposals = await self._propose_within_budget(turns, state, due, parts, is_stale=is_budget_stale)
             due |= proposals.keys()
-            async for uid in yielding_every(POOLS_PER_YIELD, sorted(proposals, key=jobs_first)):
+            async for uid in turns.of(sorted(proposals, key=jobs_first)):
                 self._conclude(term, state, proposals[uid])
         if isinstance(reading, Reading):
             state.read_at = reading.taken_at
+        self._held_seconds = turns.held_seconds
         return len(due)
 
     async def _propose_within_budget(
-        self, state: DatabaseState, due: set[str], parts: Slices | Unreadable, *, is_stale: bool
+        self, turns: Turns, state: DatabaseState, due: set[str], parts: Slices | Unreadable, *, is_stale: bool
     ) -> dict[str, _Proposed]:
         """The proposals of the due pools, and of those whose share of the connection budget changes by them."""
         proposals: dict[str, _Proposed] = {}
-        async for uid in yielding_every(POOLS_PER_YIELD, sorted(due)):
+        async for uid in turns.of(sorted(due)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
             if (pool := state.pools.get(uid)) is not None:
                 is_stale |= put_request(state, uid, self._request(uid, pool, proposed))
         moved = divide_budget(state) - due if is_stale else set[str]()
-        async for uid in yielding_every(POOLS_PER_YIELD, sorted(moved)):
+        async for uid in turns.of(sorted(moved)):
             if (proposed := self._propose(state, uid, parts)) is not None:
                 proposals[uid] = proposed
         return proposals

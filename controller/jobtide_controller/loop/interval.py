@@ -15,6 +15,7 @@ class Interval:
     max_seconds: float = 5.0
     share: float = 0.05
     woken_share: float = 0.1  # what a stream of events may take
+    held_share: float = 1 / 3  # what decisions may take of the event loop: the rest is for writes and the watch
 
     def after(self, cost_seconds: float, failures: int) -> float:
         """Returns the pause in seconds; after failed readings it grows by backoff, up to max_seconds."""
@@ -22,9 +23,9 @@ class Interval:
             return backoff_seconds(failures, base_seconds=2 * self.min_seconds, max_seconds=self.max_seconds)
         return self._within(cost_seconds / self.share)
 
-    def at_least(self, cost_seconds: float) -> float:
-        """The least time between two readings, whatever changes."""
-        return self._within(cost_seconds / self.woken_share)
+    def at_least(self, cost_seconds: float, held_seconds: float = 0.0) -> float:
+        """The least time between two readings, whatever changes. `held_seconds`: what the decisions of one took."""
+        return self._within(max(cost_seconds / self.woken_share, held_seconds / self.held_share))
 
     def _within(self, seconds: float) -> float:
         return min(self.max_seconds, max(self.min_seconds, seconds))

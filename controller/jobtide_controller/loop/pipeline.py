@@ -11,12 +11,14 @@ from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.holders import believed
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Proposal, conclude, propose
-from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Workers
+from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Scaling, Workers
 from jobtide_controller.loop.report import Outcome, Reporter, gauges
 from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
 from jobtide_controller.render.status import readable
 from jobtide_controller.render.trouble import Trouble
+
+UNREPORTED_SECONDS = 3.0  # so long a status waits for the number of workers to be written
 
 
 class Pipeline:
@@ -73,7 +75,9 @@ class Pipeline:
         scaling = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
         outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, database))
         state.gauges = gauges(outcome)
-        is_reported = self._reporter.report(term, outcome, state)
+        self._reporter.announce(outcome, state)
+        is_half_done = _is_half_done(state, scaling, proposal.now)
+        is_reported = not is_half_done and self._reporter.report(term, outcome, state)
         state.is_idle = is_reported and not scaling.is_due and _changes_no_more(outcome)
         if state.is_idle:
             self._reporter.end_changes(term, state)
@@ -99,6 +103,19 @@ class Pipeline:
             overlaps=self._pools.overlaps(entry.uid),
             rollout=self._workers.rollout(entry.uid),
         )
+
+
+def _is_half_done(state: PoolState, scaling: Scaling, now: float) -> bool:
+    """Whether a status would soon be replaced: the number of workers is being written, which succeeds in most cases.
+
+    So a scale-up costs one status and not two, and a thousand of them come before all statuses.
+    """
+    if not scaling.is_due or state.scaler.failure is not None:
+        state.writing_since = None
+        return False
+    if state.writing_since is None:
+        state.writing_since = now
+    return now - state.writing_since < UNREPORTED_SECONDS
 
 
 def _history(entry: PoolEntry, state: PoolState) -> History:

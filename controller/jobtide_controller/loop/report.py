@@ -54,9 +54,18 @@ class Reporter:
         self._wall_clock = wall_clock
         self._monotonic = monotonic
 
+    def announce(self, outcome: Outcome, state: PoolState) -> None:
+        """Emits the decision if it is a new one."""
+        entry, decision = outcome.entry, outcome.decision
+        before = outcome.fleet.current_replicas or 0 if state.decided is None else state.decided
+        state.decided = decision.replicas
+        if before != decision.replicas:
+            limited_by = tuple(clamp.name for clamp in decision.limited_by)
+            message = sentence.sentence(decision)
+            self._emit(Decided(entry.ref, entry.uid, before, decision.replicas, decision.reason, message, limited_by))
+
     def report(self, term: Term, outcome: Outcome, state: PoolState) -> bool:
         """Whether everything that is known about the pool is written, or on its way."""
-        self._emit_decision(outcome, state)
         entry, facts = outcome.entry, _facts(outcome)
         if state.reported == facts and not self._is_time(term, state):
             return False
@@ -102,15 +111,6 @@ class Reporter:
         """Whether numbers that change all the time may be written again."""
         pause = max(MIN_PAUSE_SECONDS, term.changing_pools / WRITES_PER_SECOND)
         return state.status_written_at is None or self._monotonic() - state.status_written_at >= pause
-
-    def _emit_decision(self, outcome: Outcome, state: PoolState) -> None:
-        entry, decision = outcome.entry, outcome.decision
-        before = outcome.fleet.current_replicas or 0 if state.decided is None else state.decided
-        state.decided = decision.replicas
-        if before != decision.replicas:
-            limited_by = tuple(clamp.name for clamp in decision.limited_by)
-            message = sentence.sentence(decision)
-            self._emit(Decided(entry.ref, entry.uid, before, decision.replicas, decision.reason, message, limited_by))
 
     def _emit_conditions(self, entry: PoolEntry, status: Status, state: PoolState) -> None:
         """Emits changes since the last emitted conditions; the stored status may lag behind a pending write."""

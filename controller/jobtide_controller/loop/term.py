@@ -54,6 +54,7 @@ class PoolState:
     request: ConnectionRequest | None = None  # what it asks for of the connection budget; None: nothing
     granted_workers: int = 0  # what it got of it
     decided: int | None = None  # replicas of the last decision
+    writing_since: float | None = None  # that number is on its way to the API server; None: it has arrived, or failed
     reported: tuple[object, ...] | None = None  # what the last rendered status was made from
     unwritten_decisions: list[dict[str, Any]] | None = None  # of that status, until the API server has them
     conditions: dict[str, ReportedCondition] | None = None  # as last emitted
