@@ -76,8 +76,7 @@ class Pipeline:
         outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, database))
         state.gauges = gauges(outcome)
         self._reporter.announce(outcome, state)
-        is_half_done = _is_half_done(state, scaling, proposal.now)
-        is_reported = not is_half_done and self._reporter.report(term, outcome, state)
+        is_reported = not _awaits_number(entry, state, scaling, proposal.now) and self._reporter.report(term, outcome, state)
         state.is_idle = is_reported and not scaling.is_due and _changes_no_more(outcome)
         if state.is_idle:
             self._reporter.end_changes(term, state)
@@ -105,17 +104,18 @@ class Pipeline:
         )
 
 
-def _is_half_done(state: PoolState, scaling: Scaling, now: float) -> bool:
-    """Whether a status would soon be replaced: the number of workers is being written, which succeeds in most cases.
+def _awaits_number(entry: PoolEntry, state: PoolState, scaling: Scaling, now: float) -> bool:
+    """Whether a status would soon be replaced, because the number of workers is on its way to the API server.
 
-    So a scale-up costs one status and not two, and a thousand of them come before all statuses.
+    So a scale-up costs one status and not two, and a thousand of them come before all statuses. A new pool's first
+    status does not wait: its user looks whether it is known.
     """
     if not scaling.is_due or state.scaler.failure is not None:
         state.writing_since = None
         return False
     if state.writing_since is None:
         state.writing_since = now
-    return now - state.writing_since < UNREPORTED_SECONDS
+    return entry.status is not None and now - state.writing_since < UNREPORTED_SECONDS
 
 
 def _history(entry: PoolEntry, state: PoolState) -> History:
