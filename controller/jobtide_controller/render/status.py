@@ -167,7 +167,7 @@ def _message(facts: Facts) -> str:
 
 def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionStatus, ...]:
     """The last changes, newest first. Decided numbers count, not applied ones: a slow write is one change."""
-    before = previous.decisions[0].replicas if previous.decisions else (facts.fleet.current_replicas or 0)
+    before = _decided_before(facts, previous)
     if facts.decision.replicas == before:
         return previous.decisions
     change = DecisionStatus(
@@ -180,6 +180,13 @@ def _decisions(facts: Facts, previous: JobWorkerPoolStatus) -> tuple[DecisionSta
         numbers=_numbers(facts.decision, zeros=True),
     )
     return (change, *previous.decisions)[:DECISIONS_KEPT]
+
+
+def _decided_before(facts: Facts, previous: JobWorkerPoolStatus) -> int:
+    if previous.decisions:
+        return previous.decisions[0].replicas
+    is_first = not previous.conditions
+    return (facts.fleet.current_replicas or 0) if is_first else previous.desired_replicas
 
 
 def _limits(decision: Decision) -> tuple[ClampStatus, ...]:
