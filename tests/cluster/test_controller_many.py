@@ -31,7 +31,7 @@ def test_a_pool_with_waiting_jobs_overtakes_hundreds_of_new_pools(controller, pr
     late = f"{LATE}-worker"
     until(lambda: any(name == late and number for name, number in way.scaled))
     place = next(at for at, (name, number) in enumerate(way.scaled) if name == late and number)
-    assert place < inserted_after + 100, "a second or two at 50 writes a second"
+    assert place < inserted_after + 100, "those in flight, and what was refused"
     assert len({name for name, _ in way.scaled[:place]}) < POOLS, "others were still waiting"
     expected = {f"{name}-worker" for name in names}
     until(lambda: expected <= {name for name, _ in way.scaled}, 120)
