@@ -64,6 +64,10 @@ class ControlPlane:
     def kubectl(self) -> Path:
         return self.binaries["kubectl"]
 
+    def pid(self, name: str) -> int:
+        """The process of a component, such as kube-apiserver; raises KeyError if it does not run."""
+        return self._running[name].pid
+
     def start_apiserver(self) -> None:
         """Returns when it answers and the namespace `default` exists."""
         admission = [] if self.controllers else ["--disable-admission-plugins=ServiceAccount"]

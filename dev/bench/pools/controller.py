@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from dev.machine.errors import DevError
 from dev.machine.wait import wait_until
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+QUIET_CORES = 0.15  # below, the work after the start is done
+SAMPLE_SECONDS = 5.0
+CALM_SAMPLES = 5  # longer than the pause before the first resync
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process since its start: fields 14 and 15 of /proc/PID/stat (proc_pid_stat(5))."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,7 @@ class Controller:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time since its start: fields 14 and 15 of /proc/PID/stat (proc_pid_stat(5))."""
-        after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, after_name[11:13])) / TICKS_PER_SECOND
+        return cpu_seconds(self.process.pid)
 
     def seconds_until(self, condition: Callable[[], object], *, what: str, within_seconds: float = 120.0) -> float:
         """Seconds from its start until `condition` is true."""
@@ -60,6 +67,19 @@ class Controller:
             reason=lambda: self.words[-2000:],
         )
         return monotonic() - self.started_at
+
+    def await_quiet(self, within_seconds: float = 300.0) -> float:
+        """Seconds from its start until it is idle, by its own CPU time; raises DevError if it does not become so."""
+        calm = 0
+        started = monotonic()
+        while calm < CALM_SAMPLES:
+            before = self.cpu_seconds
+            sleep(SAMPLE_SECONDS)
+            is_calm = self.cpu_seconds - before < SAMPLE_SECONDS * QUIET_CORES
+            calm = calm + 1 if is_calm else 0
+            if monotonic() - started > within_seconds:
+                raise DevError(f"the controller still works after {within_seconds:g} s with nothing to do")
+        return monotonic() - self.started_at - CALM_SAMPLES * SAMPLE_SECONDS
 
     def _status(self, name: str) -> float:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()

@@ -1,111 +1,47 @@
-"""10,000 pools: their cost for the controller, the API server and the database while no job arrives."""
+"""10,000 pools: what they cost while no job arrives, and while a thousand of them change; a thousand at once."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from time import monotonic, sleep
+from statistics import mean
+from time import monotonic
 
-import psycopg
-
-from dev.bench.figures import Figure
-from dev.bench.pools.cluster import Cluster, cluster, job_type, manifest
-from dev.bench.pools.controller import Controller, controller
+from dev.bench.figures import Figure, median_and_spread
+from dev.bench.pools.burst import JOBS_EACH, Burst, burst, bursts
+from dev.bench.pools.churn import A_MINUTE, MEASURED_SECONDS, Churn, churn
+from dev.bench.pools.cluster import job_type, manifest
 from dev.bench.pools.copies import copy_pods, copy_pool, first_pod
-from dev.machine.errors import DevError
+from dev.bench.pools.site import Site, Statements, site
 from dev.machine.wait import wait_until
-from dev.postgres.server import Server
-from jobtide.schema import apply
 
 POOLS = 10_000
 JOBS = 100
 IDLE_SECONDS = 60.0
-QUIET_CORES = 0.15  # below, the work after the start is done
-SAMPLE_SECONDS = 5.0
-CALM_SAMPLES = 5  # longer than the pause before the first resync
 PODS = 500
 EVENTS = 5_000
 EVENTS_WITHIN_SECONDS = 300.0
-READING = "WITH RECURSIVE clock"  # how the statement of readings.sql begins
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """SQL statements that one controller sends, from pg_stat_statements; BEGIN and COMMIT count."""
-
-    per_reading: int
-    per_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One API server, one database, one controller."""
-
-    folder: Path
-    cluster: Cluster
-    jobs: psycopg.Connection
-
-    @contextmanager
-    def controller(self) -> Iterator[Controller]:
-        with controller(self.folder, self.cluster.plane.kubeconfig, self.folder / "databases") as running:
-            yield running
-
-    def statements(self, seconds: float) -> Statements:
-        """What the controller sends in `seconds`. Rounding leaves out its checks of the schema, two a minute."""
-        self.jobs.execute("SELECT pg_stat_statements_reset()")
-        started = monotonic()
-        sleep(seconds)
-        rows = self.jobs.execute("SELECT calls, query FROM pg_stat_statements").fetchall()
-        passed = monotonic() - started
-        readings = next((calls for calls, query in rows if query.startswith(READING)), 0)
-        if not readings:
-            raise DevError(f"the controller read nothing for {passed:.0f} s: the machine is too busy to measure it")
-        return Statements(sum(round(calls / readings) for calls, _ in rows), sum(calls for calls, _ in rows) / passed)
-
-    def insert(self, type_: str, count: int, *, claimed_by: str | None = None) -> None:
-        """Inserts pending jobs, or jobs that the worker `claimed_by` runs in its first attempt."""
-        self.jobs.execute(
-            """INSERT INTO job_queue (tenant_id, type, status, worker_id, attempts)
-               SELECT (SELECT id FROM tenants LIMIT 1), %(type)s, %(status)s, %(worker)s, %(attempts)s
-               FROM generate_series(1, %(count)s)""",
-            {
-                "type": type_,
-                "count": count,
-                "status": "pending" if claimed_by is None else "processing",
-                "worker": claimed_by,
-                "attempts": 0 if claimed_by is None else 1,
-            },
-        )
-
-    def count(self, status: str) -> int:
-        row = self.jobs.execute("SELECT count(*) FROM job_queue WHERE status = %s::job_status", [status]).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def clear(self) -> None:
-        self.jobs.execute("DELETE FROM job_queue")
+AT_ONCE = 1_000
 
 
 def measure(postgres_version: int) -> list[Figure]:
-    """Returns memory, CPU and statements with POOLS idle pools, the time to a decision, and watch events a second."""
+    """Returns memory, CPU and statements with POOLS pools, idle and not, and the times of AT_ONCE that scale at once."""
     with site(postgres_version) as here:
         alone, alone_mb = _one_pool(here)
+        rounds = bursts(here, AT_ONCE)
         copy_pool(here.cluster, 0, range(1, POOLS))
         here.cluster.await_pools(POOLS)
         here.insert(job_type(POOLS - 1), JOBS)
         with here.controller() as running:
             first = running.seconds_until(lambda: f"{POOLS - 1:05d}: 0 -> " in running.words, what="deciding")
             here.clear()
-            quiet = _await_quiet(running)
+            quiet = running.await_quiet()
             cpu_before = running.cpu_seconds
             started = monotonic()
             many = here.statements(IDLE_SECONDS)
             cores = (running.cpu_seconds - cpu_before) / (monotonic() - started)
             resident, peak = running.resident_mb, running.peak_mb
             events = _events_per_second(here)
+            among_many = burst(here, running, range(POOLS - AT_ONCE, POOLS))
+            changing = churn(here, running, POOLS - AT_ONCE)
     how = f"{POOLS:,} pools with a type and a Deployment each, a real API server and database, no jobs"
     return [
         Figure("10,000 pools: controller resident memory", resident, "MB", 250, "lower",
@@ -120,27 +56,33 @@ def measure(postgres_version: int) -> list[Figure]:
         Figure("watch events", events, "events/s", None, "higher",
                f"{EVENTS:,} updates of {PODS} worker pods at once, beside {POOLS:,} pools, until the jobs of a pod "
                "deleted after them are back in the queue"),
+        *_at_once(rounds, among_many),
+        *_changing(changing),
     ]  # fmt: skip
 
 
-@contextmanager
-def site(postgres_version: int) -> Iterator[Site]:
-    """Starts PostgreSQL and an API server, with one tenant and no job; both end with the block."""
-    settings = {"shared_preload_libraries": "pg_stat_statements"}
-    with (
-        tempfile.TemporaryDirectory() as name,
-        Server(version=postgres_version, settings=settings) as server,
-        cluster(Path(name) / "plane") as running,
-    ):
-        url = server.url()
-        apply(url)
-        configured = Path(name, "databases", "main")
-        configured.mkdir(parents=True)
-        (configured / "url").write_text(url)
-        with psycopg.connect(url, autocommit=True) as jobs:
-            jobs.execute("CREATE EXTENSION pg_stat_statements")
-            jobs.execute("INSERT INTO tenants DEFAULT VALUES")
-            yield Site(Path(name), running, jobs)
+def _at_once(rounds: list[Burst], among_many: Burst) -> list[Figure]:
+    seconds, spread = median_and_spread([one.seconds for one in rounds])
+    ours = 1_000 * mean(one.controller_cpu_seconds for one in rounds) / AT_ONCE
+    servers = 1_000 * mean(one.api_server_cpu_seconds for one in rounds) / AT_ONCE
+    how = f"from the commit of {JOBS_EACH} jobs for each pool, as a watch sees it"
+    return [
+        Figure("1,000 pools need workers at once: last number written", seconds, "s", 5, "lower",
+               f"{how}; a number takes {ours:.1f} ms of the controller's CPU time and {servers:.1f} ms of the API "
+               "server's on the same cores", spread),
+        Figure("the same, 1,000 of 10,000 pools", among_many.seconds, "s", 5, "lower", how),
+    ]  # fmt: skip
+
+
+def _changing(changing: Churn) -> list[Figure]:
+    how = f"{A_MINUTE:,} pools a minute go from 0 workers up and as many down again, over {MEASURED_SECONDS:.0f} s"
+    return [
+        Figure("10,000 pools, 1,000 change a minute: controller CPU", changing.cores, "cores", None, "lower", how),
+        Figure("10,000 pools, 1,000 change a minute: controller resident memory", changing.resident_mb, "MB", 250,
+               "lower", f"VmRSS; {how}"),
+        Figure("10,000 pools, 1,000 change a minute: jobs to number, p95", changing.p95_seconds, "s", None, "lower",
+               f"{how}; from the commit of a pool's jobs"),
+    ]  # fmt: skip
 
 
 def _one_pool(here: Site) -> tuple[Statements, float]:
@@ -148,21 +90,8 @@ def _one_pool(here: Site) -> tuple[Statements, float]:
     here.cluster.add(manifest(0))
     with here.controller() as running:
         here.cluster.await_fleet(0)
-        _await_quiet(running)
+        running.await_quiet()
         return here.statements(10), running.resident_mb
-
-
-def _await_quiet(running: Controller, within_seconds: float = 300.0) -> float:
-    """Seconds from the start of the controller until it is idle, by its own CPU time."""
-    calm = 0
-    while calm < CALM_SAMPLES:
-        before = running.cpu_seconds
-        sleep(SAMPLE_SECONDS)
-        is_calm = running.cpu_seconds - before < SAMPLE_SECONDS * QUIET_CORES
-        calm = calm + 1 if is_calm else 0
-        if monotonic() - running.started_at > within_seconds:
-            raise DevError(f"the controller still works {within_seconds:g} s after its start with nothing to do")
-    return monotonic() - running.started_at - CALM_SAMPLES * SAMPLE_SECONDS
 
 
 def _events_per_second(here: Site) -> float:
