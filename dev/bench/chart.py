@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from dev.bench.comparison import OURS, Comparison, Queue
+from dev.bench.comparison import OURS, Comparison, Queue, short
 
 WIDTH = 880
 LEFT, RIGHT = 190, 770
@@ -53,11 +53,11 @@ def _group(comparison: Comparison, queue: Queue, top: float, scale: float) -> It
     ours = queue.name == OURS
     middle = top + len(comparison.columns) * (BAR + GAP) / 2 + 3
     weight = 'font-weight="600" class="ours-text"' if ours else 'class="text"'
-    yield f'<text x="{LEFT - 10}" y="{middle:.1f}" font-size="13" text-anchor="end" {weight}>{escape(queue.name)}</text>'
+    place_of_name = f'x="{LEFT - 10}" y="{middle:.1f}" font-size="13" text-anchor="end"'
+    yield f"<text {place_of_name} {weight}>{escape(queue.name)}</text>"
     for place, column in enumerate(comparison.columns):
         value = comparison.median(queue, column)
         width, y = max(1.0, value * scale), top + place * (BAR + GAP)
         kind = ("ours" if ours else "peer") + (" second" if place else "")
         yield f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>'
-        label = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-        yield f'<text x="{LEFT + width + 6:.1f}" y="{y + 12}" font-size="12" class="faint">{label}</text>'
+        yield f'<text x="{LEFT + width + 6:.1f}" y="{y + 12}" font-size="12" class="faint">{short(value)}</text>'

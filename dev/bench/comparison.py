@@ -10,6 +10,7 @@ from typing import Literal
 from dev.bench.figures import Figure, median_and_spread
 
 OURS = "Jobtide"
+WHOLE_FROM = 100  # smaller values have a decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Comparison:
         name = f"**{queue.name}**" if queue.name == OURS else queue.name
         return [
             name,
-            *(f"{_short(figure.value)} ({figure.spread})" if figure.spread else _short(figure.value) for figure in own),
+            *(f"{short(figure.value)} ({figure.spread})" if figure.spread else short(figure.value) for figure in own),
             *([f"{figure.value:.2f} x" for figure in ratios] or [""] * len(self.columns)),
             ", ".join(goals),
             ", ".join(met[bool(figure.met)] for figure in judged),
@@ -98,8 +99,9 @@ def _several(queue: Queue, column: str) -> bool:
     return len(queue.values[column]) > 1
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def short(value: float) -> str:
+    """The value with as many digits as say something."""
+    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:.1f}"
 
 
 def _one_line(reason: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from awa import AsyncClient, Job, migrate
 
@@ -55,4 +57,5 @@ async def produce(url: str) -> None:
 
 if __name__ == "__main__":
     _, database_url, what, *arguments = sys.argv
-    asyncio.run({"fill": fill, "work": work, "produce": produce}[what](database_url, *arguments))
+    modes: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"fill": fill, "work": work, "produce": produce}
+    asyncio.run(modes[what](database_url, *arguments))

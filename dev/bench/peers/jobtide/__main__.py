@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 
 import psycopg
 
@@ -59,4 +60,5 @@ async def _produce(url: str) -> None:
 
 if __name__ == "__main__":
     _, database_url, what, *arguments = sys.argv
-    {"fill": fill, "work": work, "produce": produce}[what](database_url, *arguments)
+    modes: dict[str, Callable[..., None]] = {"fill": fill, "work": work, "produce": produce}
+    modes[what](database_url, *arguments)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import uvloop
@@ -52,4 +54,5 @@ async def produce(url: str) -> None:
 
 if __name__ == "__main__":
     _, database_url, what, *arguments = sys.argv
-    uvloop.run({"fill": fill, "work": work, "produce": produce}[what](database_url, *arguments))
+    modes: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"fill": fill, "work": work, "produce": produce}
+    uvloop.run(modes[what](database_url, *arguments))

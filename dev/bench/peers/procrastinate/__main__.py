@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import procrastinate
 
@@ -56,4 +57,5 @@ async def produce(url: str) -> None:
 
 if __name__ == "__main__":
     _, database_url, what, *arguments = sys.argv
-    asyncio.run({"fill": fill, "work": work, "produce": produce}[what](database_url, *arguments))
+    modes: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"fill": fill, "work": work, "produce": produce}
+    asyncio.run(modes[what](database_url, *arguments))
