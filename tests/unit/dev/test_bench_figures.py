@@ -8,6 +8,7 @@ from dev.bench.chart import svg
 from dev.bench.comparison import Comparison, Queue
 from dev.bench.pages import Part, replaced, write
 from dev.bench.peers.contender import rate
+from dev.bench.pgbench import claim_and_finish
 from dev.bench.settle import is_settled, until_settled
 
 OURS = Queue("Jobtide", "concurrency 4", {"1 process": [20.0, 30.0, 22.0], "2 processes": [40.0, 44.0, 42.0]})
@@ -24,7 +25,7 @@ def comparison(**missing: str) -> Comparison:
 def rounds(values: list[float], **limits: int) -> int:
     seen: list[float] = []
     for number in until_settled(seen, **limits):
-        seen.append(values[number])
+        seen.append(values[number])  # noqa: PERF401 - the loop reads the list
     return len(seen)
 
 
@@ -45,7 +46,7 @@ def test_rounds_end_when_the_next_one_would_be_late():
     clock = iter(range(0, 1000, 20))
     seen: list[float] = []
     for number in until_settled(seen, within_seconds=90, now=lambda: next(clock)):
-        seen.append(1.0 + number)
+        seen.append(1.0 + number)  # noqa: PERF401 - the loop reads the list
     assert len(seen) == 3
 
 
@@ -109,3 +110,9 @@ def test_a_page_changes_only_between_its_marks(tmp_path):
 
 def test_a_part_without_marks_changes_nothing():
     assert replaced("text\n", {"depth": "new"}) == "text\n"
+
+
+def test_pgbench_gets_the_worker_s_own_statements_with_every_parameter_filled():
+    script = claim_and_finish(batch=500)
+    assert "%(" not in script
+    assert script.index("array_agg(claimed.id)") < script.index("\\gset") < script.index("UPDATE job_queue AS ended")
