@@ -116,3 +116,8 @@ def test_pgbench_gets_the_worker_s_own_statements_with_every_parameter_filled():
     script = claim_and_finish(batch=500)
     assert "%(" not in script
     assert script.index("array_agg(claimed.id)") < script.index("\\gset") < script.index("UPDATE job_queue AS ended")
+
+
+def test_an_empty_part_of_a_page_is_filled_and_the_rest_stays():
+    empty = "<!-- measured: a -->\n<!-- end -->\nbetween\n<!-- measured: b -->\n<!-- end -->\n"
+    assert replaced(empty, {"a": "new"}) == empty.replace("a -->\n", "a -->\nnew\n")
