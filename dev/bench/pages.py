@@ -48,6 +48,6 @@ def write(parts: list[Part], page: Path = PAGE, charts: Path = CHARTS) -> list[P
 def replaced(text: str, blocks: Mapping[str, str]) -> str:
     """The page with new text between `<!-- measured: NAME -->` and `<!-- end -->`."""
     for name, block in blocks.items():
-        marks = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n)(?:.*?\n)?(<!-- end -->)", re.DOTALL)
+        marks = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
         text = marks.sub(lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text)  # type: ignore[misc]
     return text
