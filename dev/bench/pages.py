@@ -29,8 +29,10 @@ class Part:
         return [*(self.comparison.figures() if self.comparison else []), *self.others]
 
     def markdown(self) -> str:
-        tables = [self.comparison.table()] if self.comparison else []
-        return "\n\n".join([self.run, *tables, *([table(self.others)] if self.others else [])])
+        tables = []
+        if self.comparison:  # the chart is drawn by the same run, so the link never leads nowhere
+            tables = [f"![{self.comparison.title} of each queue](charts/{self.name}.svg)", self.comparison.table()]
+        return "\n\n".join([*tables[:1], self.run, *tables[1:], *([table(self.others)] if self.others else [])])
 
 
 def write(parts: list[Part], page: Path = PAGE, charts: Path = CHARTS) -> list[Path]:
