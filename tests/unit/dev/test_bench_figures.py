@@ -103,9 +103,8 @@ def test_a_page_changes_only_between_its_marks(tmp_path):
     page.write_text("before\n<!-- measured: throughput -->\nold\n<!-- end -->\nafter\n")
     written = write([Part("throughput", "2 cores", comparison(), [])], page, tmp_path / "charts")
     text = page.read_text()
-    assert text.startswith(
-        "before\n<!-- measured: throughput -->\n![Throughput of each queue](charts/throughput.svg)\n\n2 cores\n\n| queue |"
-    )
+    assert text.startswith("before\n<!-- measured: throughput -->\n![Throughput of each queue](charts/")
+    assert "throughput.svg)\n\n2 cores\n\n| queue |" in text
     assert text.endswith("<!-- end -->\nafter\n")
     assert written == [page, tmp_path / "charts" / "throughput.svg"]
 
