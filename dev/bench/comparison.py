@@ -73,12 +73,17 @@ class Comparison:
         name = f"**{queue.name}**" if queue.name == OURS else queue.name
         return [
             name,
-            *(f"{short(figure.value)} ({figure.spread})" if figure.spread else short(figure.value) for figure in own),
+            *(self._with_spread(queue, column) for column in self.columns),
             *([f"{figure.value:.2f} x" for figure in ratios] or [""] * len(self.columns)),
             ", ".join(goals),
             ", ".join(met[bool(figure.met)] for figure in judged),
             queue.settings,
         ]
+
+    def _with_spread(self, queue: Queue, column: str) -> str:
+        values = queue.values[column]
+        median = short(statistics.median(values))
+        return f"{median} ({short(min(values))} to {short(max(values))})" if len(values) > 1 else median
 
     def _figure(self, queue: Queue, column: str) -> Figure:
         value, spread = median_and_spread(queue.values[column])

@@ -74,7 +74,7 @@ def test_the_table_has_the_best_queue_first_and_goals_beside_their_ratios():
         "| queue | 1 process, jobs/s | 2 processes, jobs/s | Jobtide over it, 1 process | Jobtide over it, 2 processes "
         "| goal | met | settings |"
     )
-    assert first.startswith("| **Jobtide** | 22.0 (20 to 30) | 42.0 (40 to 44) |  |  |  |  |")
+    assert first.startswith("| **Jobtide** | 22.0 (20.0 to 30.0) | 42.0 (40.0 to 44.0) |  |  |  |  |")
     assert second.startswith("| Fast | 20.0 (20 to 20) | 60.0 (60 to 60) | 1.10 x | 0.70 x | at least 1.2 x | **no**")
     assert "| 11.00 x | 21.00 x | at least 1.2 x | yes, yes |" in third
 
