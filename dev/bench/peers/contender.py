@@ -168,6 +168,6 @@ def random_pause_seconds() -> float:
 def database_url(connection: psycopg.Connection, url_of: Callable[[str], str], contender: Contender) -> str:
     """The URL of this contender's database, which is made if it is missing."""
     name = f"bench_{contender.module}"
-    if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     return url_of(name)
