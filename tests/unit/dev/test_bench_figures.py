@@ -75,7 +75,9 @@ def test_the_table_has_the_best_queue_first_and_goals_beside_their_ratios():
         "| goal | met | settings |"
     )
     assert first.startswith("| **Jobtide** | 22.0 (20.0 to 30.0) | 42.0 (40.0 to 44.0) |  |  |  |  |")
-    assert second.startswith("| Fast | 20.0 (20.0 to 20.0) | 60.0 (60.0 to 60.0) | 1.10 x | 0.70 x | at least 1.2 x | **no**")
+    assert second.startswith(
+        "| Fast | 20.0 (20.0 to 20.0) | 60.0 (60.0 to 60.0) | 1.10 x | 0.70 x | at least 1.2 x | **no**"
+    )
     assert "| 11.00 x | 21.00 x | at least 1.2 x | yes, yes |" in third
 
 
