@@ -1,4 +1,4 @@
-"""Many pools need workers at the same moment: scale-ups first, a busy API server is left alone, nothing else starves."""
+"""Many pools need workers at once: scale-ups come first, a busy API server is left alone, nothing else starves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -75,7 +75,7 @@ class Probes:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> Probes:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -76,7 +76,9 @@ class Pipeline:
         outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, database))
         state.gauges = gauges(outcome)
         self._reporter.announce(outcome, state)
-        is_reported = not _awaits_number(entry, state, scaling, proposal.now) and self._reporter.report(term, outcome, state)
+        is_reported = not _awaits_number(entry, state, scaling, proposal.now) and self._reporter.report(
+            term, outcome, state
+        )
         state.is_idle = is_reported and not scaling.is_due and _changes_no_more(outcome)
         if state.is_idle:
             self._reporter.end_changes(term, state)

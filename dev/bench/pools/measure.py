@@ -23,7 +23,7 @@ AT_ONCE = 1_000
 
 
 def measure(postgres_version: int) -> list[Figure]:
-    """Returns memory, CPU and statements with POOLS pools, idle and not, and the times of AT_ONCE that scale at once."""
+    """Returns memory, CPU and statements with POOLS pools, idle and not, and the times when AT_ONCE scale at once."""
     with site(postgres_version) as here:
         alone, alone_mb = _one_pool(here)
         rounds = bursts(here, AT_ONCE)

@@ -71,3 +71,27 @@ def test_every_text_is_the_same_in_json_and_in_yaml(text):
     sent = yaml_text(body)
     assert json.loads(sent) == body
     assert yaml.safe_load(sent) == body
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "expected"),
+    [
+        pytest.param({}, None, None, id="none"),
+        pytest.param({"http_proxy": "http://p:1"}, None, "http://p:1", id="of the environment"),
+        pytest.param({"http_proxy": "http://p:1", "no_proxy": "127.0.0.1"}, None, None, id="not for this address"),
+        pytest.param({"http_proxy": "http://p:1"}, "http://q:1", "http://q:1", id="of the kubeconfig"),
+    ],
+)
+async def test_a_proxy_is_looked_up_once(environ, given, expected, tmp_path, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    path = kubeconfig(tmp_path, 1)
+    context = yaml.safe_load(path.read_text())
+    context["clusters"][0]["cluster"] |= {"proxy-url": given} if given else {}
+    path.write_text(yaml.safe_dump(context))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    configuration = await load_configuration()
+    assert configuration.proxy == expected
+    assert configuration.client_session_kwargs == {"trust_env": False}

@@ -81,9 +81,8 @@ def test_it_is_closed_for_as_long_as_the_api_server_asks(wide, clock):
     answer(wide, clock, error=refused(429, retry_after_seconds=3))
     answer(wide, clock, error=refused(429, retry_after_seconds=1))
     assert wide.opens_in_seconds == pytest.approx(2.99)
-    assert not wide.has_room(0)
     clock.pass_(3)
-    assert wide.has_room(0)
+    assert wide.opens_in_seconds == 0
 
 
 def test_it_is_not_closed_for_longer_than_is_of_use(wide, clock):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -288,15 +289,45 @@ async def test_an_overdue_write_still_waits_for_the_other_one_of_its_pool(queue,
 
 
 async def test_nothing_starts_before_the_api_server_wants_to_hear_of_us_again(events):
-    window = Window()
+    window, written = Window(), asyncio.Event()
     queue, recorder = WriteQueue(events, window), Recorder()
     window.note(time.monotonic(), refused(429, retry_after_seconds=0.02))
-    queue.submit(recorder.request("request"))
+    queue.submit(replace(recorder.request("request"), on_result=lambda _: written.set()))
     assert len(queue) == 1
-    while len(queue):
-        await asyncio.sleep(0.005)
-    await queue.idle()
+    await written.wait()
     assert window.opens_in_seconds == 0
+
+
+@pytest.mark.parametrize("looks", range(6))
+async def test_a_window_that_opens_while_the_queue_looks_at_it_is_not_missed(events, looks):
+    class Opening(Clock):
+        """A nanosecond passes whenever it is looked at."""
+
+        def __call__(self) -> float:
+            self.pass_(1e-9)
+            return self.now
+
+    clock = Opening()
+    window, written = Window(monotonic=clock), asyncio.Event()
+    window.note(clock(), refused(429, retry_after_seconds=1))
+    clock.pass_(1 - (looks + 0.5) * 1e-9)
+    queue = WriteQueue(events, window, monotonic=clock)
+    queue.submit(replace(Recorder().request("request"), on_result=lambda _: written.set()))
+    await written.wait()
+
+
+async def test_a_request_that_is_repeated_while_it_waits_for_its_retry_takes_no_more_room(queue, clock):
+    recorder = Recorder()
+    recorder.errors["request"] = [refused(503, retry_after_seconds=30)]
+    queue.submit(recorder.request("request"))
+    await settle()
+    before = len(queue._later)
+    for _ in range(100):
+        queue.submit(recorder.request("request"))
+    assert len(queue._later) == before
+    clock.pass_(30)
+    queue.submit(recorder.request("request"))
+    await settle()
     assert recorder.done == ["request"]
 
 

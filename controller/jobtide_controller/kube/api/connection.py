@@ -20,8 +20,6 @@ from aiohttp.connector import AddrInfoType
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-READ_BYTES = 1 << 21  # of an answer, before its sender is held up
-
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 
 _running: ContextVar[_Running | None] = ContextVar("running", default=None)
@@ -50,18 +48,11 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
 
 
 class RestClient(RESTClientObject):
-    """The library's REST client, with such connections, and without the environment.
-
-    With it, aiohttp reads ~/.netrc and the proxies anew for each request, in two threads one after the other: that took
-    as long as the request itself. A kubeconfig's proxy-url is used as before.
-    """
+    """The library's REST client, with such connections."""
 
     def __init__(self, configuration: Configuration, *, unacknowledged_seconds: float) -> None:
         super().__init__(configuration)
         self._unacknowledged_seconds = unacknowledged_seconds
-
-    def _create_pool_manager(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=self._create_connector(), read_bufsize=READ_BYTES)
 
     def _create_connector(self) -> aiohttp.TCPConnector:
         return _Connector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=self._new_socket)

@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 from jobtide_controller.kube.api.client import ApiError
 
-LEAST = 4  # a write that hangs leaves places for others
+LEAST = 8  # an API server that is far away, or behind slow webhooks, is late without being busy
 MOST = 32  # APF's queues hold 50 by default: our own writes alone never fill one
 LATE_SECONDS = 0.5  # a renewal of the lease has 1.5 s
 LONGEST_PAUSE_SECONDS = 30.0
@@ -49,7 +49,7 @@ class Window:
         return max(0.0, self._closed_until - self._monotonic())
 
     def has_room(self, in_flight: int) -> bool:
-        return in_flight < self.size and not self.opens_in_seconds
+        return in_flight < self.size
 
     def note(self, sent_at: float, error: ApiError | None = None) -> None:
         """Notes the answer to a write that was sent at that time; an error of code 0: there was no answer."""

@@ -24,8 +24,8 @@ from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.write.window import Window
 from jobtide_controller.telemetry.events import Emit, Failed, WriteFailed
 
-# A new Deployment is written to by Kubernetes' own controllers at the same moment, and a busy API server refuses what it
-# takes a moment later: so many lost races or refusals are no failure.
+# A new Deployment is written to by Kubernetes' own controllers at the same moment, and a busy API server refuses what
+# it takes a moment later: so many lost races or refusals are no failure.
 RACES = 4
 
 # What has waited for so long gets one write in four, whatever is more urgent: else endless scale-ups would starve it.
@@ -146,15 +146,16 @@ class WriteQueue:
     def submit(self, request: WriteRequest) -> None:
         """Queues the request instead of a waiting one of the same pool and kind."""
         retry = self._retries.get(request.key)
-        if retry is not None and retry.version != request.version:
+        is_free = retry is not None and retry.version != request.version
+        if is_free:
             del self._retries[request.key]
         waiting = self._waiting.get(request.key)
         if waiting is None or waiting.request.priority != request.priority:
             self._enqueue(self._wait(request))
         else:
             self._waiting[request.key] = replace(waiting, request=request)
-            if retry is not None:
-                self._enqueue(self._waiting[request.key])
+            if is_free:
+                self._enqueue(waiting)
         self._pump()
 
     def withdraw(self, uid: str, kind: Kind) -> None:
@@ -175,12 +176,14 @@ class WriteQueue:
 
     def _pump(self) -> None:
         """Starts the requests that may start. Called after every change."""
-        while self._window.has_room(len(self._in_flight)) and (request := self._take()) is not None:
+        while not (closed_seconds := self._window.opens_in_seconds):
+            if not self._window.has_room(len(self._in_flight)) or (request := self._take()) is None:
+                break
             self._in_flight.add(request.uid)
             task = asyncio.create_task(self._attempt(request), name=f"write {request.kind} {request.pool}")
             self._tasks.add(task)
             task.add_done_callback(functools.partial(self._done, request))
-        self._set_timer()
+        self._set_timer(closed_seconds)
 
     def _done(self, request: WriteRequest, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -286,12 +289,12 @@ class WriteQueue:
         waiting = self._waiting.get(key)
         return waiting if waiting is not None and waiting.number == number else None  # else it was replaced or dropped
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, closed_seconds: float) -> None:
         """Has `_pump` called when the next retry is due, or the API server wants to hear of us again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and (closed_seconds := self._window.opens_in_seconds):
+        if closed_seconds and self._waiting:
             pause = closed_seconds
         elif self._later:
             pause = max(0.0, self._later[0][0] - self._monotonic())
