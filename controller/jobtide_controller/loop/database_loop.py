@@ -86,7 +86,7 @@ class DatabaseLoop:
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._cost_seconds = 0.0  # of a reading, in the database
-        self._held_seconds = 0.0  # of the event loop, by the last tick
+        self._held_seconds = 0.0  # of the event loop, by the decisions of the last tick
         self._rescuing: asyncio.Task[None] | None = None
         self._deleter = Deleter(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
         self._has_pools = True
@@ -120,6 +120,7 @@ class DatabaseLoop:
     async def run_once(self) -> float:
         """One pass; the seconds until the next, unless a pool changes before."""
         self.ticked_at, self._has_pools = self._monotonic(), True
+        self._held_seconds = 0.0
         changed = self._pools.take_changed(self.name)
         term = self._terms.current
         if term is None:
