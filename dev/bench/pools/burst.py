@@ -13,6 +13,7 @@ from dev.bench.pools.site import Site
 
 JOBS_EACH = 8
 ROUNDS = 3
+CALM_SAMPLES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,6 @@ def bursts(here: Site, pools: int) -> list[Burst]:
         copy_pool(here.cluster, 0, numbers)
         here.cluster.await_pools(pools + 1)
         with here.controller() as running:
-            running.await_quiet()
+            running.await_quiet(samples=CALM_SAMPLES)
             found.append(burst(here, running, numbers))
     return found

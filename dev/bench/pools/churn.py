@@ -18,7 +18,7 @@ GROUP = 20
 JOBS_LAST_SECONDS = 5.0
 # Until as many pools go down as up: they do so a stabilization time, 60 s, after their last job.
 BEFORE_SECONDS = 75.0
-MEASURED_SECONDS = 60.0
+MEASURED_SECONDS = 30.0
 ARRIVES_WITHIN_SECONDS = 10.0
 
 

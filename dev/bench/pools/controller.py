@@ -68,18 +68,18 @@ class Controller:
         )
         return monotonic() - self.started_at
 
-    def await_quiet(self, within_seconds: float = 300.0) -> float:
+    def await_quiet(self, within_seconds: float = 300.0, *, samples: int = CALM_SAMPLES) -> float:
         """Seconds from its start until it is idle, by its own CPU time; raises DevError if it does not become so."""
         calm = 0
         started = monotonic()
-        while calm < CALM_SAMPLES:
+        while calm < samples:
             before = self.cpu_seconds
             sleep(SAMPLE_SECONDS)
             is_calm = self.cpu_seconds - before < SAMPLE_SECONDS * QUIET_CORES
             calm = calm + 1 if is_calm else 0
             if monotonic() - started > within_seconds:
                 raise DevError(f"the controller still works after {within_seconds:g} s with nothing to do")
-        return monotonic() - self.started_at - CALM_SAMPLES * SAMPLE_SECONDS
+        return monotonic() - self.started_at - samples * SAMPLE_SECONDS
 
     def _status(self, name: str) -> float:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
