@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from dev.bench.pools.cluster import Cluster, pool_name
 from dev.machine.wait import wait_until
-from dev.stage.api import Api
+from dev.stage.api import Api, NoAnswer
 
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 
@@ -44,9 +44,10 @@ class ScaleUps(AbstractContextManager["ScaleUps"]):
         return max(self.at[name] for name in names)
 
     def _follow(self, version: str) -> None:
-        for event in self._api.lines(f"{DEPLOYMENTS}?watch=true&resourceVersion={version}"):
-            if self._ended:
-                return
-            found = event["object"]
-            if found["spec"]["replicas"]:
-                self.at.setdefault(found["metadata"]["name"], monotonic())
+        with suppress(*NoAnswer):  # no event for a while: what was waited for has come, or `last_of` says what has not
+            for event in self._api.lines(f"{DEPLOYMENTS}?watch=true&resourceVersion={version}"):
+                if self._ended:
+                    return
+                found = event["object"]
+                if found["spec"]["replicas"]:
+                    self.at.setdefault(found["metadata"]["name"], monotonic())
