@@ -15,8 +15,8 @@ from dev.bench.pools.site import Site
 JOBS_EACH = 8
 A_MINUTE = 1_000
 GROUP = 20
-JOBS_LAST_SECONDS = 5.0
-# Until as many pools go down as up: they do so a stabilization time, 60 s, after their last job.
+JOBS_LAST_SECONDS = 10.0
+# Until as many pools go down as up: they do so a stabilization time, 60 s, after their last job, which lasts 10 s.
 BEFORE_SECONDS = 75.0
 MEASURED_SECONDS = 30.0
 ARRIVES_WITHIN_SECONDS = 10.0
