@@ -250,6 +250,11 @@ class Reader:
         )
         return {row["type"]: Unserved(row["jobs"], row["oldest_age_seconds"]) for row in rows}
 
+    def at_the_first_tenant(self, type_: str) -> bool:
+        """Whether the next slice of the type's tenants is the first of a lap; so it is for a type that needs none."""
+        lap = self._laps.get(type_)
+        return lap is None or lap.after is None
+
     @property
     def _keys_cap(self) -> int:
         """The most tenants of one type that are looked at one by one."""

@@ -44,7 +44,7 @@ def lap(reader, *types, limits=None) -> list[Reading]:
     while True:
         readings.append(reader.read(types, limits or {}))
         assert isinstance(readings[-1], Reading), readings[-1]
-        if all(one.after is None for one in reader._laps.values()):
+        if all(reader.at_the_first_tenant(type_) for type_ in types):
             return readings
 
 
