@@ -1,10 +1,11 @@
-"""What 100,000 tenants with due jobs, of a million that are known, cost the controller; and how soon it still reacts."""
+"""What 100,000 tenants with due jobs, of a million known ones, cost the controller; and how soon it still reacts."""
 
 from __future__ import annotations
 
 import os
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic, process_time, sleep
 from uuid import UUID
 
@@ -49,7 +50,7 @@ def measure(table: Table) -> list[Figure]:
         Figure("many tenants: one reading", statistics.median(costs), "ms", 50, "lower",
                f"{setting}; settings, round trips and the last slice included; median of {len(costs)}", spread(costs)),
         Figure("many tenants: readings, of a core", share * 100, "%", 5, "lower",
-               f"{setting}; CPU time of the connection's server process over {WATCHED_SECONDS:g} s at the controller's pace"),
+               f"{setting}; CPU time of the server's process over {WATCHED_SECONDS:g} s at the controller's pace"),
         Figure("many tenants: reaction from zero, p95", sorted(reactions)[-2], "s", 0.5, "lower",
                f"{setting}; commit of a job of another type until a reading has it; second slowest of {REACTIONS}",
                spread(reactions)),
@@ -86,8 +87,7 @@ def _watched(reader: Reader) -> tuple[list[Reading], float]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

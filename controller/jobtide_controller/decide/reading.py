@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-
 OTHERS = ""
 """Stands for a tenant's ID where the tenants of a type are too many to be read one by one: all that are not named."""
 

@@ -68,6 +68,11 @@ class Depths:
         found.pop(OTHERS, None)
         return found
 
+    def unnamed_tenants(self, types: Iterable[str]) -> int:
+        """How many tenants wait that by_tenant does not have; those of two types may be the same."""
+        others = [self.reading.depths.get(Key(type_, OTHERS)) for type_ in types]
+        return max((depth.tenants for depth in others if depth is not None), default=0)
+
     def of_tenant(self, tenant: str, types: Collection[str]) -> dict[str, Total]:
         """One tenant's jobs of these types, by type. Of a type with unnamed tenants it is at least that."""
         found: dict[str, Total] = {}

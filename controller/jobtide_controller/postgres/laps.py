@@ -4,7 +4,7 @@ What is known of the type is the sum of its slices, each as it was last read: no
 two laps begin at different tenants, so a new one may cover a part of an old one; the rest of that is estimated until
 it is read next.
 
-    known: up to c: 500 tenants | up to f: 500    new slice: up to d: 520    then: up to d: 520 | up to f: 480, estimated
+    known: to c: 500 tenants | to f: 500      new slice: to d: 520      then: to d: 520 | to f: 480, estimated
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

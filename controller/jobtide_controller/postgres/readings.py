@@ -1,7 +1,7 @@
 """Reads one database: a statement or two a tick for all its pools, and every failure as a value.
 
-The first counts everything, each tenant by itself. Where a type has more tenants than one reading can look at, the second
-counts what waits for the next few thousand of them: docs/adr/2026-11-29-two-readings.md.
+The first counts everything, each tenant by itself. Where a type has more tenants than one reading can look at, the
+second counts what waits for the next few thousand of them: docs/adr/2026-11-29-two-readings.md.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ LEAST_DEPTH_CAP = 50
 
 # Tenants that are looked at one by one, which takes 30 us each: of all types together, and at least of each type.
 KEYS, LEAST_KEYS = 500, 10
-# What one slice of the other types' tenants takes: 5,000 index entries are about 8 ms. Types take turns.
-CHUNKS, LEAST_CHUNKS, CHUNK_ROWS = 50, 4, 100
+# What one slice of the other types' tenants takes: 2,500 index entries are 5 to 10 ms. Types take turns.
+CHUNKS, LEAST_CHUNKS, CHUNK_ROWS = 25, 4, 100
 SLICES = 10
 NAMED = 50  # tenants of each slice that may be shown by name
 

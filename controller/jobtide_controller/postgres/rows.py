@@ -20,7 +20,7 @@ _Depths = dict[Key, Depth]
 _Counts = dict[str, dict[Key, int]]
 
 
-def reading_of(  # noqa: PLR0913 - two statements, and what is known from the readings before
+def reading_of(
     rows: Sequence[Mapping[str, Any]],
     before: Arrivals,
     *,
