@@ -10,8 +10,11 @@ from time import monotonic, process_time, sleep
 from uuid import UUID
 
 from dev.bench.depth import reader_of
-from dev.bench.figures import Figure, spread
+from dev.bench.figures import Figure, seconds_of, spread
 from dev.bench.table import Table
+from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.ring import Ring
+from jobtide.queue.session import Session
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
@@ -44,6 +47,9 @@ def measure(table: Table) -> list[Figure]:
     table.refill("busy", DECIDED, known[:DECIDED])
     with reader_of(table) as reader:
         decisions = _decisions(reader)
+    table.run("UPDATE job_queue SET next_retry_at = now() + interval '1 hour'")
+    table.vacuum()
+    polls = _idle_polls(table)
     setting = f"{BUSY:,} tenants with a due job of one type, {KNOWN:,} with an ended one"
     costs = [reading.query_seconds * 1e3 for reading in watched]
     return [
@@ -57,6 +63,8 @@ def measure(table: Table) -> list[Figure]:
         Figure("many tenants: age of a tenant's numbers", lap_seconds, "s", 30, "lower", f"{setting}; one lap"),
         Figure(f"one decision, {DECIDED:,} tenants", statistics.median(decisions), "ms", 5, "lower",
                f"CPU time; {DECIDED:,} tenants with a due job; median of {len(decisions)}", spread(decisions)),
+        Figure(f"idle poll, {DECIDED:,} tenants", statistics.median(polls), "ms", 1, "lower",
+               f"each has a scheduled job only; median of {len(polls)}", spread(polls)),
     ]  # fmt: skip
 
 
@@ -115,6 +123,17 @@ def _lap_seconds(reader: Reader) -> float:
                 return monotonic() - began
             began = monotonic()
     raise AssertionError
+
+
+def _idle_polls(table: Table) -> list[float]:
+    """After more polls than a plan cache needs."""
+    queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
+    ring = Ring(("busy",))
+    for _ in range(25):
+        queue.claim(ring, 4, 4)
+    polls = [seconds_of(lambda: queue.claim(ring, 4, 4)) * 1e3 for _ in range(200)]
+    queue.close()
+    return polls
 
 
 def _decisions(reader: Reader) -> list[float]:
