@@ -1,9 +1,9 @@
 """How an idle worker looks for due jobs: tenant by tenant, or row by row.
 
 A claim walks from tenant to tenant, which costs 4 us each, however many rows they have: for ten thousand tenants with
-one scheduled job each, 45 ms for nothing. Row by row (sql/any_due.sql) that is under 1 ms; but a tenant with a million
-scheduled jobs is about 60 ms row by row, and one step of the walk. So both are measured, and the look comes first where it
-takes less than half the time.
+one scheduled job each, 45 ms for nothing. Row by row (sql/any_due.sql) that is under 1 ms; but a tenant with a
+million scheduled jobs is about 60 ms row by row, and one step of the walk. So both are measured, and the look comes
+first where it takes less than half the time.
 """
 
 from __future__ import annotations
