@@ -20,12 +20,14 @@ def until_settled(
 ) -> Iterator[int]:
     """Yields the numbers of the rounds; the body of the loop adds one value to each list.
 
+    A list that got no value in a round, as of a queue that failed, is not waited for any more.
     Ends when all lists are settled, after `at_most` rounds, or when a further round would end after the time.
     """
     started = now()
     for done in range(at_most):
         elapsed = now() - started
-        if done >= AT_LEAST and (all(map(is_settled, values)) or elapsed * (done + 1) / done > within_seconds):
+        settled = all(is_settled(one) for one in values if len(one) == done)
+        if done >= AT_LEAST and (settled or elapsed * (done + 1) / done > within_seconds):
             return
         yield done
 

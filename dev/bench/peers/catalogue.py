@@ -22,10 +22,10 @@ PEERS = (
         "PgQueuer 1.6.0", "asyncpg, uvloop, batch 500", "pgqueuer", peers_python, 30_000,
         "SELECT EXISTS (SELECT FROM pgqueuer)",
     ),
-    # The view awa.jobs takes seconds to read beside 10,000 jobs, so the ended jobs are counted.
+    # The view awa.jobs takes seconds to read, so the ended jobs are counted.
     Contender(
         "awa 0.6.9", "Rust core, 256 workers", "awa", peers_python, 10_000,
-        "SELECT coalesce(sum(completed_count), 0) < 10000 FROM awa.receipt_completion_batches",
+        "SELECT coalesce(sum(completed_count), 0) < %(jobs)s FROM awa.receipt_completion_batches",
     ),
     Contender(
         "procrastinate 3.10.0", "concurrency 30", "procrastinate", peers_python, 800,

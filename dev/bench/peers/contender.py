@@ -37,7 +37,7 @@ class Contender:
     module: str
     environment: Callable[[str], Sequence[str]]
     jobs: int  # of one run with one process: a second or more
-    is_busy: LiteralString
+    is_busy: LiteralString  # may name %(jobs)s
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Runner:
     def _is_idle(self, watch: psycopg.Connection, workers: Sequence[Worker]) -> bool:
         for worker in workers:
             worker.require_running()
-        row = watch.execute(self.contender.is_busy).fetchone()
+        row = watch.execute(self.contender.is_busy, {"jobs": self.contender.jobs}).fetchone()
         return row is not None and not row[0]
 
     @contextmanager

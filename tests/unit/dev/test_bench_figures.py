@@ -63,6 +63,14 @@ def test_one_unsettled_list_keeps_the_others_going():
     assert len(narrow) == 5
 
 
+def test_a_list_that_gets_no_more_values_is_not_waited_for():
+    narrow: list[float] = []
+    ended: list[float] = [1.0]
+    for _ in until_settled(narrow, ended):
+        narrow.append(1.0)  # noqa: PERF401 - the loop reads the list
+    assert (len(narrow), len(ended)) == (3, 1)
+
+
 def test_the_rate_ends_with_the_last_end_and_not_with_the_last_start():
     starts = [number * 1_000 for number in range(100)]
     assert rate(starts, ended=180_000) == pytest.approx(80 / 0.16)
