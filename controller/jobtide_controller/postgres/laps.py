@@ -5,6 +5,8 @@ two laps begin at different tenants, so a new one may cover a part of an old one
 it is read next.
 
     known: to c: 500 tenants | to f: 500      new slice: to d: 520      then: to d: 520 | to f: 480, estimated
+
+Beside that all rows of the type are counted every few seconds: the slices only say whose they are.
 """
 
 from __future__ import annotations
@@ -43,6 +45,36 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """All waiting rows of the type, as last counted, and what happened since."""
+
+    waiting: Waiting
+    running: int  # at the last reading
+    came: Waiting = Waiting()
+    started: int = 0  # at least so many rows since the count
+
+    def after(self, came: Waiting, running: int) -> Counted:
+        """After one more reading with these new rows."""
+        started = self.started + max(0, running - self.running)
+        return replace(self, running=running, came=self.came + came, started=started)
+
+    @property
+    def now(self) -> Waiting:
+        """What waits: new rows do, and as many as run in addition do so no longer.
+
+        A job that started where another one ended is subtracted by the next count only.
+
+        100 were due and 4 ran; 20 came, and 10 run now: 114 are due.
+        """
+        return replace(
+            self.waiting,
+            due=max(0, self.waiting.due + self.came.due - self.started),
+            later=self.waiting.later + self.came.later,
+            next_due_at=_least(self.waiting.next_due_at, self.came.next_due_at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """The tenants up to `until`, from the end of the slice before."""
 
@@ -62,6 +94,17 @@ class Lap:
     slices: tuple[Slice, ...] = ()
     after: str | None = None  # behind this tenant begins the next slice; None: with the first tenant
     complete: bool = False  # every tenant has been read; else the sums are lower bounds
+    list_from: int = 0  # tenants with as many rows are named in every slice; 0: the type has no limits
+    counted: Counted | None = None
+    news: Mapping[str, float] = field(default_factory=dict)  # due rows that came since the tenant's slice was read
+
+    def listed_from(self, least_limit: int) -> Lap:
+        """For this lowest limit of a tenant. Slices that may not name a tenant at the limit are read anew."""
+        if least_limit == self.list_from or (0 < self.list_from <= least_limit):
+            return self
+        if not least_limit:
+            return replace(self, list_from=0, news={})
+        return Lap(list_from=least_limit, counted=self.counted)
 
     def with_slice(self, new: Slice) -> Lap:
         """After the slice behind `after` was read."""
@@ -73,11 +116,27 @@ class Lap:
         if rest:
             left = max(0.0, sum(old.tenants for old in covered) + rest[0].tenants - new.tenants)
             rest = (_part(rest[0], left, after=new.until or ""), *rest[1:])
-        return Lap(
-            (*before, new, *rest),
+        return replace(
+            self,
+            slices=(*before, new, *rest),
             after=new.until,
             complete=self.complete or new.until is None,
+            news={
+                tenant: due
+                for tenant, due in self.news.items()
+                if tenant <= after or (new.until is not None and tenant > new.until)
+            },
         )
+
+    def with_arrivals(self, arrivals: Mapping[str, Waiting], running: int) -> Lap:
+        """After a reading with these new rows, by tenant. Whose they are matters where tenants are limited."""
+        counted = self.counted and self.counted.after(sum(arrivals.values(), Waiting()), running)
+        if not self.list_from:
+            return replace(self, counted=counted)
+        news = dict(self.news)
+        for tenant, new in arrivals.items():
+            news[tenant] = news.get(tenant, 0.0) + new.due
+        return replace(self, counted=counted, news=news)
 
     def total(self) -> tuple[dict[str, Waiting], Waiting]:
         """The named tenants, and the sum of the others."""
@@ -96,7 +155,7 @@ class Lap:
 
 def slice_of(rows: Sequence[Mapping[str, Any]]) -> Slice:
     """The rows of tenant_slice.sql of one type."""
-    found = [(row["tenant_id"], _waiting(row)) for row in rows if row["tenants"]]
+    found = [(row["tenant_id"], waiting_of(row)) for row in rows if row["tenants"]]
     return Slice(
         until=rows[0]["until"],
         named={tenant: waiting for tenant, waiting in found if tenant is not None},
@@ -104,7 +163,8 @@ def slice_of(rows: Sequence[Mapping[str, Any]]) -> Slice:
     )
 
 
-def _waiting(row: Mapping[str, Any]) -> Waiting:
+def waiting_of(row: Mapping[str, Any]) -> Waiting:
+    """One row of tenant_slice.sql or waiting_total.sql."""
     next_due_at = row["next_due_at"]
     return Waiting(
         row["tenants"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from jobtide.sql import load
-from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
+from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading, Unreadable
+from jobtide_controller.postgres import readings
 from jobtide_controller.postgres.readings import KEYS, SQL_PACKAGE
 from tests.postgres.controller.test_plans import explain, nodes, parameters, rows_of
 
@@ -40,12 +43,12 @@ def conn(connect) -> psycopg.Connection:
 
 def lap(reader, *types, limits=None) -> list[Reading]:
     """The readings until every tenant has been looked at."""
-    readings = []
+    found = []
     while True:
-        readings.append(reader.read(types, limits or {}))
-        assert isinstance(readings[-1], Reading), readings[-1]
+        found.append(reader.read(types, limits or {}))
+        assert isinstance(found[-1], Reading), found[-1]
         if all(reader.at_the_first_tenant(type_) for type_ in types):
-            return readings
+            return found
 
 
 def summed(reading: Reading, type_: str) -> Depth:
@@ -62,15 +65,123 @@ def summed(reading: Reading, type_: str) -> Depth:
 
 
 @pytest.mark.usefixtures("many")
-def test_after_a_lap_the_sums_of_a_type_are_exact_and_before_they_are_at_least(reader, app):
-    *partial, last = lap(reader, "a")
-    assert partial, "one slice is not the whole type"
-    assert all(summed(reading, "a").capped for reading in partial)
-    assert all(0 < summed(reading, "a").due < MANY for reading in partial)
-    found = summed(last, "a")
+def test_the_sums_of_a_type_are_exact_from_the_first_reading_on(reader, app):
+    all_readings = lap(reader, "a")
+    assert len(all_readings) > 1, "one slice is not the whole type"
     row = app.execute("SELECT extract(epoch FROM now() - min(created_at))::float8 FROM job_queue").fetchone()
-    assert (found.due, found.later, found.capped, found.tenants) == (MANY, MANY // 3, False, MANY)
-    assert found.oldest_age_seconds == pytest.approx(row[0], abs=5)
+    for reading in all_readings:
+        found = summed(reading, "a")
+        assert (found.due, found.later, found.capped) == (MANY, MANY // 3, False)
+        assert found.oldest_age_seconds == pytest.approx(row[0], abs=5)
+    assert summed(all_readings[-1], "a").tenants == MANY
+
+
+@pytest.mark.usefixtures("many")
+def test_more_rows_than_one_count_takes_are_at_least_those_of_the_slices(reader, monkeypatch):
+    monkeypatch.setattr(readings, "TOTAL_ROWS", 1000)
+    monkeypatch.setattr(readings, "LEAST_TOTAL_ROWS", 1000)
+    *partial, last = lap(reader, "a")
+    assert all(summed(reading, "a").capped for reading in (*partial, last))
+    assert all(0 < summed(reading, "a").due < MANY for reading in partial)
+    assert summed(last, "a").due == MANY
+
+
+@pytest.mark.usefixtures("many")
+def test_with_limits_the_sums_are_at_least_until_every_tenant_was_looked_at(reader):
+    *partial, last = lap(reader, "a", limits={"a": 4})
+    assert all(summed(reading, "a").capped for reading in partial)
+    assert not summed(last, "a").capped
+    assert summed(last, "a").due == MANY
+
+
+@pytest.mark.usefixtures("many")
+def test_a_burst_of_jobs_of_many_tenants_is_due_at_once_and_stays_so(reader, app):
+    """Between two counts, too."""
+    lap(reader, "a")
+    reader._total_from = math.inf
+    app.execute("UPDATE job_queue SET status = 'completed' WHERE next_retry_at IS NULL")
+    reader._total_from = -math.inf
+    assert summed(reader.read(["a"]), "a").due == 0
+    reader._total_from = math.inf
+    app.execute(
+        "INSERT INTO job_queue (type, tenant_id, payload) SELECT 'a', id, '{}' FROM tenants WHERE name LIKE 'n%'"
+    )
+    app.execute(
+        "INSERT INTO job_queue (type, tenant_id, payload, next_retry_at) SELECT 'a', id, '{}', now() + interval '1 h' "
+        "FROM tenants WHERE name LIKE 'n%' LIMIT 100"
+    )
+    for _ in range(3):
+        found = summed(reader.read(["a"]), "a")
+        assert (found.due, found.later) == (MANY, MANY // 3 + 100)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_type_that_was_emptied_is_empty_at_the_next_count(reader, app):
+    lap(reader, "a")
+    app.execute("UPDATE job_queue SET status = 'completed'")
+    reader._total_from = -math.inf
+    assert reader.read(["a"]).depths == {}
+
+
+@pytest.mark.usefixtures("many")
+def test_a_tenant_that_is_deleted_within_a_lap_is_no_longer_counted(reader, app, insert, tenant):
+    deep = tenant("deep")
+    for _ in range(20):
+        insert("a", tenant_id=deep)
+    assert lap(reader, "a")[-1].depths[Key("a", str(deep))].due == 20
+    app.execute("DELETE FROM tenants WHERE name = 'deep'")
+    reader._total_from = -math.inf
+    assert summed(reader.read(["a"]), "a").due == MANY
+    assert Key("a", str(deep)) not in lap(reader, "a")[-1].depths
+
+
+@pytest.mark.usefixtures("many")
+def test_a_reading_that_fails_within_a_lap_loses_nothing_and_counts_no_new_job_twice(reader, app, insert):
+    lap(reader, "a")
+    reader.read(["a"])
+    reader._total_from = math.inf
+    insert("a")
+    app.execute("ALTER TABLE job_queue RENAME TO elsewhere")
+    assert isinstance(reader.read(["a"]), Unreadable)
+    app.execute("ALTER TABLE elsewhere RENAME TO job_queue")
+    found = summed(reader.read(["a"]), "a")
+    assert (found.due, found.tenants, found.capped) == (MANY + 1, pytest.approx(MANY, rel=0.01), False)
+
+
+@pytest.mark.usefixtures("many")
+def test_new_jobs_of_a_limited_tenant_have_its_name_before_its_turn(reader, app, insert, tenant):
+    lap(reader, "a", limits={"a": 4})
+    late = app.execute(
+        "INSERT INTO tenants (id, name) VALUES ('ffffffff-0000-4000-8000-000000000000', 'x') RETURNING id"
+    )
+    (late,) = late.fetchone()
+    for _ in range(9):
+        insert("a", tenant_id=late)
+    for _ in range(2):
+        reading = reader.read(["a"], {"a": 4})
+        assert reading.depths[Key("a", str(late))].due == 9
+        assert summed(reading, "a").due == MANY + 9
+
+
+@pytest.mark.usefixtures("many")
+def test_rows_that_were_not_counted_to_the_end_belong_to_the_tenant_and_its_limit(reader, app, tenant):
+    deep = tenant("deep")
+    app.execute(
+        "INSERT INTO job_queue (type, tenant_id, payload) SELECT 'a', %s, '{}' FROM generate_series(1, 3000)", [deep]
+    )
+    reading = lap(reader, "a", limits={"a": 500})[-1]
+    assert reading.depths[Key("a", str(deep))].due == pytest.approx(3000, rel=0.1)
+    assert (summed(reading, "a").due, summed(reading, "a").capped) == (MANY + 3000, False)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_limit_that_a_pool_gets_later_names_the_tenants_at_it_after_one_lap(reader, insert, tenant):
+    for deep in [tenant(f"three {number}") for number in range(60)]:
+        for _ in range(3):
+            insert("a", tenant_id=deep)
+    lap(reader, "a")
+    reading = lap(reader, "a", limits={"a": 3})[-1]
+    assert sum(key.tenant_id != OTHERS and depth.due == 3 for key, depth in reading.depths.items()) >= 60
 
 
 @pytest.mark.usefixtures("many")
@@ -169,22 +280,24 @@ def test_a_million_rows_of_one_tenant_hide_no_other_tenant(reader, app):
     )
     first = reader.read(["a"])
     deepest = max((key for key in first.depths if key.tenant_id != OTHERS), key=lambda key: first.depths[key].due)
-    assert first.depths[deepest].capped
-    assert 100 <= first.depths[deepest].due <= 300
+    assert (first.depths[deepest].due, first.depths[deepest].capped) == (20_001, False)
     assert first.depths[Key("a", OTHERS)].tenants >= 2 * KEYS - 100
 
 
 @pytest.mark.usefixtures("many")
 def test_the_cost_of_a_reading_does_not_grow_with_the_tenants(conn):
-    """Rows read from the index, of the walk and of one slice: as many as two slices hold or a hundred times as many."""
+    """Rows read from the index, of the walk, of one slice and of a count: bounded, however many tenants there are."""
     walk = explain(conn, "readings", parameters(types=["a"]))
     known = explain(conn, "readings", parameters(types=["a"], many_types=["a"]))
     one_slice = explain(conn, "tenant_slice", slice_of_a())
+    total = explain(conn, "waiting_total", {"types": ["a"], "row_cap": 1000})
     assert rows_of(walk, "idx_job_queue_due") <= 6 * (KEYS + 1)
     assert rows_of(known, "idx_job_queue_due") <= 10
     assert rows_of(one_slice, "idx_job_queue_due") <= 2 * 25 * 100
-    scans = {(node["Node Type"], node.get("Index Name")) for node in nodes(one_slice) if node.get("Relation Name")}
-    assert scans == {("Index Only Scan", "idx_job_queue_due")}
+    assert rows_of(total, "idx_job_queue_due") <= 1000
+    for plan in (one_slice, total):
+        scans = {(node["Node Type"], node.get("Index Name")) for node in nodes(plan) if node.get("Relation Name")}
+        assert scans == {("Index Only Scan", "idx_job_queue_due")}
 
 
 @pytest.mark.usefixtures("many")

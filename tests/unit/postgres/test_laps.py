@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtide_controller.decide.history import History
+from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.postgres.arrivals import Arrivals
-from jobtide_controller.postgres.laps import Lap, Slice, Waiting
+from jobtide_controller.postgres.laps import Counted, Lap, Slice, Waiting
 from jobtide_controller.postgres.rows import reading_of
 from tests.unit.decide.builders import NOW, fleet, spec
 
@@ -70,12 +72,15 @@ counts = st.lists(
 ends = st.lists(st.integers(0, 120).map(lambda number: f"t{number:03}"), max_size=6)
 
 
-@given(counts, ends, st.booleans())
-def test_the_decision_is_the_one_of_every_tenant_by_itself(rows, ends, limited):
+@given(counts, ends, st.booleans(), st.booleans())
+def test_the_decision_is_the_one_of_every_tenant_by_itself(rows, ends, limited, counted):
     tenants = tenants_of(rows)
     named = {name for name, waiting in tenants.items() if waiting.due >= LIMIT} if limited else set()
     policy = spec(types=["a"], maxReplicas=1000, maxWaitSeconds=10, tenants={"maxConcurrent": LIMIT} if limited else {})
-    sliced = read(lap_of(tenants, ends, named=named), {"a": LIMIT} if limited else {})
+    lap = lap_of(tenants, ends, named=named)
+    if counted:
+        lap = replace(lap, counted=Counted(sum(tenants.values(), Waiting()), running=0))
+    sliced = read(lap, {"a": LIMIT} if limited else {})
     whole = decide(policy, one_by_one(tenants), fleet(), History(), NOW)
     found = decide(policy, sliced, fleet(), History(), NOW)
     assert (found.replicas, found.reason, found.limited_by) == (whole.replicas, whole.reason, whole.limited_by)
@@ -119,3 +124,40 @@ def test_the_oldest_row_and_the_next_scheduled_one_are_those_of_all_slices():
     one = Waiting(3, due=2, later=1, oldest_at=50.0, mean_at=60.0, next_due_at=200.0)
     other = Waiting(1, due=1, later=1, oldest_at=90.0, mean_at=90.0, next_due_at=150.0)
     assert one + other == Waiting(4, due=3, later=2, oldest_at=50.0, mean_at=70.0, next_due_at=150.0)
+
+
+def test_between_two_counts_new_rows_wait_and_started_ones_do_no_longer():
+    counted = Counted(Waiting(due=100, later=5, next_due_at=NOW + 60), running=4)
+    counted = counted.after(Waiting(due=20, later=1, next_due_at=NOW + 9), 10)
+    assert (counted.now.due, counted.now.later, counted.now.next_due_at) == (114, 6, NOW + 9)
+    assert counted.after(Waiting(), 2).now.due == 114, "an ended job does not wait"
+
+
+def test_rows_that_come_between_two_counts_are_no_ended_jobs():
+    """What is learned of the duration of jobs: 40 came, none ended."""
+    lap = replace(lap_of({}, [], named=set()), counted=Counted(Waiting(due=10, oldest_at=NOW, mean_at=NOW), running=2))
+    history = learn(spec().tenants, read(lap, {}), History())
+    later = read(lap.with_arrivals({"t001": Waiting(due=40)}, running=2), {})
+    depths = {key: replace(depth, arrivals=40) for key, depth in later.depths.items()}
+    history = learn(spec().tenants, replace(later, taken_at=NOW + 1, depths=depths), history)
+    assert history.learned("a").jobs == 0
+
+
+@given(counts, ends, ends, st.integers(0, 50))
+def test_the_sums_are_those_of_the_count_however_old_the_slices_are(rows, first, second, now_due):
+    """Named tenants included; none is shown with more than waits."""
+    tenants = tenants_of(rows)
+    named = set(list(tenants)[::3])
+    lap = lap_of(tenants, second, named=named, lap=lap_of(tenants, first, named=named))
+    lap = replace(lap, counted=Counted(Waiting(due=now_due, later=3, oldest_at=NOW - 5, mean_at=NOW - 2), running=0))
+    depths = read(lap, {}).depths.values()
+    assert (sum(depth.due for depth in depths), sum(depth.later for depth in depths)) == (now_due, 3)
+    assert max((depth.oldest_age_seconds for depth in depths), default=0) == (5 if now_due else 0)
+
+
+def test_a_limit_that_falls_is_followed_by_a_new_lap_and_one_that_rises_is_not():
+    lap = replace(lap_of(tenants_of([(1, 0)] * 3), [], named=set()), list_from=4)
+    assert lap.listed_from(6) is lap
+    assert not lap.listed_from(3).complete
+    assert lap.listed_from(0).complete
+    assert not lap.listed_from(0).listed_from(3).complete

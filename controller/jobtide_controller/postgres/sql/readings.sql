@@ -286,6 +286,9 @@ arrived AS (
         count(*) FILTER (WHERE one.created_at <= clock.previous_at) AS arrivals_again,
         count(*) FILTER (WHERE one.created_at > clock.overlap_from) AS arrivals_overlap,
         count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at <= clock.at) AS arrivals_due,
+        count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at AND one.created_at > clock.previous_at) AS later_new,
+        count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at AND one.created_at <= clock.previous_at) AS later_again,
+        min(one.due_at) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at) AS arrivals_next_due_at,
         count(*) FILTER (WHERE one.is_ours AND of_status.status = 'completed') AS succeeded,
         count(*) FILTER (WHERE
             one.is_ours
@@ -332,6 +335,9 @@ LEFT JOIN (
         coalesce(arrived.arrivals_again, 0) AS arrivals_again,
         coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap,
         coalesce(arrived.arrivals_due, 0) AS arrivals_due,
+        coalesce(arrived.later_new, 0) AS later_new,
+        coalesce(arrived.later_again, 0) AS later_again,
+        date_part('epoch', arrived.arrivals_next_due_at) AS arrivals_next_due_at,
         coalesce(arrived.succeeded, 0) + coalesce(watched.succeeded, 0) AS succeeded,
         coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
         to_watch.watch_ids,
