@@ -56,6 +56,9 @@ NAMED = 50  # tenants of each slice that may be shown by name
 TOTAL_ROWS, LEAST_TOTAL_ROWS = 200_000, 10_000
 TOTAL_SHARE = 1 / 80
 
+# After a longer pause (another replica led, or the database was away) all slices are read anew.
+LAPS_KEPT_SECONDS = 60.0
+
 # Types that no pool handles: how often they are looked for, and how many. With COUNTED_JOBS of each, that is a seventh
 # of what one reading may count.
 UNSERVED_SECONDS = 30.0
@@ -181,7 +184,7 @@ class Reader:
         self._laps = {
             type_: lap.listed_from(least_limits.get(type_, 0))
             for type_, lap in self._laps.items()
-            if type_ in requested
+            if type_ in requested and started - self._read_at < LAPS_KEPT_SECONDS
         }
         rows = self.session.run(
             load(SQL_PACKAGE, "readings"),

@@ -149,6 +149,31 @@ def test_a_reading_that_fails_within_a_lap_loses_nothing_and_counts_no_new_job_t
 
 
 @pytest.mark.usefixtures("many")
+def test_after_a_long_pause_the_slices_are_read_anew(reader):
+    lap(reader, "a")
+    reader._read_at -= 100
+    found = summed(reader.read(["a"]), "a")
+    assert found.tenants < MANY, "what was known is too old"
+    assert found.due == MANY
+
+
+def test_a_type_that_passes_to_and_fro_between_few_and_many_tenants_is_exact_in_every_reading(reader, app):
+    app.execute("INSERT INTO tenants (name) SELECT 'n' || i FROM generate_series(1, %s) i", [2 * KEYS])
+    for number in (400, 600, 300, 600, 200, 501, 0, 700):
+        app.execute("DELETE FROM job_queue")
+        app.execute(
+            "INSERT INTO job_queue (type, tenant_id, payload, created_at) SELECT 'a', id, '{}', now() - interval '9 s' "
+            "FROM tenants WHERE substr(name, 2)::int <= %s",
+            [number],
+        )
+        reader._total_from = -math.inf
+        for _ in range(3):
+            depths = reader.read(["a"]).depths.values()
+            assert sum(depth.due for depth in depths) == number
+            assert not any(depth.capped for depth in depths)
+
+
+@pytest.mark.usefixtures("many")
 def test_new_jobs_of_a_limited_tenant_have_its_name_before_its_turn(reader, app, insert, tenant):
     lap(reader, "a", limits={"a": 4})
     late = app.execute(
