@@ -11,6 +11,7 @@ Beside that all rows of the type are counted every few seconds: the slices only 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,6 +97,7 @@ class Lap:
     complete: bool = False  # every tenant has been read; else the sums are lower bounds
     list_from: int = 0  # tenants with as many rows are named in every slice; 0: the type has no limits
     counted: Counted | None = None
+    counted_at: float = -math.inf  # by the controller's monotonic clock
     news: Mapping[str, float] = field(default_factory=dict)  # due rows that came since the tenant's slice was read
 
     def listed_from(self, least_limit: int) -> Lap:
@@ -104,7 +106,7 @@ class Lap:
             return self
         if not least_limit:
             return replace(self, list_from=0, news={})
-        return Lap(list_from=least_limit, counted=self.counted)
+        return Lap(list_from=least_limit, counted=self.counted, counted_at=self.counted_at)
 
     def with_slice(self, new: Slice) -> Lap:
         """After the slice behind `after` was read."""

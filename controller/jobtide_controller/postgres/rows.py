@@ -200,7 +200,7 @@ def _depth(row: Mapping[str, Any], arrivals: int, depth_cap: int) -> Depth:
         running=row["running"],
         oldest_age_seconds=row["oldest_age_seconds"],
         mean_age_seconds=row["mean_age_seconds"],
-        capped=row["due"] >= depth_cap or row["later"] >= depth_cap,
+        capped=row["is_cut"] or row["due"] >= depth_cap or row["later"] >= depth_cap,
         # A row at `infinity` never falls due.
         next_due_at=None if next_due_at == float("inf") else next_due_at,
         arrivals=arrivals,

@@ -79,7 +79,6 @@ def test_the_sums_of_a_type_are_exact_from_the_first_reading_on(reader, app):
 @pytest.mark.usefixtures("many")
 def test_more_rows_than_one_count_takes_are_at_least_those_of_the_slices(reader, monkeypatch):
     monkeypatch.setattr(readings, "TOTAL_ROWS", 1000)
-    monkeypatch.setattr(readings, "LEAST_TOTAL_ROWS", 1000)
     *partial, last = lap(reader, "a")
     assert all(summed(reading, "a").capped for reading in (*partial, last))
     assert all(0 < summed(reading, "a").due < MANY for reading in partial)
@@ -146,6 +145,22 @@ def test_a_reading_that_fails_within_a_lap_loses_nothing_and_counts_no_new_job_t
     app.execute("ALTER TABLE elsewhere RENAME TO job_queue")
     found = summed(reader.read(["a"]), "a")
     assert (found.due, found.tenants, found.capped) == (MANY + 1, pytest.approx(MANY, rel=0.01), False)
+
+
+def test_many_types_with_many_tenants_take_turns_until_each_sum_is_exact(reader, app, monkeypatch):
+    monkeypatch.setattr(readings, "FIRST_SLICES", 5)
+    types = [f"t{number:02}" for number in range(25)]
+    app.execute("INSERT INTO tenants (name) SELECT 'n' || i FROM generate_series(1, 600) i")
+    app.execute(
+        "INSERT INTO job_queue (type, tenant_id, payload) SELECT type, id, '{}' "
+        "FROM tenants, unnest(%s::text[]) AS type WHERE name LIKE 'n%%'",
+        [types],
+    )
+    for _ in range(20):
+        reading = reader.read(types)
+        sums = {type_: summed(reading, type_) for type_ in types}
+        assert all(found.due == 600 or found.capped for found in sums.values())
+    assert {(found.due, found.capped) for found in sums.values()} == {(600, False)}
 
 
 @pytest.mark.usefixtures("many")
