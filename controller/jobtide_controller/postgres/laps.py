@@ -101,7 +101,7 @@ class Lap:
     news: Mapping[str, float] = field(default_factory=dict)  # due rows that came since the tenant's slice was read
 
     def listed_from(self, least_limit: int) -> Lap:
-        """For this lowest limit of a tenant. Slices that may not name a tenant at the limit are read anew."""
+        """For this lowest limit of a tenant. Slices that may not name a tenant at the limit are read again."""
         if least_limit == self.list_from or (0 < self.list_from <= least_limit):
             return self
         if not least_limit:

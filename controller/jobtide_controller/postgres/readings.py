@@ -58,7 +58,7 @@ FIRST_SLICES = 100  # of types whose tenants have just become many; others wait 
 TOTAL_ROWS = 200_000
 TOTAL_SHARE = 1 / 80
 
-# After a longer pause (another replica led, or the database was away) all slices are read anew.
+# After a longer pause (another replica led, or the database was away) all slices are read again.
 LAPS_KEPT_SECONDS = 60.0
 
 # Types that no pool handles: how often they are looked for, and how many. With COUNTED_JOBS of each, that is a seventh

@@ -164,7 +164,7 @@ def test_many_types_with_many_tenants_take_turns_until_each_sum_is_exact(reader,
 
 
 @pytest.mark.usefixtures("many")
-def test_after_a_long_pause_the_slices_are_read_anew(reader):
+def test_after_a_long_pause_the_slices_are_read_again(reader):
     lap(reader, "a")
     reader._read_at -= 100
     found = summed(reader.read(["a"]), "a")

@@ -1,4 +1,4 @@
--- All waiting rows of each type whose tenants are read in slices: how many there are, and how old, whoever's they are.
+-- All waiting rows of each type whose tenants are read in slices: how many there are, and how old.
 --
 -- Ages as in readings.sql: from the row's creation at the earliest, and none for a row without a time.
 --
