@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from dev.bench import claims, depth, fairness, footprint, pages, pickup, retention, throughput
+from dev.bench import claims, depth, fairness, footprint, pages, pickup, retention, tenants, throughput
 from dev.bench.comparison import Comparison
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, write_json
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Bench], Measured]] = {
     "pickup": lambda bench: pickup.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
+    "tenants": lambda bench: tenants.measure(bench.table),
     "retention": lambda bench: retention.measure(bench.table, 1_000_000),
     "retention-5m": lambda bench: retention.measure(bench.table, 5_000_000),
     "page": lambda bench: measure_page(bench.table, 1_000_000),

@@ -25,7 +25,7 @@ def measure(table: Table, deep: int) -> list[Figure]:
     """Returns the cost of a reading with `deep` pending rows, over that of counts and of a shallow queue."""
     types = [f"pool.{number}" for number in range(POOLS)]
     table.refill_types(types, SHALLOW, table.tenants(TENANTS))
-    with _reader(table) as reader:
+    with reader_of(table) as reader:
         shallow = _milliseconds(reader, types)
         table.refill_types(types, deep, table.tenants(TENANTS))
         depths, counts, seed_counts = list[float](), list[float](), list[float]()
@@ -55,7 +55,8 @@ def _cheaper(depths: list[float], counts: list[float], how: str, which: str = ""
 
 
 @contextmanager
-def _reader(table: Table) -> Iterator[Reader]:
+def reader_of(table: Table) -> Iterator[Reader]:
+    """The controller's reader on this table; it is closed after the block."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "bench").mkdir()
         Path(folder, "bench", "url").write_text(table.url)
@@ -93,7 +94,7 @@ def _statements(table: Table, types: list[str]) -> int:
     """Statements that reach the server in ten ticks, without the checks of a new connection."""
     table.run("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     table.run("ALTER ROLE CURRENT_USER SET pg_stat_statements.track = 'all'")
-    with _reader(table) as reader:
+    with reader_of(table) as reader:
         _read(reader, types)
         table.run("SELECT pg_stat_statements_reset()")
         for _ in range(10):

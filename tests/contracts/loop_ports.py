@@ -58,6 +58,16 @@ class PoolsContract:
         assert sorted(world.pools.types("main")) == ["x", "y"]
         assert world.pools.of_type("main", "x") == {uid}
 
+    async def test_the_lowest_limit_of_a_types_tenants_is_that_of_all_pools(self, world: PoolsWorld) -> None:
+        await world.put("a", types=["x", "y"], tenants={"maxConcurrent": 8, "overrides": {NEVER_SEEN: 64}})
+        await world.put("b", types=["y"], tenants={"overrides": {NEVER_SEEN: 2}})
+        await world.put("c", types=["y", "z"])
+        assert world.pools.least_limits("main") == {"x": 8, "y": 2}
+        await world.put("b", types=["y"])
+        assert world.pools.least_limits("main") == {"x": 8, "y": 8}
+        await world.delete("a")
+        assert world.pools.least_limits("main") == {}
+
     async def test_a_pool_says_how_long_ended_jobs_stay(self, world: PoolsWorld) -> None:
         entry = world.pools.get(await world.put("a"))
         assert entry is not None

@@ -45,6 +45,12 @@ class Tenants(Model):
         "Default: none.",
     )
 
+    @property
+    def least(self) -> int:
+        """The lowest limit of any tenant; 0: none has one."""
+        limits = [*self.overrides.values(), *([] if self.max_concurrent is None else [self.max_concurrent])]
+        return min(limits, default=0)
+
     def cap_of(self, tenant_id: str) -> int | None:
         """Jobs at once that this tenant may have; None: no limit."""
         return self.overrides.get(tenant_id, self.max_concurrent)

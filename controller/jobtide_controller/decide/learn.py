@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from jobtide_controller.api.spec import Tenants
 from jobtide_controller.decide import arrival_rate
 from jobtide_controller.decide.history import Count, Failing, Group, History, Learned
-from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 
 GAP_SECONDS = 20.0  # of readings further apart no service time is learned: what ran in between is not known
 FAILING_KEPT_SECONDS = 60.0  # a pool that is empty for less between two failing jobs still counts as failing
@@ -47,7 +47,12 @@ def learn(tenants: Tenants, reading: Reading, history: History) -> History:
 
 def group_of(tenants: Tenants, key: Key) -> Group:
     """The group whose arrivals the key's rows are counted in."""
-    return Group(key.type, None if tenants.cap_of(key.tenant_id) is None else key.tenant_id)
+    return Group(key.type, None if cap_of(tenants, key.tenant_id) is None else key.tenant_id)
+
+
+def cap_of(tenants: Tenants, tenant_id: str) -> int | None:
+    """Jobs at once that this tenant may have. None for OTHERS: a tenant near its limit is never one of them."""
+    return None if tenant_id == OTHERS else tenants.cap_of(tenant_id)
 
 
 def estimated_due(key: Key, depth: Depth, history: History) -> float:
@@ -131,12 +136,15 @@ def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, a
     assert history.read_at is not None
     rows: dict[Group, int] = {}
     for key, depth in reading.depths.items():
-        before = history.counts.get(key, _ABSENT)
+        before = history.counts.get(key)
         group = group_of(tenants, key)
-        rows[group] = rows.get(group, 0) + depth.arrivals - (depth.later - before.later)
+        rows[group] = rows.get(group, 0) + depth.arrivals
+        if before is None and Key(key.type, OTHERS) in history.counts:
+            group = Group(key.type, None)  # its scheduled rows were counted there
+        rows[group] = rows.get(group, 0) - (depth.later - (_ABSENT if before is None else before).later)
     for key, count in history.counts.items():
         if key not in reading.depths:
-            group = group_of(tenants, key)
+            group = Group(key.type, None) if Key(key.type, OTHERS) in reading.depths else group_of(tenants, key)
             rows[group] = rows.get(group, 0) + count.later
     flow = {
         group: arrival_rate.added(

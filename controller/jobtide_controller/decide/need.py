@@ -14,7 +14,7 @@ from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, Tenants
 from jobtide_controller.decide.arithmetic import clamp
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.learn import estimated_due
+from jobtide_controller.decide.learn import cap_of, estimated_due
 from jobtide_controller.decide.reading import Depth, Reading
 
 PROMISE_USED = 0.8  # the part of the promise to plan with; the rest is for what can't be foreseen
@@ -108,5 +108,5 @@ class Situation:
 
 def slots_cap(tenants: Tenants, tenant_id: str | None) -> float:
     """The jobs that a tenant may run at once; infinite without a cap, and for None (tenants counted together)."""
-    cap = None if tenant_id is None else tenants.cap_of(tenant_id)
+    cap = None if tenant_id is None else cap_of(tenants, tenant_id)
     return math.inf if cap is None else float(cap)

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+OTHERS = ""
+"""Stands for a tenant's ID where the tenants of a type are too many to be read one by one: all that are not named."""
+
 
 class Key(NamedTuple):
     """One tenant's jobs of one type: the unit of all counts."""
 
     type: str
-    tenant_id: str
+    tenant_id: str  # or OTHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Depth:
     arrivals: int = 0  # rows created since the previous reading
     succeeded: int = 0  # attempts that succeeded since then; not all are looked at
     failed: int = 0  # attempts that ended otherwise since then, including those that will be retried
+    tenants: int = 1  # with waiting rows, of OTHERS
 
 
 # A worker outside Kubernetes is named local-<hex>: the cluster can't report its end, only its lease can expire.

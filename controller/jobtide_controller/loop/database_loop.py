@@ -142,7 +142,7 @@ class DatabaseLoop:
         if not types:
             await self._rest(term, state, changed, is_budget_stale=is_budget_stale)
             return self._interval.max_seconds
-        reading = await self._source.read(types)
+        reading = await self._source.read(types, self._pools.least_limits(self.name))
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         state.warnings = self._source.warnings
         self._unreadable = reading if isinstance(reading, Unreadable) else None

@@ -78,6 +78,7 @@ class PoolEntry:
         "_status",
         "database",
         "generation",
+        "least_limit",
         "not_allowed",
         "ref",
         "refusal",
@@ -110,11 +111,13 @@ class PoolEntry:
             self.database, self.generation, self.refusal = pool
             self.types: tuple[str, ...] = ()
             self.retention = NO_RETENTION
+            self.least_limit = 0
             self._pool = ""
         else:
             self.database, self.generation = pool.spec.database, pool.metadata.generation
             self.types = pool.spec.types if not_allowed is None else ()
             self.retention = pool.spec.retention if is_set(pool.spec.retention) else NO_RETENTION
+            self.least_limit = pool.spec.tenants.least
             self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True)
 
     @property
@@ -150,18 +153,22 @@ class PoolEntry:
 class _Sharing:
     """The pools that handle one type. Their names are kept in order, so that the first few cost no sort."""
 
-    __slots__ = ("names", "uids")
+    __slots__ = ("least_limits", "names", "uids")
 
     def __init__(self) -> None:
         self.uids: set[str] = set()
         self.names: list[str] = []
+        self.least_limits: dict[str, int] = {}  # by UID, of the pools that limit their tenants
 
-    def add(self, uid: str, name: str) -> None:
+    def add(self, uid: str, name: str, least_limit: int) -> None:
         self.uids.add(uid)
         insort(self.names, name)
+        if least_limit:
+            self.least_limits[uid] = least_limit
 
     def remove(self, uid: str, name: str) -> None:
         self.uids.discard(uid)
+        self.least_limits.pop(uid, None)
         del self.names[bisect_left(self.names, name)]
 
     @property
@@ -179,6 +186,7 @@ class Pools:
         self._by_database: defaultdict[str, set[str]] = defaultdict(set)
         self._uids: dict[PoolRef, str] = {}
         self._by_type: defaultdict[str, dict[str, _Sharing]] = defaultdict(dict)
+        self._least_limits: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._changed_types: defaultdict[str, set[str]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[PoolEntry]:
@@ -207,7 +215,7 @@ class Pools:
         for type_ in entry.types:
             sharing = self._by_type[entry.database].setdefault(type_, _Sharing())
             before = sharing.shown
-            sharing.add(entry.uid, str(entry.ref))
+            sharing.add(entry.uid, str(entry.ref), entry.least_limit)
             self._note_change(entry.database, type_, before, sharing)
         self._changes.mark(entry.database, entry.uid)
 
@@ -230,6 +238,7 @@ class Pools:
         self._changes.mark(entry.database, uid)
         if not self._by_database[entry.database]:
             del self._by_database[entry.database], self._by_type[entry.database]
+            self._least_limits.pop(entry.database, None)
         return entry
 
     def databases(self) -> set[str]:
@@ -238,6 +247,10 @@ class Pools:
     def types(self, database: str) -> list[str]:
         """Every type that at least one pool of this database handles."""
         return list(self._by_type.get(database, ()))
+
+    def least_limits(self, database: str) -> Mapping[str, int]:
+        """The types of which a pool limits its tenants' running jobs, each with the lowest of these limits."""
+        return self._least_limits.get(database, {})
 
     def of_type(self, database: str, type_: str) -> AbstractSet[str]:
         sharing = self._by_type.get(database, {}).get(type_)
@@ -273,6 +286,10 @@ class Pools:
 
     def _note_change(self, database: str, type_: str, before: Collection[str], sharing: _Sharing) -> None:
         """Marks all pools of a type only if what they show of each other changed, and only at the next look."""
+        if sharing.least_limits:
+            self._least_limits[database][type_] = min(sharing.least_limits.values())
+        else:
+            self._least_limits[database].pop(type_, None)
         if before != sharing.shown:
             self._changed_types[database].add(type_)
             self._changes.wake(database)
@@ -280,4 +297,4 @@ class Pools:
 
 def _place(entry: PoolEntry) -> tuple[object, ...]:
     """All that the index depends on."""
-    return entry.ref, entry.database, entry.types
+    return entry.ref, entry.database, entry.types, entry.least_limit

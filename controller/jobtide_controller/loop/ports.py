@@ -46,8 +46,12 @@ class Source(Protocol):
         """What makes this database slow, with what to do about it."""
         ...
 
-    async def read(self, types: Sequence[str]) -> Reading | Unreadable:
-        """One reading of these types, or why there is none."""
+    async def read(self, types: Sequence[str], least_limits: Mapping[str, int]) -> Reading | Unreadable:
+        """One reading of these types, or why there is none.
+
+        `least_limits`: of which types tenants are limited in their running jobs, each with the lowest limit: a tenant
+        that has as many due jobs or runs one is in the reading by itself, however many tenants there are.
+        """
         ...
 
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
@@ -110,6 +114,10 @@ class Pools(Protocol):
 
     def types(self, database: str) -> list[str]:
         """Every job type that at least one pool of this database handles."""
+        ...
+
+    def least_limits(self, database: str) -> Mapping[str, int]:
+        """The types of which a pool limits its tenants' running jobs, each with the lowest of these limits."""
         ...
 
     def of_type(self, database: str, type_: str) -> AbstractSet[str]:

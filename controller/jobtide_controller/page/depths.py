@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 
 
 @dataclass(slots=True)
@@ -63,16 +63,25 @@ class Depths:
         return total
 
     def by_tenant(self, types: Iterable[str]) -> dict[str, Total]:
-        """The jobs of these types by tenant."""
-        return self._summed(types, lambda key: key.tenant_id)
+        """The jobs of these types by tenant, as far as tenants are named."""
+        found = self._summed(types, lambda key: key.tenant_id)
+        found.pop(OTHERS, None)
+        return found
+
+    def unnamed_tenants(self, types: Iterable[str]) -> int:
+        """How many tenants wait that by_tenant does not have; those of two types may be the same."""
+        others = [self.reading.depths.get(Key(type_, OTHERS)) for type_ in types]
+        return max((depth.tenants for depth in others if depth is not None), default=0)
 
     def of_tenant(self, tenant: str, types: Collection[str]) -> dict[str, Total]:
-        """One tenant's jobs of these types, by type."""
+        """One tenant's jobs of these types, by type. Of a type with unnamed tenants it is at least that."""
         found: dict[str, Total] = {}
         for type_ in types:
             for key, depth in self._keys.get(type_, ()):
                 if key.tenant_id == tenant:
                     found.setdefault(type_, Total()).add(depth)
+                elif key.tenant_id == OTHERS:
+                    found.setdefault(type_, Total()).capped = True
         return found
 
     def _summed(self, types: Iterable[str], name_of: Callable[[Key], str]) -> dict[str, Total]:

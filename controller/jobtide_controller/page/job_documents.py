@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -71,7 +71,9 @@ class Failed:
     capped: bool = False
 
 
-def tenant_rows(entries: Iterable[PoolEntry], depths: Depths, types: Iterable[str], slots: int, failed: Failed) -> Json:
+def tenant_rows(
+    entries: Iterable[PoolEntry], depths: Depths, types: Collection[str], slots: int, failed: Failed
+) -> Json:
     """The tenants with jobs of these types, or with failed ones: `slots` is how many jobs ready workers run at once."""
     failures = failed.by_tenant or {}
     totals = {tenant: Total() for tenant in failures} | depths.by_tenant(types)
@@ -82,7 +84,7 @@ def tenant_rows(entries: Iterable[PoolEntry], depths: Depths, types: Iterable[st
         key=lambda pair: (pair[1].depth, pair[1].running, failures.get(pair[0], 0), pair[0]),
     )
     rows = [tenant_row(tenant, total, known, slots, failed) for tenant, total in first]
-    return {"rows": rows, "shown": len(rows), "total": len(totals)}
+    return {"rows": rows, "shown": len(rows), "total": len(totals) + depths.unnamed_tenants(types)}
 
 
 def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: int, failed: Failed) -> Json:

@@ -50,14 +50,14 @@ class Database:
         """What makes this database slow, with what to do about it."""
         return self._reader.warnings
 
-    async def read(self, types: Sequence[str]) -> Reading | Unreadable:
+    async def read(self, types: Sequence[str], least_limits: Mapping[str, int]) -> Reading | Unreadable:
         """One reading of these types, or why there is none."""
         if (not_configured := self._reader.not_configured()) is not None:
             await self._end_thread()
             return not_configured
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await self._thread.call(lambda: self._reader.read(types))
+                return await self._thread.call(lambda: self._reader.read(types, least_limits))
         except BusyError as busy:
             return self._reader.unreadable(UnreadableReason.TIMEOUT, str(busy))
         except TimeoutError:

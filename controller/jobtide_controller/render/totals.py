@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jobtide_controller.api.status import TENANTS_SHOWN, Learned, TenantStatus, TypeStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def top_tenants(spec: JobWorkerPoolSpec, reading: Reading) -> tuple[TenantStatus
     """The TENANTS_SHOWN tenants with the most waiting jobs, then the most running ones."""
     grouped: dict[str, list[tuple[Key, Depth]]] = {}
     for key, depth in reading.depths.items():
-        grouped.setdefault(key.tenant_id, []).append((key, depth))
+        if key.tenant_id != OTHERS:
+            grouped.setdefault(key.tenant_id, []).append((key, depth))
     totals = {tenant: _total(items) for tenant, items in grouped.items()}
     ranked = sorted(totals, key=lambda tenant: (-totals[tenant].pending, -totals[tenant].running, tenant))
     return tuple(
@@ -80,9 +81,21 @@ def _total(items: Iterable[tuple[Key, Depth]]) -> Total:
         later=sum(depth.later for depth in depths),
         running=sum(depth.running for depth in depths),
         oldest_seconds=max((depth.oldest_age_seconds for depth in depths if depth.due), default=0.0),
-        tenants=len({key.tenant_id for key, depth in pairs if depth.due or depth.later or depth.running}),
+        tenants=_tenants(pairs),
         capped=any(depth.capped for depth in depths),
     )
+
+
+def _tenants(pairs: Iterable[tuple[Key, Depth]]) -> int:
+    """The others of two types may be the same tenants: the larger number counts."""
+    named: set[str] = set()
+    others = 0
+    for key, depth in pairs:
+        if key.tenant_id == OTHERS:
+            others = max(others, depth.tenants)
+        elif depth.due or depth.later or depth.running:
+            named.add(key.tenant_id)
+    return len(named) + others
 
 
 def _three_digits(value: float) -> float:

@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
+from jobtide_controller.decide.reading import OTHERS, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note
 from jobtide_controller.telemetry import events
 
@@ -122,8 +122,9 @@ class GaugeCollector(Collector):
             up.add_metric([database, ""], 1)
             for type_, count in _sums(reading, by="type").items():
                 by_type.add_metric([database, type_], count)
-            tenants = _top(_sums(reading, by="tenant_id"), TENANTS_SHOWN) if gauges.shows_tenants else {}
-            for tenant, count in tenants.items():
+            sums = _sums(reading, by="tenant_id") if gauges.shows_tenants else {}
+            unnamed = sums.pop(OTHERS, 0)
+            for tenant, count in _top(sums, TENANTS_SHOWN, unnamed).items():
                 by_tenant.add_metric([database, tenant], count)
             for type_, count in _top(gauges.unserved, TYPES_SHOWN).items():
                 unserved.add_metric([database, type_], count)
@@ -228,8 +229,8 @@ def _sums(reading: Reading, *, by: str) -> dict[str, int]:
     return sums
 
 
-def _top(sums: Mapping[str, int], shown: int) -> dict[str, int]:
-    """The largest by name, the rest as one: a million tenants are eleven series."""
+def _top(sums: Mapping[str, int], shown: int, unnamed: int = 0) -> dict[str, int]:
+    """The largest by name, the rest and `unnamed` as one: a million tenants are eleven series."""
     ranked = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(count for _, count in ranked[shown:])
-    return {**dict(ranked[:shown]), OTHER: rest} if len(ranked) > shown else dict(ranked)
+    rest = unnamed + sum(count for _, count in ranked[shown:])
+    return {**dict(ranked[:shown]), OTHER: rest} if unnamed or len(ranked) > shown else dict(ranked)

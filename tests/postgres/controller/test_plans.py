@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 from jobtide.sql import load
 from jobtide_controller.postgres.arrivals import Arrivals
 from jobtide_controller.postgres.attempts import Watched
-from jobtide_controller.postgres.readings import SQL_PACKAGE, WATCH_RUNNING, WATCH_SOON, reading_of
+from jobtide_controller.postgres.readings import KEYS, SQL_PACKAGE, WATCH_RUNNING, WATCH_SOON
+from jobtide_controller.postgres.rows import reading_of
 from jobtide_controller.postgres.session import BEFORE
 
 FINISHED, PENDING, TYPES, TENANTS, RUNNING = 200_000, 50_000, 10, 20, 100
@@ -63,6 +64,8 @@ def parameters(**changed: Any) -> dict[str, Any]:
     (types, previous_at) = ([f"t{number}" for number in range(TYPES)], None)
     usual = {
         "types": types,
+        "many_types": [],
+        "keys_cap": KEYS,
         "depth_cap": CAP,
         "running_cap": 10_000,
         "arrivals_cap": 1000,
@@ -166,7 +169,7 @@ def test_arrivals_after_a_long_gap_are_bounded_by_their_cap(large):
 
 def test_the_reading_of_a_large_table_is_correct(large):
     rows = large.execute(load(SQL_PACKAGE, "readings"), parameters(depth_cap=1_000_000)).fetchall()
-    reading, _ = reading_of(rows, Arrivals(), depth_cap=1_000_000, query_seconds=0.0)
+    reading, _ = reading_of(rows, Arrivals(), depth_cap=1_000_000, query_seconds=0.0, laps={}, least_limits={})
     expected = large.execute(
         "SELECT count(*) FILTER (WHERE next_retry_at IS NULL) AS due, count(next_retry_at) AS later "
         "FROM job_queue WHERE status = 'pending'"

@@ -290,19 +290,19 @@ def test_a_missing_index_is_a_warning_with_the_statement_to_run(reader, app):
 async def test_a_server_that_hangs_is_cut_off_and_comes_back(urls, configure, own_server, own_database):
     configure(own_database)
     database = Database("main", urls, Limits(statement_seconds=0.2), grace_seconds=0.3)
-    assert isinstance(await database.read(["a"]), Reading)
+    assert isinstance(await database.read(["a"], {}), Reading)
     with psycopg.connect(own_database) as admin:
         (backend,) = admin.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'jobtide-controller'"
         ).fetchone()
     os.kill(backend, signal.SIGSTOP)
     try:
-        answer = unreadable(await database.read(["a"]))
+        answer = unreadable(await database.read(["a"], {}))
     finally:
         os.kill(backend, signal.SIGCONT)
     assert answer.reason is UnreadableReason.TIMEOUT
     for _ in range(1000):
-        if isinstance(await database.read(["a"]), Reading):
+        if isinstance(await database.read(["a"], {}), Reading):
             break
         await asyncio.sleep(0.02)
     else:

@@ -155,7 +155,7 @@ async def test_a_reading_does_not_wait_for_a_batch(patient, app):
     async with patient.locked():
         deleting = asyncio.create_task(patient.source.delete_ended(OLD))
         await until_blocked(app)
-        assert (await patient.source.read(["a"])).depths == {}
+        assert (await patient.source.read(["a"], {})).depths == {}
     assert (await deleting).rows == {"a": 1}
     await patient.source.disconnect()
     backends = (

@@ -66,7 +66,7 @@ async def test_a_tick_is_one_connection_and_four_statements_for_any_number_of_po
         "INSERT INTO job_queue (type, tenant_id, payload) SELECT 'p' || i, %s, '{}' FROM generate_series(0, %s) AS i",
         [tenant, min(pools, 50) - 1],
     )
-    assert isinstance(await world.source.read(["p0"]), Reading), "connected, and the schema is checked"
+    assert isinstance(await world.source.read(["p0"], {}), Reading), "connected, and the schema is checked"
     admin.execute("SELECT pg_stat_statements_reset()")
     await world.tick()
     assert calls(admin) == dict.fromkeys(STATEMENTS_OF_A_TICK, 1)
@@ -79,6 +79,6 @@ async def test_the_reading_is_one_row_of_pg_stat_statements_for_all_parameters(w
     """Lists are parameters: ten thousand types do not fill pg_stat_statements."""
     admin.execute("SELECT pg_stat_statements_reset()")
     for types in (["a"], ["a", "b"], [f"t{number}" for number in range(1000)]):
-        assert isinstance(await world.source.read(types), Reading)
+        assert isinstance(await world.source.read(types, {}), Reading)
     rows = admin.execute("SELECT calls FROM pg_stat_statements WHERE query LIKE '%waiting_key%previous_at%'").fetchall()
     assert rows == [(3,)]

@@ -73,6 +73,8 @@ CASES = [
         12,
         id="finish one",
     ),
+    pytest.param("any_due", {"types": ["rare", "absent"]}, 15, id="look for due jobs of types without jobs"),
+    pytest.param("any_due", {"types": ["common"]}, 15, id="look for due jobs of many"),
     pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 12, id="confirm one"),
     pytest.param(
         "finish_unlocked",

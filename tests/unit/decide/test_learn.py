@@ -10,7 +10,7 @@ from jobtide_controller.api.status import JobWorkerPoolStatus, Learned, TypeStat
 from jobtide_controller.decide.history import Group, History, Recommendation, restored, with_recommendation
 from jobtide_controller.decide.history import Learned as LearnedType
 from jobtide_controller.decide.learn import estimated_due, group_of, learn
-from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 from tests.unit.decide.builders import NOW, A, B, spec
 
 NO_CAPS = spec().tenants
@@ -144,3 +144,15 @@ def test_only_recommendations_that_can_still_be_the_highest_are_kept(earlier, re
     after = with_recommendation(history, now=NOW + 10, replicas=replicas, current=7, hold_seconds=20)
     assert [one.replicas for one in after.recommendations] == expected
     assert all(one.at <= NOW + 10 for one in after.recommendations)
+
+
+def test_scheduled_rows_of_a_tenant_that_gets_or_loses_its_name_fall_not_due():
+    """Both ways: the same rows are counted among the others in one reading, and by their tenant in the next."""
+    limited, rest = spec(tenants={"maxConcurrent": 2}).tenants, Key("a", OTHERS)
+    unnamed = Reading(NOW, {rest: Depth(later=50, tenants=20)})
+    named = Reading(NOW + 1, {rest: Depth(later=40, tenants=19), A: Depth(due=3, later=10)})
+    again = replace(unnamed, taken_at=NOW + 2)
+    history = History()
+    for reading in (unnamed, named, again):
+        history = learn(limited, reading, history)
+        assert sum(piece.rows for pieces in history.flow.values() for piece in pieces) == 0

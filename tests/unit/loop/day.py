@@ -44,7 +44,7 @@ class Table:
         self.pods: deque[str] = deque(maxlen=STAY_TICKS)
         self.strangers: deque[str] = deque(maxlen=STAY_TICKS)
 
-    async def read(self, types):
+    async def read(self, types, least_limits):
         pods = {uid: PodRun({Key("steady", "t"): 1}) for uid in (*self.pods, *self.strangers)}
         return Reading(self._clock(), dict(self._depths(types)), pods, 0.001)
 

@@ -95,9 +95,9 @@ async def test_a_reading_that_comes_after_the_lease_is_lost_changes_nothing(worl
     world.inventory.upsert_pool(pool(minReplicas=1))
     read = world.source.read
 
-    async def read_too_late(types):
+    async def read_too_late(types, least_limits):
         world.lose_the_lease()
-        return await read(types)
+        return await read(types, least_limits)
 
     world.source.read = read_too_late
     await world.tick(times=2)

@@ -20,8 +20,8 @@ class UnservedSource(Source):
         super().__init__()
         self.unserved: dict[str, Unserved] = {}
 
-    async def read(self, types):
-        return replace(await super().read(types), unserved=dict(self.unserved))
+    async def read(self, types, least_limits):
+        return replace(await super().read(types, least_limits), unserved=dict(self.unserved))
 
 
 @pytest.fixture

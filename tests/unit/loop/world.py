@@ -31,7 +31,7 @@ class Source:
         self.cost_seconds = 0.001
         self.disconnects = 0
 
-    async def read(self, types):
+    async def read(self, types, least_limits):
         self.asked.append(list(types))
         if self.failure is not None:
             return self.failure

@@ -15,6 +15,7 @@ from jobtide.job import Job, token_prefix
 from jobtide.payload import Malformed
 from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.careful import Exclusions, RefusedClaim, about, claim_each, fail
+from jobtide.queue.idle_look import IdleLook
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.refusals import RowRefused, isolate
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
@@ -66,6 +67,7 @@ class Claims:
         self._refused = refused
         self._max_payload_bytes = max_payload_bytes
         self._low_water = LowWater()
+        self._idle_look = IdleLook()
         self._successes = 0  # claims that brought jobs
         self._exclusions = Exclusions()
         self._claimed_at = -math.inf  # when rows were last claimed
@@ -78,6 +80,14 @@ class Claims:
         claim has committed all the same, a later call requeues its jobs.
         """
         self._return_unanswered(monotonic())
+        if self._idle_look.is_worth(monotonic()) and not self._is_any_due(ring):
+            return Claim([], ring, wanted, drained=True)
+        began = monotonic()
+        claim = self._claim(ring, wanted, per_key)
+        self._idle_look.walked(monotonic() - began, drained=claim.drained)
+        return claim
+
+    def _claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         token = self._prefix + secrets.token_hex(8)
         refused: list[RefusedClaim] = []
         stopped_at: Key | None = None
@@ -104,6 +114,18 @@ class Claims:
             drained=len(rows) < wanted and max(served.values()) < per_key and not refused,
             refused=tuple(refused),
         )
+
+    def _is_any_due(self, ring: Ring) -> bool:
+        """Row by row; also true if the server refuses the question: the claim then says why."""
+        began = monotonic()
+        try:
+            found = self._session.execute(load("jobtide.sql", "any_due"), {"types": list(ring.types)})
+        except RowRefused:
+            return True
+        now = monotonic()
+        if not found:
+            self._idle_look.looked(now - began, now)
+        return bool(found)
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
         """From the low-water marks on; then the whole lap for what is still wanted, unless each key gave its share."""

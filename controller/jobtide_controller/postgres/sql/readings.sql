@@ -14,14 +14,18 @@
 -- key. An age begins at the row's creation at the earliest, not at a due time that a tenant set into the past. A finished
 -- row that no claim of ours can have ended is no arrival: it would count as a job that took no time.
 --
+-- Of a type with more than `keys_cap` tenants the walk stops, and its last row says so (`is_cut`): tenant_slice.sql counts
+-- what waits for them, and from then on the type is one of `many_types`, of which no waiting row is counted here.
+--
 -- Returns at least one row, for the clock; its type is NULL if nothing waits or runs.
 --
--- Parameters: types text[] (each once), depth_cap int, running_cap int, arrivals_cap int (rows per status), overlap_seconds float8,
+-- Parameters: types text[] (each once), many_types text[], keys_cap int (tenants of each type), depth_cap int, running_cap int, arrivals_cap int (rows per status), overlap_seconds float8,
 --             previous_at float8 (epoch of the previous reading, NULL for the first), watched_ids uuid[],
 --             watched_attempts int[] (same length), watch_running int, watch_soon int (rows to follow next)
 -- Index:      idx_job_queue_due, index-only except for rows to follow; idx_job_queue_running for running rows;
 --             idx_job_queue_status_created_at for arrivals; job_queue_pkey, one probe per watched row
--- Bounds:     the lower of types in the table and 2 * types; keys * (2 + 2 * depth_cap) index entries; running rows, at
+-- Bounds:     the lower of types in the table and 2 * types; keys * (2 + 2 * depth_cap) index entries, with at most
+--             `keys_cap` keys of each type; running rows, at
 --             most running_cap of each key; 4 * arrivals_cap rows; 2 * watch_soon + watch_running rows
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT
@@ -62,11 +66,14 @@ waiting_type AS (
     SELECT requested.type
     FROM requested
     WHERE
-        (SELECT count(*) FROM walked_waiting) > (SELECT count(*) FROM requested)
-        OR requested.type IN (SELECT walked_waiting.type FROM walked_waiting)
+        (
+            (SELECT count(*) FROM walked_waiting) > (SELECT count(*) FROM requested)
+            OR requested.type IN (SELECT walked_waiting.type FROM walked_waiting)
+        )
+        AND requested.type NOT IN (SELECT unnest(%(many_types)s::text[]))
 ),
 waiting_key AS (
-    SELECT waiting_type.type, first_of.tenant_id
+    SELECT waiting_type.type, first_of.tenant_id, 1 AS step
     FROM waiting_type
     CROSS JOIN LATERAL (
         SELECT q.tenant_id
@@ -76,7 +83,7 @@ waiting_key AS (
         LIMIT 1
     ) AS first_of
     UNION ALL
-    SELECT waiting_key.type, following.tenant_id
+    SELECT waiting_key.type, following.tenant_id, waiting_key.step + 1
     FROM waiting_key
     CROSS JOIN LATERAL (
         SELECT q.tenant_id
@@ -85,10 +92,12 @@ waiting_key AS (
         ORDER BY q.type, q.tenant_id
         LIMIT 1
     ) AS following
+    WHERE waiting_key.step <= %(keys_cap)s::int
 ),
 waiting AS (
     SELECT
         waiting_key.type, waiting_key.tenant_id,
+        waiting_key.step > %(keys_cap)s::int AS is_cut,
         due_rows.due,
         coalesce(date_part('epoch', clock.at) - date_part('epoch', due_rows.oldest_due_at), 0) AS oldest_age_seconds,
         coalesce(date_part('epoch', clock.at) - due_rows.mean_due_at, 0) AS mean_age_seconds,
@@ -276,6 +285,10 @@ arrived AS (
         count(*) FILTER (WHERE one.created_at > clock.previous_at) AS arrivals_new,
         count(*) FILTER (WHERE one.created_at <= clock.previous_at) AS arrivals_again,
         count(*) FILTER (WHERE one.created_at > clock.overlap_from) AS arrivals_overlap,
+        count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at <= clock.at) AS arrivals_due,
+        count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at AND one.created_at > clock.previous_at) AS later_new,
+        count(*) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at AND one.created_at <= clock.previous_at) AS later_again,
+        min(one.due_at) FILTER (WHERE of_status.status = 'pending' AND one.due_at > clock.at) AS arrivals_next_due_at,
         count(*) FILTER (WHERE one.is_ours AND of_status.status = 'completed') AS succeeded,
         count(*) FILTER (WHERE
             one.is_ours
@@ -284,7 +297,10 @@ arrived AS (
     FROM unnest(enum_range(NULL::job_status)) AS of_status (status)
     CROSS JOIN clock
     CROSS JOIN LATERAL (
-        SELECT q.type, q.tenant_id, q.created_at, q.attempts, starts_with(left(q.worker_id, 8), 'jobtide:') AS is_ours
+        SELECT
+            q.type, q.tenant_id, q.created_at, q.attempts,
+            coalesce(q.next_retry_at, q.created_at) AS due_at,
+            starts_with(left(q.worker_id, 8), 'jobtide:') AS is_ours
         FROM job_queue AS q
         WHERE
             q.status = of_status.status
@@ -306,6 +322,7 @@ LEFT JOIN (
     SELECT
         type,
         tenant_id::text AS tenant_id,
+        coalesce(waiting.is_cut, FALSE) AS is_cut,
         coalesce(waiting.due, 0) AS due,
         coalesce(waiting.later, 0) AS later,
         coalesce(running.running, 0) AS running,
@@ -317,6 +334,10 @@ LEFT JOIN (
         coalesce(arrived.arrivals_new, 0) AS arrivals_new,
         coalesce(arrived.arrivals_again, 0) AS arrivals_again,
         coalesce(arrived.arrivals_overlap, 0) AS arrivals_overlap,
+        coalesce(arrived.arrivals_due, 0) AS arrivals_due,
+        coalesce(arrived.later_new, 0) AS later_new,
+        coalesce(arrived.later_again, 0) AS later_again,
+        date_part('epoch', arrived.arrivals_next_due_at) AS arrivals_next_due_at,
         coalesce(arrived.succeeded, 0) + coalesce(watched.succeeded, 0) AS succeeded,
         coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
         to_watch.watch_ids,
