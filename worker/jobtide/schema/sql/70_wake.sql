@@ -1,0 +1,92 @@
+-- What: a trigger by which an INSERT of due jobs wakes workers that rest, and the controller.
+-- Why:  a job starts after milliseconds, not at the next poll. NOTIFY makes commits wait for each other, so it is sent
+--       only where somebody rests: who does so holds advisory locks, which this function tries and gives back at once.
+--       With nobody there it is one such try. It runs with the inserter's rights, reads no table, and no error of it
+--       reaches the INSERT. A notification names the server processes that it wakes, as many as there are jobs.
+--       A transaction that has notified can't be prepared (PREPARE TRANSACTION): where the server allows prepared ones,
+--       only sessions with jobtide.wake = 'on' notify, as set by ALTER DATABASE or ALTER ROLE.
+-- Lock: SHARE ROW EXCLUSIVE on job_queue for the moment of CREATE TRIGGER: writes wait, reads go on.
+DO $wake$
+DECLARE
+  -- The locks are (1785684596, hash of the type) for a worker, (1785684597, hash of the type, or 0 for all types) for
+  -- who is told of every insert, and (1785684598, 0) for everybody that rests: see sql/rest.sql of the worker.
+  body constant text := $body$
+DECLARE
+  rests boolean := false;
+  kind record;
+  pids text;
+BEGIN
+  IF (CASE WHEN pg_try_advisory_lock(1785684598, 0) THEN pg_advisory_unlock(1785684598, 0) ELSE false END) THEN
+    RETURN NULL;
+  END IF;
+  IF current_setting('max_prepared_transactions') <> '0'
+    AND coalesce(current_setting('jobtide.wake', true), '') <> 'on' THEN
+    RETURN NULL;
+  END IF;
+  FOR kind IN
+    SELECT DISTINCT hashtext(type COLLATE "C") AS hash
+    FROM inserted
+    WHERE status::text = 'pending' AND coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()
+  LOOP
+    rests := NOT CASE WHEN pg_try_advisory_lock(1785684596, kind.hash)
+        THEN pg_advisory_unlock(1785684596, kind.hash) ELSE false END
+      OR NOT CASE WHEN pg_try_advisory_lock(1785684597, kind.hash)
+        THEN pg_advisory_unlock(1785684597, kind.hash) ELSE false END
+      OR NOT CASE WHEN pg_try_advisory_lock(1785684597, 0)
+        THEN pg_advisory_unlock(1785684597, 0) ELSE false END;
+    EXIT WHEN rests;
+  END LOOP;
+  IF NOT rests OR pg_notification_queue_usage() > 0.5 THEN
+    RETURN NULL;
+  END IF;
+  -- At random, so that statements of the same moment wake different ones; at most as many as a payload holds.
+  WITH held AS MATERIALIZED (
+    SELECT l.pid, l.classid::int AS class, l.objid
+    FROM pg_locks AS l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.mode = 'ShareLock'
+      AND l.classid IN (1785684596, 1785684597)
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  ), due AS (
+    SELECT hashtext(type COLLATE "C")::oid AS hash, count(*) AS jobs
+    FROM inserted
+    WHERE status::text = 'pending' AND coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()
+    GROUP BY 1
+  ), woken AS (
+    SELECT worker.pid
+    FROM due CROSS JOIN LATERAL (
+      SELECT held.pid FROM held WHERE held.class = 1785684596 AND held.objid = due.hash ORDER BY random() LIMIT due.jobs
+    ) AS worker
+    UNION
+    SELECT held.pid FROM held
+    WHERE held.class = 1785684597 AND (held.objid = 0 OR held.objid IN (SELECT due.hash FROM due))
+  )
+  SELECT string_agg(chosen.pid::text, ' ') INTO pids FROM (SELECT woken.pid FROM woken LIMIT 500) AS chosen;
+  IF pids IS NOT NULL THEN
+    PERFORM pg_notify('jobtide', pids);
+  END IF;
+  RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END
+$body$;
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_proc AS p
+    WHERE p.proname = 'jobtide_wake' AND p.prosrc = body AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+      AND p.pronamespace = (SELECT c.relnamespace FROM pg_class AS c WHERE c.oid = to_regclass('job_queue'))
+  ) THEN
+    EXECUTE format(
+      'CREATE OR REPLACE FUNCTION %I.jobtide_wake() RETURNS trigger LANGUAGE plpgsql '
+      'SET search_path = pg_catalog, pg_temp AS %L',
+      (SELECT c.relnamespace::regnamespace::name FROM pg_class AS c WHERE c.oid = to_regclass('job_queue')), body
+    );
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('job_queue') AND tgname = 'jobtide_wake') THEN
+    EXECUTE format(
+      'CREATE TRIGGER jobtide_wake AFTER INSERT ON job_queue REFERENCING NEW TABLE AS inserted '
+      'FOR EACH STATEMENT EXECUTE FUNCTION %I.jobtide_wake()',
+      (SELECT c.relnamespace::regnamespace::name FROM pg_class AS c WHERE c.oid = to_regclass('job_queue'))
+    );
+  END IF;
+END
+$wake$;
