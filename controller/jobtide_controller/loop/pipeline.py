@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from jobtide_controller.decide.connection_shares import HELD_BY_WORKER, ConnectionRequest, connection_request, held_request
+from jobtide_controller.decide.connection_shares import (
+    HELD_BY_WORKER,
+    ConnectionRequest,
+    connection_request,
+    held_request,
+)
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.holders import believed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request, divide
 from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
-from tests.unit.decide.builders import NOW, TEMPLATE, fleet, spec
+from tests.unit.decide.builders import NOW, fleet, spec
 
 EMPTY = Reading(NOW, {})
 

@@ -21,6 +21,7 @@ from jobtide.queue.session import DatabaseUnreachable
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
+from jobtide.worker.mailbox import Mailbox
 from jobtide.worker.outcome import RetryPolicy
 from jobtide.worker.runner import Runner
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from time import monotonic
-from uuid import uuid4
 
 import pytest
 

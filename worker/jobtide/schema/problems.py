@@ -136,7 +136,8 @@ def wake_note(facts: Facts) -> str | None:
             "jobs uses PREPARE TRANSACTION"
         )
     return (
-        "trigger jobtide_wake is missing or disabled, so idle workers find jobs by polling: jobtide schema apply adds it"
+        "trigger jobtide_wake is missing or disabled, so idle workers find jobs by polling: "
+        "jobtide schema apply adds it"
     )
 
 

@@ -46,9 +46,7 @@ def index_statement(name: str) -> str:
     return re.sub(r"\s+", " ", " ".join(line for line in lines if not line.startswith("--"))).strip()
 
 
-def script(
-    *, roles: bool = False, in_transaction: bool = False, tenant_walls: bool = False, wake: bool = True
-) -> str:
+def script(*, roles: bool = False, in_transaction: bool = False, tenant_walls: bool = False, wake: bool = True) -> str:
     """All SQL in order, for review and for `psql -f`. A second run changes nothing.
 
     `wake`: with the trigger by which an INSERT wakes idle workers.

@@ -131,7 +131,7 @@ class Finisher:
         return not self._unwritten
 
     def run_once(self, now: float) -> None:
-        """One pass: writes ends, extends leases that are due, looks at claims, rescues every 30 s. Raises DatabaseUnreachable."""
+        """One pass: writes ends, extends leases, looks at claims, rescues at times. Raises DatabaseUnreachable."""
         self._report_overdue(now)
         if self._outage_seconds(now) > 0:
             return

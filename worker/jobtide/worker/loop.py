@@ -48,6 +48,7 @@ _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain 
 
 EXIT_STUCK = 3  # every place was held by a handler that did not stop after its timeout
 
+
 class Worker:
     """The claim loop. All its parts are arguments, made in commands/worker.py."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import weakref
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -23,6 +24,8 @@ class Mailbox:
         self._ours.setblocking(False)  # noqa: FBT003 - as the standard library has it
         self._theirs.setblocking(False)  # noqa: FBT003
         self._is_watched = False
+        for end in (self._ours, self._theirs):
+            weakref.finalize(self, end.close)
 
     def put(self, mail: Mail) -> None:
         """SimpleQueue.put is safe in a signal handler, where a lock is not."""
