@@ -185,21 +185,6 @@ def test_requested_running_and_terminating_workers_hold_connections(pods, replic
 
 
 @pytest.mark.parametrize(
-    ("env", "connections"),
-    [
-        pytest.param([], 2, id="by default"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "value": "1"}], 3, id="listens"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "value": "0"}], 2, id="disabled"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "valueFrom": {"configMapKeyRef": {}}}], 3, id="value from elsewhere"),
-    ],
-)
-def test_worker_that_listens_holds_one_more(env, connections):
-    container = {**TEMPLATE["spec"]["containers"][0], "env": env}
-    policy = spec(template={"spec": {"containers": [{"name": "side", "env": [{"name": "JOBTIDE_LISTEN"}]}, container]}})
-    assert connection_request(policy, EMPTY, fleet(1), 1).connections == connections
-
-
-@pytest.mark.parametrize(
     ("fields", "desired", "least"),
     [
         pytest.param({"minReplicas": 3}, 5, 3, id="minimum"),

@@ -1,4 +1,4 @@
--- What: a trigger by which an INSERT of due jobs wakes workers that rest, and the controller.
+-- What: a trigger by which an INSERT of jobs wakes workers that rest, and the controller.
 -- Why:  a job starts after milliseconds, not at the next poll. NOTIFY makes commits wait for each other, so it is sent
 --       only where somebody rests: who does so holds advisory locks, which this function tries and gives back at once.
 --       With nobody there it is one such try. It runs with the inserter's rights, reads no table, and no error of it
@@ -9,7 +9,7 @@
 DO $wake$
 DECLARE
   -- The locks are (1785684596, hash of the type) for a worker, (1785684597, hash of the type, or 0 for all types) for
-  -- who is told of every insert, and (1785684598, 0) for everybody that rests: see sql/rest.sql of the worker.
+  -- who is told of every insert, also of jobs due later, and (1785684598, 0) for everybody that rests: see sql/rest.sql of the worker.
   body constant text := $body$
 DECLARE
   rests boolean := false;
@@ -24,12 +24,15 @@ BEGIN
     RETURN NULL;
   END IF;
   FOR kind IN
-    SELECT DISTINCT hashtext(type COLLATE "C") AS hash
+    SELECT
+      hashtext(type COLLATE "C") AS hash,
+      bool_or(coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()) AS is_due
     FROM inserted
-    WHERE status::text = 'pending' AND coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()
+    WHERE status::text = 'pending'
+    GROUP BY 1
   LOOP
-    rests := NOT CASE WHEN pg_try_advisory_lock(1785684596, kind.hash)
-        THEN pg_advisory_unlock(1785684596, kind.hash) ELSE false END
+    rests := (kind.is_due AND NOT CASE WHEN pg_try_advisory_lock(1785684596, kind.hash)
+        THEN pg_advisory_unlock(1785684596, kind.hash) ELSE false END)
       OR NOT CASE WHEN pg_try_advisory_lock(1785684597, kind.hash)
         THEN pg_advisory_unlock(1785684597, kind.hash) ELSE false END
       OR NOT CASE WHEN pg_try_advisory_lock(1785684597, 0)
@@ -46,21 +49,25 @@ BEGIN
     WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.mode = 'ShareLock'
       AND l.classid IN (1785684596, 1785684597)
       AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  ), due AS (
-    SELECT hashtext(type COLLATE "C")::oid AS hash, count(*) AS jobs
+  ), waiting AS (
+    SELECT
+      hashtext(type COLLATE "C")::oid AS hash,
+      count(*) FILTER (WHERE coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()) AS due
     FROM inserted
-    WHERE status::text = 'pending' AND coalesce(next_retry_at, created_at, '-infinity') <= clock_timestamp()
+    WHERE status::text = 'pending'
     GROUP BY 1
-  ), woken AS (
+  ), told AS (
     SELECT worker.pid
-    FROM due CROSS JOIN LATERAL (
-      SELECT held.pid FROM held WHERE held.class = 1785684596 AND held.objid = due.hash ORDER BY random() LIMIT due.jobs
+    FROM waiting CROSS JOIN LATERAL (
+      SELECT held.pid FROM held
+      WHERE held.class = 1785684596 AND held.objid = waiting.hash
+      ORDER BY random() LIMIT waiting.due
     ) AS worker
     UNION
     SELECT held.pid FROM held
-    WHERE held.class = 1785684597 AND (held.objid = 0 OR held.objid IN (SELECT due.hash FROM due))
+    WHERE held.class = 1785684597 AND (held.objid = 0 OR held.objid IN (SELECT waiting.hash FROM waiting))
   )
-  SELECT string_agg(chosen.pid::text, ' ') INTO pids FROM (SELECT woken.pid FROM woken LIMIT 500) AS chosen;
+  SELECT string_agg(chosen.pid::text, ' ') INTO pids FROM (SELECT told.pid FROM told LIMIT 500) AS chosen;
   IF pids IS NOT NULL THEN
     PERFORM pg_notify('jobtide', pids);
   END IF;
