@@ -80,6 +80,8 @@ CASES = [
         20,
         id="finish one whose row may be locked",
     ),
+    pytest.param("rest", {"hashed": ["a"], "watches": False}, 20, id="rest"),
+    pytest.param("rise", {"types": ["a"], "passes_on": True}, 20, id="rise"),
     pytest.param("held", ONE, 12, id="ask for one claim"),
     pytest.param("extend", {**ONE, "progress": [None], "lease_seconds": 60.0}, 20, id="extend one"),
     pytest.param("processing", {"token_prefix": "jobtide:", "at_most": 100}, 110, id="list 50 running jobs"),

@@ -256,7 +256,7 @@ def test_a_wake_up_ends_the_wait_of_an_idle_worker(tide):
     worker = Rig(tide, ScriptedQueue()).worker
     idle = threading.Thread(target=worker._wait, args=(math.inf,), daemon=True)
     idle.start()
-    worker.wake()
+    worker._mailbox.put("woken")
     idle.join(4)  # without a wake-up it waits 5 s
     assert not idle.is_alive()
 
