@@ -52,7 +52,7 @@ class Source(Protocol):
 
     @property
     def hears_jobs(self) -> bool:
-        """Whether `await_jobs` tells of a job: the last reading found none, and the database can tell."""
+        """Whether `await_jobs` reports a job: the last reading found none, and the database notifies."""
         ...
 
     async def await_jobs(self, seconds: float) -> None:

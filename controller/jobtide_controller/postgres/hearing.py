@@ -1,6 +1,6 @@
 """The reading's connection while there are no jobs: it holds the locks that every INSERT tries, and listens.
 
-As the worker's jobtide.queue.rest, but it is told of every INSERT of its types, also of jobs that are due later.
+As the worker's jobtide.queue.rest, but it is notified of every INSERT of its types, also of jobs that are due later.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An INSERT wakes workers that rest, whoever inserts; and losing every notification costs only time."""
+"""An INSERT of any client wakes workers that rest, and losing every notification costs only time."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_copy_wakes(rests, woken, connect, tenant):
     assert woken(rest)
 
 
-def test_an_insert_that_is_rolled_back_wakes_nobody(rests, woken, connect, tenant):
+def test_an_insert_that_is_rolled_back_wakes_no_worker(rests, woken, connect, tenant):
     rest, conn = rests("a"), connect()
     with conn.transaction(force_rollback=True):
         conn.execute(INSERT, [tenant(), "a"])
@@ -103,7 +103,7 @@ def test_a_hostile_type_wakes_its_own_workers_and_no_others(rests, woken, connec
     assert not woken(other, at_once=True)
 
 
-def test_a_worker_of_many_types_is_told_of_all(rests, woken, connect, tenant):
+def test_a_worker_of_many_types_is_woken_for_each(rests, woken, connect, tenant):
     rest = rests(*(f"type.{number}" for number in range(MOST_HASHED + 1)))
     connect().execute(INSERT, [tenant(), f"type.{MOST_HASHED}"])
     assert woken(rest)
@@ -123,7 +123,7 @@ def test_who_has_no_place_for_what_it_was_woken_for_wakes_another(rests, woken, 
     assert woken(other)
 
 
-def test_nobody_is_notified_while_nobody_rests(rests, connect, tenant):
+def test_no_notification_is_sent_while_no_worker_rests(rests, connect, tenant):
     rest = rests("a")
     rest.end(passes_on=False)
     listening = connect()
@@ -133,11 +133,10 @@ def test_nobody_is_notified_while_nobody_rests(rests, connect, tenant):
 
 
 def test_inserts_of_the_same_moment_all_find_who_rests(rests, woken, connect, tenant):
-    """A try of one must not look like nobody to another; only the reverse may happen."""
+    """A try of one must not look like no worker to another; only the reverse may happen."""
     rest, owner = rests("a"), tenant()
     connections = [connect() for _ in range(4)]
     barrier = threading.Barrier(len(connections))
-    heard = []
 
     def insert(conn):
         barrier.wait()
@@ -152,8 +151,7 @@ def test_inserts_of_the_same_moment_all_find_who_rests(rests, woken, connect, te
     for thread in threads:
         thread.join()
     listening.execute("SELECT")
-    heard = list(listening.notifies(timeout=0))
-    assert len(heard) == 200
+    assert len(list(listening.notifies(timeout=0))) == 200
     assert woken(rest)
 
 
@@ -225,7 +223,7 @@ def test_mail_arrives_while_a_connection_is_watched(rests):
     sender.join()
 
 
-def test_a_full_mailbox_blocks_nobody(rests):
+def test_a_full_mailbox_blocks_no_sender(rests):
     rest, mailbox = rests("a"), Mailbox()
     mailbox._is_watched = True
     size = mailbox._theirs.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)

@@ -190,8 +190,8 @@ class Rig:
         )  # fmt: skip
         self.worker = Worker(
             queue=queue, finisher=self.finisher, in_flight=self.in_flight, runner=self.runner,
-            ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots, poll_seconds=0.01,
-            emit=self._emit, **{"drain_seconds": 30, **settings},
+            ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots,
+            emit=self._emit, **{"poll_seconds": 0.01, "drain_seconds": 30, **settings},
         )  # fmt: skip
         self._emitted = threading.Condition()
 

@@ -248,7 +248,7 @@ def raising(error):
     ],
 )
 def test_slow_polls_come_less_often(tide, took_seconds, least, most):
-    worker = Rig(tide, ScriptedQueue()).worker
+    worker = Rig(tide, ScriptedQueue(), poll_seconds=1.0).worker
     assert least <= worker._idle_after(took_seconds, found=False, drained=True) <= most
 
 

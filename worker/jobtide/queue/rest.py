@@ -88,7 +88,7 @@ class Rest:
         self._called = False
 
     def looks(self) -> None:
-        """Call it before each look for due jobs: what was heard until then is answered by it."""
+        """Call it before each look for due jobs: what was received until then is answered by it."""
         self._called = False
         self._has_risen = False
 

@@ -1,7 +1,7 @@
 -- Says that this session rests: takes the locks that an INSERT tries (see 70_wake.sql of the schema), as often as it is
--- called, until rise.sql. Nobody waits for them: an INSERT holds one for microseconds, so a second or third try gets it.
+-- called, until rise.sql. No INSERT waits for them: another one holds one for microseconds, so a second or third try gets it.
 --
--- Parameters: hashed text[] (types; none: all), watches bool (is told of every insert, not of one in its turn)
+-- Parameters: hashed text[] (types; none: all), watches bool (every insert notifies it, not one in its turn)
 -- Index:      none, no table is touched but pg_trigger
 -- Returns:    can_wake: an INSERT into job_queue notifies here; rests: all locks are held
 SELECT

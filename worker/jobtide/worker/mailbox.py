@@ -20,7 +20,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._mail: SimpleQueue[Mail] = SimpleQueue()
-        self._bell: tuple[socket.socket, socket.socket] | None = None  # made when the worker first rests
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)  # noqa: FBT003 - as the standard library has it
+        self._theirs.setblocking(False)  # noqa: FBT003
         self._is_watched = False
         for end in (self._ours, self._theirs):
             weakref.finalize(self, end.close)
@@ -28,9 +30,9 @@ class Mailbox:
     def put(self, mail: Mail) -> None:
         """SimpleQueue.put is safe in a signal handler, where a lock is not."""
         self._mail.put(mail)
-        if self._is_watched and self._bell is not None:
+        if self._is_watched:
             with suppress(BlockingIOError):  # full: it is readable already
-                self._bell[1].send(b"\0")
+                self._theirs.send(b"\0")
 
     def get(self, wait_seconds: float, rest: Rest | None = None) -> Mail | None:
         """The oldest mail; with `rest`, also "woken" when a notification arrives. None: nothing in `wait_seconds`."""
@@ -43,12 +45,11 @@ class Mailbox:
             return None
 
     def _watch(self, descriptor: int, rest: Rest, until: float) -> Mail | None:
-        ours = self._ours()
         self._is_watched = True  # before the first look at the mail: what is put after it is seen by the selector
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(descriptor, selectors.EVENT_READ)
-                selector.register(ours, selectors.EVENT_READ)
+                selector.register(self._ours, selectors.EVENT_READ)
                 while True:
                     if not self._mail.empty():
                         return self._mail.get_nowait()
@@ -60,12 +61,5 @@ class Mailbox:
         finally:
             self._is_watched = False
             with suppress(BlockingIOError):
-                while ours.recv(4096):
+                while self._ours.recv(4096):
                     pass
-
-    def _ours(self) -> socket.socket:
-        if self._bell is None:
-            self._bell = socket.socketpair()
-            for one in self._bell:
-                one.setblocking(False)  # noqa: FBT003 - as the standard library has it
-        return self._bell[0]

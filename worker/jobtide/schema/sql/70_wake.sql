@@ -1,7 +1,7 @@
 -- What: a trigger by which an INSERT of jobs wakes workers that rest, and the controller.
 -- Why:  a job starts after milliseconds, not at the next poll. NOTIFY makes commits wait for each other, so it is sent
---       only where somebody rests: who does so holds advisory locks, which this function tries and gives back at once.
---       With nobody there it is one such try. It runs with the inserter's rights, reads no table, and no error of it
+--       only where a worker rests: one that does holds advisory locks, which this function tries and gives back at once.
+--       With no worker there it is one such try. It runs with the inserter's rights, reads no table, and no error of it
 --       reaches the INSERT. A notification names the server processes that it wakes, as many as there are jobs.
 --       A transaction that has notified can't be prepared (PREPARE TRANSACTION): where the server allows prepared ones,
 --       only sessions with jobtide.wake = 'on' notify, as set by ALTER DATABASE or ALTER ROLE.
@@ -9,7 +9,8 @@
 DO $wake$
 DECLARE
   -- The locks are (1785684596, hash of the type) for a worker, (1785684597, hash of the type, or 0 for all types) for
-  -- who is told of every insert, also of jobs due later, and (1785684598, 0) for everybody that rests: see sql/rest.sql of the worker.
+  -- a session that every insert notifies, also of jobs due later, and (1785684598, 0) for all: see sql/rest.sql of the
+  -- worker.
   body constant text := $body$
 DECLARE
   rests boolean := false;
@@ -56,7 +57,7 @@ BEGIN
     FROM inserted
     WHERE status::text = 'pending'
     GROUP BY 1
-  ), told AS (
+  ), notified AS (
     SELECT worker.pid
     FROM waiting CROSS JOIN LATERAL (
       SELECT held.pid FROM held
@@ -67,7 +68,7 @@ BEGIN
     SELECT held.pid FROM held
     WHERE held.class = 1785684597 AND (held.objid = 0 OR held.objid IN (SELECT waiting.hash FROM waiting))
   )
-  SELECT string_agg(chosen.pid::text, ' ') INTO pids FROM (SELECT told.pid FROM told LIMIT 500) AS chosen;
+  SELECT string_agg(chosen.pid::text, ' ') INTO pids FROM (SELECT notified.pid FROM notified LIMIT 500) AS chosen;
   IF pids IS NOT NULL THEN
     PERFORM pg_notify('jobtide', pids);
   END IF;
