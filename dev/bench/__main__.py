@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from dev.bench import claims, depth, fairness, footprint, retention, throughput
+from dev.bench import claims, depth, fairness, footprint, inserts, retention, throughput
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, table, write_json
 from dev.bench.page.measure import measure as measure_page
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "footprint": lambda bench: footprint.measure(bench.table),
     "claims": lambda bench: claims.measure(bench.table),
     "fairness": lambda bench: fairness.measure(bench.table),
+    "inserts": lambda bench: inserts.measure(bench.table),
     "throughput": lambda bench: throughput.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
