@@ -86,14 +86,14 @@ BEGIN
     EXECUTE format(
       'CREATE OR REPLACE FUNCTION %I.jobtide_wake() RETURNS trigger LANGUAGE plpgsql '
       'SET search_path = pg_catalog, pg_temp AS %L',
-      (SELECT c.relnamespace::regnamespace::name FROM pg_class AS c WHERE c.oid = to_regclass('job_queue')), body
+      (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('job_queue')), body
     );
   END IF;
   IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('job_queue') AND tgname = 'jobtide_wake') THEN
     EXECUTE format(
       'CREATE TRIGGER jobtide_wake AFTER INSERT ON job_queue REFERENCING NEW TABLE AS inserted '
       'FOR EACH STATEMENT EXECUTE FUNCTION %I.jobtide_wake()',
-      (SELECT c.relnamespace::regnamespace::name FROM pg_class AS c WHERE c.oid = to_regclass('job_queue'))
+      (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('job_queue'))
     );
   END IF;
 END
