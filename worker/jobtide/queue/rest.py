@@ -81,6 +81,8 @@ class Rest:
 
     def end(self, *, passes_on: bool) -> None:
         """Rests no longer: no place is free. Others are woken if jobs may be left, or if an INSERT named this one."""
+        if self.is_on:
+            self.hear()
         passes_on |= self._called
         if self.is_on or (self._called and self._has_risen):
             self._give_back(passes_on=passes_on)

@@ -21,10 +21,9 @@ SELECT
             OR pg_try_advisory_lock_shared(wanted.class, wanted.object)
         )
         FROM (
-            SELECT
-                CASE WHEN %(watches)s::bool THEN 1785684597 ELSE 1785684596 END AS class,
-                hashtext(one.type COLLATE "C") AS object
-            FROM unnest(%(hashed)s::text[]) AS one (type)
+            SELECT kind.class, hashtext(one.type COLLATE "C") AS object
+            FROM unnest(%(hashed)s::text[]) AS one (type), (VALUES (1785684596), (1785684597)) AS kind (class)
+            WHERE %(watches)s::bool OR kind.class = 1785684596
             UNION ALL
             SELECT 1785684597, 0 WHERE cardinality(%(hashed)s::text[]) = 0
             UNION ALL

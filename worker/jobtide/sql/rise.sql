@@ -15,11 +15,12 @@ SELECT
             WHERE
                 %(passes_on)s::bool
                 AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.mode = 'ShareLock'
-                AND l.classid = 1785684596
+                AND l.classid IN (1785684596, 1785684597)
                 AND l.objid IN (SELECT hashtext(one.type COLLATE "C")::oid FROM unnest(%(types)s::text[]) AS one (type))
                 AND l.pid <> pg_backend_pid()
                 AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
             GROUP BY l.pid
+            HAVING bool_and(l.classid = 1785684596)
             ORDER BY random()
             LIMIT 2
         ) AS other
