@@ -102,7 +102,9 @@ def test_several_contradictions_are_named_at_once(empty_database, connect):
         apply(empty_database)
 
 
-def test_an_existing_table_gets_the_missing_indexes_and_nothing_else_but_the_trigger(empty_database, connect, schema_of):
+def test_an_existing_table_gets_the_missing_indexes_and_nothing_else_but_the_trigger(
+    empty_database, connect, schema_of
+):
     conn = connect(empty_database)
     conn.execute(table())
     before = set(schema_of(empty_database).splitlines())
