@@ -20,12 +20,6 @@ from jobtide_controller.decide.reading import Reading, Unreadable
 HELD_BY_WORKER = 2
 """Connections: one for claims, one for outcomes and leases. A test counts them on a real server."""
 
-HELD_TO_LISTEN = 1
-"""Connections in addition, with JOBTIDE_LISTEN=1."""
-
-MOST_HELD = HELD_BY_WORKER + HELD_TO_LISTEN
-"""Connections of a worker of which it is not known whether it listens."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRequest:
@@ -65,7 +59,6 @@ def connection_request(
         busy=up if isinstance(reading, Unreadable) else fleet.busy,
         current=max(up, fleet.current_replicas or 0),
         leaving=leaving,
-        connections=HELD_BY_WORKER + HELD_TO_LISTEN * listens(policy),
     )
 
 
@@ -184,16 +177,3 @@ def _add_workers(
             break
         turns.give()
     return turns.workers
-
-
-LISTEN_ENV = "JOBTIDE_LISTEN"
-
-
-def listens(spec: JobWorkerPoolSpec) -> bool:
-    """Whether the pool's workers keep a connection for notifications; a value from a `valueFrom` counts as yes."""
-    return any(
-        entry["name"] == LISTEN_ENV and entry.get("value", "1") not in ("", "0")
-        for container in spec.template["spec"]["containers"]
-        if container["name"] == "worker"
-        for entry in container.get("env", ())
-    )

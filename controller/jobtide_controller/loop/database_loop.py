@@ -106,6 +106,7 @@ class DatabaseLoop:
             self._deleter.stop()
 
     async def _repeat(self) -> None:
+        was_notified = False
         while True:
             started = self._monotonic()
             try:
@@ -113,9 +114,28 @@ class DatabaseLoop:
             except Exception:  # noqa: BLE001 - it is emitted with its traceback, and counted
                 self._emit(Failed(f"a tick of database {self.name}", traceback.format_exc()))
                 pause = self._interval.max_seconds
-            await self._pools.wait_for_change(self.name, pause)
-            pause = started + self._interval.at_least(self._cost_seconds, self._held_seconds) - self._monotonic()
-            await asyncio.sleep(max(0.0, pause))
+            is_notified = await self._wait(pause)
+            # Where jobs come and end between two readings, only every second one follows at once.
+            least = self._interval.at_least(
+                self._cost_seconds, self._held_seconds, is_notified=is_notified and not was_notified
+            )
+            was_notified = is_notified
+            await asyncio.sleep(max(0.0, started + least - self._monotonic()))
+
+    async def _wait(self, seconds: float) -> bool:
+        """Until a pool changes or the source reports a job, at the latest for `seconds`. True: it reported one."""
+        if not self._source.hears_jobs:
+            await self._pools.wait_for_change(self.name, seconds)
+            return False
+        changed = asyncio.ensure_future(self._pools.wait_for_change(self.name, seconds))
+        notified = asyncio.ensure_future(self._source.await_jobs(2 * seconds))  # the other one keeps the time
+        try:
+            await asyncio.wait((changed, notified), return_when=asyncio.FIRST_COMPLETED)
+            return notified.done()
+        finally:
+            changed.cancel()
+            notified.cancel()
+            await asyncio.gather(changed, notified, return_exceptions=True)
 
     async def run_once(self) -> float:
         """One pass; the seconds until the next, unless a pool changes before."""
@@ -320,7 +340,8 @@ class DatabaseLoop:
             self._emit(Ticked(self.name, reading.query_seconds, len(reading.depths), decided, seconds))
 
     def _pause(self, state: DatabaseState) -> float:
-        pause = self._interval.after(self._cost_seconds, state.failures)
+        is_notified = self._source.hears_jobs and all(pool.is_idle for pool in state.pools.values())
+        pause = self._interval.after(self._cost_seconds, state.failures, is_notified=is_notified)
         next_wake = wake_at(state)
         return pause if next_wake is None else max(0.0, min(pause, next_wake - self._wall_clock()))
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from jobtide_controller.decide.connection_shares import MOST_HELD, ConnectionRequest, connection_request, held_request
+from jobtide_controller.decide.connection_shares import (
+    HELD_BY_WORKER,
+    ConnectionRequest,
+    connection_request,
+    held_request,
+)
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.holders import believed
@@ -54,7 +59,7 @@ class Pipeline:
 
     def held_request(self, uid: str, state: PoolState) -> ConnectionRequest:
         """What a pool that can't be decided keeps of the connection budget."""
-        connections = MOST_HELD if state.request is None else state.request.connections
+        connections = HELD_BY_WORKER if state.request is None else state.request.connections
         return held_request(self._workers.fleet(uid, frozenset()), connections)
 
     def advance(  # noqa: PLR0917 - one value from each stage of the pipeline

@@ -54,6 +54,18 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def hears_jobs(self) -> bool:
+        """Whether `await_jobs` reports a job: the last reading found none, and the database notifies."""
+        ...
+
+    async def await_jobs(self, seconds: float) -> None:
+        """Returns when a job may have come since the last reading, at the latest after `seconds`.
+
+        Only for a source that hears jobs.
+        """
+        ...
+
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
         """Requeues the jobs of gone workers, by UID; the number of jobs for each. Raises RescueFailedError.
 

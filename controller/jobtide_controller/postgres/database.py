@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -49,6 +50,27 @@ class Database:
     def warnings(self) -> tuple[str, ...]:
         """What makes this database slow, with what to do about it."""
         return self._reader.warnings
+
+    @property
+    def hears_jobs(self) -> bool:
+        """Whether an INSERT ends `await_jobs`: the last reading found no job, and its connection is notified."""
+        return self._reader.hears_jobs and self._reader.hearing.is_on
+
+    async def await_jobs(self, seconds: float) -> None:
+        """Returns when something arrives on the reading's connection, at the latest after `seconds`."""
+        descriptor = self._reader.hearing.descriptor()
+        if descriptor is None:
+            return
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            async with asyncio.timeout(seconds):
+                await arrived.wait()
+        except TimeoutError:
+            pass
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
 
     async def read(self, types: Sequence[str], least_limits: Mapping[str, int]) -> Reading | Unreadable:
         """One reading of these types, or why there is none."""

@@ -25,6 +25,7 @@ from jobtide_controller.decide.unserved import COUNTED_JOBS
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals
 from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.laps import Counted, Lap, slice_of, waiting_of
+from jobtide_controller.postgres.hearing import Hearing
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.rows import arrivals_of, reading_of, running_of
 from jobtide_controller.postgres.session import Session
@@ -131,16 +132,23 @@ class Reader:
         self._since: float | None = None
         self._unserved: Mapping[str, Unserved] = {}
         self._walked_at: float | None = None
+        self.hearing = Hearing(monotonic)
+        self.hears_jobs = False  # the last reading found none, and an INSERT notifies
+        self._is_quiet = False
 
     def read(self, types: Sequence[str], least_limits: Mapping[str, int] = NO_LIMITS) -> Reading | Unreadable:
         """One reading of these types, or why there is none. `least_limits` as in the port Source."""
         laps = self._laps
+        self.hears_jobs = False
         try:
             if not self.session.connected or self._url_changed():
                 self._checked_at = None
                 self.session.close()
             self._check()
+            if self._is_quiet:
+                self.hearing.begin(self.session.connect(), types)
             reading = self._read(types, least_limits)
+            self._hear(reading)
             reading = replace(reading, unserved=self._unserved_now(types))
         except UnfitError as unfit:
             self.session.close()
@@ -277,6 +285,13 @@ class Reader:
         self._laps = {
             type_: lap for type_, lap in self._laps.items() if lap.tenants >= few or lap.after or not lap.complete
         }
+
+    def _hear(self, reading: Reading) -> None:
+        """While jobs are due or run, readings are frequent and no INSERT need notify."""
+        self._is_quiet = not reading.pods and not any(one.due or one.running for one in reading.depths.values())
+        if not self._is_quiet:
+            self.hearing.end()
+        self.hears_jobs = self.hearing.is_on and not self.hearing.take()
 
     def _unserved_now(self, types: Sequence[str]) -> Mapping[str, Unserved]:
         """As last found. What is wrong with this statement alone is no reason to hold the fleet."""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from psycopg.types.json import Jsonb
 
-from jobtide_controller.decide.connection_shares import HELD_BY_WORKER, HELD_TO_LISTEN
+from jobtide_controller.decide.connection_shares import HELD_BY_WORKER
 
 JOBS = 300
 
 
-@pytest.mark.parametrize(
-    ("environment", "connections"),
-    [
-        pytest.param({}, HELD_BY_WORKER, id="as the controller starts it"),
-        pytest.param({"JOBTIDE_LISTEN": "1"}, HELD_BY_WORKER + HELD_TO_LISTEN, id="listening"),
-    ],
-)
 def test_a_worker_holds_as_many_connections_as_the_budget_assumes(
-    run_worker, worker_role, app, insert, wait_until, tmp_path, environment, connections
+    run_worker, worker_role, app, insert, wait_until, tmp_path
 ):
     def open_now() -> int:
         return app.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [worker_role]).fetchone()[0]
@@ -38,10 +30,10 @@ def test_a_worker_holds_as_many_connections_as_the_budget_assumes(
         insert("echo")
     long = insert("wait")
     app.execute("UPDATE job_queue SET payload = %s WHERE id = %s", [Jsonb({"file": str(tmp_path / "go")}), long])
-    run_worker(**environment)
+    run_worker()
     wait_until(lambda: completed() == JOBS, seconds=60)
     (claimed_until,) = app.execute("SELECT next_retry_at FROM job_queue WHERE id = %s", [long]).fetchone()
     wait_until(extended)
     (tmp_path / "go").touch()
     wait_until(lambda: completed() == JOBS + 1)
-    assert open_now() == max(seen) == connections, "never more: at full work, with a lease to extend, and idle again"
+    assert open_now() == max(seen) == HELD_BY_WORKER, "never more: at full work, with a lease to extend, and idle again"

@@ -13,10 +13,11 @@ from jobtide.schema import ProblemKind, SchemaError, apply, check
 from jobtide.schema.script import INDEXES
 
 CREATED = "created table job_queue with its indexes and policies"
+WAKES = "created trigger jobtide_wake: an INSERT wakes idle workers (--without-wake leaves it out)"
 
 
 def test_apply_creates_everything_and_reports_it(empty_database, connect):
-    assert apply(empty_database).done == (CREATED,)
+    assert apply(empty_database).done == (CREATED, WAKES)
     assert check(connect(empty_database)) == ()
 
 
@@ -212,7 +213,7 @@ def test_an_apply_killed_at_any_statement_leaves_nothing_or_what_the_next_comple
             applying.result(timeout=30)
     holder.rollback()
     assert schema_of(empty_database) == before
-    assert apply(empty_database).done == (CREATED,)
+    assert apply(empty_database).done == (CREATED, WAKES)
 
 
 def _fill(conn, tenant_id, jobs: int) -> None:

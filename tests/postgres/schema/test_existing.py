@@ -102,11 +102,13 @@ def test_several_contradictions_are_named_at_once(empty_database, connect):
         apply(empty_database)
 
 
-def test_an_existing_table_gets_the_missing_indexes_and_nothing_else(empty_database, connect, schema_of):
+def test_an_existing_table_gets_the_missing_indexes_and_nothing_else_but_the_trigger(
+    empty_database, connect, schema_of
+):
     conn = connect(empty_database)
     conn.execute(table())
     before = set(schema_of(empty_database).splitlines())
-    applied = apply(empty_database)
+    applied = apply(empty_database, wake=False)
     assert applied.done == tuple(
         f"created index {name}"
         for name in (
@@ -120,6 +122,8 @@ def test_an_existing_table_gets_the_missing_indexes_and_nothing_else(empty_datab
     added = set(schema_of(empty_database).splitlines()) - before
     assert len(added) == 5
     assert all(line.startswith("CREATE INDEX idx_job_queue_") for line in added)
+    (trigger,) = apply(empty_database).done
+    assert trigger.startswith("created trigger jobtide_wake:")
     assert check(conn) == ()
 
 

@@ -70,6 +70,7 @@ def test_only_what_is_missing_is_added(supabase, empty_database, connect, schema
         "job_queue_pkey",
         "jobtide_current_tenant_id",
         "jobtide_is_super_admin",
+        "jobtide_wake",
         "jwt",
         "uid",
     ]

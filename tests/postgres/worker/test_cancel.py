@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -14,8 +13,6 @@ from jobtide.operate.filters import JobFilter
 from jobtide.operate.session import operator_connection
 from jobtide.queue.ring import Ring
 
-LISTENING = """SELECT pid FROM pg_stat_activity
-               WHERE query = 'LISTEN jobtide' AND state = 'idle' AND datname = current_database()"""
 NEVER_EXTENDED = {"JOBTIDE_LEASE_SECONDS": "3000"}  # the first extension is after a third of it
 
 
@@ -32,14 +29,11 @@ def cancel(database):
 
 
 @pytest.fixture
-def listening(worker, connect, wait_until):
-    """listening(app): a worker that listens, and that would not extend a lease by itself in this test."""
+def long_lease(worker):
+    """long_lease(app): a worker that would not extend a lease in this test."""
 
     def start(app="jobs:tide", **environment):
-        watching = connect()
-        process = worker(app, JOBTIDE_LISTEN="1", **NEVER_EXTENDED, **environment)
-        wait_until(lambda: watching.execute(LISTENING).fetchone(), seconds=30)
-        return process
+        return worker(app, **NEVER_EXTENDED, **environment)
 
     return start
 
@@ -68,26 +62,18 @@ def is_cancelled(row):
     return (str(row["status"]), error["type"], error["by"]) == ("failed", "Cancelled", "alice")
 
 
-def test_where_the_worker_listens_the_handler_sees_it_at_once(listening, running, cancel, row, tmp_path, wait_until):
-    process = listening()
+def test_the_handler_sees_it_within_seconds(long_lease, running, cancel, row, tmp_path, wait_until):
+    process = long_lease()
     id_ = running("wait", {"file": str(tmp_path / "never")})
     assert cancel(id_) == 1
     wait_until(lambda: process.logged("RuntimeError: cancelled") or process.logged("lease lost"), seconds=5)
     assert is_cancelled(row(id_))
 
 
-def test_without_listen_it_sees_it_when_its_lease_is_to_be_extended(worker, running, cancel, row, tmp_path, wait_until):
-    process = worker(JOBTIDE_LEASE_SECONDS="6")
-    id_ = running("wait", {"file": str(tmp_path / "never")})
-    cancel(id_)
-    wait_until(lambda: process.logged("lease lost"), seconds=10)
-    assert is_cancelled(row(id_))
-
-
 def test_a_coroutine_is_cancelled_and_frees_its_place(
-    listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until
+    long_lease, running, cancel, enqueue, tenant, row, tmp_path, wait_until
 ):
-    listening(JOBTIDE_CONCURRENCY="1")
+    long_lease(JOBTIDE_CONCURRENCY="1")
     id_ = running("async.wait", {"file": str(tmp_path / "never")})
     wait_until((tmp_path / "never").with_suffix(".begun").exists)
     cancel(id_)
@@ -96,8 +82,8 @@ def test_a_coroutine_is_cancelled_and_frees_its_place(
     assert is_cancelled(row(id_))
 
 
-def test_a_handler_in_a_process_is_killed(listening, running, cancel, row, tmp_path, wait_until):
-    listening("own_process:tide")
+def test_a_handler_in_a_process_is_killed(long_lease, running, cancel, row, tmp_path, wait_until):
+    long_lease("own_process:tide")
     id_ = running("endless.untimed", {"pid": str(tmp_path / "pids")})
     pids = wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), seconds=30)
     cancel(id_)
@@ -105,9 +91,9 @@ def test_a_handler_in_a_process_is_killed(listening, running, cancel, row, tmp_p
     assert is_cancelled(row(id_))
 
 
-def test_a_program_is_killed(listening, running, cancel, row, tmp_path, wait_until):
+def test_a_program_is_killed(long_lease, running, cancel, row, tmp_path, wait_until):
     command = ["sh", "-c", f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600"]
-    listening("", JOBTIDE_EXEC=json.dumps({"script": command}))
+    long_lease("", JOBTIDE_EXEC=json.dumps({"script": command}))
     id_ = running("script", {})
     pid = wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), seconds=30)
     cancel(id_)
@@ -118,9 +104,9 @@ def test_a_program_is_killed(listening, running, cancel, row, tmp_path, wait_unt
 @pytest.mark.parametrize("type_", ["harmless", "harmless.async"])
 @pytest.mark.parametrize(("crashes", "is_apart"), [(1, True), (2, False)], ids=["in a process", "alone"])
 def test_a_suspect_that_runs_apart_is_stopped_and_the_jobs_behind_it_run(
-    listening, cancel, enqueue, tenant, row, tmp_path, wait_until, type_, crashes, is_apart
+    long_lease, cancel, enqueue, tenant, row, tmp_path, wait_until, type_, crashes, is_apart
 ):
-    process = listening("suspects:tide")
+    process = long_lease("suspects:tide")
     begun = tmp_path / "begun"
     payload = {"begun": str(begun), "until": str(tmp_path / "never")}
     id_ = enqueue(type_, tenant(), payload, result=json.dumps({"suspect": crashes}))
@@ -136,9 +122,9 @@ def test_a_suspect_that_runs_apart_is_stopped_and_the_jobs_behind_it_run(
 
 
 def test_a_suspect_that_waits_to_run_alone_is_left_out(
-    listening, running, cancel, enqueue, tenant, row, tmp_path, wait_until
+    long_lease, running, cancel, enqueue, tenant, row, tmp_path, wait_until
 ):
-    listening("suspects:tide")
+    long_lease("suspects:tide")
     begun, until = tmp_path / "begun", tmp_path / "until"
     first = running("harmless", {"begun": str(begun), "until": str(until)})
     waiting = enqueue("harmless", tenant(), {"begun": str(tmp_path / "no")}, result=json.dumps({"suspect": 2}))
@@ -170,14 +156,3 @@ def test_what_another_consumer_runs_is_left(enqueue, tenant, cancel, row):
     id_ = enqueue("a", tenant(), status="processing", worker_id="theirs")
     assert cancel(id_) == 0
     assert row(id_)["status"] == "processing"
-
-
-def test_notifications_of_any_role_only_make_workers_look(listening, running, connect, row, tmp_path, wait_until):
-    process = listening()
-    id_ = running("wait", {"file": str(tmp_path / "go")})
-    before = row(id_)["next_retry_at"]
-    connect().execute("SELECT pg_notify('jobtide_cancelled', %s)", [f"no-id {uuid4()} {id_} \N{SNOWMAN}"])
-    wait_until(lambda: row(id_)["next_retry_at"] > before)
-    (tmp_path / "go").touch()
-    wait_until(lambda: row(id_)["status"] == "completed")
-    assert not process.logged("lease lost")

@@ -62,7 +62,6 @@ CASES = [
     pytest.param("cancel", IDS | {"by": "alice"}, 900, id="cancel a hundred"),
     pytest.param("run_now", IDS, 900, id="make a hundred due"),
     pytest.param("purge", IDS | {"ended_by": NOW}, 450, id="delete a hundred"),
-    pytest.param("notify_cancelled", {"payloads": ["a"]}, 0, id="notify"),
     pytest.param(
         "why",
         {"id": UUID("c4ca4238a0b923820dcc509a6f75849b"), "cap_types": ["common", "rare"], "most": 1_000},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobtide_controller.decide.connection_shares import ConnectionRequest, connection_request, divide
 from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
-from tests.unit.decide.builders import NOW, TEMPLATE, fleet, spec
+from tests.unit.decide.builders import NOW, fleet, spec
 
 EMPTY = Reading(NOW, {})
 
@@ -182,21 +182,6 @@ def test_workers_of_each_pool(budget, requests, workers):
 def test_requested_running_and_terminating_workers_hold_connections(pods, replicas, expected):
     request = connection_request(spec(), EMPTY, Fleet(current_replicas=replicas, pods=tuple(pods)), 5)
     assert (request.current, request.leaving) == expected
-
-
-@pytest.mark.parametrize(
-    ("env", "connections"),
-    [
-        pytest.param([], 2, id="by default"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "value": "1"}], 3, id="listens"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "value": "0"}], 2, id="disabled"),
-        pytest.param([{"name": "JOBTIDE_LISTEN", "valueFrom": {"configMapKeyRef": {}}}], 3, id="value from elsewhere"),
-    ],
-)
-def test_worker_that_listens_holds_one_more(env, connections):
-    container = {**TEMPLATE["spec"]["containers"][0], "env": env}
-    policy = spec(template={"spec": {"containers": [{"name": "side", "env": [{"name": "JOBTIDE_LISTEN"}]}, container]}})
-    assert connection_request(policy, EMPTY, fleet(1), 1).connections == connections
 
 
 @pytest.mark.parametrize(

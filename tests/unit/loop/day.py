@@ -37,6 +37,7 @@ class Table:
 
     name = "main"
     warnings: tuple[str, ...] = ()
+    hears_jobs = False
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

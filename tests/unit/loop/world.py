@@ -22,6 +22,7 @@ from tests.unit.kube.objects import Clock, Events, ScriptedApi, deployment, sett
 class Source:
     name = "main"
     warnings: tuple[str, ...] = ()
+    hears_jobs = False
 
     def __init__(self) -> None:
         self.depths: dict[Key, Depth] = {}

@@ -10,7 +10,6 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from queue import SimpleQueue
 from uuid import UUID, uuid4
 
 from jobtide.context import Context
@@ -22,6 +21,7 @@ from jobtide.queue.session import DatabaseUnreachable
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.loop import Worker
+from jobtide.worker.mailbox import Mailbox
 from jobtide.worker.outcome import RetryPolicy
 from jobtide.worker.runner import Runner
 
@@ -180,7 +180,7 @@ class Rig:
     def __init__(self, tide, queue: ScriptedQueue, *, slots: int = 2, lease_seconds: float = 60, **settings) -> None:
         self.queue = queue
         self.events: list[object] = []
-        self.mailbox: SimpleQueue = SimpleQueue()
+        self.mailbox = Mailbox()
         self.in_flight = InFlight(lease_seconds)
         self.finisher = Finisher(queue, self.in_flight, self._emit)
         self.runner = Runner(
@@ -190,8 +190,8 @@ class Rig:
         )  # fmt: skip
         self.worker = Worker(
             queue=queue, finisher=self.finisher, in_flight=self.in_flight, runner=self.runner,
-            ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots, poll_seconds=0.01,
-            emit=self._emit, **{"drain_seconds": 30, **settings},
+            ring=Ring(tuple(tide.handlers)), mailbox=self.mailbox, slots=slots,
+            emit=self._emit, **{"poll_seconds": 0.01, "drain_seconds": 30, **settings},
         )  # fmt: skip
         self._emitted = threading.Condition()
 

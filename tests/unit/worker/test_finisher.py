@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from time import monotonic
-from uuid import uuid4
 
 import pytest
 
@@ -22,7 +21,7 @@ from jobtide.telemetry.events import (
     RowLeft,
 )
 from jobtide.worker.finisher import Finisher
-from jobtide.worker.in_flight import MOST_ASKED, InFlight
+from jobtide.worker.in_flight import InFlight
 from tests.unit.worker.scripted import ScriptedQueue
 
 
@@ -138,46 +137,30 @@ def test_a_lease_that_is_gone_cancels_its_handler(finisher, in_flight, queue, ev
     assert [event.during for event in events if isinstance(event, LeaseLost)] == ["extend"]
 
 
-def test_a_cancel_while_its_lease_is_being_extended_is_noticed_by_the_next_pass(
-    finisher, in_flight, queue, monkeypatch
+def test_the_claims_of_running_jobs_are_looked_at_together_and_a_cancelled_one_is_lost(
+    finisher, in_flight, queue, events
 ):
-    """The extension came before the cancel, and its answer after the notification."""
-    start = monotonic() - 30
-    claimed = in_flight.add(queue.hold(), start, None)
-    extend = queue.extend
-
-    def extended_then_cancelled(contexts):
-        found = extend(contexts)
-        queue.claimed.pop(claimed.job.id, None)
-        finisher.look_at({claimed.job.id})
-        return found
-
-    monkeypatch.setattr(queue, "extend", extended_then_cancelled)
-    one_pass(finisher)
-    monkeypatch.setattr(queue, "extend", extend)
-    one_pass(finisher)
-    assert claimed.context.cancelled
-
-
-def test_a_cancel_between_a_claim_and_its_answer_is_noticed_by_the_next_pass(finisher, in_flight, queue):
-    claimed_at = monotonic()
-    job, other = queue.hold(), queue.hold()
-    del queue.claimed[job.id]
-    finisher.look_at({job.id, other.id})
-    claimed = in_flight.add(job, claimed_at, None)
-    later = in_flight.add(other, monotonic(), None)  # a claim after that notification
-    one_pass(finisher)
-    assert claimed.context.cancelled
+    start = monotonic()
+    cancelled, other = (in_flight.add(queue.hold(), start, None) for _ in range(2))
+    del queue.claimed[cancelled.job.id]
+    one_pass(finisher, now=start + 1)
+    assert not cancelled.context.cancelled, "jobs shorter than that cost no look"
+    one_pass(finisher, now=start + 1.6)
+    assert (cancelled.context.cancelled, other.context.cancelled) == (True, False)
+    assert [event.during for event in events if isinstance(event, LeaseLost)] == ["look"]
     assert queue.extended == []
-    assert not later.context.cancelled
 
 
-def test_forged_notifications_are_not_kept(in_flight):
-    for _ in range(100):
-        in_flight.look_at({uuid4() for _ in range(200)}, monotonic())
-    assert len(in_flight._asked) <= MOST_ASKED
-    in_flight.look_at([], monotonic() + 60)
-    assert not in_flight._asked
+def test_claims_are_looked_at_again_after_a_while_and_no_pass_waits_longer(finisher, in_flight, queue):
+    start = monotonic()
+    claimed = in_flight.add(queue.hold(), start, None)
+    one_pass(finisher, now=start + 1.6)
+    del queue.claimed[claimed.job.id]
+    one_pass(finisher, now=start + 3)
+    assert not claimed.context.cancelled
+    assert finisher._wait_seconds(start + 3) <= 0.11
+    one_pass(finisher, now=start + 3.2)
+    assert claimed.context.cancelled
 
 
 def test_a_handler_past_its_timeout_is_cancelled_and_reported_once(finisher, in_flight, queue, events):

@@ -248,7 +248,7 @@ def raising(error):
     ],
 )
 def test_slow_polls_come_less_often(tide, took_seconds, least, most):
-    worker = Rig(tide, ScriptedQueue()).worker
+    worker = Rig(tide, ScriptedQueue(), poll_seconds=1.0).worker
     assert least <= worker._idle_after(took_seconds, found=False, drained=True) <= most
 
 
@@ -256,7 +256,7 @@ def test_a_wake_up_ends_the_wait_of_an_idle_worker(tide):
     worker = Rig(tide, ScriptedQueue()).worker
     idle = threading.Thread(target=worker._wait, args=(math.inf,), daemon=True)
     idle.start()
-    worker.wake()
+    worker._mailbox.put("woken")
     idle.join(4)  # without a wake-up it waits 5 s
     assert not idle.is_alive()
 

@@ -43,8 +43,8 @@ class Settings:
     max_result_bytes: int
     max_payload_bytes: int
     error_detail: ErrorDetail
-    poll_seconds: float
-    listen: bool
+    poll_seconds: float | None  # None: by whether an INSERT wakes the worker
+    listen: bool  # an earlier version needed it
     http_host: str  # empty: all addresses
     http_port: int
     log_level: str
@@ -96,8 +96,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
         "frames",
         "what a stored error holds: message, frames (and file:line in function), full (and paths, source lines)",
     ),
-    "JOBTIDE_POLL_SECONDS": ("1", "the longest wait between two polls of an empty queue"),
-    "JOBTIDE_LISTEN": ("0", "1: NOTIFY jobtide wakes this worker at once; needs a direct connection, without a pooler"),
+    "JOBTIDE_POLL_SECONDS": (
+        "",
+        "the longest wait between two polls of an empty queue; empty: 1 where an INSERT wakes the worker, else 0.15",
+    ),
     "JOBTIDE_HTTP_PORT": ("8080", "port of /livez, /readyz and /metrics; 0: none"),
     "JOBTIDE_HTTP_HOST": ("", "address on which that port listens; empty: all"),
     "JOBTIDE_LOG_LEVEL": ("info", "debug (each job), info, warning or error"),
@@ -152,8 +154,8 @@ def from_environment(
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
         max_payload_bytes=read.whole("JOBTIDE_MAX_PAYLOAD_BYTES", at_least=2, at_most=MOST_PAYLOAD_BYTES),
         error_detail=cast("ErrorDetail", read.one_of("JOBTIDE_ERROR_DETAIL", get_args(ErrorDetail))),
-        poll_seconds=read.number("JOBTIDE_POLL_SECONDS", at_least=0.01),
-        listen=read.one_of("JOBTIDE_LISTEN", ("0", "1")) == "1",
+        poll_seconds=read.optional_number("JOBTIDE_POLL_SECONDS", at_least=0.01),
+        listen=bool(environment.get("JOBTIDE_LISTEN", "").strip().strip("0")),
         http_host=read.text("JOBTIDE_HTTP_HOST"),
         http_port=read.whole("JOBTIDE_HTTP_PORT", at_least=0, at_most=65_535),
         log_level=read.one_of("JOBTIDE_LOG_LEVEL", ("debug", "info", "warning", "error")),
@@ -202,6 +204,9 @@ class _Reader:
         return self._parsed(
             name, float, f"a number from {at_least:g} to {at_most:g}", lambda value: at_least <= value <= at_most
         )
+
+    def optional_number(self, name: str, *, at_least: float) -> float | None:
+        return self.number(name, at_least=at_least) if self.text(name) else None
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
         return self._parsed(name, str.lower, "one of " + ", ".join(allowed), lambda value: value in allowed)

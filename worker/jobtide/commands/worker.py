@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
 from uuid import UUID
 
 from jobtide.commands.first_process import leave_first_process
@@ -15,6 +14,7 @@ from jobtide.commands.loading import choose_types, load_tide
 from jobtide.commands.settings import Settings
 from jobtide.programs.child import Children
 from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.rest import Rest
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Connection, Session, url_source
 from jobtide.telemetry import events, logs
@@ -25,11 +25,14 @@ from jobtide.worker.finisher import Finisher
 from jobtide.worker.fork import handle_signals
 from jobtide.worker.in_flight import InFlight
 from jobtide.worker.lease_keeper import LeaseKeeper, Pulse, fork_keeper
-from jobtide.worker.loop import Mail, Worker
+from jobtide.worker.loop import Worker
+from jobtide.worker.mailbox import Mailbox
 from jobtide.worker.runner import Runner
 from jobtide.worker.table_check import TableCheck
 
 _CLAIM_ANSWER_SECONDS = 30.0  # a claim without the index takes 2.5 s of a million rows
+_REST_SECONDS = 1.0  # the longest wait between two polls of an empty queue, where an INSERT wakes the worker
+_POLL_SECONDS = 0.15  # where it does not: behind a pooler, or without the trigger
 _MOST_REPORTED = 1_000  # rows that a rescue can't change, each logged once
 
 
@@ -50,7 +53,7 @@ def run_worker(settings: Settings) -> int:
         _serve_status(listener, worker, metrics, in_flight)
     _start_scheduler(settings, tide, types, emit)
     if settings.listen:
-        _start_listener(settings, types, worker, emit)
+        emit(events.ListenNotNeeded())
     emit(events.Started(settings.app or "programs", types, settings.concurrency, settings.pod_uid))
     return worker.run()
 
@@ -78,7 +81,7 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
 
     def make(cpu_seconds: Callable[[], float]) -> LeaseKeeper:
         return LeaseKeeper(
-            _queue(settings),
+            _queue(settings, _claim_session(settings)),
             pulse,
             lease_seconds=settings.lease_seconds,
             cpu_seconds=cpu_seconds,
@@ -92,7 +95,8 @@ def _start_keeper(settings: Settings, listener: socket.socket | None) -> Pulse:
 
 def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse, emit: Emit) -> tuple[Worker, InFlight]:
     in_flight = InFlight(settings.lease_seconds)
-    mailbox: SimpleQueue[Mail] = SimpleQueue()
+    mailbox = Mailbox()
+    session = _claim_session(settings, TableCheck(emit))
     finisher = Finisher(_finisher_queue(settings, pulse, emit), in_flight, emit, beat=pulse.beat)
     runner = Runner(
         tide.handlers,
@@ -107,7 +111,9 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         error_detail=settings.error_detail,
     )
     worker = Worker(
-        queue=_queue(settings, on_connect=TableCheck(emit)),
+        queue=_queue(settings, session),
+        rest=Rest(session, types),
+        rest_seconds=settings.poll_seconds or _REST_SECONDS,
         finisher=finisher,
         in_flight=in_flight,
         runner=runner,
@@ -115,7 +121,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         ring=Ring(types, random.randrange(len(types)), random.getrandbits(128)),  # noqa: S311
         mailbox=mailbox,
         slots=settings.concurrency + settings.prefetch,
-        poll_seconds=settings.poll_seconds,
+        poll_seconds=settings.poll_seconds or _POLL_SECONDS,
         polls_at_each_end=bool(settings.caps),
         drain_seconds=settings.drain_seconds,
         emit=emit,
@@ -135,9 +141,12 @@ def _processes(settings: Settings) -> Children | None:
     )
 
 
-def _queue(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> PostgresJobQueue:
+def _claim_session(settings: Settings, on_connect: Callable[[Connection], None] | None = None) -> Session:
     url = url_source(settings.database_url, settings.database_url_file)
-    session = Session(url, on_connect, answer_seconds=_CLAIM_ANSWER_SECONDS)
+    return Session(url, on_connect, answer_seconds=_CLAIM_ANSWER_SECONDS)
+
+
+def _queue(settings: Settings, session: Session) -> PostgresJobQueue:
     return PostgresJobQueue(
         session,
         pod_uid=settings.pod_uid,
@@ -173,13 +182,6 @@ def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emi
     from jobtide.cron.scheduler import Scheduler
 
     Scheduler(schedules, Session(url_source(settings.database_url, settings.database_url_file)), emit).start()
-
-
-def _start_listener(settings: Settings, types: tuple[str, ...], worker: Worker, emit: Emit) -> None:
-    from jobtide.worker.wakeup import Listener
-
-    session = Session(url_source(settings.database_url, settings.database_url_file))
-    Listener(session, types, worker.wake, worker.look_at, emit).start()
 
 
 def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_flight: InFlight) -> None:

@@ -32,7 +32,6 @@ _MOST_SKIPPED = 5_000
 _OF_A_ROW = {"22", "23", "54", "P0"}  # classes of errors about a value, a constraint, a size, or that a trigger raises
 _LOCK_SECONDS = 0.2  # a purge waits for a locked job, since it can't leave it out
 _MOST_LOCKED = 20  # then the table may be locked as a whole
-_IDS = 200  # in one notification, which holds less than 8,000 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +222,6 @@ class Change:
             changed = []
         self._changed += len(changed)
         self._skipped.update(set(ids) - {row["id"] for row in changed})
-        running = [str(row["id"]) for row in changed if row.get("was_running")]
-        if running:
-            payloads = [" ".join(running[first : first + _IDS]) for first in range(0, len(running), _IDS)]
-            rows(self._connection, "notify_cancelled", {"payloads": payloads}, seconds=self._seconds)
 
     def _send(self, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         name, lock_seconds = self.verb.replace("-", "_"), _LOCK_SECONDS if self.verb == "purge" else None

@@ -22,6 +22,8 @@ from jobtide.schema.script import (
     ROLES_FILE,
     TABLE_FILES,
     TENANT_WALLS,
+    WAKE_FILE,
+    WAKE_TRIGGER,
     index_file,
     index_statement,
     script,
@@ -73,6 +75,7 @@ def apply(
     *,
     roles: bool = False,
     tenant_walls: bool = False,
+    wake: bool = True,
     lock_timeout_seconds: float = DEFAULT_LOCK_TIMEOUT_SECONDS,
     wait_seconds: float = 60.0,
     report: Callable[[str], None] = lambda _: None,
@@ -80,6 +83,7 @@ def apply(
     """Creates the missing parts; safe to repeat and to run twice at once.
 
     `tenant_walls`: limits what tenants' users may write on a table that exists too; a new one has these limits.
+    `wake`: adds the trigger by which an INSERT wakes idle workers; without it, one that is there stays.
 
     `url` must lead to the server itself, not to a pooler in transaction mode: an advisory lock is held from the first
     check of the table to the last index. Waits up to `wait_seconds` for another apply to end, and up to
@@ -90,7 +94,7 @@ def apply(
         _refuse_contradictions(read_facts(conn))
         done = _retried(
             lambda: _apply_in_transaction(
-                conn, roles=roles, tenant_walls=tenant_walls, lock_timeout_seconds=lock_timeout_seconds
+                conn, roles=roles, tenant_walls=tenant_walls, wake=wake, lock_timeout_seconds=lock_timeout_seconds
             )
         )
         done += _apply_indexes(conn, report)
@@ -132,7 +136,7 @@ def _retried(run: Callable[[], list[str]]) -> list[str]:
 
 
 def _apply_in_transaction(
-    conn: Connection[Any], *, roles: bool, tenant_walls: bool, lock_timeout_seconds: float
+    conn: Connection[Any], *, roles: bool, tenant_walls: bool, wake: bool, lock_timeout_seconds: float
 ) -> list[str]:
     """All that one transaction can create; also the indexes of a new table, since no query waits for them."""
     milliseconds = round(lock_timeout_seconds * 1000)
@@ -152,6 +156,8 @@ def _apply_in_transaction(
                 done.append("users of tenants may write the tenant, type, payload and due time of waiting jobs only")
             for name in ALWAYS_FILES:
                 conn.execute(statement(name))
+            if wake:
+                done += _add_wake(conn)
             if roles:
                 conn.execute(statement(ROLES_FILE))
                 done.append("jobtide_worker, jobtide_controller and jobtide_operator have the rights that they use")
@@ -163,6 +169,24 @@ def _apply_in_transaction(
             f"transaction holds it ({_words(error)}). Retry, or use a longer --lock-timeout-seconds"
         ) from error
     return done
+
+
+def _add_wake(conn: Connection[Any]) -> list[str]:
+    before = _wake_found(conn)
+    conn.execute(statement(WAKE_FILE))
+    if _wake_found(conn) == before:
+        return []
+    verb = "renewed" if before else "created"
+    return [f"{verb} trigger {WAKE_TRIGGER}: an INSERT wakes idle workers (--without-wake leaves it out)"]
+
+
+def _wake_found(conn: Connection[Any]) -> Any:
+    """What its trigger and function are now; None if there is no trigger."""
+    return _scalar(
+        conn,
+        """SELECT pg_get_triggerdef(t.oid) || p.xmin FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+           WHERE t.tgrelid = to_regclass('job_queue') AND t.tgname = 'jobtide_wake'""",
+    )
 
 
 def _apply_indexes(conn: Connection[Any], report: Callable[[str], None]) -> list[str]:

@@ -22,7 +22,12 @@ def check(conn: Connection[Any], part: Part = "worker") -> tuple[Problem, ...]:
 def read_facts(conn: Connection[Any]) -> Facts:
     """The facts about the table in the catalogs, for this role and its search_path."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        # One message, so one transaction, also behind a pooler: the setting would quote the names in the facts.
-        cursor.execute(f"SELECT set_config('quote_all_identifiers', 'off', true);\n{statement('facts')}", prepare=False)
+        # One message, so one transaction, also behind a pooler. The first setting would quote the names in the facts,
+        # the second would end the look, which takes some 20 ms, where it is that short.
+        cursor.execute(
+            "SELECT set_config('quote_all_identifiers', 'off', true), set_config('statement_timeout', '10s', true);\n"
+            + statement("facts"),
+            prepare=False,
+        )
         cursor.nextset()
         return cast("Facts", cursor.fetchone())

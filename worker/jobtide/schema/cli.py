@@ -16,7 +16,7 @@ from jobtide.errors import JobtideError, SettingsError
 from jobtide.printable import printable_lines
 from jobtide.schema.apply import SchemaError, apply
 from jobtide.schema.check import read_facts
-from jobtide.schema.problems import Problem, use_problems, wall_problems
+from jobtide.schema.problems import Problem, use_problems, wake_note, wall_problems
 from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, script
 
 Trial = Callable[[str], tuple[Problem, ...]]
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "apply",
-        help="create what is missing; an existing table is checked, and gets missing indexes only",
+        help="create what is missing; an existing table is checked, and gets missing indexes and a trigger only",
     )
     add_url(parser)
     _add_roles(parser)
@@ -45,6 +45,7 @@ def _add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="on an existing table too, let users of tenants write only the tenant, type, payload and due time of "
         "waiting jobs; a new table has this",
     )
+    _add_without_wake(parser)
     parser.add_argument(
         "--lock-timeout-seconds",
         type=float,
@@ -58,6 +59,7 @@ def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("print", help="show the SQL of apply, for review and psql -f")
     _add_roles(parser)
     parser.add_argument("--tenant-walls", action="store_true", help="as for apply")
+    _add_without_wake(parser)
     parser.add_argument(
         "--in-transaction",
         action="store_true",
@@ -93,12 +95,21 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_without_wake(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--without-wake",
+        action="store_true",
+        help="do not add the trigger by which an INSERT wakes idle workers; they find jobs by polling",
+    )
+
+
 def _apply(parsed: argparse.Namespace) -> int:
     with one_line_errors():
         applied = apply(
             url_of(parsed),
             roles=parsed.roles,
             tenant_walls=parsed.tenant_walls,
+            wake=not parsed.without_wake,
             lock_timeout_seconds=parsed.lock_timeout_seconds,
             report=_write,
         )
@@ -110,7 +121,12 @@ def _apply(parsed: argparse.Namespace) -> int:
 
 
 def _print(parsed: argparse.Namespace) -> int:
-    sql = script(roles=parsed.roles, in_transaction=parsed.in_transaction, tenant_walls=parsed.tenant_walls)
+    sql = script(
+        roles=parsed.roles,
+        in_transaction=parsed.in_transaction,
+        tenant_walls=parsed.tenant_walls,
+        wake=not parsed.without_wake,
+    )
     sys.stdout.write(f"{sql}\n")
     return 0
 
@@ -124,6 +140,8 @@ def _check(parsed: argparse.Namespace) -> int:
             problems += parsed.try_out(url_of(parsed))
     for problem in problems:
         _write(f"{'error' if problem.fatal else 'warning'}: {problem.kind}: {problem.message}")
+    if (note := wake_note(facts)) is not None:
+        _write(f"note: {note}")
     if not problems:
         _write("ok")
     return 1 if any(problem.fatal for problem in problems) else 0

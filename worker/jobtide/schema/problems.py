@@ -124,6 +124,23 @@ def wall_problems(facts: Facts) -> Iterator[Problem]:
         )
 
 
+def wake_note(facts: Facts) -> str | None:
+    """Why an INSERT does not wake idle workers, and how it would; None if it does. Everything works without."""
+    wake = facts["table"] and facts["table"]["wake"]
+    if wake == "on":
+        return None
+    if wake == "prepared":
+        return (
+            "max_prepared_transactions is not 0, and a transaction that notified can't be prepared, so inserts wake no "
+            f"idle worker: ALTER DATABASE {facts['database_name']} SET jobtide.wake = 'on', if no client that inserts "
+            "jobs uses PREPARE TRANSACTION"
+        )
+    return (
+        "trigger jobtide_wake is missing or disabled, so idle workers find jobs by polling: "
+        "jobtide schema apply adds it"
+    )
+
+
 def has_index(table: Facts, name: str) -> bool:
     """Whether the table has this index, valid, under its own name or another one."""
     if name in table["indexes"] and not table["indexes"][name]["valid"]:

@@ -11,6 +11,8 @@ TABLE_FILES = ("10_roles", "20_auth", "30_tenants_users", "40_job_queue")
 # Also on a table that existed before; the walls change nothing there unless TENANT_WALLS comes first.
 ALWAYS_FILES = ("50_safe_functions", "60_tenant_walls")
 TENANT_WALLS: LiteralString = "SET LOCAL jobtide.tenant_walls = 'on';\n"
+WAKE_FILE = "70_wake"
+WAKE_TRIGGER = "jobtide_wake"
 ROLES_FILE = "90_least_privilege"
 INDEXES = (
     "idx_job_queue_tenant_id",
@@ -44,8 +46,10 @@ def index_statement(name: str) -> str:
     return re.sub(r"\s+", " ", " ".join(line for line in lines if not line.startswith("--"))).strip()
 
 
-def script(*, roles: bool = False, in_transaction: bool = False, tenant_walls: bool = False) -> str:
+def script(*, roles: bool = False, in_transaction: bool = False, tenant_walls: bool = False, wake: bool = True) -> str:
     """All SQL in order, for review and for `psql -f`. A second run changes nothing.
+
+    `wake`: with the trigger by which an INSERT wakes idle workers.
 
     Indexes are built CONCURRENTLY after the commit. `in_transaction` is for migration tools that wrap a file in their
     own transaction, where that is not possible: writes wait while the indexes of a full table are built.
@@ -54,6 +58,7 @@ def script(*, roles: bool = False, in_transaction: bool = False, tenant_walls: b
         *(statement(name) for name in TABLE_FILES),
         *([TENANT_WALLS] if tenant_walls else []),
         *(statement(name) for name in ALWAYS_FILES),
+        *([statement(WAKE_FILE)] if wake else []),
     ]
     least_privilege = [statement(ROLES_FILE)] if roles else []
     indexes = [_guarded_index(name, concurrently=not in_transaction) for name in INDEXES]

@@ -26,8 +26,8 @@ class TableSlow:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenIgnored:
-    """JOBTIDE_LISTEN is set, but the connection goes through a pooler."""
+class ListenNotNeeded:
+    """JOBTIDE_LISTEN is set, which an earlier version needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class LeaseLost:
     """Another worker may have this job: its end is not written here, or its handler is cancelled."""
 
     job: Job
-    during: str  # extend or finish
+    during: str  # extend, look or finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class Drained:
 
 
 Event = (
-    Started | TableSlow | ListenIgnored | Claimed | Handled | Finished | LeaseLost | LeasesKept
+    Started | TableSlow | ListenNotNeeded | Claimed | Handled | Finished | LeaseLost | LeasesKept
     | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
     | Drained | RowLeft | ClaimRefused | EndGivenUp | ClaimsPaused | ClaimsResumed | RunsApart | AllStuck
 )  # fmt: skip

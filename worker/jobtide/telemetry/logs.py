@@ -57,12 +57,8 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
                 f"{message} Until then each poll of an empty queue reads all pending rows, "
                 "about 2 s for a million instead of 2 ms; results and fairness stay the same",
             )
-        case events.ListenIgnored():
-            _write(
-                "warning",
-                "JOBTIDE_LISTEN is ignored: the connection goes through a pooler, and LISTEN needs a direct one; "
-                "the queue is still polled",
-            )
+        case events.ListenNotNeeded():
+            _write("warning", "JOBTIDE_LISTEN is no longer needed: an INSERT wakes idle workers by itself; remove it")
         case events.Claimed(jobs, seconds):
             _write("debug", f"claimed {len(jobs)}", seconds=round(seconds, 4))
         case events.Finished(count, seconds):

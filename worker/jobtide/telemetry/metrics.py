@@ -100,7 +100,7 @@ class Metrics:
                 case (
                     events.Started()
                     | events.TableSlow()
-                    | events.ListenIgnored()
+                    | events.ListenNotNeeded()
                     | events.DatabaseStillLost()
                     | events.DatabaseBack()
                     | events.Draining()

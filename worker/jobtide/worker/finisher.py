@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -39,6 +39,7 @@ from jobtide.telemetry.events import (
 )
 from jobtide.worker import outcome
 from jobtide.worker.backlog import Backlog, Waiting
+from jobtide.worker.claim_look import ClaimLook, lose
 from jobtide.worker.in_flight import InFlight, InFlightJob
 from jobtide.worker.refused_ends import RefusedEnds
 
@@ -76,6 +77,7 @@ class Finisher:
         self.backlog = backlog or Backlog(in_flight.lease_seconds)
         self._unwritten: list[Waiting] = []
         self._refused = RefusedEnds()
+        self._claims = ClaimLook(queue, in_flight, emit)
         self._again: list[Waiting] = []  # refused, now with the server's words as their job's error
         self._passed_at = 0.0  # when an end last passed the fence
         self._share = 1.0  # of a full batch; less while full ones take too long
@@ -97,11 +99,6 @@ class Finisher:
 
     def put(self, end: End) -> None:
         self._arrived.put(self.backlog.add(end))
-
-    def look_at(self, ids: Collection[UUID]) -> None:
-        """As the worker's. A pass then extends these leases, and those that it can't are lost."""
-        if self._in_flight.look_at(ids, monotonic()):
-            self._arrived.put(None)
 
     def lend(self) -> None:
         """Closes the connection as soon as no end waits: the claims get none, and the role may have a limit."""
@@ -134,7 +131,7 @@ class Finisher:
         return not self._unwritten
 
     def run_once(self, now: float) -> None:
-        """One pass: writes ends, extends leases that are due, rescues every 30 s. Raises DatabaseUnreachable."""
+        """One pass: writes ends, extends leases, looks at claims, rescues at times. Raises DatabaseUnreachable."""
         self._report_overdue(now)
         if self._outage_seconds(now) > 0:
             return
@@ -143,6 +140,7 @@ class Finisher:
             self._write(_first(self._unwritten, self._batch, self._share))
         self._try_refused(now)
         self._extend(now)
+        self._claims.run_once(now)
         if now >= self._rescue_at and not self._stopping:
             self._rescued(len(self._queue.rescue_expired(_RESCUE_AT_MOST)))
             self._rescue_at = now + jittered(_RESCUE_EVERY_SECONDS)  # in an outage it stays due: it is the next try
@@ -167,7 +165,12 @@ class Finisher:
     def _wait_seconds(self, now: float) -> float:
         if self._unwritten or self._outage:
             return self._outage_seconds(now)
-        at = (self._rescue_at, self._in_flight.next_extension_at(), self._refused.next_try_at())
+        at = (
+            self._rescue_at,
+            self._in_flight.next_extension_at(),
+            self._claims.next_at(),
+            self._refused.next_try_at(),
+        )
         return max(0.0, min(_CHECK_EVERY_SECONDS, *(one - now for one in at if one is not None)))
 
     def _outage_seconds(self, now: float) -> float:
@@ -333,15 +336,11 @@ class Finisher:
             isolate(part, partial(self._extend_part, now), self._extension_refused)
 
     def _extend_part(self, now: float, jobs: Sequence[InFlightJob | Waiting]) -> None:
-        """The new lease is counted from before the request: that is the safe side.
-
-        A job that `look_at` names in the meantime stays due: it may have been cancelled after this extension.
-        """
-        due = [one.extend_at for one in jobs]
+        """The new lease is counted from before the request: that is the safe side."""
         extended = self._queue.extend([_context(one) for one in jobs])
         missing = [one for one in jobs if _context(one).job.id not in extended]
         held = self._queue.held([_context(one).job for one in missing]) if missing else set()
-        for one, due_at in zip(jobs, due, strict=True):
+        for one in jobs:
             job = _context(one).job
             if job.id in extended:
                 seconds = self._in_flight.lease_seconds / 3
@@ -350,12 +349,9 @@ class Finisher:
             elif isinstance(one, Waiting):  # the fence will tell
                 seconds = self._in_flight.lease_seconds
             else:
-                if self._in_flight.take(job) is not None:
-                    one.context.cancel("lease lost")
-                    self._emit(LeaseLost(job, "extend"))
+                lose(one, "extend", self._in_flight, self._emit)
                 continue
-            if one.extend_at == due_at:
-                one.extend_at = now + seconds
+            one.extend_at = now + seconds
 
     def _extension_refused(self, one: InFlightJob | Waiting, refusal: RowRefused) -> None:
         """Tries again soon, without the progress, which may be what the server refuses."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 from jobtide.context import Context
 from jobtide.job import Job
 
-MOST_ASKED = 5_000
-"""Ids of notifications that are kept for claims whose answer is on its way; every role may notify."""
-
-_ASKED_SECONDS = 10.0
+_LOOK_SECONDS = 1.5  # after the claim: shorter jobs never cost a look
 
 
 @dataclass(slots=True)
@@ -23,6 +19,7 @@ class InFlightJob:
     job: Job
     context: Context
     extend_at: float  # when its lease is to be extended
+    look_at: float  # when it is to be seen whether the claim still holds
     timeout_seconds: float | None = None  # counted from the start of its handler
     started: bool = False  # its handler has been called
     thread_id: int | None = None  # of the thread that runs its plain function
@@ -40,18 +37,16 @@ class InFlight:
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self._jobs: dict[tuple[UUID, str], InFlightJob] = {}
-        self._asked: dict[UUID, float] = {}  # when it was asked to look at a job that is not here
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def add(self, job: Job, claimed_at: float, timeout_seconds: float | None) -> InFlightJob:
-        claimed = InFlightJob(job, Context(job), claimed_at + self.lease_seconds / 3, timeout_seconds)
+        extend_at, look_at = claimed_at + self.lease_seconds / 3, claimed_at + _LOOK_SECONDS
+        claimed = InFlightJob(job, Context(job), extend_at, look_at, timeout_seconds)
         with self._lock:
             self._jobs[claimed.key] = claimed
-            if self._asked.pop(job.id, 0.0) > claimed_at:
-                claimed.extend_at = claimed_at
         return claimed
 
     def take(self, job: Job) -> InFlightJob | None:
@@ -82,20 +77,6 @@ class InFlight:
     def to_extend(self, now: float) -> list[InFlightJob]:
         """The jobs that have used a third of their lease."""
         return [claimed for claimed in self.all() if claimed.extend_at <= now]
-
-    def look_at(self, ids: Collection[UUID], now: float) -> bool:
-        """Makes these leases due for extension, which shows whether the claims hold. True if any is here.
-
-        A claim that is added later, and was sent before this, is due at once too.
-        """
-        with self._lock:
-            found = [claimed for claimed in self._jobs.values() if claimed.job.id in ids]
-            asked = {id_: at for id_, at in self._asked.items() if at > now - _ASKED_SECONDS}
-            asked |= dict.fromkeys(ids, now)
-            self._asked = asked if len(asked) <= MOST_ASKED else {}
-            for claimed in found:
-                claimed.extend_at = now
-        return bool(found)
 
     def next_extension_at(self) -> float | None:
         """When the next lease is to be extended, by time.monotonic(); None if no job is claimed."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Collection
-from queue import Empty, SimpleQueue
 from time import monotonic
 from types import FrameType
-from typing import Literal
-from uuid import UUID
 
 from jobtide.backoff import jittered
 from jobtide.database_errors import one_line
@@ -17,6 +13,7 @@ from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import Job
 from jobtide.queue.job_queue import JobQueue
 from jobtide.queue.outage import Outage
+from jobtide.queue.rest import Rest
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import DatabaseUnreachable
 from jobtide.telemetry.events import (
@@ -36,6 +33,7 @@ from jobtide.worker import outcome
 from jobtide.worker.apart import Alone
 from jobtide.worker.finisher import Finisher
 from jobtide.worker.in_flight import InFlight, InFlightJob
+from jobtide.worker.mailbox import Mail, Mailbox
 from jobtide.worker.runner import Runner
 from jobtide.worker.stuck import all_stuck
 
@@ -50,8 +48,6 @@ _FLUSH_SECONDS = 5.0  # for the last write; the pod's grace period is the drain 
 
 EXIT_STUCK = 3  # every place was held by a handler that did not stop after its timeout
 
-Mail = Literal["freed", "stop", "woken"]
-
 
 class Worker:
     """The claim loop. All its parts are arguments, made in commands/worker.py."""
@@ -64,13 +60,16 @@ class Worker:
         in_flight: InFlight,
         runner: Runner,
         ring: Ring,
-        mailbox: SimpleQueue[Mail],
+        mailbox: Mailbox,
         slots: int,
         poll_seconds: float,
         drain_seconds: float,
         emit: Emit,
         polls_at_each_end: bool = False,
+        rest: Rest | None = None,
+        rest_seconds: float = 0.0,
     ) -> None:
+        """`poll_seconds`: the longest wait between two polls; `rest_seconds`: where an INSERT wakes this worker."""
         self._queue = queue
         self._finisher = finisher
         self._in_flight = in_flight
@@ -80,6 +79,9 @@ class Worker:
         self._mailbox = mailbox
         self._slots = slots
         self._poll_seconds = poll_seconds
+        self._rest = rest
+        self._rest_seconds = rest_seconds
+        self._drained = True  # by the last claim: nothing else was due
         self._drain_seconds = drain_seconds
         self._emit = emit
         self._polls_at_each_end = polls_at_each_end  # under tenant caps an end here makes room for another job
@@ -94,7 +96,7 @@ class Worker:
         self.health = Health(monotonic(), unwritten=finisher.backlog.words)
 
     def stop(self, _signal: int = signal.SIGTERM, _frame: FrameType | None = None) -> None:
-        """A signal handler: SimpleQueue.put is safe where a lock is not."""
+        """A signal handler."""
         self.stops += 1
         self._mailbox.put("stop")
 
@@ -102,14 +104,6 @@ class Worker:
     def unwritten(self) -> int:
         """Ends that are not in the table yet."""
         return self._finisher.backlog.count
-
-    def wake(self) -> None:
-        """A job may be due: poll now. Thread-safe."""
-        self._mailbox.put("woken")
-
-    def look_at(self, ids: Collection[UUID]) -> None:
-        """These jobs may have been cancelled: looks at their claims now, not at the next extension. Thread-safe."""
-        self._finisher.look_at(ids)
 
     def run(self) -> int:
         """Runs until a signal has stopped it and it has drained; returns the exit code. Raises JobtideError."""
@@ -138,6 +132,8 @@ class Worker:
                 self._start(job, now)
             free = self._slots - self._active
             if free <= 0 or self._alone.blocks_claims(self._active, now):
+                if self._rest is not None:
+                    self._rest.end(passes_on=not self._drained)
                 return math.inf
             return self._claim(free, now)
         except (DatabaseUnreachable, TableUnusable) as error:
@@ -171,11 +167,13 @@ class Worker:
     def _claim(self, free: int, now: float) -> float:
         if not self._own_pod_rescued:
             self._rescue_own_pod()
+        if self._rest is not None:
+            self._rest.looks()
         claim = self._queue.claim(self._ring, free, min(free, self._per_key))
         took_seconds = monotonic() - now
         self.health.polled = self._ever_polled = True
         self._outage.succeeded()
-        self._ring, self._per_key = claim.ring, claim.rows_per_key
+        self._ring, self._per_key, self._drained = claim.ring, claim.rows_per_key, claim.drained
         for row in claim.refused:
             if row.failed:
                 self._emit(ClaimRefused(str(row.id), row.type, str(row.tenant_id), row.message))
@@ -191,11 +189,20 @@ class Worker:
         """Worked: after empty polls 0.1, 0.2, 0.4, 0.8, 1 s (each jittered); after a job again from 0.1."""
         if found:
             self._idle_seconds = min(_FIRST_IDLE_SECONDS, self._poll_seconds)
-        if not drained:
+        if not drained or self._begins_to_rest():
             return 0.0
-        idle_seconds = max(self._idle_seconds, min(_IDLE_PER_POLL * took_seconds, _LONGEST_IDLE_SECONDS))
-        self._idle_seconds = min(self._poll_seconds, 2 * self._idle_seconds)
+        longest_seconds = self._rest_seconds if self._rest is not None and self._rest.is_on else self._poll_seconds
+        idle_seconds = max(
+            min(self._idle_seconds, longest_seconds), min(_IDLE_PER_POLL * took_seconds, _LONGEST_IDLE_SECONDS)
+        )
+        self._idle_seconds = min(longest_seconds, 2 * self._idle_seconds)
         return jittered(idle_seconds)
+
+    def _begins_to_rest(self) -> bool:
+        """True if an INSERT wakes this worker from now on: it must look once more before it waits."""
+        if self._rest is None or self._rest.is_on or self._active >= self._slots:
+            return False
+        return self._rest.begin()
 
     def _begin(self, job: Job, claimed_at: float) -> None:
         limit = self._runner.policy_of(job.type).max_attempts
@@ -215,7 +222,7 @@ class Worker:
             self._emit(RescuedJobs(len(rescued), "own_pod"))
 
     def _wait(self, seconds: float) -> None:
-        """For `seconds`, or until a signal, a wake-up, or a handler's end where that can make a job startable."""
+        """For `seconds`, or until a signal, a notification, or a handler's end where that can make a job startable."""
         until = monotonic() + min(seconds, _PASS_SECONDS)
         while not self.stops:
             mail = self._next_mail(until - monotonic())
@@ -225,10 +232,7 @@ class Worker:
             pass
 
     def _next_mail(self, wait_seconds: float) -> Mail | None:
-        try:
-            mail = self._mailbox.get(timeout=wait_seconds) if wait_seconds > 0 else self._mailbox.get_nowait()
-        except Empty:
-            return None
+        mail = self._mailbox.get(wait_seconds, self._rest)
         if mail == "freed":
             self._active -= 1
         return mail

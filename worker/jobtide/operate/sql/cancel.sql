@@ -37,4 +37,4 @@ WHERE
     ) IS TRUE
     AND (%(type)s::text IS NULL OR cancelled.type = %(type)s::text)
     AND (%(tenant)s::uuid IS NULL OR cancelled.tenant_id = %(tenant)s::uuid)
-RETURNING cancelled.id, unlocked.status = 'processing' AS was_running
+RETURNING cancelled.id

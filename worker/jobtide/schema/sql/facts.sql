@@ -138,6 +138,7 @@ SELECT jsonb_build_object(
   'role_inherits', (SELECT r.rolinherit FROM pg_roles AS r WHERE r.rolname = current_user),
   'groups', (SELECT by_part FROM groups),
   'database', current_database(),
+  'database_name', quote_ident(current_database()),  -- as SQL has it
   'encoding', current_setting('server_encoding'),
   'search_path', current_setting('search_path'),
   'current_schema', quote_ident(current_schema()),
@@ -160,8 +161,16 @@ SELECT jsonb_build_object(
         WHERE r.ev_class = q.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> q.oid),
       'hooks', (SELECT coalesce(jsonb_agg(hook.name ORDER BY hook.name), '[]') FROM (
           SELECT 'trigger ' || quote_ident(t.tgname) AS name
-          FROM pg_trigger AS t WHERE t.tgrelid = q.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+          FROM pg_trigger AS t
+          WHERE t.tgrelid = q.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgname <> 'jobtide_wake'
         ) AS hook),
+      -- Whether an INSERT wakes idle workers: on, off, or prepared (a transaction that notified can't be prepared).
+      'wake', CASE
+        WHEN NOT EXISTS (SELECT FROM pg_trigger AS t
+          WHERE t.tgrelid = q.oid AND t.tgname = 'jobtide_wake' AND t.tgenabled IN ('O', 'A')) THEN 'off'
+        WHEN current_setting('max_prepared_transactions') <> '0'
+          AND coalesce(current_setting('jobtide.wake', true), '') <> 'on' THEN 'prepared'
+        ELSE 'on' END,
       'rules', (
         SELECT coalesce(jsonb_object_agg(
           quote_ident(r.rulename), CASE r.ev_type WHEN '2' THEN 'UPDATE' ELSE 'INSERT' END

@@ -1,0 +1,32 @@
+-- Says that this session rests: takes the locks that an INSERT tries (see 70_wake.sql of the schema), as often as it is
+-- called, until rise.sql. No INSERT waits for them: another one holds one for microseconds, so a second or third try gets it.
+--
+-- Parameters: hashed text[] (types; none: all), watches bool (every insert notifies it, not one in its turn)
+-- Index:      none, no table is touched but pg_trigger
+-- Returns:    can_wake: an INSERT into job_queue notifies here; rests: all locks are held
+SELECT
+    EXISTS (
+        SELECT
+        FROM pg_trigger AS t
+        WHERE t.tgrelid = to_regclass('job_queue') AND t.tgname = 'jobtide_wake' AND t.tgenabled IN ('O', 'A')
+    )
+    AND (
+        current_setting('max_prepared_transactions') = '0'
+        OR coalesce(current_setting('jobtide.wake', true), '') = 'on'
+    ) AS can_wake,
+    (
+        SELECT bool_and(
+            pg_try_advisory_lock_shared(wanted.class, wanted.object)
+            OR pg_try_advisory_lock_shared(wanted.class, wanted.object)
+            OR pg_try_advisory_lock_shared(wanted.class, wanted.object)
+        )
+        FROM (
+            SELECT kind.class, hashtext(one.type COLLATE "C") AS object
+            FROM unnest(%(hashed)s::text[]) AS one (type), (VALUES (1785684596), (1785684597)) AS kind (class)
+            WHERE %(watches)s::bool OR kind.class = 1785684596
+            UNION ALL
+            SELECT 1785684597, 0 WHERE cardinality(%(hashed)s::text[]) = 0
+            UNION ALL
+            SELECT 1785684598, 0
+        ) AS wanted
+    ) AS rests
