@@ -24,8 +24,8 @@ from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableRea
 from jobtide_controller.decide.unserved import COUNTED_JOBS
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals
 from jobtide_controller.postgres.attempts import Watched
-from jobtide_controller.postgres.laps import Counted, Lap, slice_of, waiting_of
 from jobtide_controller.postgres.hearing import Hearing
+from jobtide_controller.postgres.laps import Counted, Lap, slice_of, waiting_of
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.rows import arrivals_of, reading_of, running_of
 from jobtide_controller.postgres.session import Session
