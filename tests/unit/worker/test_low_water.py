@@ -59,11 +59,18 @@ def test_a_mark_never_goes_back():
 
 def test_marks_are_few_and_those_of_the_busiest_stay():
     marks = LowWater()
-    for tenant in range(128, 0, -1):
-        claim(marks, tenant, 500 + tenant)
-    marks.narrowed(Ring(("a",)).lap(), keys=64, now=100)
-    lap = marks.narrowed((Range("a", 0, LAST),), keys=64, now=101)
-    assert [range_.first for range_ in lap if range_.since] == list(range(65, 128 + 1))
+    for tenant in range(4_096, 0, -1):
+        marks.claimed(("a", tenant), 500 + tenant, Mark(NOON, UUID(int=tenant)))
+    marks.narrowed(Ring(("a",)).lap(), keys=60, now=100)
+    lap = marks.narrowed((Range("a", 0, LAST),), keys=60, now=101)
+    assert [range_.first for range_ in lap if range_.since] == list(range(2_049, 2_049 + 64))
+
+
+def test_a_mark_lasts_when_the_idlest_are_forgotten():
+    marks = marked(7)
+    for tenant in range(10_000, 10_000 + 4_096):
+        claim(marks, tenant, 10)
+    assert marks.narrowed((Range("a", 7, 7),), keys=64, now=101)[0].since == Mark(NOON, UUID(int=1_000))
 
 
 def test_a_lap_has_no_more_marks_than_a_claim_can_reach():
