@@ -19,7 +19,8 @@ from jobtide.queue.session import Session
 REPETITIONS = 3
 ROUND_SECONDS = 3.0
 TENANTS = 20
-MARKED_ROWS = 600
+MANY_TENANTS = 1_000
+MARKED_ROWS = 60  # of each tenant, until the worker has its low-water marks (low_water.py)
 BATCH = 50
 OLD_ROWS = 300_000
 # What other workers would complete in the meantime: the first rows of each tenant.
@@ -34,7 +35,7 @@ UPDATE job_queue SET status = 'completed', completed_at = now() WHERE id IN (
 
 def measure(table: Table) -> list[Figure]:
     """Returns the rate of claims over single-row updates, the gain of batches, and the rate under an old snapshot."""
-    return [*_against_the_ceiling(table), _old_snapshot(table)]
+    return [*_against_the_ceiling(table), _old_snapshot(table, TENANTS), _old_snapshot(table, MANY_TENANTS)]
 
 
 class ClaimAndFinish:
@@ -98,26 +99,32 @@ def _touch(connection: psycopg.Connection, ids: list[UUID]) -> None:
     connection.execute("UPDATE job_queue SET attempts = attempts WHERE id = %s", [ids.pop()])
 
 
-def _old_snapshot(table: Table) -> Figure:
+def _old_snapshot(table: Table, tenants: int) -> Figure:
     """The rate beside 300,000 completed rows that an old snapshot keeps from vacuum, against the rate before."""
     ratios = []
     for _ in range(REPETITIONS - 1):
-        table.refill("bench", OLD_ROWS + 250_000, table.tenants(TENANTS))
+        table.refill("bench", OLD_ROWS + 250_000, table.tenants(tenants))
         claim_and_finish = ClaimAndFinish(table, BATCH)
-        before = jobs_per_second(claim_and_finish)
+        before = _rate_after_a_checkpoint(table, claim_and_finish)
         with psycopg.connect(table.url) as old:
             old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM job_queue")
-            table.run(TAKE, rows=OLD_ROWS // TENANTS)
-            for _ in range(TENANTS * MARKED_ROWS // BATCH):  # until the worker has its low-water marks (low_water.py)
+            table.run(TAKE, rows=OLD_ROWS // tenants)
+            for _ in range(tenants * MARKED_ROWS // BATCH):
                 claim_and_finish()
-            ratios.append(jobs_per_second(claim_and_finish) / before)
+            ratios.append(_rate_after_a_checkpoint(table, claim_and_finish) / before)
         claim_and_finish.close()
     value, spread = median_and_spread(ratios)
-    how = (
-        f"batches of {BATCH}, {TENANTS} tenants, {MARKED_ROWS} jobs of each claimed: {OLD_ROWS:,} dead rows, over none"
-    )
-    return Figure("rate under an old snapshot", value, "x", 0.85, "higher", how, spread)
+    how = f"batches of {BATCH}, {MARKED_ROWS} jobs of each tenant claimed: {OLD_ROWS:,} dead rows, over none"
+    return Figure(f"rate under an old snapshot, {tenants:,} tenants", value, "x", 0.9, "higher", how, spread)
+
+
+def _rate_after_a_checkpoint(table: Table, claim_and_finish: ClaimAndFinish) -> float:
+    """The first write to a page after a checkpoint logs the whole page: both rates pay that, or neither."""
+    for _ in range(20):  # so that plans are cached
+        claim_and_finish()
+    table.run("CHECKPOINT")
+    return jobs_per_second(claim_and_finish)
 
 
 def jobs_per_second(run: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:
