@@ -10,18 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from dev.bench import claims, depth, fairness, footprint, retention, throughput
+from dev.bench import claims, depth, fairness, footprint, pages, pickup, retention, throughput
+from dev.bench.comparison import Comparison
 from dev.bench.context import Bench
-from dev.bench.figures import Figure, table, write_json
+from dev.bench.figures import Figure, write_json
 from dev.bench.page.measure import measure as measure_page
+from dev.bench.pages import Part
 from dev.bench.pods.measure import measure as measure_pods
 from dev.bench.pools.measure import measure as measure_pools
 
-PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
+Measured = list[Figure] | Comparison | tuple[Comparison, list[Figure]]
+PARTS: dict[str, Callable[[Bench], Measured]] = {
     "footprint": lambda bench: footprint.measure(bench.table),
     "claims": lambda bench: claims.measure(bench.table),
     "fairness": lambda bench: fairness.measure(bench.table),
     "throughput": lambda bench: throughput.measure(bench.table),
+    "pickup": lambda bench: pickup.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
     "depth-5m": lambda bench: depth.measure(bench.table, 5_000_000),
     "retention": lambda bench: retention.measure(bench.table, 1_000_000),
@@ -54,26 +58,40 @@ def machine() -> str:
 
 
 def main() -> int:
-    """0 if everything could be measured. Whether the goals are met is in the table."""
+    """0 if everything could be measured, 1 if a queue could not. Whether the goals are met is in the table."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part; may be repeated")
     parser.add_argument(
         "--full", action="store_true", help="5M pending rows instead of 1M, jobs of 30 to 90 s instead of 7 to 18 s"
     )
     parser.add_argument("--version", type=int, default=18, choices=(15, 18), help="PostgreSQL's major version")
+    parser.add_argument("--docs", action="store_true", help="put tables and charts into docs/benchmarks.md too")
     chosen = parser.parse_args()
-    figures: list[Figure] = []
+    parts: list[Part] = []
     print(machine())
     with Bench(chosen.version) as bench:
         for name in chosen.only or (FULL if chosen.full else DEFAULT):
             print(f"measuring {name} ...", flush=True)
-            started = monotonic()
-            figures += PARTS[name](bench)
+            started, load_before = monotonic(), os.getloadavg()[0]
+            measured = PARTS[name](bench)
             print(f"{name}: {monotonic() - started:.0f} s, load {os.getloadavg()[0]:.1f}", flush=True)
-    print(table(figures))
-    write_json(figures, RESULT)
+            parts.append(part_of(name, f"{machine()}; load before it {load_before:.1f}.", measured))
+    for part in parts:
+        print(f"\n{part.name}: {part.markdown()}")
+    write_json([figure for part in parts for figure in part.figures], RESULT)
     print(f"\nwritten to {RESULT}")
-    return 0
+    if chosen.docs:
+        print("written to", *pages.write(parts))
+    return 1 if any(part.comparison and part.comparison.missing for part in parts) else 0
+
+
+def part_of(name: str, run: str, measured: Measured) -> Part:
+    """What a part returned, as one value."""
+    if isinstance(measured, Comparison):
+        return Part(name, run, measured, [])
+    if isinstance(measured, tuple):
+        return Part(name, run, *measured)
+    return Part(name, run, None, measured)
 
 
 if __name__ == "__main__":

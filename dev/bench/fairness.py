@@ -10,6 +10,7 @@ import psycopg
 
 from dev.bench.claims import ClaimAndFinish
 from dev.bench.figures import Figure, median_and_spread, seconds_of
+from dev.bench.settle import until_settled
 from dev.bench.table import Table
 from jobtide.job import End, Job
 from jobtide.queue.job_queue import PostgresJobQueue
@@ -19,7 +20,6 @@ from jobtide.queue.session import Session
 MANY = 1_000_000
 BATCH = 50
 ROUNDS = 80
-REPETITIONS = 3
 
 # The same lease and the same end, but the oldest row first instead of one tenant after the other.
 FIFO_CLAIM = """
@@ -55,7 +55,7 @@ def _idle_poll(table: Table) -> Figure:
     polls = [seconds_of(lambda: queue.claim(ring, 4, 4)) * 1e3 for _ in range(200)]
     queue.close()
     value, spread = median_and_spread(polls)
-    how = f"claim of an absent type beside {MANY:,} pending rows of 1,000 tenants, after 25 polls"
+    how = f"beside {MANY:,} pending rows of 1,000 tenants"
     return Figure("idle poll on a rare type", value, "ms", 1.0, "lower", how, spread)
 
 
@@ -69,24 +69,25 @@ def _fairness(table: Table, others: list[UUID]) -> Figure:
         claims += len(claim.jobs)
         waiting -= {job.tenant_id for job in claim.jobs}
     queue.close()
-    how = "1 tenant with 1M rows, 999 with one each, one worker: claims until all 999 are served / 999"
+    how = "claims until 999 tenants with one row are served, beside one with 1M; over 999"
     return Figure("fairness", claims / len(others), "x", 1.1, "lower", how)
 
 
 def _against_fifo(table: Table, tenants: str) -> list[Figure]:
-    over_fifo, over_bare = [], []
-    for _ in range(REPETITIONS):
+    over_fifo: list[float] = []
+    over_bare: list[float] = []
+    for _ in until_settled(over_fifo, over_bare):
         fair, fifo, bare = _seconds_each(table)
         over_fifo.append(fifo / fair)
         over_bare.append(bare / fair)
-    how = f"batches of {BATCH}, {tenants} with due rows, alternating; FIFO = oldest first through the seed's index"
+    how = f"batches of {BATCH}"
     value, spread = median_and_spread(over_fifo)
     bare_value, bare_spread = median_and_spread(over_bare)
     return [
         Figure(f"fair rate over FIFO rate, {tenants}", value, "x", 0.8, "higher",
-               f"{how}, with the same lease and fenced end", spread),
+               f"{how}, same lease and fenced end", spread),
         Figure(f"fair rate over a bare loop, {tenants}", bare_value, "x", None, "higher",
-               f"{how}, psycopg alone: no fence, no job objects", bare_spread),
+               f"{how}, no fence, no job objects", bare_spread),
     ]  # fmt: skip
 
 

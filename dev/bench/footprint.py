@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dev.bench.figures import Figure, median_and_spread, seconds_of
+from dev.bench.settle import until_settled
 from dev.bench.table import Table
-
-REPETITIONS = 7
 
 
 def measure(table: Table) -> list[Figure]:
@@ -25,13 +24,14 @@ def measure(table: Table) -> list[Figure]:
 
 def _import_ratio() -> Figure:
     """Python started with the worker imported, against Python started with psycopg alone."""
-    ours, bare = [], []
-    for _ in range(REPETITIONS):
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in until_settled(ours, bare):
         bare.append(seconds_of(lambda: _python("import psycopg")))
         ours.append(seconds_of(lambda: _python("import jobtide.commands.worker")))
     ratio, spread = median_and_spread([mine / theirs for mine, theirs in zip(ours, bare, strict=True)])
     median_ms = median_and_spread(ours)[0] * 1e3
-    how = f"python -c 'import jobtide.commands.worker' over 'import psycopg'; median {median_ms:.0f} ms"
+    how = f"median {median_ms:.0f} ms"
     return Figure("worker import", ratio, "x psycopg's", 2.0, "lower", how, spread)
 
 
@@ -41,7 +41,7 @@ def _idle_memory(table: Table) -> Figure:
         kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     return Figure(
         "worker resident memory, idle", kilobytes / 1024, "MB", 50, "lower",
-        "VmRSS of `jobtide worker` 3 s after its first empty poll, no pydantic",
+        "VmRSS after empty polls, no pydantic",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def jobs_per_second_of_pgbench(table: Table, batch: int, jobs: int) -> float:
     table.refill("bench", jobs * 4, table.tenants(TENANTS))  # enough for all its seconds
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "claim_and_finish.sql")
-        script.write_text(_script(batch))
+        script.write_text(claim_and_finish(batch))
         script.chmod(0o644)
         run([
             table.server.bin / "pgbench", "--no-vacuum", "--protocol=prepared", f"--time={SECONDS}",
@@ -38,14 +38,15 @@ def jobs_per_second_of_pgbench(table: Table, batch: int, jobs: int) -> float:
     return float(finished / seconds)
 
 
-def _script(batch: int) -> str:
+def claim_and_finish(batch: int) -> str:
     """`claim` returns rows; pgbench can keep only one row, so this one returns arrays."""
-    walk = load("jobtide.sql", "claim").rpartition("\nSELECT\n")[0]
+    walk = load("jobtide.sql", "claim").partition("\nSELECT\nclaimed.id")[0]
     claim = walk + "\nSELECT array_agg(claimed.id) AS ids, count(*) AS jobs, array_agg(claimed.payload) AS payloads"
     claim += ", array_agg(claimed.attempts) AS attempts FROM claimed INNER JOIN candidate ON claimed.id = candidate.id"
     claim = _filled(claim, {
         "types": "'{bench}'", "firsts": f"'{{{UUID(int=0)}}}'", "lasts": f"'{{{_LAST}}}'",
-        "sinces": "'{NULL}'", "since_ids": "'{NULL}'", "wanted": str(batch), "rows_per_key": str(-(-batch // TENANTS)),
+        "excluded": "'{}'", "sinces": "'{NULL}'", "since_ids": "'{NULL}'", "wanted": str(batch),
+        "rows_per_key": str(-(-batch // TENANTS)),
         "token": "'jobtide-pgbench-1'", "lease_seconds": "600",
     })  # fmt: skip
     finish = _filled(load("jobtide.sql", "finish"), {

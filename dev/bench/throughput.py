@@ -1,75 +1,49 @@
-"""Whole worker processes against pgbench on the same SQL, and against pgqueuer and procrastinate."""
+"""Whole worker processes against the other queues, and against pgbench on the same SQL."""
 
 from __future__ import annotations
 
-import statistics
-
-from dev.bench.environment import peers_python, peers_version
+from dev.bench.comparison import Comparison, Queue
 from dev.bench.figures import Figure, median_and_spread
+from dev.bench.peers.catalogue import JOBTIDE
+from dev.bench.peers.contender import Runner
 from dev.bench.pgbench import jobs_per_second_of_pgbench
+from dev.bench.race import Race
+from dev.bench.settle import until_settled
 from dev.bench.table import Table
-from dev.bench.workers import Jobtide, Peer, jobs_per_second
 
-REPETITIONS = 3
 BATCH = 500  # jobs that the worker may hold; pgbench claims as many
-PGQUEUER_BATCH = 500
-PROCRASTINATE_CONCURRENCY = 30
+WITHIN_SECONDS = 200.0
+COLUMNS = ("1 process", "2 processes")
+GOALS = {"river": 1.2, "graphile": 1.2, "pgqueuer": 1.5, "awa": 1.0, "procrastinate": 10.0}
 
 
-def measure(table: Table) -> list[Figure]:
-    """Returns the rate of one worker over pgbench, and of one and two workers over each other queue."""
-    ours = Jobtide(table, concurrency=4, prefetch=BATCH - 4, jobs=40_000)
-    pgqueuer, procrastinate = _peers(table)
-    rates: dict[str, list[float]] = {}
-    for _ in range(REPETITIONS):  # alternating, so that other load on the machine affects all of them
-        rates.setdefault("pgbench", []).append(jobs_per_second_of_pgbench(table, BATCH, jobs=ours.jobs))
-        for processes in (1, 2):
-            for name, contender in (("ours", ours), ("pgqueuer", pgqueuer), ("procrastinate", procrastinate)):
-                rates.setdefault(f"{name} {processes}", []).append(jobs_per_second(contender, processes))
-    figures = [
-        _ratio(
-            rates["ours 1"], rates["pgbench"], "worker, of pgbench on the same SQL", 0.8,
-            f"1 `jobtide worker` ({ours.settings}) over 1 pgbench client, batches of {BATCH}",
-        )
-    ]  # fmt: skip
-    for name, goal, peer, setting in (
-        ("pgqueuer", 1.0, pgqueuer, "batch_size"),
-        ("procrastinate", 10.0, procrastinate, "concurrency"),
-    ):
-        for processes in (1, 2):
-            how = (
-                f"{ours.settings}; {name} {peers_version(peer.python, name)}, {setting} {peer.setting}, no-op coroutine"
-            )
-            figures.append(
-                _ratio(
-                    rates[f"ours {processes}"], rates[f"{name} {processes}"],
-                    f"worker over {name}, {processes} process{'es' * (processes - 1)}", goal, how,
-                )
-            )  # fmt: skip
-    return figures
-
-
-def _peers(table: Table) -> tuple[Peer, Peer]:
-    python = peers_python()
-    for name in ("pgqueuer", "procrastinate"):
-        if not table.connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
-            table.connection.execute(f"CREATE DATABASE {name}")
+def measure(table: Table) -> tuple[Comparison, list[Figure]]:
+    """Returns the rates of one and two workers beside those of each other queue, and one worker's over pgbench."""
+    race = Race(table)
+    rates: dict[str, dict[str, list[float]]] = {
+        runner.contender.name: {column: [] for column in COLUMNS} for runner in race.runners
+    }
+    over_pgbench: list[float] = []
+    settling = [values for columns in rates.values() for values in columns.values()]
+    for _ in until_settled(*settling, within_seconds=WITHIN_SECONDS):
+        pgbench = jobs_per_second_of_pgbench(table, BATCH, JOBTIDE.jobs)
+        for processes, column in enumerate(COLUMNS, start=1):
+            for runner in list(race.runners):  # in turn, so that other load on the machine affects all of them
+                race.attempt(runner, lambda r=runner, n=processes, c=column: _add(rates, r, n, c))  # type: ignore[misc]
+        over_pgbench.append(rates[JOBTIDE.name][COLUMNS[0]][-1] / pgbench)
+    queues = [
+        Queue(r.contender.name, r.contender.settings, rates[r.contender.name], GOALS.get(r.contender.module))
+        for r in race.runners
+    ]
+    value, spread = median_and_spread(over_pgbench)
     return (
-        Peer(
-            python, "run_pgqueuer", table.server.url("pgqueuer"), jobs=25_000, setting=PGQUEUER_BATCH,
-            is_busy="SELECT EXISTS (SELECT FROM pgqueuer)",
-            ends="SELECT created AS at FROM pgqueuer_log WHERE status = 'successful'",
+        Comparison(
+            "Throughput", "jobs/s", "higher", "No-op jobs, medians of runs in turn", COLUMNS, queues,
+            missing=race.missing,
         ),
-        Peer(
-            python, "run_procrastinate", table.server.url("procrastinate"), jobs=800,
-            setting=PROCRASTINATE_CONCURRENCY,
-            is_busy="SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))",
-            ends="SELECT at FROM procrastinate_events WHERE type = 'succeeded'",
-        ),
+        [Figure("worker, of pgbench on the same SQL", value, "x", 0.8, "higher", f"batches of {BATCH}", spread)],
     )  # fmt: skip
 
 
-def _ratio(ours: list[float], theirs: list[float], name: str, goal: float, how: str) -> Figure:
-    ratio, spread = median_and_spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
-    rates = f"; {statistics.median(ours):,.0f} against {statistics.median(theirs):,.0f} jobs/s"
-    return Figure(name, ratio, "x", goal, "higher", how + rates, spread)
+def _add(rates: dict[str, dict[str, list[float]]], runner: Runner, processes: int, column: str) -> None:
+    rates[runner.contender.name][column].append(runner.jobs_per_second(processes))

@@ -1,6 +1,6 @@
 """The page in a real Chromium, over `jobtide dev` on a real PostgreSQL: what a user does, and what a user sees.
 
-site    the running page: site.url has the token; site.insert(...) adds jobs, site.rows(...) reads them
+site    the running page: site.url has the token; site.insert(...) adds jobs, site.statuses(...) counts them
 tenant  a new tenant of this test alone; new_tenant(name) makes more of them
 page    a logged-in page on the overview; at the end nothing may be in the console, and no request went elsewhere
 open_page   open_page(width=390, scheme="dark", url=...) -> the same, with a window of its own

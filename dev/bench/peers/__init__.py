@@ -1,1 +1,1 @@
-"""pgqueuer and procrastinate, which the worker is compared with."""
+"""The queues that the benchmark compares: a small program of each, with the same job, and how they are run."""

@@ -1,0 +1,1 @@
+"""awa, compared with by the benchmark."""

@@ -1,0 +1,1 @@
+"""Jobtide itself, run as the other queues are."""

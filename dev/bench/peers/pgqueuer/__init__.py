@@ -1,0 +1,1 @@
+"""PgQueuer, compared with by the benchmark."""

@@ -1,0 +1,1 @@
+"""procrastinate, compared with by the benchmark."""
