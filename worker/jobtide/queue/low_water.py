@@ -21,7 +21,7 @@ from jobtide.queue.ring import Key, Lap, Mark, Range
 _WORTH_A_MARK_ROWS = 50  # stepping over fewer dead entries costs less than one more range in the lap
 _MOST_MARKS = 2_048  # about 0.6 kB each; a claim from a tenant beyond them steps over all its dead entries
 _MOST_IN_A_LAP = 64
-_SPARE_MARKS = 4  # in a lap, for marked tenants with no due jobs; each is one more range
+_SPARE_MARKS = 4  # in a lap at most, for marked tenants with no due jobs; each is one more range, so a small claim has fewer
 _FULL_LAP_EVERY_SECONDS = 5.0
 
 
@@ -60,7 +60,7 @@ class LowWater:
         if not self._marked or now >= self._full_lap_at:
             self._full_lap_at = now + _FULL_LAP_EVERY_SECONDS
             return lap
-        return tuple(self._narrowed(lap, min(keys + _SPARE_MARKS, _MOST_IN_A_LAP)))
+        return tuple(self._narrowed(lap, min(keys + min(keys, _SPARE_MARKS), _MOST_IN_A_LAP)))
 
     def _narrowed(self, lap: Lap, at_most: int) -> Iterator[Range]:
         """Worked: tenants 0 to 9 with a mark on 4 become 0 to 3, and 4 to 9 with the mark (it applies to the first)."""
