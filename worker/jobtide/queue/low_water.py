@@ -21,7 +21,7 @@ from jobtide.queue.ring import Key, Lap, Mark, Range
 _WORTH_A_MARK_ROWS = 50  # stepping over fewer dead entries costs less than one more range in the lap
 _MOST_MARKS = 2_048  # about 0.6 kB each; a claim from a tenant beyond them steps over all its dead entries
 _MOST_IN_A_LAP = 64
-_SPARE_MARKS = 4  # in a lap at most, for marked tenants with no due jobs; each is one more range, so a small claim has fewer
+_SPARE_MARKS = 4  # in a lap at most, for marked tenants with no due jobs; each is one more range
 _FULL_LAP_EVERY_SECONDS = 5.0
 
 
