@@ -10,7 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from dev.bench import claims, depth, fairness, footprint, inserts, pages, pickup, retention, tenants, throughput
+from dev.bench import (
+    claims,
+    depth,
+    fairness,
+    footprint,
+    inserts,
+    loaded,
+    pages,
+    pickup,
+    retention,
+    tenants,
+    throughput,
+)
 from dev.bench.comparison import Comparison
 from dev.bench.context import Bench
 from dev.bench.figures import Figure, write_json
@@ -25,6 +37,7 @@ PARTS: dict[str, Callable[[Bench], Measured]] = {
     "claims": lambda bench: claims.measure(bench.table),
     "fairness": lambda bench: fairness.measure(bench.table),
     "inserts": lambda bench: inserts.measure(bench.table),
+    "loaded": lambda bench: loaded.measure(bench.table),
     "throughput": lambda bench: throughput.measure(bench.table),
     "pickup": lambda bench: pickup.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),

@@ -13,14 +13,17 @@ from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.settle import until_settled
 from dev.bench.table import Table
 from jobtide.job import End
+from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.job_queue import PostgresJobQueue
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Session
 
 ROUND_SECONDS = 3.0
 TENANTS = 20
-MARKED_ROWS = 600
+MANY_TENANTS = 1_000
+MARKED_ROWS = 60  # of each tenant, until the worker has its low-water marks (low_water.py)
 BATCH = 50
+ROUNDS = 80
 OLD_ROWS = 300_000
 # What other workers would complete in the meantime: the first rows of each tenant.
 TAKE = """
@@ -33,15 +36,19 @@ UPDATE job_queue SET status = 'completed', completed_at = now() WHERE id IN (
 
 
 def measure(table: Table) -> list[Figure]:
-    """Returns the rate of claims over single-row updates, the gain of batches, and the rate under an old snapshot."""
-    return [*_against_the_ceiling(table), _old_snapshot(table)]
+    """Returns what one job costs over a single-row update, and what batches, caps and an old snapshot change."""
+    return [
+        *_against_the_ceiling(table),
+        *(_under_caps(table, tenants) for tenants in (TENANTS, MANY_TENANTS)),
+        *(_old_snapshot(table, tenants) for tenants in (TENANTS, MANY_TENANTS)),
+    ]
 
 
 class ClaimAndFinish:
     """Claims a batch and finishes it, as a worker with one connection would."""
 
-    def __init__(self, table: Table, batch: int) -> None:
-        self._queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600)
+    def __init__(self, table: Table, batch: int, caps: TenantCaps = NO_CAPS) -> None:
+        self._queue = PostgresJobQueue(Session(lambda: table.url), pod_uid="bench", lease_seconds=600, caps=caps)
         self._batch = batch
         self._ring, self._per_key = Ring(("bench",)), batch
 
@@ -100,24 +107,49 @@ def _touch(connection: psycopg.Connection, ids: list[UUID]) -> None:
     connection.execute("UPDATE job_queue SET attempts = attempts WHERE id = %s", [ids.pop()])
 
 
-def _old_snapshot(table: Table) -> Figure:
+def _under_caps(table: Table, tenants: int) -> Figure:
+    """The rate under a cap that no tenant reaches, over the rate without one, alternating: the price of exactness."""
+    table.refill("bench", 200_000, table.tenants(tenants))
+    calls = [ClaimAndFinish(table, BATCH, caps) for caps in (TenantCaps(1_000), NO_CAPS)]
+    for call in calls * 20:  # so that plans are cached
+        call()
+    ratios: list[float] = []
+    for _ in until_settled(ratios, at_most=5):
+        capped, free = (statistics.median(seconds_of(call) for _ in range(ROUNDS)) for call in calls)
+        ratios.append(free / capped)
+    for call in calls:
+        call.close()
+    value, spread = median_and_spread(ratios)
+    how = f"batches of {BATCH}; a cap of 1,000 jobs at once, over none"
+    return Figure(f"rate under an exact tenant cap, {tenants:,} tenants", value, "x", None, "higher", how, spread)
+
+
+def _old_snapshot(table: Table, tenants: int) -> Figure:
     """The rate beside 300,000 completed rows that an old snapshot keeps from vacuum, against the rate before."""
     ratios: list[float] = []
     for _ in until_settled(ratios, at_most=5):
-        table.refill("bench", OLD_ROWS + 250_000, table.tenants(TENANTS))
+        table.refill("bench", OLD_ROWS + 250_000, table.tenants(tenants))
         claim_and_finish = ClaimAndFinish(table, BATCH)
-        before = jobs_per_second(claim_and_finish)
+        before = _rate_after_a_checkpoint(table, claim_and_finish)
         with psycopg.connect(table.url) as old:
             old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM job_queue")
-            table.run(TAKE, rows=OLD_ROWS // TENANTS)
-            for _ in range(TENANTS * MARKED_ROWS // BATCH):  # until the worker has its low-water marks (low_water.py)
+            table.run(TAKE, rows=OLD_ROWS // tenants)
+            for _ in range(tenants * MARKED_ROWS // BATCH):
                 claim_and_finish()
-            ratios.append(jobs_per_second(claim_and_finish) / before)
+            ratios.append(_rate_after_a_checkpoint(table, claim_and_finish) / before)
         claim_and_finish.close()
     value, spread = median_and_spread(ratios)
-    how = f"{OLD_ROWS:,} dead rows over none, batches of {BATCH}, {TENANTS} tenants"
-    return Figure("rate under an old snapshot", value, "x", 0.85, "higher", how, spread)
+    how = f"{OLD_ROWS:,} dead rows over none, batches of {BATCH}"
+    return Figure(f"rate under an old snapshot, {tenants:,} tenants", value, "x", 0.9, "higher", how, spread)
+
+
+def _rate_after_a_checkpoint(table: Table, claim_and_finish: ClaimAndFinish) -> float:
+    """The first write to a page after a checkpoint logs the whole page: both rates pay that, or neither."""
+    for _ in range(20):  # so that plans are cached
+        claim_and_finish()
+    table.run("CHECKPOINT")
+    return jobs_per_second(claim_and_finish)
 
 
 def jobs_per_second(run: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:

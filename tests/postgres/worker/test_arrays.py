@@ -25,6 +25,7 @@ def session(database):
     ("statement", "values"),
     [
         pytest.param("SELECT %(values)s::text[] AS got", [*TEXTS, None], id="text"),
+        pytest.param("SELECT %(values)s::text[] AS got", ['"a"', None, "b", '"a"', None, '"a"'], id="repeated text"),
         pytest.param("SELECT %(values)s::uuid[] AS got", [UUID(int=0), UUID(int=(1 << 128) - 1), None], id="uuid"),
         pytest.param("SELECT %(values)s::int[] AS got", [-(2**31), 0, 2**31 - 1, None], id="int"),
         pytest.param("SELECT %(values)s::float8[] AS got", [0.1, 1e-300, -3, math.inf, None], id="float8"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,17 +60,25 @@ def test_a_mark_never_goes_back():
 
 def test_marks_are_few_and_those_of_the_busiest_stay():
     marks = LowWater()
-    for tenant in range(128, 0, -1):
-        claim(marks, tenant, 500 + tenant)
-    marks.narrowed(Ring(("a",)).lap(), keys=64, now=100)
-    lap = marks.narrowed((Range("a", 0, LAST),), keys=64, now=101)
-    assert [range_.first for range_ in lap if range_.since] == list(range(65, 128 + 1))
+    for tenant in range(4_096, 0, -1):
+        marks.claimed(("a", tenant), 500 + tenant, Mark(NOON, UUID(int=tenant)))
+    marks.narrowed(Ring(("a",)).lap(), keys=60, now=100)
+    lap = marks.narrowed((Range("a", 0, LAST),), keys=60, now=101)
+    assert [range_.first for range_ in lap if range_.since] == list(range(2_049, 2_049 + 64))
 
 
-def test_a_lap_has_no_more_marks_than_a_claim_can_reach():
-    lap = marked(*range(20, 60)).narrowed((Range("a", 30, LAST), Range("a", 0, 29)), keys=2, now=101)
-    assert [range_.first for range_ in lap if range_.since] == list(range(30, 36))
-    assert lap[-2:] == (Range("a", 35, LAST, since=Mark(NOON, UUID(int=1_000))), Range("a", 0, 29))
+def test_a_mark_lasts_when_the_idlest_are_forgotten():
+    marks = marked(7)
+    for tenant in range(10_000, 10_000 + 4_096):
+        claim(marks, tenant, 10)
+    assert marks.narrowed((Range("a", 7, 7),), keys=64, now=101)[0].since == Mark(NOON, UUID(int=1_000))
+
+
+@pytest.mark.parametrize(("keys", "marks"), [(1, 2), (2, 4), (4, 8), (6, 10)])
+def test_a_lap_has_no_more_marks_than_a_claim_can_reach(keys, marks):
+    lap = marked(*range(20, 60)).narrowed((Range("a", 30, LAST), Range("a", 0, 29)), keys=keys, now=101)
+    assert [range_.first for range_ in lap if range_.since] == list(range(30, 30 + marks))
+    assert lap[-2:] == (Range("a", 29 + marks, LAST, since=Mark(NOON, UUID(int=1_000))), Range("a", 0, 29))
 
 
 @given(first=st.integers(0, 20), length=st.integers(0, 20), tenants=st.sets(st.integers(0, 40), max_size=10))

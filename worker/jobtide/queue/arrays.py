@@ -17,12 +17,22 @@ class ArrayDumper(Dumper):
 
     def dump(self, obj: list[Any]) -> bytes:
         """Raises DataError for text that UTF-8 can't encode, TypeError for a value of a type without a writer."""
+        texts = _Texts()
         try:
-            return f"{{{','.join([_WRITERS[type(value)](value) for value in obj])}}}".encode()
+            written = [texts[value] if type(value) is str else _WRITERS[type(value)](value) for value in obj]
+            return f"{{{','.join(written)}}}".encode()
         except UnicodeEncodeError as wrong:
             raise DataError(f"PostgreSQL text cannot contain half a surrogate pair: {wrong.reason}") from None
         except KeyError as unknown:
             raise TypeError(f"no array of {unknown} among a worker's parameters: {obj!r}") from None
+
+
+class _Texts(dict[str, str]):
+    """Each text as an array holds it. Made once for each: a batch of ends has few tokens, statuses and results."""
+
+    def __missing__(self, text: str) -> str:
+        quoted = self[text] = _quoted(text)
+        return quoted
 
 
 def _quoted(text: str) -> str:
@@ -33,7 +43,6 @@ def _quoted(text: str) -> str:
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
     NoneType: lambda _: "NULL",
-    str: _quoted,
     UUID: lambda value: f"{value.int:032x}",
     bool: lambda value: "t" if value else "f",
     int: repr,

@@ -100,8 +100,8 @@ SELECT
             THEN claimed.result
     END AS result,
     CASE WHEN candidate.due_at > '1900-01-01' THEN candidate.due_at END AS due_at,
-    CASE WHEN candidate.due_at > '1900-01-01' THEN extract(EPOCH FROM now() - candidate.due_at) ELSE 0 END::float8
-        AS waited_seconds
+    -- date_part, not extract, which reckons in numeric and is converted through text
+    CASE WHEN candidate.due_at > '1900-01-01' THEN date_part('epoch', now() - candidate.due_at) ELSE 0 END AS waited_seconds
 FROM claimed
 INNER JOIN candidate ON claimed.id = candidate.id
 CROSS JOIN LATERAL (

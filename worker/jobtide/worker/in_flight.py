@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from uuid import UUID
 
 from jobtide.context import Context
 from jobtide.job import Job
 
 _LOOK_SECONDS = 1.5  # after the claim: shorter jobs never cost a look
+
+_Key = tuple[int, str]  # id and token of a claim; the id as an integer: a UUID takes ten times as long to hash
 
 
 @dataclass(slots=True)
@@ -27,8 +28,8 @@ class InFlightJob:
     reported: bool = False  # the server refuses to extend its lease
 
     @property
-    def key(self) -> tuple[UUID, str]:
-        return (self.job.id, self.job.token)
+    def key(self) -> _Key:
+        return _key(self.job)
 
 
 class InFlight:
@@ -36,7 +37,7 @@ class InFlight:
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
-        self._jobs: dict[tuple[UUID, str], InFlightJob] = {}
+        self._jobs: dict[_Key, InFlightJob] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -52,7 +53,7 @@ class InFlight:
     def take(self, job: Job) -> InFlightJob | None:
         """Takes the job out; None if another caller has done so."""
         with self._lock:
-            return self._jobs.pop((job.id, job.token), None)
+            return self._jobs.pop(_key(job), None)
 
     def start(self, claimed: InFlightJob, now: float) -> bool:
         """Marks that the handler is about to be called; False if the job was taken out while it waited."""
@@ -92,3 +93,7 @@ class InFlight:
         for claimed in overdue:
             claimed.overdue_reported = True
         return overdue
+
+
+def _key(job: Job) -> _Key:
+    return job.id.int, job.token
