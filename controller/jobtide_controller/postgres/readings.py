@@ -57,7 +57,7 @@ NAMED = 50  # tenants of each slice that may be shown by name
 FIRST_SLICES = 100  # of types whose tenants have just become many; others wait for the next reading
 # The rows of up to SLICES of these types that are counted at once: 0.2 to 0.4 us each. It takes an eightieth of a core.
 TOTAL_ROWS = 200_000
-TOTAL_SHARE = 1 / 80
+TOTAL_SHARE = 1 / 160
 
 # After a longer pause (another replica led, or the database was away) all slices are read again.
 LAPS_KEPT_SECONDS = 60.0
