@@ -14,11 +14,13 @@ from dev.bench.table import Table
 from dev.machine.shell import run
 from jobtide.queue.rest import Rest
 from jobtide.queue.session import Session
+from jobtide.schema.script import WAKE_TRIGGER
 
 PRODUCERS = (1, 8, 32)
 AT_MOST = 9
 SECONDS = 2
 GOAL = 0.95
+EMPTY = "empty"
 _INSERT = "INSERT INTO job_queue (tenant_id, type, payload) VALUES ('{tenant}', 'bench', '{{\"number\": 1}}');\n"
 
 
@@ -29,13 +31,11 @@ def measure(table: Table) -> list[Figure]:
     with _one_rests(table):
         figures.append(_figure(table, PRODUCERS[1], str(tenant), "a worker of another type rests"))
     with _empty_trigger(table):
-        figures.append(_figure(table, PRODUCERS[1], str(tenant), "an empty trigger instead", "empty", goal=None))
+        figures.append(_figure(table, PRODUCERS[1], str(tenant), "an empty trigger instead", EMPTY))
     return figures
 
 
-def _figure(
-    table: Table, producers: int, tenant: str, who: str, trigger: str = "jobtide_wake", goal: float | None = GOAL
-) -> Figure:
+def _figure(table: Table, producers: int, tenant: str, who: str, trigger: str = WAKE_TRIGGER) -> Figure:
     ratios: list[float] = []
     for number in until_settled(ratios, at_most=AT_MOST):
         per_second = {}
@@ -46,6 +46,7 @@ def _figure(
     table.connection.execute(f"ALTER TABLE job_queue ENABLE TRIGGER {trigger}")
     ratio, spread = median_and_spread(ratios)
     plural = "producer" if producers == 1 else "producers"
+    goal = None if trigger == EMPTY else GOAL
     return Figure(
         f"inserts/s with the trigger over without, {producers} {plural}", ratio, "x", goal, "higher",
         f"pgbench, one row a commit, {who}; {len(ratios)} pairs of {SECONDS} s", spread,

@@ -55,7 +55,7 @@ SLICES = 10
 NAMED = 50  # tenants of each slice that may be shown by name
 
 FIRST_SLICES = 100  # of types whose tenants have just become many; others wait for the next reading
-# The rows of up to SLICES of these types that are counted at once: 0.2 to 0.4 us each. It takes an eightieth of a core.
+# The rows of up to SLICES of these types that are counted at once: 0.2 to 0.4 us each. It takes a 160th of a core.
 TOTAL_ROWS = 200_000
 TOTAL_SHARE = 1 / 160
 
