@@ -61,6 +61,9 @@ class Database:
         descriptor = self._reader.hearing.descriptor()
         if descriptor is None:
             return
+        if self._reader.hearing.has_notices:  # taken from the socket, as by a rescue since
+            os.close(descriptor)
+            return
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(descriptor, arrived.set)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -20,7 +21,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 class Hearing:
-    """For the connection's thread; only `is_on` and `descriptor` may be used from another."""
+    """For the connection's thread; only `is_on`, `has_notices` and `descriptor` may be used from another."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -34,6 +35,11 @@ class Hearing:
     def is_on(self) -> bool:
         """Whether an INSERT of these types notifies this connection."""
         return self._connection is not None and not self._connection.closed
+
+    @property
+    def has_notices(self) -> bool:
+        """Whether one has been received that `take` has not seen yet."""
+        return self._notices > 0
 
     def descriptor(self) -> int | None:
         """A duplicate, which the caller closes. It becomes readable when something arrives."""
@@ -60,6 +66,8 @@ class Hearing:
             if not self._begin(connection, hashed(wanted)):
                 self._try_at = now + _AGAIN_SECONDS
         except psycopg.Error:
+            with suppress(psycopg.Error):  # some locks may be held
+                self.end()
             self._try_at = now + _AGAIN_SECONDS
 
     def end(self) -> None:
@@ -87,10 +95,10 @@ class Hearing:
             connection.execute("LISTEN jobtide")
             connection.add_notify_handler(self._count)
             self._listening = connection
+        self._connection = connection
         answer = connection.execute(
             load("jobtide.sql", "rest"), {"hashed": list(hashes), "watches": True}, binary=True
         ).fetchone()
-        self._connection = connection
         if answer is None or not (answer["can_wake"] and answer["rests"]):
             self.end()
             return False

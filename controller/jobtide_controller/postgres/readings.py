@@ -148,8 +148,8 @@ class Reader:
             if self._is_quiet:
                 self.hearing.begin(self.session.connect(), types)
             reading = self._read(types, least_limits)
-            self._hear(reading)
             reading = replace(reading, unserved=self._unserved_now(types))
+            self._hear(reading)
         except UnfitError as unfit:
             self.session.close()
             return self.unreadable(unfit.reason, str(unfit))

@@ -1,8 +1,8 @@
 """A connection while nothing is due: it holds the locks that every INSERT tries, and listens.
 
-The order makes a missed job impossible: locks and LISTEN, then one look for due jobs, then the wait. A job that was
-inserted before the locks were held is found by the look; a later one notifies. See
-docs/adr/2026-11-29-an-insert-wakes-an-idle-worker.md.
+The order: locks and LISTEN, then one look for due jobs, then the wait. A job that was committed before the look is
+found by it; an INSERT after the locks notifies. One that ran before the locks and commits after the look is found by
+the next poll. See docs/adr/2026-11-29-an-insert-wakes-an-idle-worker.md.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from jobtide.sql import load
 MOST_HASHED = 16
 """Types that have a lock of their own: the server has memory for about 64 locks a connection."""
 
-_AGAIN_SECONDS = 30.0  # between two looks whether the table has got its trigger
-_AFTER_ERROR_SECONDS = 5.0
+_AGAIN_SECONDS = 30.0  # between two tries, where the table has no trigger or the role lacks a right
 
 
 def hashed(types: Sequence[str]) -> list[str]:
@@ -29,7 +28,7 @@ def hashed(types: Sequence[str]) -> list[str]:
 
 
 class Rest:
-    """For the thread of the session. `end` may raise DatabaseUnreachable."""
+    """For the thread of the session."""
 
     def __init__(self, session: Session, types: Sequence[str]) -> None:
         self._session = session
@@ -37,7 +36,8 @@ class Rest:
         self._listening: Connection | None = None
         self._resting: Connection | None = None
         self._has_risen = False  # an INSERT may still name this session: it chose before the locks were given back
-        self._called = False
+        self._called = False  # an INSERT has named this session since the last look
+        self._news = False  # the same, since the last `hear`
         self._try_at = 0.0
 
     @property
@@ -47,8 +47,8 @@ class Rest:
 
     @property
     def descriptor(self) -> int | None:
-        """Becomes readable when a notification arrives; None: none is expected."""
-        if self._listening is None or self._listening.closed or not (self.is_on or self._has_risen):
+        """Becomes readable when a notification arrives. To be read at all times: the server keeps what is not."""
+        if self._listening is None or self._listening.closed:
             return None
         return self._listening.fileno()
 
@@ -63,7 +63,7 @@ class Rest:
             return self._begin(self._session.connection())
         except (psycopg.Error, DatabaseUnreachable, RowRefused):
             self._session.close()
-            self._try_at = monotonic() + _AFTER_ERROR_SECONDS
+            self._try_at = monotonic() + _AGAIN_SECONDS
             return False
 
     def _begin(self, connection: Connection) -> bool:
@@ -83,19 +83,18 @@ class Rest:
         """Rests no longer: no place is free. Others are woken if jobs may be left, or if an INSERT named this one."""
         if self.is_on:
             self.hear()
-        passes_on |= self._called
-        if self.is_on or (self._called and self._has_risen):
-            self._give_back(passes_on=passes_on)
+        called, self._called, self._news = self._called, False, False
+        if self.is_on or (called and self._has_risen):
+            self._give_back(passes_on=passes_on or called)  # what arrives meanwhile is for the next call
             self._has_risen = True
-        self._called = False
 
     def looks(self) -> None:
         """Call it before each look for due jobs: what was received until then is answered by it."""
-        self._called = False
+        self._called = self._news = False
         self._has_risen = False
 
     def hear(self) -> bool:
-        """Takes the notifications that have arrived. True: look for due jobs. An ended connection is one to look at."""
+        """Takes the notifications that have arrived. True, once: look for due jobs. So for an ended connection."""
         connection = self._listening
         if connection is None or connection.closed:
             return True
@@ -106,7 +105,8 @@ class Rest:
         except psycopg.Error:
             self._session.close()
             return True
-        return self._called
+        news, self._news = self._news, False
+        return news
 
     def _listen(self, connection: Connection) -> None:
         if self._listening is connection:
@@ -121,11 +121,12 @@ class Rest:
         if channel == "jobtide" and (
             not payload or payload in self._types or str(connection.info.backend_pid) in payload.split()
         ):
-            self._called = True
+            self._called = self._news = True
 
     def _give_back(self, *, passes_on: bool) -> None:
         self._resting = None
         try:
             self._session.execute(load("jobtide.sql", "rise"), {"types": list(self._types), "passes_on": passes_on})
-        except RowRefused:  # a timeout; without the connection the locks are gone too
+        except (RowRefused, DatabaseUnreachable):  # no outage, as above; without the connection the locks are gone too
             self._session.close()
+            self._try_at = monotonic() + _AGAIN_SECONDS

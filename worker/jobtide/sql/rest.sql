@@ -13,7 +13,8 @@ SELECT
     AND (
         current_setting('max_prepared_transactions') = '0'
         OR coalesce(current_setting('jobtide.wake', true), '') = 'on'
-    ) AS can_wake,
+    )
+    AND has_function_privilege('pg_notify(text, text)', 'EXECUTE') AS can_wake,
     (
         SELECT bool_and(
             pg_try_advisory_lock_shared(wanted.class, wanted.object)
@@ -21,12 +22,12 @@ SELECT
             OR pg_try_advisory_lock_shared(wanted.class, wanted.object)
         )
         FROM (
-            SELECT kind.class, hashtext(one.type COLLATE "C") AS object
+            SELECT kind.class, hashtext(one.type COLLATE "C") # to_regclass('job_queue')::oid::int AS object
             FROM unnest(%(hashed)s::text[]) AS one (type), (VALUES (1785684596), (1785684597)) AS kind (class)
             WHERE %(watches)s::bool OR kind.class = 1785684596
             UNION ALL
-            SELECT 1785684597, 0 WHERE cardinality(%(hashed)s::text[]) = 0
+            SELECT 1785684597, to_regclass('job_queue')::oid::int WHERE cardinality(%(hashed)s::text[]) = 0
             UNION ALL
-            SELECT 1785684598, 0
+            SELECT 1785684598, to_regclass('job_queue')::oid::int
         ) AS wanted
     ) AS rests

@@ -16,7 +16,10 @@ SELECT
                 %(passes_on)s::bool
                 AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.mode = 'ShareLock'
                 AND l.classid IN (1785684596, 1785684597)
-                AND l.objid IN (SELECT hashtext(one.type COLLATE "C")::oid FROM unnest(%(types)s::text[]) AS one (type))
+                AND l.objid IN (
+                    SELECT (hashtext(one.type COLLATE "C") # to_regclass('job_queue')::oid::int)::oid
+                    FROM unnest(%(types)s::text[]) AS one (type)
+                )
                 AND l.pid <> pg_backend_pid()
                 AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
             GROUP BY l.pid
