@@ -85,7 +85,7 @@ class Rest:
             self.hear()
         called, self._called, self._news = self._called, False, False
         if self.is_on or (called and self._has_risen):
-            self._give_back(passes_on=passes_on or called)  # what arrives meanwhile is for the next call
+            self._give_back(passes_on=passes_on or called)  # what arrives during it is for the next call
             self._has_risen = True
 
     def looks(self) -> None:
