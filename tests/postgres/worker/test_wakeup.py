@@ -218,7 +218,7 @@ def test_a_wait_ends_with_an_insert(rests, connect, tenant):
     inserting = threading.Thread(target=lambda: connect().execute(INSERT, [tenant(), "a"]))
     inserting.start()
     assert mailbox.get(600, rest) == "woken"
-    assert mailbox.get(0.01, rest) is None, "it is told once"
+    assert mailbox.get(0.01, rest) is None, "it is woken once"
     inserting.join()
 
 
