@@ -19,6 +19,7 @@ from dev.bench import (
     loaded,
     pages,
     pickup,
+    pinned,
     retention,
     tenants,
     throughput,
@@ -38,6 +39,8 @@ PARTS: dict[str, Callable[[Bench], Measured]] = {
     "fairness": lambda bench: fairness.measure(bench.table),
     "inserts": lambda bench: inserts.measure(bench.table),
     "loaded": lambda bench: loaded.measure(bench.table),
+    "pinned": lambda bench: pinned.measure(bench.table, 120),
+    "pinned-hour": lambda bench: pinned.measure(bench.table, 3_600),
     "throughput": lambda bench: throughput.measure(bench.table),
     "pickup": lambda bench: pickup.measure(bench.table),
     "depth": lambda bench: depth.measure(bench.table, 1_000_000),
@@ -52,6 +55,7 @@ PARTS: dict[str, Callable[[Bench], Measured]] = {
     "pods-long": lambda _bench: measure_pods(full=True),
 }
 LONG = {
+    "pinned-hour": "pinned",
     "depth-5m": "depth",
     "retention-5m": "retention",
     "page-5m": "page",

@@ -51,23 +51,17 @@ def _highest_rate(table: Table) -> tuple[float, float]:
     table.fill(TYPE, JOBS, table.tenants(TENANTS))
     table.run("VACUUM (ANALYZE) job_queue")  # no checkpoint: the first write to each page would log the whole page
     before = _one(table, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
-    with _worker(table):
-        _wait_for_all(table)
+    with worker(table):
+        wait_for_all(table)
         log = _one(table, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before
     return _one(table, RATE), log / JOBS
 
 
 def _waits(table: Table, highest: float, share: float, how: str) -> Figure:
     table.clear()
-    tenants = table.tenants(TENANTS)
-    with _worker(table):
-        started, added = time.monotonic(), 0
-        while (elapsed := time.monotonic() - started) < SECONDS:
-            rows = int(highest * share * elapsed) - added
-            table.run(INSERT, tenants=tenants, type=TYPE, rows=rows)
-            added += rows
-            time.sleep(EVERY_SECONDS)
-        _wait_for_all(table)
+    with worker(table):
+        feed(table, highest * share, SECONDS)
+        wait_for_all(table)
     row = table.connection.execute(WAITS).fetchone()
     assert row is not None
     half, most = (float(seconds) * 1e3 for seconds in row[0])
@@ -75,8 +69,20 @@ def _waits(table: Table, highest: float, share: float, how: str) -> Figure:
     return Figure(name, most, "ms", 50, "lower", f"{how}; median {half:.1f} ms")
 
 
+def feed(table: Table, jobs_per_second: float, seconds: float) -> None:
+    """Adds jobs of all tenants, a few at a time."""
+    tenants = table.tenants(TENANTS)
+    started, added = time.monotonic(), 0
+    while (elapsed := time.monotonic() - started) < seconds:
+        rows = int(jobs_per_second * elapsed) - added
+        table.run(INSERT, tenants=tenants, type=TYPE, rows=rows)
+        added += rows
+        time.sleep(EVERY_SECONDS)
+
+
 @contextmanager
-def _worker(table: Table) -> Iterator[None]:
+def worker(table: Table) -> Iterator[None]:
+    """A worker process with handlers of 1 ms; it drains at the end."""
     environment = os.environ | {
         "JOBTIDE_DATABASE_URL": table.url,
         "JOBTIDE_HTTP_PORT": "0",
@@ -92,7 +98,8 @@ def _worker(table: Table) -> Iterator[None]:
         process.wait()
 
 
-def _wait_for_all(table: Table) -> None:
+def wait_for_all(table: Table) -> None:
+    """Until no job is pending or running. Raises after a minute."""
     wait_until(
         "the end of the jobs",
         lambda: not _one(table, "SELECT EXISTS (SELECT FROM job_queue WHERE status IN ('pending', 'processing'))::int"),

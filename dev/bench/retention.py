@@ -12,6 +12,7 @@ from time import monotonic
 
 from dev.bench.claims import ClaimAndFinish, jobs_per_second
 from dev.bench.figures import Figure, median_and_spread
+from dev.bench.settle import until_settled
 from dev.bench.table import Table
 from dev.machine.errors import DevError
 from jobtide_controller.api.spec import DAY_SECONDS
@@ -26,7 +27,7 @@ from jobtide_controller.postgres.readings import Limits
 from jobtide_controller.postgres.urls import DatabaseUrls
 from jobtide_controller.telemetry.events import EndedDeleted, Event
 
-REPETITIONS = 15
+AT_MOST = 15
 WINDOW_SECONDS = 3.0
 TENANTS = 20
 BATCH = 50
@@ -45,8 +46,10 @@ def measure(table: Table, old: int) -> list[Figure]:
     _fill(table, old)
     claim_and_finish = ClaimAndFinish(table, BATCH)
     jobs_per_second(claim_and_finish, WINDOW_SECONDS)  # so that plans and pages are in memory
-    ratios, rates, shares = [], [], []
-    for _ in range(REPETITIONS):
+    ratios: list[float] = []
+    rates: list[float] = []
+    shares: list[float] = []
+    for _ in until_settled(ratios, rates, shares, at_most=AT_MOST):
         alone = jobs_per_second(claim_and_finish, WINDOW_SECONDS)
         with _deleting(table) as batches:
             started = monotonic()

@@ -14,10 +14,11 @@ import psycopg
 from dev.bench.figures import Figure, median_and_spread, seconds_of
 from dev.bench.page.site import POOLS, TYPES, Site, site
 from dev.bench.retention import OLD
+from dev.bench.settle import until_settled
 from dev.bench.table import Table
 
 VIEWERS = 200
-REPETITIONS = 5
+WITHIN_SECONDS = 150.0
 WINDOW_SECONDS = 10.0
 CHANGE_SECONDS = 0.05  # between two new jobs, so that there is something to send at each look
 TENANTS = 25  # of each pool, as in the decision on the page
@@ -74,8 +75,9 @@ def _changes(url: str) -> Iterator[None]:
 
 
 def _cost(running: Site) -> list[Figure]:
-    cores, ratios = [], []
-    for _ in range(REPETITIONS):
+    cores: list[float] = []
+    ratios: list[float] = []
+    for _ in until_settled(cores, ratios, within_seconds=WITHIN_SECONDS):
         cores_without, tick_without = _window(running)
         with running.viewers(VIEWERS):
             cores_with, tick_with = _window(running)
