@@ -20,6 +20,8 @@ from tests.unit.decide.builders import NOW, A, World, depths, fleet, fleets, pol
 
 pytestmark = pytest.mark.slow  # properties over generated worlds
 
+FAILED = [one for one in UnreadableReason if one is not UnreadableReason.NOT_ALLOWED]
+
 
 def _situation(world: World, **changed: object) -> Situation:
     """The learned history is fixed, so that only `changed` can change the result."""
@@ -47,7 +49,7 @@ def test_replicas_are_at_least_the_minimum_and_at_most_the_maximum_or_the_busy_a
     assert least <= decision.replicas <= max(world.policy.max_replicas, min(kept, fleet.current_replicas or 0))
 
 
-@given(worlds(), st.sampled_from(UnreadableReason), st.integers(1, 5))
+@given(worlds(), st.sampled_from(FAILED), st.integers(1, 5))
 def test_unreadable_database_changes_neither_replicas_nor_history(world, reason, times):
     history, unreadable = world.history, Unreadable(reason, "connection lost", NOW)
     for tick in range(times):
@@ -58,6 +60,14 @@ def test_unreadable_database_changes_neither_replicas_nor_history(world, reason,
         expected = first if world.fleet.current_replicas is None else world.fleet.current_replicas
         assert decision.replicas == expected
     assert history is world.history
+
+
+@given(worlds())
+def test_a_pool_that_may_not_use_its_database_has_no_workers(world):
+    refused = Unreadable(UnreadableReason.NOT_ALLOWED, "not its namespace", NOW)
+    decision = decide(world.policy, refused, world.fleet, world.history, world.now, world.share)
+    assert decision.replicas == 0
+    assert decision.history is world.history
 
 
 @given(worlds(), st.integers(1, 50))
