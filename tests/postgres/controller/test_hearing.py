@@ -72,8 +72,8 @@ def test_a_notification_that_another_statement_has_taken_from_the_socket_is_not_
     assert arrives(quiet, seconds=0)
 
 
-def test_an_error_gives_all_locks_back(reader, owner):
-    """The role may take some locks and not learn of the trigger."""
+def test_a_reader_that_can_not_be_woken_gives_all_locks_back(reader, owner):
+    """It has taken some before it learns that its table has no trigger."""
     reader.read(["a"])
     reader.session.connect().execute("SET search_path = pg_catalog")
     reader.hearing.begin(reader.session.connect(), ["a"])
