@@ -13,7 +13,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses 2 --dist loadfile
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --constraints requirements/constraints.txt
-YAML := charts/jobtide/Chart.yaml charts/jobtide/values.yaml crds examples .pre-commit-config.yaml
+YAML := charts/jobtide/Chart.yaml charts/jobtide/values.yaml charts/jobtide/alerts.yaml crds examples .github .pre-commit-config.yaml
 YAML_RULES := {extends: relaxed, rules: {line-length: disable, document-start: disable}}
 
 .PHONY: help
@@ -48,7 +48,7 @@ test-fast: dev ## Tests of pure code only: quick, for use while you edit
 .PHONY: test-unit
 test-unit: dev ## Tests of pure code and of the rendered chart
 	@$(PYTHON) -m pytest tests/unit $(PARALLEL) --ignore=tests/unit/chart
-	@$(DEV) tools helm helm3 > /dev/null
+	@$(DEV) tools helm helm3 promtool > /dev/null
 	@$(PYTHON) -m pytest tests/unit/chart $(PARALLEL)
 
 .PHONY: test-postgres
@@ -57,7 +57,7 @@ test-postgres: dev ## Tests against real PostgreSQL 15 and 18
 
 .PHONY: test-cluster
 test-cluster: dev ## Tests against a real API server
-	@$(DEV) tools etcd kube-apiserver kube-controller-manager kubectl helm helm3 > /dev/null
+	@$(DEV) tools etcd kube-apiserver kube-apiserver-oldest kube-controller-manager kubectl helm helm3 prometheus > /dev/null
 	@$(PYTHON) -m pytest tests/cluster $(PARALLEL)
 
 .PHONY: test-browser
@@ -66,20 +66,22 @@ test-browser: dev ## Tests of the page in a real Chromium: JOBTIDE_CHROMIUM=... 
 
 .PHONY: test-e2e
 test-e2e: dev images ## Tests with real pods, images and Helm: CONTEXT=... for an existing cluster
-	@$(DEV) tools kubectl helm > /dev/null
+	@$(DEV) tools kubectl helm helm3 > /dev/null
 	@$(PYTHON) -m pytest tests/e2e
 
 .PHONY: check
-check: dev ## Format, lint, words, types, import contracts, generated files, chart
+check: dev ## Format, lint, words, types, import contracts, generated files, documentation, chart, dry run of a release
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(DEV).words
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(PYTHON) -m dev.generate --check
+	@$(PYTHON) -m dev.site > /dev/null
 	@git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict -d '$(YAML_RULES)' $(wildcard $(YAML))
 	@for helm in $$($(DEV) tools helm helm3); do $$helm lint --strict --quiet charts/jobtide; done
+	@$(PYTHON) -m dev.release --check
 
 .PHONY: format
 format: dev ## Format the code, and fix what the linter can fix
@@ -87,8 +89,12 @@ format: dev ## Format the code, and fix what the linter can fix
 	@$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: dev ## Write the CRD, the chart's schema and the reference from the models
+generate: dev ## Write the CRD, the chart's schema and dashboards, and the references from the models
 	@$(PYTHON) -m dev.generate
+
+.PHONY: docs
+docs: dev ## Build the documentation as a site in build/site: VERSIONS="v0.2.0 v0.3.0" URL=https://docs.example.com/
+	@$(PYTHON) -m dev.site $(VERSIONS) --url '$(or $(URL),/)'
 
 .PHONY: requirements
 requirements: dev ## Pin all dependencies by hash again, after a change in pyproject.toml
@@ -111,6 +117,10 @@ chaos: dev ## Kill, freeze and cut off every part at random under load; account 
 .PHONY: images
 images: cluster-up ## Build both images and load them into the cluster
 	@$(DEV) images
+
+.PHONY: release
+release: dev ## Make everything that a release is, in build/release: VERSION=0.2.0
+	@$(PYTHON) -m dev.release --version '$(VERSION)'
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster, or use the one that runs; print its kubeconfig

@@ -1,14 +1,17 @@
-"""`python -m jobtide_controller`: reads the settings and runs the controller, or the simulator."""
+"""`python -m jobtide_controller`: reads the settings and runs the controller, or another command."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import os
 import sys
+from importlib import import_module
 
 from kubernetes.aio.config import ConfigException
 
+from jobtide._version import __version__
 from jobtide.printable import printable_lines
 from jobtide_controller.app import run
 from jobtide_controller.settings import Settings, SettingsError
@@ -19,12 +22,37 @@ from jobtide_controller.telemetry import logs
 COLLECT_AFTER = (10_000, 20, 50)
 
 
-def main() -> int:
-    """Runs the command; returns the exit code: 0, 1 if a part ended by itself, 2 for settings that can't be used."""
-    if sys.argv[1:2] == ["simulate"]:
-        from jobtide_controller.simulate.command import main as simulate
+# name -> (module with `main(arguments)`, help). Imported when it is called: the controller needs none of them.
+_COMMANDS = {
+    "simulate": ("jobtide_controller.simulate.command", "simulate the controller over a trace of arrivals"),
+    "selftest": ("jobtide_controller.selftest.command", "test an installation, as helm test does in a pod"),
+}
 
-        return simulate(sys.argv[2:])
+
+def main() -> int:
+    """Runs the command; returns the exit code: 0, 1 if a part ended by itself, 2 for what can't be used."""
+    given = sys.argv[1:]
+    if given and given[0] in _COMMANDS:
+        return int(import_module(_COMMANDS[given[0]][0]).main(given[1:]))
+    _parser().parse_args(given)
+    return _control()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jobtide-controller",
+        usage="%(prog)s [-h] [--version] [COMMAND ...]",
+        description="Without a command, runs the controller with the settings in the environment (JOBTIDE_...).",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"jobtide-controller {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name, (_, words) in _COMMANDS.items():
+        commands.add_parser(name, help=words, add_help=False)
+    return parser
+
+
+def _control() -> int:
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:

@@ -151,7 +151,7 @@ def build(settings: Settings, api: Api) -> Controller:
             connections=settings.connection_budgets.get(name),
             shows_tenants=name in settings.show_tenants,
             usable=lambda namespace: [known for known in urls.names() if inventory.may_use(known, namespace)],
-            interval=Interval(settings.tick_min_seconds, settings.tick_max_seconds),
+            interval=Interval(settings.tick_min_seconds, max_seconds=settings.tick_max_seconds),
         )
 
     loops = Loops(inventory.pools.databases, new_loop, lambda name: databases.pop(name).close())

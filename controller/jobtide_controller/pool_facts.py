@@ -17,7 +17,7 @@ def pool_facts(
 
     `types` are those that the pool handles: none for a pool that may not use its database.
     """
-    tenants = spec.get("tenants") or {}
+    tenants, shown = spec.get("tenants") or {}, status.get("tenants") or ()
     listed = {found.get("type", ""): found for found in status.get("conditions") or ()}
     stalled, progressing, active = (listed.get(kind, {}) for kind in ("Stalled", "Progressing", "ScalingActive"))
     troubles = [stalled.get("message", "")] if stalled.get("status") == "True" else _waits(progressing)
@@ -34,8 +34,16 @@ def pool_facts(
         limit=active.get("message", "") if is_limited else None,
         troubles=tuple(troubles),
         tenant_cap=tenants.get("maxConcurrent"),
-        tenant_cap_overrides=tenants.get("overrides") or {},
+        tenant_cap_overrides=_caps_of_tenants(tenants, shown),
     )
+
+
+def _caps_of_tenants(tenants: Json, shown: Iterable[Json]) -> dict[str, int]:
+    """As the spec has them, and for the tenants that the status shows, from all sources and as they are now."""
+    limits = {tenant: limit.get("maxConcurrent") for tenant, limit in (tenants.get("limits") or {}).items()}
+    now = {one.get("tenant", ""): one.get("maxConcurrent") for one in shown}
+    found = {**(tenants.get("overrides") or {}), **limits, **now}
+    return {tenant: cap for tenant, cap in found.items() if isinstance(cap, int)}
 
 
 def _waits(progressing: Json) -> list[str]:

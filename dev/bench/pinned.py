@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 
 from dev.bench.figures import Figure
-from dev.bench.loaded import TENANTS, feed, wait_for_all, worker
+from dev.bench.loaded import TENANTS, feed, wait_for_all, warm_up, worker
 from dev.bench.table import Table
 
 JOBS_PER_SECOND = 500
@@ -26,9 +26,11 @@ def measure(table: Table, seconds: float) -> list[Figure]:
     table.clear()
     table.vacuum()
     table.tenants(TENANTS)
-    with _old_snapshot(table.url), worker(table):
-        feed(table, JOBS_PER_SECOND, seconds)
-        wait_for_all(table)
+    with worker(table):
+        warm_up(table)
+        with _old_snapshot(table.url):
+            feed(table, JOBS_PER_SECOND, seconds)
+            wait_for_all(table)
     rows = table.connection.execute(CURVE, {"windows": WINDOWS, "seconds": seconds}).fetchall()
     curve = [float(milliseconds) for (milliseconds,) in rows]
     return [

@@ -15,7 +15,7 @@ from dev.bench.figures import Figure, median_and_spread
 from dev.bench.settle import until_settled
 from dev.bench.table import Table
 from dev.machine.errors import DevError
-from jobtide_controller.api.spec import DAY_SECONDS
+from jobtide_controller.api.base import DAY_SECONDS
 from jobtide_controller.decide.reading import Reading
 from jobtide_controller.decide.retention import Policy
 from jobtide_controller.loop.changes import Changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 
@@ -17,6 +18,13 @@ def run() -> bool:
     return run_chaos(settings)
 
 
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="python -m dev.chaos", description="Runs for SECONDS (30 to 86400); SEED repeats a run. No arguments."
+    )
+
+
 if __name__ == "__main__":
+    _parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that faults are undone also after SIGTERM
     sys.exit(exit_code(run, interrupted="all faults have been undone"))

@@ -142,13 +142,16 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
+def control_plane(
+    directory: Path, *, controllers: bool = False, apiserver: str = "kube-apiserver"
+) -> Iterator[ControlPlane]:
     """A control plane in `directory` on ports of its own, so that several can run at once.
 
     With `controllers`, kube-controller-manager runs too: garbage collection, Deployments, namespaces.
-    Without, pods are accepted although no controller makes the service account `default`.
+    Without, pods are accepted although no controller makes the service account `default`. `apiserver` is a tool.
     """
-    names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controllers else [])]
+    names = ["etcd", apiserver, "kubectl", *(["kube-controller-manager"] if controllers else [])]
+    binaries = ensure_tools(*names)
     private_directory(directory)
     apiserver_port, controller_manager_port = free_ports(2)
     plane = ControlPlane(
@@ -158,7 +161,7 @@ def control_plane(directory: Path, *, controllers: bool = False) -> Iterator[Con
             directory / "pki",
             names=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"],
         ),
-        binaries=ensure_tools(*names),
+        binaries={**binaries, "kube-apiserver": binaries[apiserver]},
         controllers=controllers,
     )
     try:

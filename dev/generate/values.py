@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from dev.generate.alerts import AlertName, alerts
+from dev.images.published import image_name
 from jobtide_controller.settings import ChartSettings, ConnectionBudget, Namespace, Namespaces, PagePath
 
 # The volume has the name database-<name>; the name of a volume has at most 63 characters.
@@ -28,8 +30,8 @@ class _Section(BaseModel):
 class Image(_Section):
     """An image; its digest, if set, replaces the tag."""
 
-    repository: str = Field("jobtide/controller", min_length=1, description="Image name without tag.")
-    tag: str = Field("", description="Tag; empty: the chart's appVersion.")
+    repository: str = Field(image_name("controller"), min_length=1, description="Image name without tag.")
+    tag: str = Field("", description="Tag; empty: the image released with a packaged chart, else the appVersion.")
     digest: str = Field("", pattern=r"^(sha256:[0-9a-f]{64})?$", description="sha256:...; if set, the tag is ignored.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         "IfNotPresent", description="imagePullPolicy of Kubernetes."
@@ -122,9 +124,12 @@ class MetricsService(_Section):
 class Monitor(_Section):
     """A ServiceMonitor or PodMonitor of the Prometheus Operator."""
 
-    enabled: bool = Field(default=False, description="Create it if the Prometheus Operator's CRDs are installed.")
+    enabled: bool = Field(default=True, description="Create it if the Prometheus Operator's CRDs are installed.")
     interval_seconds: Annotated[int, Field(ge=1)] = Field(30, description="Seconds between two scrapes.")
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
+
+
+_Alerts = alerts()
 
 
 class Metrics(_Section):
@@ -132,7 +137,40 @@ class Metrics(_Section):
 
     service: MetricsService = Field(MetricsService(), description="Service for scraping.")
     service_monitor: Monitor = Field(Monitor(), description="ServiceMonitor of the Prometheus Operator.")
-    pod_monitor: Monitor = Field(Monitor(), description="PodMonitor of the Prometheus Operator.")
+    pod_monitor: Monitor = Field(
+        Monitor(enabled=False), description="PodMonitor of the Prometheus Operator, instead of the ServiceMonitor."
+    )
+    worker_pod_monitor: Monitor = Field(Monitor(), description="PodMonitor for the workers of all pools.")
+
+
+class PrometheusRule(_Section):
+    """The alerts, as a PrometheusRule of the Prometheus Operator."""
+
+    enabled: bool = Field(default=True, description="Create it if the Prometheus Operator's CRDs are installed.")
+    labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
+    alert_labels: StringMap = Field({}, description="Labels that every alert has, for the routes of Alertmanager.")
+    runbook_url: str = Field(
+        "https://github.com/jobtide/jobtide/blob/main/docs/runbooks/{alert}.md",
+        pattern=r"^https?://.*\{alert\}",
+        description="Where an alert's page is; {alert} is its name.",
+    )
+    exclude_rules: list[AlertName] = Field([], description="Alerts that are left out, by name.")
+    alerts: _Alerts = Field(  # type: ignore[valid-type]
+        _Alerts(), description="When each fires."
+    )
+
+
+class Dashboards(_Section):
+    """Grafana dashboards as ConfigMaps."""
+
+    enabled: Literal["auto", True, False] = Field(
+        "auto", description="Create a ConfigMap for each; auto: if the Prometheus Operator's CRDs are installed."
+    )
+    namespace: str = Field(
+        "", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$", description="Their namespace; empty: the release's."
+    )
+    labels: StringMap = Field({"grafana_dashboard": "1"}, description="Labels by which Grafana's sidecar finds them.")
+    annotations: StringMap = Field({}, description="Annotations, such as grafana_folder for the folder.")
 
 
 class PageService(_Section):
@@ -166,7 +204,7 @@ class NetworkPolicy(_Section):
 class AdmissionPolicy(_Section):
     """A ValidatingAdmissionPolicy: which pod templates pools may have."""
 
-    enabled: bool = Field(default=False, description="Create it; needs Kubernetes 1.30.")
+    enabled: bool = Field(default=False, description="Create it.")
     pod_security: Literal["restricted", "baseline", "privileged"] = Field(
         "restricted", description="Pod Security level that pools' templates must meet; privileged: any template."
     )
@@ -182,6 +220,24 @@ class Notes(_Section):
     app: str = Field("acme.jobs:tide", pattern=r"^[\w.]+:\w+$", description="MODULE:ATTRIBUTE of your handlers.")
     type: str = Field("thumbs", min_length=1, description="A job type that they handle.")
     secret_name: str = Field("jobtide-worker-db", min_length=1, description="Secret with the workers' database URL.")
+
+
+class Test(_Section):
+    """`helm test`: one job through the whole installation."""
+
+    model_config = _Section.model_config | {"json_schema_extra": {"required": ["secretName", "key", "timeoutSeconds"]}}
+
+    tenant_id: str = Field(
+        "",
+        pattern=r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$",
+        description="tenants.id of the job's tenant; the test fails without it.",
+    )
+    database: str = Field("", description="One of databases; empty: main, or the first.")
+    secret_name: SecretName = Field("jobtide-worker-db", description="Secret with the workers' database URL.")
+    key: SecretKey = Field("url", description="Key in it whose value is the connection URL.")
+    timeout_seconds: Annotated[int, Field(ge=10, le=3600)] = Field(180, description="Seconds for all steps together.")
+    volumes: list[KubernetesObject] = Field([], description="Further volumes of the test and of its worker.")
+    volume_mounts: list[KubernetesObject] = Field([], description="Where their containers mount them.")
 
 
 class Values(_Section):
@@ -223,10 +279,13 @@ class Values(_Section):
         PodDisruptionBudget(), description="Protects the standby during node drains."
     )
     metrics: Metrics = Field(Metrics(), description="How metrics are scraped.")
+    prometheus_rule: PrometheusRule = Field(PrometheusRule(), description="Alerts.")
+    dashboards: Dashboards = Field(Dashboards(), description="Grafana dashboards as ConfigMaps.")
     page: Page = Field(Page(), description="The page in the browser.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="A NetworkPolicy for the controller.")
     admission_policy: AdmissionPolicy = Field(AdmissionPolicy(), description="A ValidatingAdmissionPolicy for pools.")
     notes: Notes = Field(Notes(), description="The example pool in NOTES.txt.")
+    test: Test = Field(Test(), description="The test of an installation, `helm test`.")
     # Helm adds this key to the values of every subchart.
     global_: dict[str, Any] = Field({}, alias="global", description="Values that Helm shares between charts.")
 

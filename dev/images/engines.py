@@ -28,6 +28,7 @@ class Recipe:
     context: Path
     target: str | None
     build_args: Mapping[str, str]
+    fresh: bool = False  # run every step, also where a layer of an earlier build fits
 
     def options(self) -> list[Argument]:
         options: list[Argument] = ["--tag", self.reference, "--file", self.dockerfile]
@@ -35,6 +36,8 @@ class Recipe:
             options += ["--target", self.target]
         for name, value in self.build_args.items():
             options += ["--build-arg", f"{name}={value}"]
+        if self.fresh:
+            options += ["--no-cache"]
         if CERTIFICATE_BUNDLE.exists():
             options += ["--secret", f"id=ca,src={CERTIFICATE_BUNDLE}"]
         return options
@@ -52,6 +55,7 @@ class Engine(Protocol):
     def save(self, reference: str, archive: Path) -> None: ...
     def push(self, reference: str) -> None: ...
     def forget_old(self, reference: str) -> None: ...
+    def remove(self, reference: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Docker:
         return {}
 
     def build(self, recipe: Recipe) -> None:
-        environ = {"DOCKER_BUILDKIT": "1"}
+        environ = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
         self.runner(["docker", "build", *recipe.options(), recipe.context], environ=environ)
 
     def save(self, reference: str, archive: Path) -> None:
@@ -84,7 +88,10 @@ class Docker:
         name = reference.rpartition(":")[0]
         listed = self.runner(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name])
         for old in older(listed.split(), reference):
-            succeeds(self.runner, ["docker", "image", "rm", old])
+            self.remove(old)
+
+    def remove(self, reference: str) -> None:
+        succeeds(self.runner, ["docker", "image", "rm", reference])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,10 @@ class Buildah:
     def forget_old(self, reference: str) -> None:
         listed = self.runner(self._buildah("images", "--format", "{{.Name}}:{{.Tag}}"))
         for old in older(listed.split(), reference):
-            succeeds(self.runner, self._buildah("rmi", old))
+            self.remove(old)
+
+    def remove(self, reference: str) -> None:
+        succeeds(self.runner, self._buildah("rmi", reference))
 
     def _buildah(self, *arguments: Argument) -> list[Argument]:
         storage = cache_directory() / "images"

@@ -10,11 +10,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from dev.machine.cache import exclusive
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import CommandError, Runner, run, succeeds
 
 DISK_NEEDED_BYTES = 6 * 1024**3
+APT = "apt"  # who runs apt holds this lock: apt does not wait for another one, it fails
 NETWORK_ERROR = re.compile(
     r"dial tcp|no such host|connection refused|timed? ?out|tls handshake|server misbehaving|proxyconnect|"
     r"name or service not known|temporary failure|could not resolve|failed to fetch|max retries|newconnectionerror|"
@@ -77,14 +79,24 @@ def require_free_port(address: str, port: int, purpose: str, runner: Runner = ru
 
 def ensure_packages(programs: dict[str, str], runner: Runner = run, user_id: Callable[[], int] = os.geteuid) -> None:
     """Installs the Debian packages whose programs are missing. `programs`: package -> a command or file of it."""
-    missing = sorted(package for package, program in programs.items() if not _present(program))
-    if not missing:
+    if not (missing := _missing(programs)):
         return
-    names = " ".join(missing)
     if user_id() != 0 or shutil.which("apt-get") is None:
+        names = " ".join(missing)
         raise DevError(f"these Debian packages are missing: {names}; run `apt-get install {names}` as root")
+    with exclusive(APT):
+        if missing := _missing(programs):
+            _install(missing, runner)
+
+
+def _missing(programs: dict[str, str]) -> list[str]:
+    return sorted(package for package, program in programs.items() if not _present(program))
+
+
+def _install(packages: list[str], runner: Runner) -> None:
+    names = " ".join(packages)
     environ = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     with step(f"Installing {names}", usual="20 to 60 s"):
         try:
             runner(["apt-get", "update", "-qq"], environ=environ)

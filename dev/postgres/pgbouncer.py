@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode in front of a Server, as most hosted PostgreSQL has one.
+"""A real PgBouncer in front of a Server, in transaction mode as most hosted PostgreSQL has one, or in session mode.
 
 with PgBouncer(server) as pooler:
     psycopg.connect(pooler.url("main"))
@@ -15,13 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from dev.machine.ports import free_port
 from dev.machine.system import ensure_packages
 from dev.machine.wait import wait_until
 from dev.postgres.programs import ServerError, popen_as_owner
-from dev.postgres.server import Server
+from dev.postgres.server import SUPERUSER, Server
 from jobtide_controller.embedded.programs import account
 
 _START_SECONDS = 10.0
@@ -33,6 +33,8 @@ class PgBouncer:
 
     server: Server
     pool_size: int = 3
+    mode: Literal["transaction", "session"] = "transaction"
+    user: str = SUPERUSER  # of all connections to the server, and of the URL
     port: int = field(init=False, default=0)
     _directory: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None, repr=False)
@@ -73,19 +75,19 @@ class PgBouncer:
         self.start()
 
     def url(self, dbname: str) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{dbname}"
+        return f"postgresql://{self.user}@127.0.0.1:{self.port}/{dbname}"
 
     def _configure(self) -> None:
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": self.port,
             "auth_type": "any",
-            "pool_mode": "transaction",
+            "pool_mode": self.mode,
             "default_pool_size": self.pool_size,
             "max_client_conn": 200,
             "unix_socket_dir": "",
         }
-        where = f"host={self.server.host} port={self.server.port} user=postgres"
+        where = f"host={self.server.host} port={self.server.port} user={self.user}"
         lines = [
             "[databases]",
             f"* = {where}",

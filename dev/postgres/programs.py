@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dev.machine.cache import exclusive
 from dev.machine.errors import DevError
 from dev.machine.system import ensure_packages
 from jobtide_controller.embedded import programs
@@ -33,7 +34,8 @@ def binaries(version: int) -> Path:
 def _debian_binaries() -> Path:
     folder = Path("/usr/lib/postgresql/15/bin")
     if not (folder / "initdb").exists():
-        with _no_main_cluster() if os.geteuid() == 0 else contextlib.nullcontext():
+        # Alone: the first of two processes would remove the file of the second one.
+        with exclusive("postgresql-15"), _no_main_cluster() if os.geteuid() == 0 else contextlib.nullcontext():
             ensure_packages({"postgresql-15": str(folder / "initdb")})
     return folder
 

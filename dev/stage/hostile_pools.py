@@ -34,7 +34,7 @@ PLACES: Final[tuple[tuple[str | int, ...], ...]] = (
     *(("spec", name) for name in ("replicas", "concurrency", "tenants", "scaleDown", "drainSeconds", "retry")),
     *(("spec", name) for name in ("databaseSecret", "paused", "pausedUntil", "onAllFailing", "template", "x")),
     ("spec", "types", 0),
-    *(("spec", "tenants", name) for name in ("maxConcurrent", "overrides")),
+    *(("spec", "tenants", name) for name in ("maxConcurrent", "overrides", "limits")),
     *(("spec", "template", name) for name in ("metadata", "spec", "x")),
     *(("spec", "template", "metadata", name) for name in ("labels", "annotations", "name", "x")),
     ("spec", "template", "metadata", "annotations", "a"),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dev.cluster.provider import Cluster
@@ -19,14 +20,49 @@ APPLICATION_DOCKERFILE = Path(__file__).parent / "application.Dockerfile"
 PASSED_ON = ("PIP_INDEX_URL",)  # the mirror of Python packages, if one is set
 
 
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """What an image is made of. `context_paths` are files and folders under `context_root`; the Dockerfile sees them
+    under the same names. It gets BASE_IMAGE if the engine can't pull the Dockerfile's default."""
+
+    name: str
+    dockerfile: Path
+    context_root: Path
+    context_paths: Sequence[str | Path]
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    usual: str = "20 to 60 s"
+
+
+def jobtide_source(target: str, root: Path = ROOT) -> ImageSource:
+    """The image `controller` or `worker` of the tree in `root`."""
+    paths = [*WHEEL_INPUTS, "requirements/build.txt", f"requirements/{target}.txt"]
+    return ImageSource(f"jobtide-{target}", root / "Dockerfile", root, paths, target)
+
+
 def ensure_controller_image(cluster: Cluster) -> str:
     """Returns the reference of the controller's image; builds and loads it first if its inputs changed."""
-    return _ensure_jobtide_image(cluster, "controller")
+    return _ensure(cluster, jobtide_source("controller"))
 
 
 def ensure_worker_image(cluster: Cluster) -> str:
     """Returns the reference of the worker's image: the base of an application's, which copies its module into /app."""
-    return _ensure_jobtide_image(cluster, "worker")
+    return _ensure(cluster, jobtide_source("worker"))
+
+
+def ensure_images_before(cluster: Cluster, tree: Path) -> tuple[str, str]:
+    """The controller's and the worker's image of the release before this one, whose files are in `tree`.
+
+    Under names of their own, so that new builds of this release do not remove them as old. The worker's is not loaded:
+    it is the base of an application's.
+    """
+    controller, worker = (
+        replace(source, name=f"{source.name}-before")
+        for source in (jobtide_source(target, tree) for target in ("controller", "worker"))
+    )
+    reference = _ensure(cluster, controller)
+    with exclusive("images"):
+        return reference, build_image(cluster.engine, cluster.image_prefix, worker)
 
 
 def ensure_image(
@@ -36,31 +72,12 @@ def ensure_image(
     dockerfile: Path,
     context_paths: Sequence[str | Path],
     context_root: Path = ROOT,
-    target: str | None = None,
     build_args: Mapping[str, str] | None = None,
     usual: str = "20 to 60 s",
 ) -> str:
-    """The reference of this image; builds it and loads it into the cluster if that was not done before.
-
-    `context_paths` are files and folders under `context_root`; the Dockerfile sees them under the same
-    names. It gets BASE_IMAGE if the engine can't pull the Dockerfile's default.
-    """
-    engine = cluster.engine
-    with exclusive("images"):
-        engine.prepare()
-        arguments = dict(build_args or {})
-        if "ARG BASE_IMAGE" in dockerfile.read_text():
-            arguments = {**engine.base_args(), **arguments}
-        digest = content_digest(dockerfile, context_root, context_paths, target, arguments)
-        reference = f"{cluster.image_prefix}/{name}:{digest}"
-        if not engine.has(reference):
-            paths = [Path(path) for path in context_paths]
-            with step(f"Building image {name}", usual=usual), scratch_directory(_builds()) as context:
-                copy_context(context_root, paths, context)
-                engine.build(Recipe(reference, dockerfile, context, target, {**_environment_args(), **arguments}))
-            engine.forget_old(reference)
-        _load(cluster, engine, reference)
-    return reference
+    """The reference of this image; builds it and loads it into the cluster if that was not done before."""
+    source = ImageSource(name, dockerfile, context_root, context_paths, build_args=build_args or {}, usual=usual)
+    return _ensure(cluster, source)
 
 
 def ensure_application_image(
@@ -115,14 +132,35 @@ def copy_context(context_root: Path, context_paths: Sequence[Path], context: Pat
         shutil.copy2(file, destination)
 
 
-def _ensure_jobtide_image(cluster: Cluster, target: str) -> str:
-    return ensure_image(
-        cluster,
-        f"jobtide-{target}",
-        dockerfile=ROOT / "Dockerfile",
-        context_paths=[*WHEEL_INPUTS, "requirements/build.txt", f"requirements/{target}.txt"],
-        target=target,
-    )
+def build_image(engine: Engine, prefix: str, source: ImageSource, *, fresh: bool = False) -> str:
+    """The reference of this image; builds it if that was not done before, or `fresh`: without any cached layer.
+
+    The caller holds the lock `images`, and has prepared the engine.
+    """
+    arguments = dict(source.build_args)
+    if "ARG BASE_IMAGE" in source.dockerfile.read_text():
+        arguments = {**engine.base_args(), **arguments}
+    root, paths = source.context_root, source.context_paths
+    digest = content_digest(source.dockerfile, root, paths, source.target, arguments)
+    reference = f"{prefix}/{source.name}:{digest}{'-fresh' if fresh else ''}"
+    if fresh or not engine.has(reference):
+        with (
+            step(f"Building image {source.name}", usual=source.usual),
+            scratch_directory(cache_directory() / "builds") as context,
+        ):
+            copy_context(root, [Path(path) for path in paths], context)
+            arguments = {**_environment_args(), **arguments}
+            engine.build(Recipe(reference, source.dockerfile, context, source.target, arguments, fresh=fresh))
+        engine.forget_old(reference)
+    return reference
+
+
+def _ensure(cluster: Cluster, source: ImageSource) -> str:
+    with exclusive("images"):
+        cluster.engine.prepare()
+        reference = build_image(cluster.engine, cluster.image_prefix, source)
+        _load(cluster, cluster.engine, reference)
+    return reference
 
 
 def _load(cluster: Cluster, engine: Engine, reference: str) -> None:
@@ -133,10 +171,6 @@ def _load(cluster: Cluster, engine: Engine, reference: str) -> None:
 
 def _environment_args() -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-
-
-def _builds() -> Path:
-    return cache_directory() / "builds"
 
 
 def _ignored(file: Path) -> bool:

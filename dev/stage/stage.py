@@ -57,8 +57,8 @@ class Stage:
         url = self.postgres.service_url(database, WORKER)
         self.kubectl.apply_secret(name, WORKER_SECRET, {"url": url})
 
-    def install(self, more_databases: Mapping[str, str] | None = None) -> None:
-        """Installs the chart with the two databases, and with more of them by name and URL."""
+    def install(self, more_databases: Mapping[str, str] | None = None, *, chart: Path = CHART) -> None:
+        """Installs the chart with the two databases, and with more of them by name and URL; upgrades a release."""
         self.kubectl.apply_namespace(SYSTEM_NAMESPACE, RESTRICTED)
         urls = {database: self.postgres.service_url(database, CONTROLLER) for database in DATABASES}
         urls |= more_databases or {}
@@ -72,7 +72,7 @@ class Stage:
             },
         }
         try:
-            self.helm.install(RELEASE, CHART, namespace=SYSTEM_NAMESPACE, values=values)
+            self.helm.install(RELEASE, chart, namespace=SYSTEM_NAMESPACE, values=values)
         except CommandError as error:
             raise DevError(f"Jobtide's chart did not come up: {error}\n{self._controllers_state()}") from error
 

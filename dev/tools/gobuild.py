@@ -30,6 +30,7 @@ class Build:
     stamps: str  # for the linker
     directory: Path
     programs: Mapping[str, Path]
+    tags: str = ""  # which of a program's optional parts are compiled
 
 
 def build(request: Build) -> None:
@@ -54,7 +55,8 @@ def go_binary_name(package: str) -> str:
 
 def _flags(request: Build) -> list[str]:
     # Nothing for a debugger is compiled (-dwarf), because the linker would drop it (-s -w).
-    return ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {request.stamps}"]
+    linker = f"-ldflags=-s -w {request.stamps}"
+    return ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-tags={request.tags}", linker]
 
 
 def _count_stale_packages(request: Build, current: Step) -> int:

@@ -71,6 +71,7 @@ kind: JobWorkerPool
 metadata: {name: quick, namespace: media}
 spec:
   types: [echo, wrong]
+  promises: {wrong: 600}
   maxReplicas: 2
   scaleDown: {stabilizationSeconds: 2}
   template: {spec: {containers: [{name: worker, image: none}]}}
@@ -81,7 +82,8 @@ metadata: {name: slow, namespace: media}
 spec:
   types: [hold]
   concurrency: 1
-  maxReplicas: 1
+  maxReplicas: 3
+  schedules: [{name: always, cron: "@daily", durationSeconds: 86400, maxReplicas: 1, maxWaitSeconds: 90}]
   scaleDown: {stabilizationSeconds: 2}
   template: {spec: {containers: [{name: worker, image: none}]}}
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -78,6 +79,39 @@ def test_a_screens_address_opens_it_again(at, screen):
     title, text = SCREENS[screen]
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
     expect(page.locator("main")).to_contain_text(text)
+
+
+def test_a_type_with_a_promise_of_its_own_shows_it(at):
+    table = at("pool").get_by_role("table", name="Jobs by type")
+    expect(table.get_by_role("row").filter(has_text="wrong")).to_contain_text("of 10m")
+    expect(table.get_by_role("row").filter(has_text="echo")).to_contain_text("of 1m")
+
+
+def test_limits_of_a_window_are_shown_with_its_name(at):
+    row = at("overview").get_by_role("table", name="Pools").get_by_role("row").filter(has_text="media/slow")
+    expect(row).to_contain_text("max 1 (always)")
+    expect(row).to_contain_text("of 1m30s (always)")
+
+
+def test_limits_of_a_tenant_are_shown_wherever_its_jobs_are(site: Site, page: Page, tenant: str):
+    site.insert(tenant, "echo", 1, next_retry_at="2100-01-01")
+    site.connection.execute(
+        psycopg.sql.SQL(
+            "CREATE VIEW job_tenant_limits AS SELECT {}::uuid AS tenant_id, type, 0 AS max_concurrent, "
+            "NULL::int AS weight, '2100-01-01Z'::timestamptz AS until FROM (VALUES ('echo')) AS limited (type)"
+        ).format(psycopg.sql.Literal(tenant))
+    )
+    try:
+        for parts, query in (
+            (("tenants", "main", tenant), {}),
+            (("tenants",), {"database": "main"}),
+            (("pools", "media", "quick"), {}),
+        ):
+            visit(page, address(*parts, **query))
+            words = "echo: paused until 2100-01-01 00:00:00Z"
+            expect(page.locator("main")).to_contain_text(words, timeout=30_000)  # a new view is looked for each 10 s
+    finally:
+        site.connection.execute("DROP VIEW job_tenant_limits")
 
 
 def test_trouble_is_on_top_and_a_type_without_a_pool_is_named(at):

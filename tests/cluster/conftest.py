@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from dev.postgres.server import Server
 from jobtide.schema import apply
 from jobtide_controller.kube.api.client import Api, load_configuration
 from tests.cluster.bench import Bench
-from tests.cluster.controllers import Controller, replicas_of
+from tests.cluster.controllers import Controller, environment, replicas_of
 from tests.cluster.faults import FaultProxy
 
 CRD = Path(__file__).parents[2] / "crds" / "jobworkerpools.yaml"
@@ -166,18 +166,9 @@ def controller(
     """Starts one more controller; all end with the test."""
     made: list[Controller] = []
 
-    def start(name: str = "jobtide-0", **settings: str) -> Controller:
-        env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("JOBTIDE_")},
-            "KUBECONFIG": str(plane.kubeconfig),
-            "JOBTIDE_DATABASES_DIR": str(folder),
-            "JOBTIDE_NAMESPACES": kubectl.namespace,
-            "JOBTIDE_NAMESPACE": kubectl.namespace,
-            "JOBTIDE_POD_NAME": name,
-            "JOBTIDE_HTTP_PORT": "0",
-            **settings,
-        }
-        made.append(Controller(name, env, tmp_path / f"{name}.log").start())
+    def start(name: str = "jobtide-0", python: str | Path = sys.executable, **settings: str) -> Controller:
+        env = {**environment(plane.kubeconfig, folder, kubectl.namespace), "JOBTIDE_POD_NAME": name, **settings}
+        made.append(Controller(name, env, tmp_path / f"{name}.log", python).start())
         return made[-1]
 
     yield start

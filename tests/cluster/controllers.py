@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,11 +24,12 @@ class Controller:
     name: str
     env: dict[str, str]
     log: Path
+    python: str | Path = sys.executable
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> Controller:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "jobtide_controller"]
+            command = [self.python, "-m", "jobtide_controller"]
             self.process = subprocess.Popen(command, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
         return self
 
@@ -55,6 +57,18 @@ class Controller:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+
+def environment(kubeconfig: Path, databases: Path, namespace: str) -> dict[str, str]:
+    """Of a controller that watches one namespace, and holds its Lease there."""
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("JOBTIDE_")},
+        "KUBECONFIG": str(kubeconfig),
+        "JOBTIDE_DATABASES_DIR": str(databases),
+        "JOBTIDE_NAMESPACES": namespace,
+        "JOBTIDE_NAMESPACE": namespace,
+        "JOBTIDE_HTTP_PORT": "0",
+    }
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -21,6 +21,7 @@ from jobtide.schema import apply
 from tests.cluster.conftest import CRD, Kubectl
 from tests.cluster.controllers import condition, until
 from tests.cluster.nodes import Node, add_node, container, now
+from tests.unit.kube.waiting import NO_ROOM
 
 WITHIN_SECONDS = 60.0  # 30 are promised, and tested on a node: here other tests take the cores
 CREATING = [container({"waiting": {"reason": "ContainerCreating"}})]
@@ -110,20 +111,29 @@ def test_a_pod_that_the_kubelet_or_scheduler_can_not_start_is_named_with_its_cau
         assert shown["message"] in why(kubectl, name)
 
 
-def test_a_command_that_is_no_worker_is_named_while_it_might_still_be_a_slow_start(controller, kubectl, pool, node):
-    assert kubectl.apply(pool(minReplicas=1)).returncode == 0
+def test_what_may_be_a_slow_start_or_a_node_on_its_way_is_named_and_stalls_nothing_yet(controller, kubectl, pool, node):
+    for name in ("thumbs", "room"):
+        assert kubectl.apply(pool(name, minReplicas=1, types=[name])).returncode == 0
     controller()
-    pod = node.pod_of("thumbs")
+    pods = {name: node.pod_of(name) for name in ("thumbs", "room")}
     running = container({"running": {"startedAt": now()}}, started=False)
-    node.begin(pod, phase="Running", podIP="10.0.0.9", containerStatuses=[running])
-    node.event(pod, "Unhealthy", PROBE_REFUSED)
+    node.begin(pods["thumbs"], phase="Running", podIP="10.0.0.9", containerStatuses=[running])
+    node.event(pods["thumbs"], "Unhealthy", PROBE_REFUSED)
+    node.write(pods["room"], conditions=[NO_ROOM])
 
-    until(lambda: PROBE_REFUSED in condition(kubectl, "Progressing").get("message", ""), WITHIN_SECONDS)
-    shown = condition(kubectl, "Progressing")["message"]
-    assert f"pod {pod}" in shown
-    assert "its command must be `jobtide worker`" in shown
-    assert condition(kubectl, "Stalled")["status"] == "False"
-    assert PROBE_REFUSED in why(kubectl, "thumbs")
+    expected = {
+        "thumbs": [PROBE_REFUSED, "its command must be `jobtide worker`"],
+        "room": [f"Unschedulable: pod {pods['room']}: 0/3 nodes", "add nodes"],
+    }
+
+    def said(name: str) -> str:
+        return str(condition(kubectl, "Progressing", name).get("message", ""))
+
+    until(lambda: all(words[0] in said(name) for name, words in expected.items()), WITHIN_SECONDS)
+    for name, words in expected.items():
+        assert all(word in said(name) for word in [f"pod {pods[name]}", *words]), said(name)
+        assert condition(kubectl, "Stalled", name)["status"] == "False"
+        assert words[0] in why(kubectl, name)
 
 
 def test_the_last_words_of_a_worker_that_ends_are_in_the_condition(controller, kubectl, pool, node):

@@ -1,18 +1,22 @@
-"""The chart on a real API server: admission, authorization and uninstall."""
+"""The chart on a real API server: admission, authorization, uninstall. Helm 4 installs it as a release packages it."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from dev.cluster.control_plane import control_plane
+from dev.machine.environment import ROOT
+from dev.release.chart import CHART, package_charts
+from dev.release.notes import Change, Notes
+from dev.release.tree import Tree
 from dev.tools.toolchain import ensure_tools
+from jobtide import __version__
 
-CHART = Path(__file__).parents[2] / "charts/jobtide"
+DIGEST = f"sha256:{'d' * 64}"
 PREPARATION = (
     "create namespace media",
     "create namespace queue",
@@ -40,15 +44,16 @@ RIGHTS = {
 class Release:
     """A release `tide` in namespace `queue`, by one of the Helms."""
 
-    def __init__(self, helm, environment):
+    def __init__(self, helm, chart, environment):
         self._helm = helm
+        self._chart = chart
         self._environment = environment
 
     def helm(self, *arguments):
         return self.run(self._helm, *arguments, "--namespace=queue")
 
     def upgrade(self, *arguments):
-        return self.helm("upgrade", "--install", "tide", CHART, *arguments)
+        return self.helm("upgrade", "--install", "tide", self._chart, *arguments)
 
     def apply_pool_of_notes(self):
         notes = self.helm("get", "notes", "tide").stdout
@@ -78,9 +83,19 @@ def environment(tmp_path_factory):
         yield environment
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The folder of the packaged charts."""
+    folder = tmp_path_factory.mktemp("packages")
+    notes = Notes(None, "", (Change("added", "Pools."),))
+    package_charts(Tree(ROOT, "", 1_700_000_000), folder, notes, {"controller": DIGEST, "worker": DIGEST})
+    return folder
+
+
 @pytest.fixture(params=["helm", "helm3"])
-def release(environment, request):
-    release = Release(ensure_tools(request.param)[request.param], environment)
+def release(environment, packages, request):
+    chart = packages / f"jobtide-{__version__}.tgz" if request.param == "helm" else ROOT / CHART
+    release = Release(ensure_tools(request.param)[request.param], chart, environment)
     release.upgrade()
     yield release
     release.helm("uninstall", "tide", "--ignore-not-found")
@@ -111,3 +126,30 @@ def test_an_uninstall_keeps_the_pools_and_a_later_install_finds_them(release):
     pools = release.run("kubectl", "get", "jobworkerpools", "--namespace=queue", "--output=name").stdout
     assert pools == "jobworkerpool.jobtide.dev/first-pool\n"
     release.upgrade()
+
+
+@pytest.mark.parametrize(
+    ("release", "place"),
+    [pytest.param("helm", f"@{DIGEST}", id="package"), pytest.param("helm3", f":{__version__}", id="checkout")],
+    indirect=["release"],
+)
+def test_a_package_runs_the_image_that_was_released_with_it_and_a_checkout_the_tag(release, place):
+    where = ("deployment/tide-jobtide", "--namespace=queue", "--output=jsonpath={..image}")
+    assert release.run("kubectl", "get", *where).stdout == f"ghcr.io/jobtide/controller{place}"
+
+
+@pytest.mark.parametrize("release", ["helm"], indirect=True)
+def test_the_crd_can_be_a_release_of_its_own(release, packages):
+    release.helm("uninstall", "tide")
+    crd = "customresourcedefinition/jobworkerpools.jobtide.dev"
+    release.run("kubectl", "delete", crd)
+
+    release.helm("install", "tide-crds", packages / f"jobtide-crds-{__version__}.tgz")
+    release.upgrade("--set=crds.enabled=false")
+    release.apply_pool_of_notes()
+    release.helm("uninstall", "tide")
+    release.helm("uninstall", "tide-crds")
+
+    pools = release.run("kubectl", "get", "jobworkerpools", "--namespace=queue", "--output=name").stdout
+    assert pools == "jobworkerpool.jobtide.dev/first-pool\n"
+    release.run("kubectl", "delete", crd)  # another release would not take it over

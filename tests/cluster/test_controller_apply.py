@@ -262,9 +262,10 @@ async def test_a_status_that_hit_a_new_pool_of_the_name_is_soon_replaced(bench, 
     await bench.queue.idle()
     assert old.status is None, "it is not taken for the old pool's"
     await bench.see()
-    bench.statuses.write(bench.entry, {"pending": 0})
+    status = {"observedGeneration": 1, "pending": 0}
+    bench.statuses.write(bench.entry, status)
     await bench.queue.idle()
-    assert bench.kubectl.get("jobworkerpool", "thumbs")["status"] == {"pending": 0}
+    assert bench.kubectl.get("jobworkerpool", "thumbs")["status"] == status
 
 
 async def test_an_event_is_shown_by_kubectl_describe(bench, pool):

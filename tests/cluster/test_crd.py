@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.api.crd import COLUMNS, crd
+from jobtide_controller.api.crd import COLUMNS, UNREPORTED, crd
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
@@ -36,6 +36,7 @@ DEFAULTS = {
 }
 
 STATUS = {
+    "observedGeneration": 1,
     "reason": "ScalingUp",
     "replicas": 24,
     "readyReplicas": 24,
@@ -50,6 +51,10 @@ STATUS = {
         "limitedBy": "MaxReplicas",
     },
 }
+
+
+def _window(name: str = "w", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "cron": "0 9 * * *", "durationSeconds": 600, "minReplicas": 1, **fields}
 
 
 def test_api_server_accepts_the_crd(anywhere):
@@ -101,17 +106,52 @@ def test_template_keeps_fields_that_the_crd_does_not_know(kubectl, pool):
     [
         pytest.param({"jobsPerWorker": 200}, id="jobs-per-worker-alone"),
         pytest.param({"maxWaitSeconds": 5}, id="promise-alone"),
+        pytest.param({"promises": {"video": 600}, "types": ["video", "a b"]}, id="promise-of-one-type"),
+        pytest.param({"promises": {}, "jobsPerWorker": 9}, id="no-promise-of-any-type"),
+        pytest.param(
+            {
+                "promises": {f"{n}{'x' * 190}": 86_400 for n in range(64)},
+                "types": [f"{n}{'x' * 190}" for n in range(64)],
+            },
+            id="promises-of-as-many-types-as-can-be",
+        ),
         pytest.param({"paused": True, "pausedUntil": "2026-11-30T08:00:00Z"}, id="pause-that-ends"),
         pytest.param({"replicas": 0}, id="pinned-to-none"),
         pytest.param(
             {"tenants": {"overrides": {"0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10": 64}}}, id="override-without-limit"
         ),
+        pytest.param({"tenants": {"overrides": {"0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10": 0}}}, id="paused-tenant"),
+        pytest.param(
+            {
+                "tenants": {
+                    "maxConcurrent": 4,
+                    "limits": {
+                        "0b54b2a4-7f0c-4d6a-9a54-6a3c0f3b1a10": {"weight": 3},
+                        "8c1f6a0e-52d1-4d0b-8f37-1b9f4e7c2d55": {"maxConcurrent": 0, "until": "2026-11-30T08:00:00Z"},
+                    },
+                }
+            },
+            id="tenant-with-weight-and-one-paused-for-a-time",
+        ),
         pytest.param({"types": ["video ingest", "büro.post"]}, id="types-with-inner-space-and-umlaut"),
+        pytest.param({"schedules": [_window(cron="@daily")]}, id="window-of-a-macro"),
+        pytest.param({"schedules": [_window(cron="*/15,7 8-18/2 1,15 JAN-mar MON-fri")]}, id="window-of-all-forms"),
+        pytest.param({"schedules": [_window(timezone="America/Argentina/Buenos_Aires")]}, id="zone-of-three-parts"),
+        pytest.param({"schedules": [_window(timezone="Etc/GMT+8")]}, id="window-of-an-offset-zone"),
+        pytest.param({"schedules": [_window(minReplicas=30, maxReplicas=40)]}, id="window-with-a-higher-ceiling"),
+        pytest.param({"schedules": [_window(minReplicas=0, maxReplicas=0)], "minReplicas": 2}, id="no-workers"),
+        pytest.param({"schedules": [_window(f"w{number}") for number in range(16)]}, id="as-many-windows-as-allowed"),
     ],
 )
 def test_good_pool_is_accepted(kubectl, pool, spec):
     done = kubectl.apply(pool(**spec))
     assert done.returncode == 0, done.stderr
+
+
+def test_windows_keep_their_order_and_get_a_timezone(kubectl, pool):
+    assert kubectl.apply(pool(schedules=[_window("b"), _window("a", timezone="Asia/Kolkata")])).returncode == 0
+    stored = kubectl.get("jwp", "thumbs")["spec"]["schedules"]
+    assert [(window["name"], window["timezone"]) for window in stored] == [("b", "UTC"), ("a", "Asia/Kolkata")]
 
 
 def test_database_of_a_pool_never_changes(kubectl, pool):
@@ -168,6 +208,20 @@ def test_status_write_leaves_spec_and_generation_alone(kubectl, pool):
     assert after["status"] == STATUS
 
 
+@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_a_pool_that_no_controller_has_seen_has_no_observed_generation(kubectl, pool, how):
+    """kstatus takes an object without a status for one that works."""
+    for max_replicas in (10, 20):
+        assert kubectl.apply(pool(maxReplicas=max_replicas), *how).returncode == 0
+        assert kubectl.get("jwp", "thumbs")["status"] == UNREPORTED
+    _, row = kubectl("get", "jwp").splitlines()
+    assert len(row.split()) == 2, "name and age; no number that no controller has counted"
+    assert kubectl.run("wait", "jwp/thumbs", "--for=condition=Ready", "--timeout=0").returncode != 0
+    _write_status(kubectl, STATUS)
+    assert kubectl.apply(pool(), *how).returncode == 0
+    assert kubectl.get("jwp", "thumbs")["status"] == STATUS
+
+
 def test_spec_write_leaves_status_alone(kubectl, pool):
     kubectl.apply(pool())
     _write_status(kubectl, STATUS)
@@ -208,8 +262,9 @@ def _explained(schema: dict[str, Any], path: str) -> Iterator[str]:
     """Every field that a user sets, down to the pod template, which is Kubernetes' own."""
     for name, value in schema["properties"].items():
         yield f"{path}.{name}"
-        if name != "template" and "properties" in value:
-            yield from _explained(value, f"{path}.{name}")
+        inner = value.get("items", value)
+        if name != "template" and "properties" in inner:
+            yield from _explained(inner, f"{path}.{name}")
 
 
 @pytest.mark.parametrize("field", list(_explained(SPEC, "jwp.spec")))

@@ -15,10 +15,23 @@ from typing import Any
 import pytest
 
 from dev.cluster.control_plane import ControlPlane, control_plane
+from dev.release.installed import ensure_before
 from dev.tools.toolchain import ensure_tools
 from jobtide import __version__
-from jobtide_controller.plugin.cluster import ADVICE
-from tests.pages import BLOCKS, EXPLAIN, INSTALL, OPERATIONS, QUICKSTART, ROOT, blocks, inline_commands, shown
+from jobtide.doctor.kubectl import ADVICE
+from tests import runbooks
+from tests.pages import (
+    BLOCKS,
+    EXPLAIN,
+    FIRST_POOL,
+    INSTALL,
+    OPERATIONS,
+    QUICKSTART,
+    ROOT,
+    blocks,
+    inline_commands,
+    shown,
+)
 
 Shell = Callable[..., str]
 
@@ -102,7 +115,8 @@ def test_the_pool_of_the_quickstart_finds_the_secret_that_the_page_makes(install
 
 @pytest.mark.parametrize("page", BLOCKS)
 def test_every_command_of_kubectl_inside_the_text_is_accepted(installed, page):
-    installed("""kubectl patch jwp thumbs --subresource=status --type=merge --patch '{"status": {"conditions": [
+    installed("""kubectl patch jwp thumbs --subresource=status --type=merge --patch '{"status": {
+        "observedGeneration": 999, "conditions": [
         {"type": "Ready", "status": "True", "reason": "Applied", "lastTransitionTime": "2026-11-29T12:00:00Z"}]}}'""")
     printed = {words for _, words in ADVICE} | NAMED_ONLY  # what the plugin prints is no command
     for command in set(inline_commands(page, "kubectl")) - printed:
@@ -112,10 +126,19 @@ def test_every_command_of_kubectl_inside_the_text_is_accepted(installed, page):
 @pytest.mark.parametrize("page", BLOCKS)
 def test_every_command_whose_output_a_page_shows_is_accepted(installed, page):
     for language, text in blocks(page):
-        if language == "console":
+        if language == "console" and text.startswith("$ kubectl"):  # jobtide's own: tests/postgres/doctor
             command, heading, *_ = text.splitlines()
             printed = installed(command.removeprefix("$ ")).partition("\n")[0]
             assert " get " not in command or printed.split() in ([], heading.split())
+
+
+def test_every_command_of_kubectl_in_the_runbooks_is_accepted(installed):
+    shown_commands = [shlex.join(words) for words in runbooks.shell_commands("kubectl")]
+    named = [command for page in runbooks.PAGES for command in inline_commands(page, "kubectl")]
+    # These end what is not here: a node, a pod.
+    once = [command for command in named if not command.startswith("kubectl delete")]
+    for command in {*shown_commands, *runbooks.console_commands(), *once} - NAMED_ONLY:
+        installed(command)
 
 
 def test_the_three_commands_of_explain_print_the_pool(installed):
@@ -138,12 +161,35 @@ def test_a_pause_a_pin_and_their_ends_are_those_of_the_page(installed, spec):
     assert "replicas" not in spec()
 
 
+def test_a_tenant_is_paused_and_resumed_as_on_the_page(installed, spec):
+    pause, resume = shown(OPERATIONS, "pause a tenant").splitlines()
+    installed(pause)
+    assert list(spec()["tenants"]["overrides"].values()) == [0]
+    installed(resume)
+    assert spec()["tenants"].get("overrides", {}) == {}
+
+
+def test_the_pools_of_the_example_are_applied_with_the_image_that_its_page_builds(installed):
+    folder = shlex.quote(str((ROOT / FIRST_POOL).parent))
+    url = "WORKER_DATABASE_URL=postgresql://worker@db.example.com/app"
+    installed(f"cd {folder}; {url}\n" + shown(FIRST_POOL, "in a cluster"))
+    listed = installed(shown(FIRST_POOL, "watch").replace("--watch", "--output=jsonpath={..image}")).split()
+    assert listed == ["registry.example.com/acme/first-pool:1"] * 2
+    installed("kubectl delete namespace demo --wait=false")
+
+
 def test_the_commands_of_operations_and_install_run_in_their_order(installed):
-    """Upgrade, inspect, uninstall, adopt, remove everything; then the install of the other page."""
+    """Upgrade, go back, inspect, uninstall, adopt, remove everything; then the install of the other page."""
     installed(shown(OPERATIONS, "upgrade"))
-    image = "--output=jsonpath={..image}"
-    kept = installed(f"kubectl get deployment/jobtide --namespace jobtide-system {image}")
+    image = "kubectl get deployment/jobtide --namespace jobtide-system --output=jsonpath={..image}"
+    kept = installed(image)
     assert kept == f"registry.example.com/jobtide/controller:{__version__}"
+    before = ensure_before()
+    installed(f"cd {before.tree}\n" + shown(OPERATIONS, "keep the newer CRD"))
+    assert installed(image).endswith(f":{before.version}")
+    assert installed("kubectl get jwp --output=name") == "jobworkerpool.jobtide.dev/thumbs\n"
+    installed(shown(OPERATIONS, "upgrade").rstrip() + " --reset-then-reuse-values --set crds.enabled=true")
+    assert installed(image) == kept
     inspected = shown(OPERATIONS, "inspect")
     assert "kubectl logs deployment/jobtide " in inspected
     installed(inspected.replace("kubectl logs", "kubectl get"), **POOL)  # there is no pod that has a log

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from dev.machine.private import write_private
+from jobtide.__main__ import main as jobtide
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet
 from jobtide_controller.decide.history import History
@@ -103,7 +104,7 @@ def _report(kubectl, depths) -> int:
 
 
 def test_a_viewer_reads_why(kubectl, pool, viewer):
-    kubectl.apply(pool(maxReplicas=5))
+    kubectl.apply(pool(maxReplicas=40))
     replicas = _report(kubectl, DEPTHS)
     shown = viewer("why", "thumbs")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -115,7 +116,7 @@ def test_a_viewer_reads_the_depth_per_type_and_tenant(kubectl, pool, viewer):
     kubectl.apply(pool())
     _report(kubectl, DEPTHS)
     lines = [line.split() for line in viewer("top").stdout.splitlines()]
-    assert ["thumbs", "thumbs", "400", "0", "92", "19s", "1", "-"] in lines
+    assert ["thumbs", "thumbs", "400", "0", "92", "19s", "1m", "1", "-"] in lines
     assert ["thumbs", TENANT, "400", "92", "19s", "-"] in lines
 
 
@@ -192,3 +193,16 @@ def test_a_viewer_of_the_cluster_sees_all_namespaces(kubectl, pool, viewer_of, a
         "--clusterrole=pools-viewer", f"--serviceaccount={account}",
     )  # fmt: skip
     assert f"{kubectl.namespace}/thumbs" in viewer("top", "-A").stdout
+
+
+def test_the_doctor_of_a_viewer_sees_pools_and_says_which_rights_the_rest_needs(
+    kubectl, pool, viewer, monkeypatch, capsys
+):
+    kubectl.apply(pool())
+    _report(kubectl, DEPTHS)
+    monkeypatch.setenv("PATH", f"{viewer.kubectl.parent}:{os.environ['PATH']}")
+    assert jobtide(["doctor", "--no-database", "--json", f"--kubeconfig={viewer.kubeconfig}"]) == 0
+    found = [(one["check"], one["level"], one["text"]) for one in json.loads(capsys.readouterr().out)["checks"]]
+    assert [line[:2] for line in found] == [("crd", "note"), ("controller", "note"), ("pool", "ok")]
+    assert "(Forbidden)" in found[0][2]
+    assert found[2][2].startswith(f"{kubectl.namespace}/thumbs: ")

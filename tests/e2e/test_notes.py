@@ -12,9 +12,11 @@ from tests.e2e.work import Work
 def test_the_notes_are_a_script_that_works(work: Work) -> None:
     helm, kubectl = work.stage.helm, work.stage.kubectl
     place = ("--namespace", SYSTEM_NAMESPACE)
-    work.stage.change(f"notes.image={work.image}", "notes.type=notes.hold", "notes.app=handlers:tide")
+    work.stage.make_namespace(SYSTEM_NAMESPACE)  # has the Secret of the workers
+    pool = (f"notes.image={work.image}", "notes.type=notes.hold", "notes.app=handlers:tide")
+    work.stage.change(*pool, f"test.tenantId={work.tenant}")
     notes = helm("get", "notes", RELEASE, *place).removeprefix("NOTES:\n")
-    path = f"{kubectl.program.parent}:{os.environ['PATH']}"
+    path = f"{kubectl.program.parent}:{helm.program.parent}:{os.environ['PATH']}"
     environ = {**os.environ, "PATH": path, "KUBECONFIG": str(kubectl.kubeconfig)}
 
     try:
@@ -23,8 +25,10 @@ def test_the_notes_are_a_script_that_works(work: Work) -> None:
 
         assert done.returncode == 0, done.stderr
         assert "jobworkerpool.jobtide.dev/first-pool condition met" in done.stdout
-        headings, row = done.stdout.rstrip().splitlines()[-2:]
-        assert headings.split()[:3] == ["NAME", "PENDING", "OLDEST"]
-        assert row.split()[:2] == ["first-pool", "0"]
+        lines = done.stdout.splitlines()
+        listed = next(number for number, line in enumerate(lines) if line.startswith("NAME "))
+        assert lines[listed].split()[:3] == ["NAME", "PENDING", "OLDEST"]
+        assert lines[listed + 1].split()[:2] == ["first-pool", "0"]
+        assert "The installation works." in done.stdout + done.stderr
     finally:
         kubectl("delete", "jwp", "first-pool", *place, "--ignore-not-found")

@@ -20,7 +20,7 @@ import pytest
 
 from dev.stage.watch import EventLog
 from jobtide_controller.render.deployment import POOL_LABEL
-from tests.e2e.pod_life import lives, wrongly_stopped
+from tests.e2e.pod_life import lives, of_runs, wrongly_stopped
 from tests.e2e.work import Work
 
 LONGEST_SECONDS = float(os.environ.get("JOBTIDE_TEST_LONGEST_JOB_SECONDS", "20"))
@@ -134,7 +134,7 @@ def test_fifty_scale_downs_interrupt_no_job_and_take_no_busy_pod_where_an_idle_o
         work.wait_completed(*jobs, within_seconds=LONGEST_SECONDS + 60)
         events = pods.events
 
-    histories = work.history(jobs)
+    histories = {job: of_runs(history) for job, history in work.history(jobs).items()}
     changes = {job: [change.became for change in history] for job, history in histories.items()}
     assert changes == {job: ["processing", "completed"] for job in jobs}, "jobs were requeued or rescued"
     assert sum(falls(driver.numbers()) for driver in drivers) >= POOLS * SCALE_DOWNS

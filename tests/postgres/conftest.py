@@ -1,4 +1,6 @@
-"""Every test here runs on PostgreSQL 15 and 18, on a database of its own with the schema applied.
+"""Every test here runs on PostgreSQL 15 and 18, but on 18 alone where its module is marked `any_version`.
+
+Each has a database of its own with the schema applied.
 
 server        the session's Server (fast, shared: don't stop it, roles are visible to every test)
 database      URL of a fresh database, superuser, cloned from a template with `jobtide schema apply --roles`
@@ -44,10 +46,23 @@ class Connect(Protocol):
     ) -> psycopg.Connection[Any]: ...
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Modules marked `any_version` test processes, whose statements other modules run on every version."""
+    once: list[pytest.Item] = []
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.postgres)
+            if item.get_closest_marker("any_version") and _version_of(item) in VERSIONS[:-1]:
+                once.append(item)
+    if once:
+        config.hook.pytest_deselected(items=once)
+        items[:] = [item for item in items if item not in once]
+
+
+def _version_of(item: pytest.Item) -> object:
+    return (
+        item.callspec.params.get("server") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
 
 
 @pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")

@@ -151,7 +151,7 @@ def test_no_row_stops_claims_rescues_and_extensions_of_others(admin, new_queue, 
     queue.extend_own_pod()
     queue.rescue_expired(200)
     queue._unanswered = {f"jobtide:{POD}:1": 0.0}
-    queue._return_unanswered(1.0)
+    queue.return_unanswered(1.0)
 
 
 @MANY

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_worker(commands)
     _add_cron(commands)
-    from jobtide.commands import enqueue, jobs
+    from jobtide.commands import doctor, enqueue, jobs
     from jobtide.schema.cli import add_parser
 
     for name, (_, words, _) in ELSEWHERE.items():
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     enqueue.add_parser(commands)
     jobs.add_parser(commands)
     add_parser(commands, _try_out)
+    doctor.add_parser(commands)
     return parser
 
 

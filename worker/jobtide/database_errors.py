@@ -107,7 +107,8 @@ def _fault(text: str) -> str | None:
         return f"it begins with {other[1]}://, which only other libraries understand: write postgresql://"
     if "=" in text and "://" not in text and _parts(text) is not None:
         return _fault_of_values(_parts(text) or {})
-    return "it does not begin with postgresql://"
+    is_web = text.startswith(("http://", "https://"))
+    return "it is an address of the web: copy the database's own" if is_web else "it does not begin with postgresql://"
 
 
 def _fault_of_url(url: str) -> str | None:
@@ -122,6 +123,8 @@ def _fault_of_url(url: str) -> str | None:
     place, _, query = server.partition("?")
     if "@" in place:
         return "its user or password has an @ or a /: percent-encode them, as %40 and %2F"
+    if re.search(r"/[^/]*&\w+=", place):
+        return "its parameters begin with an &: the first one follows a ?"
     fault = _fault_of_query(query)
     if fault is not None:
         return fault

@@ -25,9 +25,13 @@
 {{- end }}
 {{- end }}
 
+{{- /* A packaged chart names the digest of the image that was released with it. A chosen tag replaces that digest. */ -}}
 {{- define "jobtide.image" -}}
+{{- $released := index .Chart.Annotations "jobtide.dev/image-digest" }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else if and $released (not .Values.image.tag) }}
+{{- printf "%s@%s" .Values.image.repository $released }}
 {{- else }}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
 {{- end }}
@@ -94,4 +98,54 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* Why a template is refused: (list .Values.admissionPolicy WHAT). */ -}}
 {{- define "jobtide.notAllowed" -}}
 {{- printf "spec.template: the Pod Security level %s does not allow %s" (index . 0).podSecurity (index . 1) | quote }}
+{{- end }}
+
+{{- /* A namespace that the controller watches: that of the release if it is one. */ -}}
+{{- define "jobtide.poolNamespace" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- if or (not $watched) (has .Release.Namespace $watched) }}
+{{- .Release.Namespace }}
+{{- else }}
+{{- first $watched }}
+{{- end }}
+{{- end }}
+
+{{- define "jobtide.firstDatabase" -}}
+{{- hasKey .Values.databases "main" | ternary "main" (keys .Values.databases | sortAlpha | first) }}
+{{- end }}
+
+{{- /* The source of a volume with the URL of one of .Values.databases. */ -}}
+{{- define "jobtide.databaseSecret" -}}
+secret:
+  secretName: {{ .secretName }}
+  # Without the Secret the controller must start and report it, not hang in ContainerCreating.
+  optional: true
+  items:
+    - key: {{ .key | default "url" }}
+      path: url
+    {{- with .caKey }}
+    - key: {{ . }}
+      path: ca.crt
+    {{- end }}
+{{- end }}
+
+{{- /* Where the controller's image may run, and how it is pulled. */ -}}
+{{- define "jobtide.placement" -}}
+{{- range $key := list "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "affinity" }}
+{{- with get $.Values $key }}
+{{ toYaml (dict $key .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Of the controller and of its test: DNS, the API server and the databases. */ -}}
+{{- define "jobtide.egressPorts" -}}
+- protocol: UDP
+  port: 53
+- protocol: TCP
+  port: 53
+{{- range concat .Values.networkPolicy.apiServerPorts .Values.networkPolicy.databasePorts | uniq }}
+- protocol: TCP
+  port: {{ . }}
+{{- end }}
 {{- end }}

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+DAY_SECONDS = 86_400
+
 
 class Model(BaseModel):
     """One object of the resource.

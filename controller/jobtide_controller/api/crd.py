@@ -13,6 +13,11 @@ from jobtide_controller.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
 Schema = dict[str, Any]
 
 
+# The status of a new pool, as the API server fills it in: no generation is observed. Without a status kstatus, and so
+# Flux and `helm --wait`, takes a pool that no controller has seen for one that works.
+UNREPORTED = {"observedGeneration": -1}
+
+
 class Column(NamedTuple):
     """One column of `kubectl get jwp`; priority 1 is shown with -o wide."""
 
@@ -86,7 +91,7 @@ def _version() -> dict[str, Any]:
 
 def _root() -> Schema:
     spec = structural(JobWorkerPoolSpec.model_json_schema())
-    # Without defaults: the API server must not fill in a status before a controller writes one.
+    # Its fields without defaults: the API server must not fill in numbers that no controller has counted.
     status = _without_defaults(structural(JobWorkerPoolStatus.model_json_schema()))
     return {
         "type": "object",
@@ -99,7 +104,11 @@ def _root() -> Schema:
             "kind": {"type": "string", "description": "JobWorkerPool."},
             "metadata": {"type": "object"},
             "spec": {**spec, "description": "The desired state, set by the user. Required.", **rules.SPEC},
-            "status": {**status, "description": "The observed state, reported by the controller."},
+            "status": {
+                **status,
+                "description": "The observed state, reported by the controller.",
+                "default": UNREPORTED,
+            },
         },
     }
 

@@ -1,4 +1,4 @@
-"""What a pool may not hold although the CRD's schema lets it in: the template is checked by no schema.
+"""What a pool may not hold although the CRD's schema lets it in: no schema checks the template, or reads a calendar.
 
 Each fault names the field, what is wrong with its value, and what to do. A pool with a fault is kept by name only.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobtide_controller.api import rules
+from jobtide_controller.api.schedules import faults_of_schedules
 
 Json = Any
 
@@ -40,7 +41,11 @@ def faults(spec: Mapping[str, Json]) -> list[str]:
     size = size or len(json.dumps(template, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
     if size > TEMPLATE_BYTES:
         return [_too_large(size)]
-    return [*_faults_of_types(spec.get("types")), *_faults_of_template(template)]
+    return [
+        *_faults_of_types(spec.get("types")),
+        *faults_of_schedules(spec.get("schedules")),
+        *_faults_of_template(template),
+    ]
 
 
 def misfits(error: ValidationError) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobtide_controller.api import rules
+from jobtide_controller.api import rules, schedules
 from jobtide_controller.api.crd import crd
 from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
@@ -100,7 +100,18 @@ def _misfits_of_list(value: list[Json], schema: Schema, path: str) -> Iterator[s
     for position, item in enumerate(value):
         if schema.get("x-kubernetes-list-type") == "set" and item in value[:position]:
             yield f"{path}[{position}]: Duplicate value: {json.dumps(item)}"
+        key = _key(item, schema)
+        if key is not None and key in (_key(before, schema) for before in value[:position]):
+            yield f"{path}[{position}]: Duplicate value: {json.dumps(key, separators=(',', ':'))}"
         yield from _misfits(item, schema.get("items", {}), f"{path}[{position}]")
+
+
+def _key(item: Json, schema: Schema) -> dict[str, Json] | None:
+    """What must be unique among the items of a list that Kubernetes merges like a map."""
+    keys = schema.get("x-kubernetes-list-map-keys", ())
+    if not keys or not isinstance(item, dict) or any(key not in item for key in keys):
+        return None
+    return {key: item[key] for key in keys}
 
 
 def _bounds(value: Json, schema: Schema) -> Iterator[str]:
@@ -131,14 +142,38 @@ def _broken_rules(pool: JobWorkerPool) -> Iterator[str]:
         yield rules.words(rules.PIN_ABOVE_MAX, spec.replicas, spec.max_replicas)
     if spec.max_wait_seconds is not None and spec.jobs_per_worker is not None:
         yield rules.words(rules.TWO_LAWS, spec.max_wait_seconds, spec.jobs_per_worker)
+    if unknown := [type_ for type_ in spec.promises if type_ not in spec.types]:
+        yield rules.words(rules.PROMISE_NO_TYPE, unknown[0])
+    if spec.promises and spec.jobs_per_worker is not None:
+        yield rules.words(rules.PROMISES_AND_JOBS, len(spec.promises), spec.jobs_per_worker)
     if spec.retry.base_seconds > spec.retry.max_seconds:
         yield rules.words(rules.RETRY_MAX_BELOW_BASE, spec.retry.max_seconds, spec.retry.base_seconds)
+    yield from _broken_rules_of_windows(spec)
     if spec.paused_until is not None and not spec.paused:
         yield rules.words(rules.PAUSED_UNTIL_ALONE, spec.paused_until.isoformat())
     if spec.paused_until is not None and not rules.FIRST_YEAR <= spec.paused_until.year <= rules.LAST_YEAR:
         yield rules.words(rules.PAUSED_UNTIL_RANGE)
     yield from _broken_rules_of_names(spec)
     yield from _broken_rules_of_template(pool)
+
+
+def _broken_rules_of_windows(spec: JobWorkerPoolSpec) -> Iterator[str]:
+    for window in spec.schedules:
+        name, least, most = window.name, window.min_replicas, window.max_replicas
+        if not re.search(schedules.CRON, window.cron):
+            yield rules.words(schedules.BAD_CRON, window.cron)
+        if not re.search(schedules.TIMEZONE, window.timezone):
+            yield rules.words(schedules.BAD_TIMEZONE, window.timezone)
+        if least is None and most is None and window.max_wait_seconds is None:
+            yield rules.words(schedules.NO_LIMIT, name)
+        if least is not None and most is not None and least > most:
+            yield rules.words(schedules.WINDOW_MAX_BELOW_MIN, name, most, least)
+        if least is not None and most is None and least > spec.max_replicas:
+            yield rules.words(rules.FLOOR_ABOVE_MAX, least, name, spec.max_replicas)
+        if most is not None and least is None and most < spec.min_replicas:
+            yield rules.words(rules.CEILING_BELOW_MIN, most, name, spec.min_replicas)
+        if window.max_wait_seconds is not None and spec.jobs_per_worker is not None:
+            yield rules.words(rules.WINDOW_OF_TWO_LAWS, name, spec.jobs_per_worker)
 
 
 def _broken_rules_of_names(spec: JobWorkerPoolSpec) -> Iterator[str]:
@@ -152,6 +187,19 @@ def _broken_rules_of_names(spec: JobWorkerPoolSpec) -> Iterator[str]:
     for tenant in spec.tenants.overrides:
         if not re.search(rules.UUID, tenant):
             yield rules.words(rules.TENANT_NO_UUID, tenant)
+    yield from _broken_rules_of_limits(spec)
+
+
+def _broken_rules_of_limits(spec: JobWorkerPoolSpec) -> Iterator[str]:
+    for tenant, limit in spec.tenants.limits.items():
+        if not re.search(rules.UUID, tenant):
+            yield rules.words(rules.TENANT_LIMIT_NO_UUID, tenant)
+        if limit.max_concurrent is None and limit.weight is None:
+            yield rules.words(rules.TENANT_LIMIT_EMPTY, tenant)
+        if limit.until is not None and not rules.FIRST_YEAR <= limit.until.year <= rules.LAST_YEAR:
+            yield rules.words(rules.TENANT_LIMIT_UNTIL)
+        if tenant in spec.tenants.overrides:
+            yield rules.words(rules.TENANT_TWICE, tenant)
 
 
 def _broken_rules_of_template(pool: JobWorkerPool) -> Iterator[str]:

@@ -76,6 +76,17 @@ TWO_LAWS = rule(
     "self.maxWaitSeconds",
     "self.jobsPerWorker",
 )
+PROMISE_NO_TYPE = rule(
+    "!has(self.promises) || self.promises.all(name, name in self.types)",
+    "promises ('%s') must have types of this pool as keys; add it to types, or correct the key",
+    "self.promises.map(name, name).filter(name, !(name in self.types))[0]",
+)
+PROMISES_AND_JOBS = rule(
+    "!has(self.promises) || size(self.promises) == 0 || !has(self.jobsPerWorker)",
+    "promises (%d) and jobsPerWorker (%d): set one of them; jobsPerWorker replaces every promise",
+    "size(self.promises)",
+    "self.jobsPerWorker",
+)
 # Here and not on retry itself: its default is {}, which the API server validates before it fills in the fields.
 RETRY_MAX_BELOW_BASE = rule(
     "self.retry.baseSeconds <= self.retry.maxSeconds",
@@ -103,8 +114,52 @@ SHORT_GRACE = rule(
     "self.template.spec.terminationGracePeriodSeconds",
     "self.drainSeconds",
 )
+_FLOOR_ABOVE = "has(s.minReplicas) && !has(s.maxReplicas) && s.minReplicas > self.maxReplicas"
+FLOOR_ABOVE_MAX = rule(
+    f"!has(self.schedules) || !self.schedules.exists(s, {_FLOOR_ABOVE})",
+    "schedules: minReplicas (%d) of the window ('%s') must be <= maxReplicas (%d); lower it, or set maxReplicas in the "
+    "window too",
+    f"self.schedules.filter(s, {_FLOOR_ABOVE})[0].minReplicas",
+    f"self.schedules.filter(s, {_FLOOR_ABOVE})[0].name",
+    "self.maxReplicas",
+)
+_CEILING_BELOW = "has(s.maxReplicas) && !has(s.minReplicas) && s.maxReplicas < self.minReplicas"
+CEILING_BELOW_MIN = rule(
+    f"!has(self.schedules) || !self.schedules.exists(s, {_CEILING_BELOW})",
+    "schedules: maxReplicas (%d) of the window ('%s') must be >= minReplicas (%d); raise it, or set minReplicas in the "
+    "window too",
+    f"self.schedules.filter(s, {_CEILING_BELOW})[0].maxReplicas",
+    f"self.schedules.filter(s, {_CEILING_BELOW})[0].name",
+    "self.minReplicas",
+)
+WINDOW_OF_TWO_LAWS = rule(
+    "!has(self.schedules) || !has(self.jobsPerWorker) || !self.schedules.exists(s, has(s.maxWaitSeconds))",
+    "schedules: maxWaitSeconds of the window ('%s') needs a pool with a promise, and jobsPerWorker (%d) replaces it; "
+    "remove one of them",
+    "self.schedules.filter(s, has(s.maxWaitSeconds))[0].name",
+    "self.jobsPerWorker",
+)
+# Here and not on tenants, whose default is {}, as for retry.
+TENANT_TWICE = rule(
+    "!has(self.tenants.limits) || !has(self.tenants.overrides) || "
+    "self.tenants.limits.all(tenant, !(tenant in self.tenants.overrides))",
+    "tenants.limits ('%s') must not name a tenant of tenants.overrides; keep it in one of them",
+    "self.tenants.limits.map(tenant, tenant).filter(tenant, tenant in self.tenants.overrides)[0]",
+)
 SPEC = validations(
-    MAX_BELOW_MIN, PIN_ABOVE_MAX, TWO_LAWS, RETRY_MAX_BELOW_BASE, PAUSED_UNTIL_ALONE, PAUSED_UNTIL_RANGE, SHORT_GRACE
+    MAX_BELOW_MIN,
+    PIN_ABOVE_MAX,
+    TWO_LAWS,
+    PROMISE_NO_TYPE,
+    PROMISES_AND_JOBS,
+    RETRY_MAX_BELOW_BASE,
+    PAUSED_UNTIL_ALONE,
+    PAUSED_UNTIL_RANGE,
+    SHORT_GRACE,
+    FLOOR_ABOVE_MAX,
+    CEILING_BELOW_MIN,
+    WINDOW_OF_TWO_LAWS,
+    TENANT_TWICE,
 )
 
 OUTER_SPACE = rule(
@@ -135,6 +190,23 @@ TENANT_NO_UUID = rule(
     f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{UUID}'))[0]",
 )
 TENANT_OVERRIDES = validations(TENANT_NO_UUID)
+
+TENANT_LIMIT_NO_UUID = rule(
+    f"self.all(tenant, tenant.matches('{UUID}'))",
+    "tenants.limits ('%s') must have tenant ids as keys: lower-case UUIDs, as in job_queue.tenant_id",
+    f"self.map(tenant, tenant).filter(tenant, !tenant.matches('{UUID}'))[0]",
+)
+TENANT_LIMIT_EMPTY = rule(
+    "self.all(tenant, has(self[tenant].maxConcurrent) || has(self[tenant].weight))",
+    "tenants.limits ('%s') limits nothing: set maxConcurrent (0 pauses the tenant) or weight, or remove it",
+    "self.map(tenant, tenant).filter(tenant, !has(self[tenant].maxConcurrent) && !has(self[tenant].weight))[0]",
+)
+TENANT_LIMIT_UNTIL = rule(
+    f"self.all(tenant, !has(self[tenant].until) || (self[tenant].until >= timestamp('{FIRST_YEAR}-01-01T00:00:00Z') && "
+    f"self[tenant].until < timestamp('{LAST_YEAR + 1}-01-01T00:00:00Z')))",
+    f"tenants.limits: until must be a time from the year {FIRST_YEAR} to {LAST_YEAR}, for example 2026-11-30T08:00:00Z",
+)
+TENANT_LIMITS = validations(TENANT_LIMIT_NO_UUID, TENANT_LIMIT_EMPTY, TENANT_LIMIT_UNTIL)
 
 NO_WORKER = rule(
     "self.containers.exists(c, c.name == 'worker')",

@@ -8,12 +8,13 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from jobtide_controller.api import rules
-from jobtide_controller.api.base import Model
+from jobtide_controller.api.base import DAY_SECONDS, Model
+from jobtide_controller.api.schedules import SCHEDULES_MAX, WINDOW_RULES, Schedule
 from jobtide_controller.api.template import PodTemplate
 
 DEFAULT_MAX_WAIT_SECONDS = 60
 
-DAY_SECONDS = 86_400
+MOST_CONCURRENT, MOST_WEIGHT = 100_000, 100  # of one tenant
 
 # Cron slots need the rows of ended slots for as long as clocks differ; readings count ends by their rows.
 RETENTION_MIN_SECONDS = 3_600
@@ -28,32 +29,94 @@ class OnAllFailing(StrEnum):
     HOLD = "Hold"
 
 
+class TenantLimit(Model):
+    """The limits of one tenant in this pool; each value that is unset comes from elsewhere."""
+
+    max_concurrent: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_CONCURRENT,
+        description="Jobs that the tenant may run at once in this pool; 0 pauses it. Unset: as the view "
+        "job_tenant_limits or maxConcurrent has it.",
+    )
+    weight: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_WEIGHT,
+        description="Turns of the tenant where others have one, so that it gets more of the workers while others wait "
+        "too. Unset: as the view job_tenant_limits has it, or 1.",
+    )
+    until: AwareDatetime | None = Field(
+        default=None,
+        description="Time at which these limits end by themselves. Unset: they have no end. Example: "
+        "2026-11-30T08:00:00Z.",
+    )
+
+
 class Tenants(Model):
-    """Limits of the jobs that one tenant may run at once in this pool: one for all tenants, and overrides."""
+    """Limits of the jobs that one tenant may run at once in this pool: one for all tenants, and for single ones."""
 
     max_concurrent: int | None = Field(
         default=None,
         ge=1,
-        le=100_000,
+        le=MOST_CONCURRENT,
         description="Jobs that one tenant may run at once in this pool. Unset: no limit. Example: 16.",
     )
-    overrides: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(
+    overrides: dict[str, Annotated[int, Field(ge=0, le=MOST_CONCURRENT)]] = Field(
         default_factory=dict,
         max_length=200,
         json_schema_extra=rules.TENANT_OVERRIDES,
-        description="Limits for single tenants, instead of maxConcurrent: tenant id (UUID) to number of jobs. "
+        description="Limits for single tenants, instead of maxConcurrent: tenant id (UUID) to number of jobs; 0 pauses "
+        "the tenant. Default: none.",
+    )
+    limits: dict[str, TenantLimit] = Field(
+        default_factory=dict,
+        max_length=200,
+        json_schema_extra=rules.TENANT_LIMITS,
+        description="The same with a weight, or with an end: tenant id (UUID) to maxConcurrent, weight and until. "
         "Default: none.",
     )
 
     @property
+    def single(self) -> dict[str, TenantLimit]:
+        """The limits of single tenants, from both fields."""
+        return {**{tenant: TenantLimit(max_concurrent=most) for tenant, most in self.overrides.items()}, **self.limits}
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the pool limits any tenant."""
+        return self.max_concurrent is not None or bool(self.overrides or self.limits)
+
+    @property
     def least(self) -> int:
-        """The lowest limit of any tenant; 0: none has one."""
-        limits = [*self.overrides.values(), *([] if self.max_concurrent is None else [self.max_concurrent])]
-        return min(limits, default=0)
+        """The lowest limit of any tenant that is not paused; the highest that there is with pauses alone; 0: none."""
+        found = {limit.max_concurrent for limit in self.single.values()} | {self.max_concurrent}
+        return min(filter(None, found), default=MOST_CONCURRENT if 0 in found else 0)
+
+    @property
+    def has_pause(self) -> bool:
+        """Whether a tenant is paused."""
+        return 0 in self.overrides.values() or any(limit.max_concurrent == 0 for limit in self.limits.values())
+
+    def type_limit_of(self, type_: str, tenant_id: str) -> TenantLimit | None:
+        """The limit of one type, which only the view has."""
+        del self, type_, tenant_id
+        return None
+
+    def type_cap_of(self, type_: str, tenant_id: str) -> int | None:
+        """Jobs of one type at once that this tenant may have, beside `cap_of`; None: no limit."""
+        limit = self.type_limit_of(type_, tenant_id)
+        return None if limit is None else limit.max_concurrent
 
     def cap_of(self, tenant_id: str) -> int | None:
-        """Jobs at once that this tenant may have; None: no limit."""
+        """Jobs at once that this tenant may have, as long as its limit lasts; None: no limit."""
+        if tenant_id in self.limits:
+            own = self.limits[tenant_id].max_concurrent
+            return self.max_concurrent if own is None else own
         return self.overrides.get(tenant_id, self.max_concurrent)
+
+
+UNLIMITED = Tenants()
 
 
 class ScaleDown(Model):
@@ -157,6 +220,13 @@ class JobWorkerPoolSpec(Model):
         f"follows from the promise and from the learned duration of jobs. Default: {DEFAULT_MAX_WAIT_SECONDS}, unless "
         "jobsPerWorker is set.",
     )
+    promises: dict[str, Annotated[int, Field(ge=1, le=DAY_SECONDS)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Promises of single types, instead of maxWaitSeconds: type to seconds. Workers take the type that "
+        "is nearest to breaking its promise. Not with jobsPerWorker. Default: none. "
+        "Example: {thumbs: 30, video.ingest: 600}.",
+    )
     jobs_per_worker: int | None = Field(
         default=None,
         ge=1,
@@ -175,6 +245,13 @@ class JobWorkerPoolSpec(Model):
         ge=1,
         le=10_000,
         description="Maximum number of workers. Default: 10.",
+    )
+    schedules: tuple[Annotated[Schedule, Field(json_schema_extra=WINDOW_RULES)], ...] = Field(
+        default_factory=tuple,
+        max_length=SCHEDULES_MAX,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="Windows by the clock, in which other floors, ceilings and promises hold. Where windows overlap, "
+        "the later one in the list wins, field by field. Default: none.",
     )
     replicas: int | None = Field(
         default=None,
@@ -242,3 +319,14 @@ class JobWorkerPoolSpec(Model):
     def wait_seconds(self) -> int:
         """maxWaitSeconds, or its default."""
         return DEFAULT_MAX_WAIT_SECONDS if self.max_wait_seconds is None else self.max_wait_seconds
+
+    def promise_of(self, type_: str) -> int:
+        """Seconds that a job of this type may be due before a worker starts it."""
+        return self.promises.get(type_, self.wait_seconds)
+
+    @property
+    def all_promises(self) -> list[int]:
+        """Those of its types, the shortest first, each once."""
+        if not self.promises or self.jobs_per_worker is not None:
+            return [self.wait_seconds]
+        return sorted({self.promise_of(type_) for type_ in self.types})

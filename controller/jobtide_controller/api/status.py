@@ -12,6 +12,7 @@ from jobtide_controller.api.base import Model
 DECISIONS_KEPT = 10
 TENANTS_SHOWN = 10
 UNSERVED_SHOWN = 10
+TYPE_LIMITS_SHOWN = 8  # of one tenant; 64 of ten tenants would be most of the status
 MESSAGE_LIMIT = 32_768  # characters, as Kubernetes defines a condition
 
 
@@ -40,10 +41,31 @@ class TypeStatus(Model):
     pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
     scheduled: int = Field(default=0, description="Jobs among them that are not due yet.")
     processing: int = Field(default=0, description="Running jobs.")
-    oldest_seconds: int = Field(default=0, description="Seconds that the oldest due job has waited.")
+    oldest_seconds: int = Field(
+        default=0, description="Seconds that the oldest due job has waited; those of paused tenants do not count."
+    )
     tenants: int = Field(default=0, description="Tenants with jobs of this type that wait or run.")
     service_seconds: float = Field(default=0, description="Learned duration of a job of this type, in seconds.")
+    promise_seconds: int | None = Field(
+        default=None, description="The promise of this type in seconds. Only where spec.promises is set."
+    )
+    promise_workers: int | None = Field(
+        default=None,
+        description="Workers that the types with this promise or a shorter one need, before any limit. Only where "
+        "spec.promises is set.",
+    )
     learned: Learned | None = Field(default=None, description="Measurements behind serviceSeconds.")
+
+
+class TypeLimitStatus(Model):
+    """The limit of one tenant for one type, which holds beside that for all types."""
+
+    type: str = Field(description="The value of job_queue.type.")
+    max_concurrent: int | None = Field(
+        default=None, description="Jobs of this type that the tenant may run at once, if limited; 0: they are paused."
+    )
+    weight: int | None = Field(default=None, description="Turns of the tenant for this type, if it has its own.")
+    limit_until: datetime | None = Field(default=None, description="Time at which this limit ends, if it does.")
 
 
 class TenantStatus(Model):
@@ -53,7 +75,18 @@ class TenantStatus(Model):
     pending: int = Field(default=0, description="Waiting jobs, including scheduled ones.")
     processing: int = Field(default=0, description="Running jobs.")
     oldest_seconds: int = Field(default=0, description="Seconds that the tenant's oldest due job has waited.")
-    max_concurrent: int | None = Field(default=None, description="Jobs that the tenant may run at once, if limited.")
+    max_concurrent: int | None = Field(
+        default=None, description="Jobs that the tenant may run at once, if limited; 0: it is paused."
+    )
+    weight: int | None = Field(default=None, description="Turns of the tenant where others have one, if it has more.")
+    limit_until: datetime | None = Field(
+        default=None, description="Time at which its limit or weight ends, if it does."
+    )
+    type_limits: tuple[TypeLimitStatus, ...] = Field(
+        default=(),
+        max_length=TYPE_LIMITS_SHOWN,
+        description=f"Its limits for single types of which it has jobs; the {TYPE_LIMITS_SHOWN} lowest.",
+    )
 
 
 class ClampStatus(Model):
@@ -63,6 +96,7 @@ class ClampStatus(Model):
     before: int = Field(description="Workers before this limit.")
     after: int = Field(description="Workers after it.")
     limit: float | None = Field(default=None, description="Value of the limit, such as maxReplicas.")
+    window: str | None = Field(default=None, description="Window of spec.schedules that sets the limit, if one does.")
 
 
 class DecisionStatus(Model):
@@ -111,16 +145,44 @@ class UnservedTypeStatus(Model):
     oldest_seconds: int = Field(default=0, description="Seconds that the oldest of them has been due.")
 
 
+class ActiveWindow(Model):
+    """A window of spec.schedules that is open."""
+
+    name: str = Field(description="Name of the window.")
+    until: datetime = Field(description="Time at which it ends.")
+    decides: tuple[str, ...] = Field(
+        default=(), description="Limits that hold as it sets them; a later window may decide the others."
+    )
+
+
+class NextWindow(Model):
+    """The window of spec.schedules that opens next."""
+
+    name: str = Field(description="Name of the window.")
+    at: datetime = Field(description="Time at which it begins.")
+
+
+class ScheduleStatus(Model):
+    """The windows by the clock."""
+
+    active: tuple[ActiveWindow, ...] = Field(default=(), description="Windows that are open, in the order of the spec.")
+    next: NextWindow | None = Field(default=None, description="The window that opens next; unset: none will.")
+
+
 class JobWorkerPoolStatus(Model):
     """The backlog of the pool, its number of workers, and the reasons."""
 
-    observed_generation: int = Field(default=0, description="metadata.generation for which this status was computed.")
+    observed_generation: int = Field(
+        default=0, description="metadata.generation for which this status was computed; -1: no controller has seen it."
+    )
     reason: str = Field(default="", description="The state of the pool in one word.")
     message: str = Field(default="", description="The state of the pool in one sentence.")
     pending: int | None = Field(default=None, description="Waiting jobs, including scheduled ones; unset: not known.")
     scheduled: int | None = Field(default=None, description="Jobs among them that are not due yet.")
     processing: int | None = Field(default=None, description="Running jobs; unset: not known.")
-    oldest_seconds: int | None = Field(default=None, description="Seconds that the oldest due job has waited.")
+    oldest_seconds: int | None = Field(
+        default=None, description="Seconds that the oldest due job has waited; those of paused tenants do not count."
+    )
     replicas: int = Field(default=0, description="Worker pods that exist and are not terminating.")
     ready_replicas: int = Field(default=0, description="Worker pods that are ready.")
     busy_replicas: int = Field(default=0, description="Worker pods that run at least one job.")
@@ -136,6 +198,9 @@ class JobWorkerPoolStatus(Model):
         json_schema_extra={"x-kubernetes-map-type": "atomic"},
         description="Numbers from which desiredReplicas follows, before the limits; those that are 0 are left out. "
         "Empty while the database can't be read.",
+    )
+    schedule: ScheduleStatus | None = Field(
+        default=None, description="Windows by the clock, if spec.schedules has any: those that are open, and the next."
     )
     tenants_total: int | None = Field(default=None, description="Tenants with jobs that wait or run.")
     types: tuple[TypeStatus, ...] = Field(default=(), max_length=64, description="Depth of each type.")
@@ -167,5 +232,8 @@ class JobWorkerPoolStatus(Model):
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, DatabaseReachable, SchemaReady, ScalingActive, KeepingUp, Progressing, Paused, Stalled.",
+        description=(
+            "Ready, DatabaseReachable, SchemaReady, ScalingActive, KeepingUp, Progressing, Paused, LimitsCurrent, "
+            "TableHealthy, Stalled."
+        ),
     )

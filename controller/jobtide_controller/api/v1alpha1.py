@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from jobtide_controller.api.base import Model
+from jobtide_controller.api.schedules import Schedule
 from jobtide_controller.api.spec import (
     DatabaseSecret,
     JobWorkerPoolSpec,
@@ -39,6 +40,7 @@ __all__ = [
     "Retention",
     "Retry",
     "ScaleDown",
+    "Schedule",
     "Tenants",
 ]
 

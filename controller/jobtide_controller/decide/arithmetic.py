@@ -10,6 +10,11 @@ def ceil(value: float) -> int:
     return math.ceil(value - 1e-6)
 
 
+def usable(seconds: float) -> float:
+    """An age that can be computed with: 0 for one that is not a number, is infinite or negative."""
+    return seconds if 0.0 <= seconds < math.inf else 0.0
+
+
 def clamp(value: float, low: float, high: float) -> float:
     """`value` within `low` and `high`; `low` wins if it is the greater of the two."""
     return max(low, min(value, high))

@@ -19,9 +19,11 @@ from jobtide_controller.decide.history import highest_recent
 from jobtide_controller.decide.need import Situation, startable
 from jobtide_controller.decide.required import Numbers
 
-COLD_EVIDENCE = 10.0  # slot seconds plus ended jobs; a type with less counts as unknown
-COLD_RUN_SECONDS = 5.0
+# A type with less of each counts as unknown. Both: the first reading of tiny jobs sees slots in use, and few ends.
+COLD_SLOT_SECONDS, COLD_JOBS = 3.0, 10.0
+COLD_RUN_SECONDS = 2.0
 COLD_STEP_MIN = 4
+STEP_DOWN_PART = 0.1  # of the workers; a smaller step down is soon taken back
 FAILING_SECONDS = 10.0  # from the first failure to the latest, before the pool counts as failing
 
 
@@ -49,6 +51,7 @@ class Clamp:
     before: int
     after: int
     limit: float  # the rule's own number: maxReplicas, the budget, the busy workers ...
+    window: str | None = None  # the window by the clock that sets it; None: the pool's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def _cold_start(situation: Situation, numbers: Numbers, replicas: int) -> Ruling
     """
     if numbers.per_worker or not _all_waiting_types_unknown(situation):
         return None
-    slot_for_each = ceil((numbers.due + numbers.running) / numbers.concurrency)
+    slot_for_each = ceil((startable(situation) + numbers.running) / numbers.concurrency)
     step = numbers.ready + max(COLD_STEP_MIN, ceil(situation.policy.max_replicas / 4))
     limit = max(numbers.current_replicas, step)
     return min(max(replicas, slot_for_each), limit), limit
@@ -147,7 +150,8 @@ def _all_waiting_types_unknown(situation: Situation) -> bool:
     waiting = {key.type for key, depth in situation.reading.depths.items() if depth.due}
     learned = [situation.history.learned(type_) for type_ in waiting]
     return bool(learned) and all(
-        type_.evidence < COLD_EVIDENCE and type_.ran_seconds < COLD_RUN_SECONDS for type_ in learned
+        type_.slot_seconds < COLD_SLOT_SECONDS and type_.jobs < COLD_JOBS and type_.ran_seconds < COLD_RUN_SECONDS
+        for type_ in learned
     )
 
 
@@ -170,13 +174,21 @@ def _min_replicas(situation: Situation, numbers: Numbers, replicas: int) -> Ruli
 
 
 def _stabilization(situation: Situation, numbers: Numbers, replicas: int) -> Ruling:
-    """Scales down to the highest recommendation within the hold: in a wave's low, workers stay for its next high."""
+    """Scales down to the highest recommendation within the hold: in a wave's low, workers stay for its next high.
+
+    A step of less than a tenth waits until it is greater, except to the minimum or below a lowered maximum: 24 stay
+    for 22, and become 21.
+    """
     if replicas >= numbers.current_replicas:
         return None
     share = situation.share
     most = situation.policy.max_replicas if share is None else min(situation.policy.max_replicas, share.workers)
-    held = min(highest_recent(situation.history), most)
-    return min(numbers.current_replicas, max(replicas, held)), numbers.hold_seconds
+    held = max(replicas, min(highest_recent(situation.history), most))
+    step = numbers.current_replicas - held
+    is_small = step < STEP_DOWN_PART * numbers.current_replicas
+    if is_small and held > situation.policy.min_replicas and numbers.current_replicas <= most:
+        held = numbers.current_replicas
+    return min(numbers.current_replicas, held), numbers.hold_seconds
 
 
 def _busy_workers(situation: Situation, numbers: Numbers, replicas: int) -> Ruling:

@@ -15,6 +15,7 @@ class Pod:
     ready: bool = False
     ready_at: float | None = None
     terminating: bool = False
+    gone_by: float | None = None  # when its grace period ends, if it is terminating
     finished: bool = False  # phase Succeeded or Failed: its containers do not run again
     deletion_cost: int = 0  # its annotation controller.kubernetes.io/pod-deletion-cost
     problem: str | None = None  # by its status: "ImagePullBackOff: ...", "CrashLoopBackOff: ..."; it claims no job

@@ -20,6 +20,11 @@ PRIOR_SERVICE_SECONDS = 1.0
 PRIOR_JOBS = 2.0
 """The number of jobs that S0 counts as."""
 
+RUNNING_PART = 0.25  # of the running jobs, counted as ended where fewer have
+
+RECENT_SECONDS, RECENT_DOUBT = 20.0, 1.5
+"""A second estimate notices slower jobs within seconds. It has few jobs, so it counts only if it is far greater."""
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
@@ -28,16 +33,38 @@ class Learned:
     slot_seconds: float = 0.0  # seconds of slots that its jobs used; older ones count less
     jobs: float = 0.0  # jobs that ended in that time; older ones count less
     ran_seconds: float = 0.0  # how long jobs of the type have been running
+    recent_slot_seconds: float = 0.0  # as the first two, of the last 20 s; a restart loses them
+    recent_jobs: float = 0.0
+    running: int = 0  # jobs that run now
 
     @property
     def service_seconds(self) -> float:
-        """S, seconds per job by Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
-        return (self.slot_seconds + PRIOR_JOBS * PRIOR_SERVICE_SECONDS) / (self.jobs + PRIOR_JOBS)
+        """S, seconds per job: as over minutes, or two thirds of the last 20 s where jobs have become slower.
+
+        400 slot seconds and 38 jobs in the last 20 s: 400 / (38 + 2) / 1.5 = 6.7 s, if over minutes it was less.
+        """
+        return max(self.lasting_service_seconds, self._recent(self.recent_jobs))
 
     @property
-    def evidence(self) -> float:
-        """How much is known beyond S0, in jobs; a minute of one running job counts as 60."""
-        return self.slot_seconds / PRIOR_SERVICE_SECONDS + self.jobs
+    def load_service_seconds(self) -> float:
+        """S for the lasting load: no greater than if a quarter of the jobs that run ended now.
+
+        The first 16 jobs have run for 20 s on average, none has ended: 320 / (4 + 2) = 53 s, not 320 / 2 = 160 s. What
+        waits is planned with 160 s, since all of them may last long; what is yet to come need not be.
+        """
+        ending = RUNNING_PART * self.running
+        return max(self._lasting(max(self.jobs, ending)), self._recent(max(self.recent_jobs, ending)))
+
+    @property
+    def lasting_service_seconds(self) -> float:
+        """By Little's law. 30 slot seconds and 10 jobs: (30 + 2) / (10 + 2) = 2.7 s."""
+        return self._lasting(self.jobs)
+
+    def _lasting(self, jobs: float) -> float:
+        return (self.slot_seconds + PRIOR_JOBS * PRIOR_SERVICE_SECONDS) / (jobs + PRIOR_JOBS)
+
+    def _recent(self, jobs: float) -> float:
+        return self.recent_slot_seconds / (jobs + PRIOR_JOBS) / RECENT_DOUBT
 
 
 UNKNOWN_TYPE = Learned()
@@ -87,6 +114,7 @@ class History:
     counts: Mapping[Key, Count] = field(default_factory=dict)  # of the last reading
     types: Mapping[str, Learned] = field(default_factory=dict)
     flow: Mapping[Group, Pieces] = field(default_factory=dict)  # rows that fell due in the last ten minutes
+    put_off: Mapping[Group, int] = field(default_factory=dict)  # rows of `flow` that back off, to be counted once
     failing: Failing | None = None
     late_at: float | None = None  # when a job last waited longer than promised; None: not within the last minute
     recommendations: tuple[Recommendation, ...] = ()  # oldest and highest first

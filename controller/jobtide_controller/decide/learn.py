@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from jobtide_controller.api.spec import Tenants
-from jobtide_controller.decide import arrival_rate
-from jobtide_controller.decide.history import Count, Failing, Group, History, Learned
-from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
+from jobtide_controller.decide.fallen_due import fallen_due, flow_with
+from jobtide_controller.decide.history import RECENT_SECONDS, Count, Failing, History, Learned
+from jobtide_controller.decide.reading import Depth, Key, Reading
 
 GAP_SECONDS = 20.0  # of readings further apart no service time is learned: what ran in between is not known
 FAILING_KEPT_SECONDS = 60.0  # a pool that is empty for less between two failing jobs still counts as failing
@@ -35,24 +36,16 @@ def learn(tenants: Tenants, reading: Reading, history: History) -> History:
     types = dict(history.types)
     for type_, change in changes.items():
         types[type_] = _learn_service_time(history.learned(type_), change, seconds)
+    due = fallen_due(tenants, reading, history)
     return replace(
         history,
         read_at=reading.taken_at,
         types=types,
-        flow=_flow(tenants, reading, history),
+        flow=flow_with(due, reading, history),
+        put_off={group: one.put_off for group, one in due.items() if one.put_off},
         counts={key: _count_of(key, depth, history, seconds, types) for key, depth in reading.depths.items()},
         failing=_failing(reading, history.failing),
     )
-
-
-def group_of(tenants: Tenants, key: Key) -> Group:
-    """The group whose arrivals the key's rows are counted in."""
-    return Group(key.type, None if cap_of(tenants, key.tenant_id) is None else key.tenant_id)
-
-
-def cap_of(tenants: Tenants, tenant_id: str) -> int | None:
-    """Jobs at once that this tenant may have. None for OTHERS: a tenant near its limit is never one of them."""
-    return None if tenant_id == OTHERS else tenants.cap_of(tenant_id)
 
 
 def estimated_due(key: Key, depth: Depth, history: History) -> float:
@@ -63,31 +56,52 @@ def estimated_due(key: Key, depth: Depth, history: History) -> float:
 
 @dataclass(slots=True)
 class _Change:
-    """One type between two readings, over all tenants."""
+    """One type between two readings, over all tenants of which it is known what ran and ended."""
 
-    arrivals: int = 0
-    total: int = 0
-    later: int = 0
-    running_before: int = 0
-    running_now: int = 0
-    capped: bool = False
+    ended: float = 0.0  # jobs
+    slot_seconds: float = 0.0
+    later: int = 0  # change of the rows that back off or are scheduled
+    running: int = 0  # jobs of all tenants, now
+    ran: bool = False  # some did at one of the readings
 
-    def add(self, before: Count, now: Depth) -> None:
-        self.arrivals += now.arrivals
-        self.later += now.later - before.later
-        self.total += now.due + now.later + now.running - before.due - before.later - before.running
-        self.running_before += before.running
-        self.running_now += now.running
-        self.capped |= before.capped or now.capped
+    def add(self, before: Count, now: Depth, used: _Used | None) -> None:
+        self.running += now.running
+        self.ran |= before.running > 0 or now.running > 0
+        if used is not None:
+            self.ended += used.ended
+            self.slot_seconds += used.slot_seconds
+            self.later += now.later - before.later
 
-    @property
-    def ended(self) -> int:
-        """Rows that neither wait nor run any more. 10 arrived, and there are 4 more than before: 6 ended."""
-        return self.arrivals - self.total
 
-    def slot_seconds(self, seconds: float) -> float:
-        """Slots in use, integrated between the two readings. 3 before and 5 now, 2 s apart: 8 slot seconds."""
-        return (self.running_before + self.running_now) / 2 * seconds
+class _Used(NamedTuple):
+    """What the jobs of one key did between two readings."""
+
+    ended: float  # rows that neither wait nor run any more
+    slot_seconds: float  # slots in use, integrated
+
+
+def _used(before: Count, now: Depth, seconds: float) -> _Used | None:
+    """10 arrived, and there are 4 rows more than before: 6 ended. 3 ran and 5 run, 2 s apart: 8 slot seconds.
+
+    None if it is not known.
+    """
+    if before.capped or now.capped:
+        return _used_by_followed(before, now)
+    waiting_and_running = now.due + now.later + now.running - before.due - before.later - before.running
+    return _Used(now.arrivals - waiting_and_running, (before.running + now.running) / 2 * seconds)
+
+
+def _used_by_followed(before: Count, now: Depth) -> _Used | None:
+    """Where counting stopped, the jobs that were followed stand for all that ran.
+
+    160 ran, 64 of them were followed for 60 s in total, 16 ended: 40 jobs and 150 slot seconds. If all of them ended,
+    only the rest of each was seen, half of an even job and all of a random one: half as much is added.
+    """
+    if not now.followed or (now.failed and not now.followed_ended):
+        return None
+    each = before.running / now.followed
+    unseen = 1.5 if now.followed_ended == now.followed else 1.0
+    return _Used(now.followed_ended * each, now.followed_seconds * each * unseen)
 
 
 def _restarted(reading: Reading, history: History) -> History:
@@ -96,76 +110,58 @@ def _restarted(reading: Reading, history: History) -> History:
         began_at=reading.taken_at,
         read_at=reading.taken_at,
         types=history.types,
-        counts={key: _count(depth, float(depth.due)) for key, depth in reading.depths.items()},
+        counts={key: _count(depth, float(max(depth.due, depth.about))) for key, depth in reading.depths.items()},
         recommendations=history.recommendations,
     )
 
 
 def _changes(reading: Reading, history: History) -> Mapping[str, _Change]:
+    assert history.read_at is not None
+    seconds = reading.taken_at - history.read_at
     changes: dict[str, _Change] = {}
-    for key, depth in reading.depths.items():
-        changes.setdefault(key.type, _Change()).add(history.counts.get(key, _ABSENT), depth)
-    for key, count in history.counts.items():
-        if key not in reading.depths:
-            changes.setdefault(key.type, _Change()).add(count, _NOTHING)
+    gone = {key: _NOTHING for key in history.counts if key not in reading.depths}
+    for key, now in {**reading.depths, **gone}.items():
+        before = history.counts.get(key, _ABSENT)
+        changes.setdefault(key.type, _Change()).add(before, now, _used(before, now, seconds))
     return changes
 
 
 def _learn_service_time(learned: Learned, change: _Change, seconds: float) -> Learned:
+    learned = replace(learned, running=change.running)
     if seconds > GAP_SECONDS:
         return learned
-    running = change.running_before > 0 or change.running_now > 0
-    ran_seconds = learned.ran_seconds + seconds if running else learned.ran_seconds
-    slot_seconds = change.slot_seconds(seconds)
+    if change.ran:
+        learned = replace(learned, ran_seconds=learned.ran_seconds + seconds)
+    slot_seconds, ended = change.slot_seconds, max(0.0, change.ended)
     # Attempts that fail use slots but end no job: S would grow without bound.
-    failing = change.ended <= 0 and change.later > 0
-    idle = slot_seconds == 0 and change.ended == 0
-    if change.capped or failing or idle:
-        return replace(learned, ran_seconds=ran_seconds)
+    failing = ended == 0 and change.later > 0
+    if failing or (slot_seconds == 0 and ended == 0):
+        return learned
     # The memory is eight service times, 120 to 1,200 s: at S = 1 s, exp(-1/120) = 99.2 % is kept each second.
-    kept = math.exp(-seconds / min(max(8.0 * learned.service_seconds, 120.0), 1200.0))
-    return Learned(
-        slot_seconds=learned.slot_seconds * kept + slot_seconds,
-        jobs=learned.jobs * kept + max(0, change.ended),
-        ran_seconds=ran_seconds,
+    kept = math.exp(-seconds / min(max(8.0 * learned.lasting_service_seconds, 120.0), 1200.0))
+    learned = replace(
+        learned, slot_seconds=learned.slot_seconds * kept + slot_seconds, jobs=learned.jobs * kept + ended
+    )
+    if change.later > 0:  # some attempts failed
+        return learned
+    kept = math.exp(-seconds / RECENT_SECONDS)
+    return replace(
+        learned,
+        recent_slot_seconds=learned.recent_slot_seconds * kept + slot_seconds,
+        recent_jobs=learned.recent_jobs * kept + ended,
     )
 
 
-def _flow(tenants: Tenants, reading: Reading, history: History) -> dict[Group, arrival_rate.Pieces]:
-    """Rows that fell due: new ones, and scheduled ones that became due. New scheduled rows don't count yet."""
-    assert history.read_at is not None
-    rows: dict[Group, int] = {}
-    for key, depth in reading.depths.items():
-        before = history.counts.get(key)
-        group = group_of(tenants, key)
-        rows[group] = rows.get(group, 0) + depth.arrivals
-        if before is None and Key(key.type, OTHERS) in history.counts:
-            group = Group(key.type, None)  # its scheduled rows were counted there
-        rows[group] = rows.get(group, 0) - (depth.later - (_ABSENT if before is None else before).later)
-    for key, count in history.counts.items():
-        if key not in reading.depths:
-            group = Group(key.type, None) if Key(key.type, OTHERS) in reading.depths else group_of(tenants, key)
-            rows[group] = rows.get(group, 0) + count.later
-    flow = {
-        group: arrival_rate.added(
-            history.flow.get(group, ()),
-            start=history.read_at,
-            end=reading.taken_at,
-            rows=max(0, rows.get(group, 0)),
-        )
-        for group in {**history.flow, **rows}
-    }
-    return {group: pieces for group, pieces in flow.items() if pieces}
-
-
 def _count_of(key: Key, depth: Depth, history: History, seconds: float, types: Mapping[str, Learned]) -> Count:
-    """If counting stopped, the estimate is the last one, plus the arrivals, minus what the running slots finished.
+    """If counting stopped, the estimate is a sample, or the last one plus the arrivals minus what ended.
 
     Counted to 1,000 with an estimate of 5,000 before, 200 arrived, 40 ran for 2 s at S = 1 s:
     5,000 + 200 - 80 = 5,120.
     """
     if not depth.capped:
         return _count(depth, float(depth.due))
+    if depth.about:
+        return _count(depth, float(max(depth.due, depth.about)))
     before = history.counts.get(key, _ABSENT).estimate
     done = depth.running * seconds / types[key.type].service_seconds
     return _count(depth, max(float(depth.due), before + depth.arrivals - done))

@@ -37,16 +37,20 @@ def lasting_load(situation: Situation) -> Load:
 
     A tenant with a cap counts for no more than its cap: at most 16 slots with a cap of 16.
     """
-    tenants, now = situation.policy.tenants, situation.reading.taken_at
+    tenants = situation.policy.tenants
+    # A clock set back must not make the latest rows newer than now: the rate would grow.
+    now = max(situation.reading.taken_at, situation.history.read_at or 0.0)
     slots: dict[str | None, float] = {}
     rows_per_second = weighted = total = 0.0
     for group, pieces in situation.history.flow.items():
-        service = situation.history.learned(group.type).service_seconds
+        service = situation.history.learned(group.type).load_service_seconds
         rate = arrival_rate.rate(pieces, service_seconds=service, began_at=situation.history.began_at, now=now)
         rows_per_second += rate
         total += rate * service
         weighted += rate * service * service
-        slots[group.tenant_id] = slots.get(group.tenant_id, 0.0) + rate * service
+        cap = None if group.tenant_id is None else tenants.type_cap_of(group.type, group.tenant_id)
+        used = rate * service if cap is None else min(rate * service, cap)
+        slots[group.tenant_id] = slots.get(group.tenant_id, 0.0) + used
     return Load(
         slots=math.fsum(min(used, slots_cap(tenants, tenant)) for tenant, used in slots.items()),
         rows_per_second=rows_per_second,
@@ -60,12 +64,12 @@ def lasting_load(situation: Situation) -> Load:
 def hold(policy: JobWorkerPoolSpec, fleet: Fleet, load: Load) -> float:
     """The hold: seconds for which a lower number must be enough before scaling down.
 
-    Twice the start of a worker or half a job, at least 10 s and at most 60 s, unless the user sets it.
-    Start 5.7 s, jobs of 1 s: 11.4 s. Jobs of 60 s: 30 s.
+    Twice the start of a worker or a quarter of a job, at least 10 s and at most 60 s, unless the user sets it.
+    Start 5.7 s, jobs of 1 s: 11.4 s. Jobs of 60 s: 15 s.
     """
     if policy.scale_down.stabilization_seconds is not None:
         return float(policy.scale_down.stabilization_seconds)
-    learned = max(2.0 * fleet.start_seconds, load.service_seconds / 2.0)
+    learned = max(2.0 * fleet.start_seconds, load.service_seconds / 4.0)
     return clamp(learned, HOLD_MIN_SECONDS, HOLD_MAX_SECONDS)
 
 

@@ -6,16 +6,17 @@ docs/adr/2026-11-24-scaling-law.md says how the constants were measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, Tenants
-from jobtide_controller.decide.arithmetic import clamp
+from jobtide_controller.decide.arithmetic import clamp, usable
+from jobtide_controller.decide.fallen_due import cap_of
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History
-from jobtide_controller.decide.learn import cap_of, estimated_due
-from jobtide_controller.decide.reading import Depth, Reading
+from jobtide_controller.decide.learn import estimated_due
+from jobtide_controller.decide.reading import Depth, Key, Reading
 
 PROMISE_USED = 0.8  # the part of the promise to plan with; the rest is for what can't be foreseen
 PROMISE_LEFT = 0.2  # the part of the promise that late rows are still given
@@ -54,7 +55,8 @@ def need(situation: Situation, lead_seconds: float) -> Need:
         # The part of the time left in which running jobs still hold their slots, if they end at random.
         occupied += depth.running * share * (1.0 - math.exp(-1.0 / share))
         rows = estimated_due(key, depth, situation.history)
-        queue[key.tenant_id] = queue.get(key.tenant_id, 0.0) + min(rows, rows * share)
+        slots = within_type_cap(situation.policy.tenants, key, depth, min(rows, rows * share))
+        queue[key.tenant_id] = queue.get(key.tenant_id, 0.0) + slots
         running[key.tenant_id] = running.get(key.tenant_id, 0) + depth.running
     return Need(occupied, _within_caps(situation.policy.tenants, queue, running))
 
@@ -64,16 +66,17 @@ def youngest_age(depth: Depth) -> float:
 
     Mean 4 s and oldest 6 s: 2 s. Counting stopped: 6 s.
     """
-    oldest = depth.oldest_age_seconds
-    return oldest if depth.capped else clamp(2.0 * depth.mean_age_seconds - oldest, 0.0, oldest)
+    oldest, mean = usable(depth.oldest_age_seconds), usable(depth.mean_age_seconds)
+    return oldest if depth.capped else clamp(2.0 * mean - oldest, 0.0, oldest)
 
 
 def is_awake(situation: Situation) -> bool:
-    """Whether a row is due, or will be when a worker requested now is up."""
+    """Whether a row is due, or will be when a worker requested now is up. Rows of paused tenants wake no worker."""
     horizon = situation.reading.taken_at + situation.fleet.start_seconds + WAKE_EARLY_SECONDS
     return any(
-        depth.due > 0 or (depth.next_due_at is not None and depth.next_due_at <= horizon)
-        for depth in situation.reading.depths.values()
+        (depth.due > 0 or (depth.next_due_at is not None and depth.next_due_at <= horizon))
+        and not is_paused(situation.policy.tenants, key)
+        for key, depth in situation.reading.depths.items()
     )
 
 
@@ -82,9 +85,32 @@ def startable(situation: Situation) -> float:
     queue: dict[str, float] = {}
     running: dict[str, int] = {}
     for key, depth in situation.reading.depths.items():
-        queue[key.tenant_id] = queue.get(key.tenant_id, 0.0) + estimated_due(key, depth, situation.history)
+        rows = within_type_cap(situation.policy.tenants, key, depth, estimated_due(key, depth, situation.history))
+        queue[key.tenant_id] = queue.get(key.tenant_id, 0.0) + rows
         running[key.tenant_id] = running.get(key.tenant_id, 0) + depth.running
     return _within_caps(situation.policy.tenants, queue, running)
+
+
+def within_type_cap(tenants: Tenants, key: Key, depth: Depth, rows: float) -> float:
+    """At most what a limit of this type leaves to the tenant."""
+    cap = tenants.type_cap_of(key.type, key.tenant_id)
+    return rows if cap is None else min(rows, max(0.0, cap - depth.running))
+
+
+def is_paused(tenants: Tenants, key: Key) -> bool:
+    """Whether no job of the key may start, until its limit is raised or ends."""
+    return slots_cap(tenants, key.tenant_id) == 0 or tenants.type_cap_of(key.type, key.tenant_id) == 0
+
+
+def oldest_due(tenants: Tenants, depths: Iterable[tuple[Key, Depth]]) -> float | None:
+    """For how long the oldest due row has been due; None if none is. What a user paused misses no promise."""
+    has_pause = tenants.has_pause  # most pools have none, and a reading may have thousands of keys
+    ages = (
+        usable(depth.oldest_age_seconds)
+        for key, depth in depths
+        if depth.due and not (has_pause and is_paused(tenants, key))
+    )
+    return max(ages, default=None)
 
 
 def _within_caps(tenants: Tenants, queue: Mapping[str, float], running: Mapping[str, int]) -> float:

@@ -40,6 +40,10 @@ class Depth:
     succeeded: int = 0  # attempts that succeeded since then; not all are looked at
     failed: int = 0  # attempts that ended otherwise since then, including those that will be retried
     tenants: int = 1  # with waiting rows, of OTHERS
+    followed: int = 0  # of the attempts that ran at the previous reading, those that were looked at again
+    followed_ended: int = 0  # of those, the ones whose job has ended
+    followed_seconds: float = 0.0  # how long all that were looked at ran since the previous reading
+    about: int = 0  # due rows by a sample of the table, where counting stopped; 0: no sample was taken
 
 
 # A worker outside Kubernetes is named local-<hex>: the cluster can't report its end, only its lease can expire.

@@ -103,17 +103,17 @@ def start_note(policy: JobWorkerPoolSpec, numbers: Numbers, fleet: Fleet) -> tup
     """
     if policy.jobs_per_worker is not None or policy.min_replicas or not fleet.start_known:
         return ()
-    is_below = PROMISE_USED * numbers.promise_seconds <= numbers.start_seconds
+    is_below = PROMISE_USED * policy.all_promises[0] <= numbers.start_seconds
     return (Note.PROMISE_BELOW_START,) if is_below else ()
 
 
-def late_at(policy: JobWorkerPoolSpec, numbers: Numbers, before: float | None, now: float) -> float | None:
+def late_at(policy: JobWorkerPoolSpec, before: float | None, now: float, *, is_late: bool) -> float | None:
     """When a job was last late, by the controller's clock; `before` is the previous value.
 
     It is kept for a minute: waits that vary around the promise would change the condition each time.
     """
     if policy.jobs_per_worker is not None:
         return None
-    if numbers.oldest_seconds > numbers.promise_seconds:
+    if is_late:
         return now
     return before if before is not None and 0 <= now - before < LATE_KEPT_SECONDS else None

@@ -7,12 +7,13 @@ lasting load, never their sum. docs/adr/2026-11-24-scaling-law.md compares the a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from jobtide_controller.decide.arithmetic import ceil, clamp_int
 from jobtide_controller.decide.learn import estimated_due
 from jobtide_controller.decide.load import band, base, hold, lasting_load, load_has_ended
-from jobtide_controller.decide.need import Need, Situation, is_awake, need, startable
+from jobtide_controller.decide.need import Need, Situation, is_awake, need, oldest_due, startable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Numbers:
     start_seconds: float = 0.0  # creation of a pod until it is ready
     hold_seconds: float = 0.0
     due: float = 0.0  # rows; an estimate if counting stopped
+    capped: int = 0  # 1: counting stopped, so `due` is about right, or at least so many
+    uncounted: float = 0.0  # the rows of `due` that were not counted
     later: int = 0  # rows scheduled or backing off
     running: int = 0  # rows
     oldest_seconds: float = 0.0  # how long the oldest due row has been due
@@ -39,6 +42,7 @@ class Numbers:
     occupied_slots: float = 0.0
     queue_slots: float = 0.0
     per_worker: int = 0  # jobsPerWorker; 0: the promise decides
+    due_within: float = 0.0  # of the due rows, those with this promise or a shorter one, where types have their own
     awake: int = 0  # 1: a row is due, or about to be
     required: int = 0  # workers, before any limit
 
@@ -49,7 +53,6 @@ class Numbers:
         return max(
             clamp_int(self.current_replicas, self.low, self.high),
             ceil((self.occupied_slots + self.queue_slots) / self.concurrency),
-            ceil(self.running / self.concurrency),
             self.awake,
         )
 
@@ -64,6 +67,7 @@ def numbers_of(situation: Situation) -> Numbers:
     base_slots = base(load_slots, load.service_seconds, promise)
     low, high = band(base_slots, load.service_seconds, promise, concurrency)
     lead_seconds, needed = _need_with_lead(situation)
+    due = math.fsum(estimated_due(key, depth, situation.history) for key, depth in depths.items())
     if policy.jobs_per_worker is not None:
         needed = Need(0.0, startable(situation))
     result = Numbers(
@@ -74,10 +78,12 @@ def numbers_of(situation: Situation) -> Numbers:
         promise_seconds=promise,
         start_seconds=fleet.start_seconds,
         hold_seconds=hold_seconds,
-        due=sum(estimated_due(key, depth, situation.history) for key, depth in depths.items()),
+        due=due,
+        capped=int(any(depth.capped for depth in depths.values())),
+        uncounted=due - sum(depth.due for depth in depths.values()),
         later=sum(depth.later for depth in depths.values()),
         running=sum(depth.running for depth in depths.values()),
-        oldest_seconds=max((depth.oldest_age_seconds for depth in depths.values() if depth.due), default=0.0),
+        oldest_seconds=oldest_due(policy.tenants, depths.items()) or 0.0,
         load_slots=load_slots,
         service_seconds=load.service_seconds,
         base_slots=base_slots,

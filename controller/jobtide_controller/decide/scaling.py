@@ -20,9 +20,11 @@ from jobtide_controller.decide.history import History, Recommendation, with_reco
 from jobtide_controller.decide.learn import learn
 from jobtide_controller.decide.load import NO_LOAD, hold
 from jobtide_controller.decide.need import Situation
+from jobtide_controller.decide.promises import PromiseNeed, idle_needs, is_late, numbers_of
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason, late_at, notes_of, override_reason, reason_of, start_note
-from jobtide_controller.decide.required import Numbers, numbers_of
+from jobtide_controller.decide.required import Numbers
+from jobtide_controller.decide.schedules import InForce, in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +39,26 @@ class Decision:
     wake_at: float | None = None  # decide again at this time, by the controller's clock; None: at the next tick
     notes: tuple[Note, ...] = ()
     share: Share | None = None  # of the database's connection budget; None: there is no budget
+    in_force: InForce | None = None  # the windows by the clock; None: the pool has none
+    needs: tuple[PromiseNeed, ...] = ()  # of each promise, the shortest first, where types have their own
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """One pool's decision before the connections of its database are divided."""
 
-    policy: JobWorkerPoolSpec
+    policy: JobWorkerPoolSpec  # with the limits that hold now
     reading: Reading | Unreadable
     fleet: Fleet
     history: History  # including this reading, unless it failed or the pool is idle
     now: float
     numbers: Numbers | None  # None: the reading failed, or the pool is idle
     unlimited: Decision  # the decision if the database had no connection budget
+    in_force: InForce | None = None
+
+    @property
+    def needs(self) -> tuple[PromiseNeed, ...]:
+        return self.unlimited.needs
 
 
 def decide(  # noqa: PLR0917 - one value from each stage of the pipeline
@@ -68,17 +77,24 @@ def propose(
     policy: JobWorkerPoolSpec, reading: Reading | Unreadable, fleet: Fleet, history: History, now: float
 ) -> Proposal:
     """The first step: learns from the reading, and decides by the pool's own rules."""
+    windows = in_force(policy, now, fleet.start_seconds)
+    policy = policy if windows is None else windows.spec
     if isinstance(reading, Unreadable):
-        return Proposal(
-            policy, reading, fleet, history, now, None, _without_reading(policy, reading, fleet, history, now, None)
-        )
+        held = _without_reading(policy, reading, fleet, history, now, None)
+        return Proposal(policy, reading, fleet, history, now, None, held, windows)
     if _is_idle(policy, reading, fleet, history):
-        return Proposal(policy, reading, fleet, history, now, None, _idle(policy, reading, fleet, history, now))
-    return _proposed(policy, reading, fleet, history, now)
+        idle = _idle(policy, reading, fleet, history, now)
+        return Proposal(policy, reading, fleet, history, now, None, idle, windows)
+    return _proposed(policy, reading, fleet, history, now, windows)
 
 
 def conclude(proposal: Proposal, share: Share | None) -> Decision:
     """The second step: the decision within `share` of the database's connections. None: there is no budget."""
+    decision = _concluded(proposal, share)
+    return decision if proposal.in_force is None else _by_the_clock(decision, proposal.in_force)
+
+
+def _concluded(proposal: Proposal, share: Share | None) -> Decision:
     one, reading = proposal, proposal.reading
     if share is None:
         return one.unlimited
@@ -87,9 +103,21 @@ def conclude(proposal: Proposal, share: Share | None) -> Decision:
     if one.numbers is None and share.workers >= one.policy.min_replicas:
         return replace(one.unlimited, share=share)
     if one.numbers is None:  # the share limits an idle pool: compute what the short cut left out
-        one = _proposed(one.policy, reading, one.fleet, one.history, one.now)
+        one = _proposed(one.policy, reading, one.fleet, one.history, one.now, one.in_force)
     assert one.numbers is not None
-    return _decided(Situation(one.policy, reading, one.fleet, one.history, one.now, share), one.numbers)
+    situation = Situation(one.policy, reading, one.fleet, one.history, one.now, share)
+    return _decided(situation, one.numbers, one.needs, one.in_force)
+
+
+def _by_the_clock(decision: Decision, windows: InForce) -> Decision:
+    """The decision with the names of the windows that limit it, and with the time at which they change."""
+    by = {ClampName.MIN_REPLICAS: windows.min_by, ClampName.MAX_REPLICAS: windows.max_by}
+    return replace(
+        decision,
+        limited_by=tuple(replace(clamp, window=by.get(clamp.name)) for clamp in decision.limited_by),
+        wake_at=min((at for at in (decision.wake_at, windows.changes_at) if at is not None), default=None),
+        in_force=windows,
+    )
 
 
 def _without_reading(  # noqa: PLR0917 - one value from each stage of the pipeline
@@ -143,7 +171,7 @@ def _idle(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: Hi
         current_replicas=policy.min_replicas,
         ready=fleet.ready if fleet.pods else 0,
         concurrency=policy.concurrency,
-        promise_seconds=float(policy.wait_seconds),
+        promise_seconds=float(policy.all_promises[0]),
         start_seconds=fleet.start_seconds,
         hold_seconds=hold(policy, fleet, NO_LOAD),
         per_worker=policy.jobs_per_worker or 0,
@@ -160,6 +188,7 @@ def _idle(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: Hi
             recommendations=(Recommendation(now, policy.min_replicas),),
         ),
         notes=start_note(policy, numbers, fleet),
+        needs=idle_needs(policy),
     )
 
 
@@ -173,13 +202,23 @@ def _kept_at_min(replicas: int) -> tuple[Clamp, ...]:
     return (Clamp(ClampName.MIN_REPLICAS, 0, replicas, replicas),)
 
 
-def _proposed(policy: JobWorkerPoolSpec, reading: Reading, fleet: Fleet, history: History, now: float) -> Proposal:
+def _proposed(  # noqa: PLR0917 - one value from each stage of the pipeline
+    policy: JobWorkerPoolSpec,
+    reading: Reading,
+    fleet: Fleet,
+    history: History,
+    now: float,
+    windows: InForce | None,
+) -> Proposal:
     situation = Situation(policy, reading, fleet, learn(policy.tenants, reading, history), now)
-    numbers = numbers_of(situation)
-    return Proposal(policy, reading, fleet, situation.history, now, numbers, _decided(situation, numbers))
+    numbers, needs = numbers_of(situation)
+    unlimited = _decided(situation, numbers, needs, windows)
+    return Proposal(policy, reading, fleet, situation.history, now, numbers, unlimited, windows)
 
 
-def _decided(situation: Situation, numbers: Numbers) -> Decision:
+def _decided(
+    situation: Situation, numbers: Numbers, needs: tuple[PromiseNeed, ...], windows: InForce | None
+) -> Decision:
     policy, now, share = situation.policy, situation.now, situation.share
     recommended = clamps.within_share(clamps.recommend(situation, numbers), share)
     history = with_recommendation(
@@ -189,7 +228,8 @@ def _decided(situation: Situation, numbers: Numbers) -> Decision:
         current=numbers.current_replicas,
         hold_seconds=numbers.hold_seconds,
     )
-    history = replace(history, late_at=late_at(policy, numbers, history.late_at, now))
+    late = is_late(situation, numbers, windows.promised_to if windows else lambda _: float(policy.wait_seconds))
+    history = replace(history, late_at=late_at(policy, history.late_at, now, is_late=late))
     situation = replace(situation, history=history)
     scaled = clamps.limit_scale_down(situation, numbers, recommended.replicas)
     final = clamps.override(policy, share, now, scaled.replicas)
@@ -202,6 +242,7 @@ def _decided(situation: Situation, numbers: Numbers) -> Decision:
         wake_at=_wake_at(situation),
         notes=notes_of(situation, numbers),
         share=share,
+        needs=needs,
     )
 
 

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from jobtide.backoff import backoff_seconds
 from jobtide_controller.decide.connection_shares import ConnectionRequest
+from jobtide_controller.decide.limits import least_limits
 from jobtide_controller.decide.reading import Reading, Slices, Unreadable, UnreadableReason, slices
 from jobtide_controller.decide.scaling import Proposal
+from jobtide_controller.loop import limits
 from jobtide_controller.loop.budget import divide_budget, put_request
 from jobtide_controller.loop.cooperative import Turns
 from jobtide_controller.loop.due_pools import due_pools, end_idle, wake_at
@@ -28,18 +29,15 @@ from jobtide_controller.loop.ports import PoolEntry, Pools, Source
 from jobtide_controller.loop.reading_health import note_reading
 from jobtide_controller.loop.rescuer import Rescuer
 from jobtide_controller.loop.retention import Deleter
-from jobtide_controller.loop.term import Bug, DatabaseState, PoolState, Term, Terms
+from jobtide_controller.loop.table_watch import TableWatch
+from jobtide_controller.loop.term import DatabaseState, PoolState, Term, Terms
+from jobtide_controller.loop.troubles import Troubles
 from jobtide_controller.loop.unserved import note_unserved
 from jobtide_controller.render.facts import Context
-from jobtide_controller.render.trouble import Trouble
 from jobtide_controller.telemetry.events import Emit, Failed, Ticked
 
 # Between two pauses in which the lease is renewed and probes are answered.
 POOLS_PER_YIELD = 20
-
-# The first pause of a pool whose pass ended with a bug, and the longest.
-BUG_SECONDS = (1.0, 60.0)
-BUG_CHARACTERS = 1_000
 
 
 class _Proposed(NamedTuple):
@@ -79,6 +77,7 @@ class DatabaseLoop:
         self._rescuer = rescuer
         self._terms = terms
         self._emit = emit
+        self._troubles = Troubles(pipeline, terms, emit, wall_clock=wall_clock)
         self._connections = connections
         self._shows_tenants = shows_tenants
         self._usable = usable
@@ -89,6 +88,7 @@ class DatabaseLoop:
         self._held_seconds = 0.0  # of the event loop, by the decisions of the last tick
         self._rescuing: asyncio.Task[None] | None = None
         self._deleter = Deleter(source, pools, emit, wall_clock=wall_clock, monotonic=monotonic)
+        self._table = TableWatch(source, emit, monotonic=monotonic)
         self._has_pools = True
         self._unreadable: Unreadable | None = None  # the last reading: an outage does not end with a term
 
@@ -96,7 +96,7 @@ class DatabaseLoop:
     def is_over(self) -> bool:
         """Whether the last pass found no pool, and left nothing behind: `run()` may be cancelled."""
         is_rescuing = self._rescuing is not None and not self._rescuing.done()
-        return not (self._has_pools or is_rescuing or self._deleter.is_running)
+        return not (self._has_pools or is_rescuing or self._deleter.is_running or self._table.is_running)
 
     async def run(self) -> None:
         """Runs until cancelled; a bug costs a tick, not the loop."""
@@ -104,6 +104,7 @@ class DatabaseLoop:
             await self._repeat()
         finally:
             self._deleter.stop()
+            self._table.stop()
 
     async def _repeat(self) -> None:
         was_notified = False
@@ -151,6 +152,7 @@ class DatabaseLoop:
         state = term.database(self.name, self._connections, self._unreadable, shows_tenants=self._shows_tenants)
         is_budget_stale = self._follow_pools(term, state)
         if not state.pools:
+            await limits.forget(self._source, state)
             del term.databases[self.name]
             self._unreadable = None
             self._deleter.stop()
@@ -158,20 +160,24 @@ class DatabaseLoop:
             self._has_pools = False
             return self._interval.max_seconds
         self._deleter.follow(state, changed)
+        limits.follow(state, self._pools, changed)
         types = self._pools.types(self.name)
         if not types:
             await self._rest(term, state, changed, is_budget_stale=is_budget_stale)
             return self._interval.max_seconds
-        reading = await self._source.read(types, self._pools.least_limits(self.name))
+        least = least_limits(self._pools.least_limits(self.name), state.limits.kept.shared, types)
+        reading = await self._source.read(types, least)
         note_reading(self.name, state, reading, self._wall_clock(), self._emit)
         state.warnings = self._source.warnings
         self._unreadable = reading if isinstance(reading, Unreadable) else None
         if isinstance(reading, Reading):
+            await limits.keep(self._source, self._pools, state)
             note_unserved(self.name, state, reading, self._pools, now=self._wall_clock(), emit=self._emit)
         decided = await self._advance(term, state, reading, changed, is_budget_stale=is_budget_stale)
         if isinstance(reading, Reading):
             self._start_rescue(reading)
             self._deleter.start_if_due(state, lambda: self._is_current(term, state))
+            self._table.start_if_due(state, lambda: self._is_current(term, state))
         self._emit_tick(reading, decided)
         return self._pause(state)
 
@@ -239,18 +245,18 @@ class DatabaseLoop:
 
     def _propose(self, state: DatabaseState, uid: str, parts: Slices | Unreadable) -> _Proposed | None:
         entry, pool = self._pools.get(uid), state.pools.get(uid)
-        if entry is None or pool is None or self._is_backing_off(entry, pool):
+        if entry is None or pool is None or self._troubles.is_backing_off(entry, pool):
             return None
         if entry.refusal is not None:
-            self._report_refusal(entry, pool, entry.refusal)
+            self._troubles.report_refusal(entry, pool, entry.refusal)
             return None
         end_idle(pool, state.read_at)
         now = self._wall_clock()
         try:
             reading = part_of(entry, parts, self._usable, now)
-            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, now))
+            return _Proposed(entry, pool, self._pipeline.propose(entry, pool, reading, state.limits.kept.shared, now))
         except Exception as error:  # noqa: BLE001 - one pool's bug, emitted with its traceback, stops no other
-            self._note_bug(entry, pool, error)
+            self._troubles.note_bug(entry, pool, error)
             return None
 
     def _conclude(self, term: Term, state: DatabaseState, proposed: _Proposed) -> None:
@@ -261,7 +267,7 @@ class DatabaseLoop:
             context = self._context(state, entry.uid)
             self._pipeline.advance(term, entry, pool, proposal, state.share(entry.uid), context)
         except Exception as error:  # noqa: BLE001 - as above
-            self._note_bug(entry, pool, error)
+            self._troubles.note_bug(entry, pool, error)
         else:
             if pool.bug is not None:
                 pool.bug, pool.is_idle = None, False  # it was decided within what it holds
@@ -273,40 +279,13 @@ class DatabaseLoop:
             shows_tenants=state.shows_tenants,
             retained=state.retention.retained(uid),
             unserved=state.unserved.found if uid in state.unserved.shown_by else (),
+            limits_view=state.limits.kept.has_view,
+            limits_trouble=state.limits.kept.trouble,
+            table=state.table.shown.verdict,
         )
 
     def _is_current(self, term: Term, state: DatabaseState) -> bool:
         return self._terms.current is term and term.databases.get(self.name) is state
-
-    def _is_backing_off(self, entry: PoolEntry, pool: PoolState) -> bool:
-        bug = pool.bug
-        return bug is not None and bug.generation == entry.generation and self._wall_clock() < bug.retry_at
-
-    def _note_bug(self, entry: PoolEntry, pool: PoolState, error: Exception) -> None:
-        """The same bug of the same pool is emitted once, and its pool's status says so."""
-        before, passes = pool.bug, 1
-        if before is None or before.error != repr(error):
-            self._emit(Failed(f"pool {entry.ref}", "".join(traceback.format_exception(error))))
-        elif before.generation == entry.generation:
-            passes = before.passes + 1
-        base_seconds, max_seconds = BUG_SECONDS
-        pause = backoff_seconds(passes, base_seconds=base_seconds, max_seconds=max_seconds)
-        pool.bug = Bug(repr(error), entry.generation, passes, self._wall_clock() + pause)
-        self._report_trouble(entry, pool, Trouble("InternalError", _bug_words(error)))
-
-    def _report_refusal(self, entry: PoolEntry, pool: PoolState, refusal: str) -> None:
-        """The pool is looked at again when it changes."""
-        pool.is_idle, pool.wake_at = True, None
-        self._report_trouble(entry, pool, Trouble("InvalidSpec", f"{refusal}; until then its workers stay as they are"))
-
-    def _report_trouble(self, entry: PoolEntry, pool: PoolState, trouble: Trouble) -> None:
-        term = self._terms.current
-        if term is None:
-            return
-        try:
-            self._pipeline.report_trouble(term, entry, pool, trouble)
-        except Exception:  # noqa: BLE001 - as above
-            self._emit(Failed(f"the status of pool {entry.ref}", traceback.format_exc()))
 
     def _follow_pools(self, term: Term, state: DatabaseState) -> bool:
         """Makes a record for each new pool, deletes those of pools that were deleted or moved to another database.
@@ -347,11 +326,3 @@ class DatabaseLoop:
 
     def _pools_of_type(self, type_: str) -> AbstractSet[str]:
         return self._pools.of_type(self.name, type_)
-
-
-def _bug_words(error: Exception) -> str:
-    return (
-        f"a bug in Jobtide: {type(error).__name__}: {error}"[:BUG_CHARACTERS]
-        + "; the pool's workers stay as they are, and it is tried again; the controller's log has the traceback: "
-        "please report it, with this pool"
-    )

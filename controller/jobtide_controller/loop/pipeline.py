@@ -14,6 +14,7 @@ from jobtide_controller.decide.connection_shares import (
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, limited, restored
 from jobtide_controller.decide.holders import believed
+from jobtide_controller.decide.limits import Shared, with_limits
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.scaling import Proposal, conclude, propose
 from jobtide_controller.loop.ports import GoneWorker, PoolEntry, Pools, Scaling, Workers
@@ -22,6 +23,8 @@ from jobtide_controller.loop.term import PoolState, Term
 from jobtide_controller.render.facts import Context
 from jobtide_controller.render.status import readable
 from jobtide_controller.render.trouble import Trouble
+
+NO_WORKERS = frozenset[str]()  # one for all pools: every empty set that Python makes takes memory
 
 UNREPORTED_SECONDS = 3.0  # so long a status waits for the number of workers to be written
 
@@ -34,14 +37,18 @@ class Pipeline:
         self._workers = workers
         self._reporter = reporter
 
-    def propose(self, entry: PoolEntry, state: PoolState, reading: Reading | Unreadable, now: float) -> Proposal:
-        """What the pool asks for, and the workers that this is based on."""
-        busy = frozenset[str]() if isinstance(reading, Unreadable) else frozenset(reading.pods)
-        fleet = self._workers.fleet(entry.uid, busy)
+    def propose(
+        self, entry: PoolEntry, state: PoolState, reading: Reading | Unreadable, shared: Shared, now: float
+    ) -> Proposal:
+        """What the pool asks for, and the workers that this is based on. `shared`: limits of tenants, for all pools."""
+        spec = entry.pool.spec
+        busy = NO_WORKERS if isinstance(reading, Unreadable) else frozenset(reading.pods) or NO_WORKERS
+        fleet, history = self._workers.fleet(entry.uid, busy), _history(entry, state)
         if not isinstance(reading, Unreadable):
             state.busy_uids = busy
-            reading = believed(reading, self._holders(busy, fleet), entry.pool.spec.concurrency)
-        return propose(entry.pool.spec, reading, fleet, _history(entry, state), now)
+            reading = believed(reading, self._holders(busy, fleet), spec.concurrency)
+            spec = with_limits(spec, shared, reading, history)
+        return propose(spec, reading, fleet, history, now)
 
     def _holders(self, uids: AbstractSet[str], fleet: Fleet) -> set[str]:
         """Of these holders of claims, the pool's own workers, and those whose jobs wait for their rescue."""
@@ -78,7 +85,8 @@ class Pipeline:
         decision = conclude(proposal, share)
         state.history = decision.history
         scaling = state.scaler.scale(decision.replicas, lambda: self._fleet_now(entry.uid, state, proposal.fleet))
-        outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, self._context(entry, state, database))
+        context = self._context(entry, state, database)
+        outcome = Outcome(entry, proposal.reading, proposal.fleet, decision, context, proposal.policy)
         state.gauges = gauges(outcome)
         self._reporter.announce(outcome, state)
         is_reported = not _awaits_number(entry, state, scaling, proposal.now) and self._reporter.report(
@@ -134,7 +142,7 @@ def _history(entry: PoolEntry, state: PoolState) -> History:
 def _changes_no_more(outcome: Outcome) -> bool:
     """Time alone changes nothing any more: no jobs, no memory of jobs, and as many workers as asked for."""
     decision, fleet = outcome.decision, outcome.fleet
-    if fleet.current_replicas != decision.replicas or any(pod.cause for pod in fleet.pods):
+    if fleet.current_replicas != decision.replicas or any(pod.problem or pod.cause for pod in fleet.pods):
         return False  # time decides whether a pod that waits is a failure
     if isinstance(outcome.reading, Unreadable):
         return True

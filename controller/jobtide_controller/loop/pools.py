@@ -10,17 +10,19 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.api.spec import Retention
+from jobtide_controller.api.spec import UNLIMITED, Retention
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.retention import is_set
 from jobtide_controller.loop.changes import Changes
 from jobtide_controller.render.facts import Overlap
 
-# 10,000 pools as objects are 140 MB, as text 20 MB. Pools that have something to do are read in every tick: those of
-# this much text stay parsed. Ordinary pools take seven times as much memory parsed, the worst content thirty times.
-PARSED_CHARACTERS = 4_000_000
+# So many characters of text stay parsed. Pools that have something to do are read in every tick: some two thousand
+# ordinary ones stay. A status is read when another one is written. Parsed, an ordinary pool takes ten times as much
+# memory as its text, a status six times, the worst content thirty times.
+PARSED_POOLS, PARSED_STATUSES = 2_000_000, 1_000_000
 
-# A status of ours with ten decisions and 64 types is a tenth of this; a longer one was written by another client.
+# A status of ours with ten decisions and 64 types is a tenth of this, and within it also with the longest names and
+# limits of tenants; a longer one was written by another client.
 STATUS_CHARACTERS = 262_144
 
 NO_RETENTION = Retention()  # one for all pools without one
@@ -33,7 +35,7 @@ Parsed = TypeVar("Parsed")
 class ParsedTexts(Generic[Parsed]):
     """The values of the texts that were asked for last, as many as `max_characters` of text have."""
 
-    def __init__(self, parse: Callable[[str], Parsed], *, max_characters: int = PARSED_CHARACTERS) -> None:
+    def __init__(self, parse: Callable[[str], Parsed], max_characters: int) -> None:
         self._parse = parse
         self._max_characters = max_characters
         self._characters = 0
@@ -56,8 +58,8 @@ def _status_of(text: str) -> Mapping[str, Any]:
     return status
 
 
-_parsed_pool = ParsedTexts(JobWorkerPool.model_validate_json)
-_parsed_status = ParsedTexts(_status_of)
+_parsed_pool = ParsedTexts(JobWorkerPool.model_validate_json, PARSED_POOLS)
+_parsed_status = ParsedTexts(_status_of, PARSED_STATUSES)
 
 
 class Refused(NamedTuple):
@@ -84,6 +86,7 @@ class PoolEntry:
         "refusal",
         "retention",
         "template_hash",
+        "tenants",
         "types",
         "uid",
         "version",
@@ -104,20 +107,21 @@ class PoolEntry:
         self.ref = ref
         self.version = version
         self.not_allowed = not_allowed
-        self.template_hash: str | None = None  # of the manifest, once it was needed
+        self.template_hash: tuple[object, str] | None = None  # of the manifest, once it was needed, and its limits
         self.status = status
         self.refusal: str | None = None
         if isinstance(pool, Refused):
             self.database, self.generation, self.refusal = pool
             self.types: tuple[str, ...] = ()
             self.retention = NO_RETENTION
-            self.least_limit = 0
+            self.tenants, self.least_limit = UNLIMITED, 0
             self._pool = ""
         else:
             self.database, self.generation = pool.spec.database, pool.metadata.generation
             self.types = pool.spec.types if not_allowed is None else ()
             self.retention = pool.spec.retention if is_set(pool.spec.retention) else NO_RETENTION
-            self.least_limit = pool.spec.tenants.least
+            self.tenants = UNLIMITED if pool.spec.tenants == UNLIMITED else pool.spec.tenants
+            self.least_limit = self.tenants.least
             self._pool = pool.model_dump_json(by_alias=True, exclude_unset=True)
 
     @property
@@ -188,6 +192,7 @@ class Pools:
         self._by_type: defaultdict[str, dict[str, _Sharing]] = defaultdict(dict)
         self._least_limits: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._changed_types: defaultdict[str, set[str]] = defaultdict(set)
+        self._unstored: set[str] = set()  # databases without a table for limits
 
     def __iter__(self) -> Iterator[PoolEntry]:
         return iter(list(self._entries.values()))
@@ -239,6 +244,7 @@ class Pools:
         if not self._by_database[entry.database]:
             del self._by_database[entry.database], self._by_type[entry.database]
             self._least_limits.pop(entry.database, None)
+            self._unstored.discard(entry.database)
         return entry
 
     def databases(self) -> set[str]:
@@ -247,6 +253,16 @@ class Pools:
     def types(self, database: str) -> list[str]:
         """Every type that at least one pool of this database handles."""
         return list(self._by_type.get(database, ()))
+
+    def note_stored(self, database: str, *, is_stored: bool | None) -> None:
+        if is_stored is not False:
+            self._unstored.discard(database)
+        elif database in self._by_database:
+            self._unstored.add(database)
+
+    def stores_limits(self, database: str) -> bool:
+        """Whether limits of tenants are in the database; so it is where that is not known yet."""
+        return database not in self._unstored
 
     def least_limits(self, database: str) -> Mapping[str, int]:
         """The types of which a pool limits its tenants' running jobs, each with the lowest of these limits."""

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
+from jobtide.table_health import TableHealth
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.api.spec import Retention
+from jobtide_controller.api.spec import Retention, Tenants
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.fleet import Fleet, Rollout
+from jobtide_controller.decide.limits import Kept, PoolLimits
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.retention import Batch, Deleted
 from jobtide_controller.render.facts import Overlap
@@ -34,6 +36,10 @@ class DeletionFailedError(Exception):
 
 class HeldUpError(DeletionFailedError):
     """A row of the batch is locked, or its deletion takes too long: a smaller batch, or the next one, may succeed."""
+
+
+class LookFailedError(Exception):
+    """Nothing is known of the health of the table; the message says why."""
 
 
 class Source(Protocol):
@@ -66,6 +72,14 @@ class Source(Protocol):
         """
         ...
 
+    async def keep_limits(self, changed: Sequence[PoolLimits], gone: Sequence[str]) -> Kept | None:
+        """Stores the limits of tenants of the changed pools, forgets those of pools that are gone, and reads the view.
+
+        It never raises: what could not be stored is tried again by the next call. None: it got no answer, and the
+        same changes must be given again.
+        """
+        ...
+
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
         """Requeues the jobs of gone workers, by UID; the number of jobs for each. Raises RescueFailedError.
 
@@ -75,6 +89,10 @@ class Source(Protocol):
 
     async def delete_ended(self, batch: Batch) -> Deleted:
         """Deletes one batch of ended jobs. Raises DeletionFailedError, HeldUpError."""
+        ...
+
+    async def look_at_table(self) -> TableHealth:
+        """The health of the table, beside the readings. Raises LookFailedError."""
         ...
 
     async def disconnect(self) -> None:
@@ -97,6 +115,8 @@ class PoolEntry(Protocol):
     def types(self) -> tuple[str, ...]: ...
     @property
     def retention(self) -> Retention: ...
+    @property
+    def tenants(self) -> Tenants: ...
     @property
     def refusal(self) -> str | None:
         """Why the pool can't be used, with what to do: then it has no types, and `pool` raises LookupError."""
@@ -126,6 +146,10 @@ class Pools(Protocol):
 
     def types(self, database: str) -> list[str]:
         """Every job type that at least one pool of this database handles."""
+        ...
+
+    def note_stored(self, database: str, *, is_stored: bool | None) -> None:
+        """Whether limits of tenants are in the database: then they are in no template, and replace no worker."""
         ...
 
     def least_limits(self, database: str) -> Mapping[str, int]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
+from jobtide_controller.api.spec import UNLIMITED
+from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.need import oldest_due
 from jobtide_controller.decide.reading import Reading, Unreadable
+from jobtide_controller.decide.reasons import Reason
 from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.loop.ports import PoolEntry, Status
 from jobtide_controller.loop.term import PoolState, ReportedCondition, Term
@@ -17,7 +24,7 @@ from jobtide_controller.render.facts import Context
 from jobtide_controller.render.status import present_of, readable, render
 from jobtide_controller.render.trouble import Trouble, render_trouble
 from jobtide_controller.telemetry.events import Decided, Emit, ReasonChanged
-from jobtide_controller.telemetry.metrics import PoolGauges
+from jobtide_controller.telemetry.metrics import PoolGauges, PoolTrouble
 
 MIN_PAUSE_SECONDS = 5.0  # between two writes of one pool, where only numbers change
 WRITES_PER_SECOND = 20.0  # of such writes, over all pools
@@ -38,6 +45,7 @@ class Outcome:
     fleet: Fleet
     decision: Decision
     context: Context
+    policy: JobWorkerPoolSpec | None = None  # the pool's spec with the limits of tenants in force; None: as it is
 
 
 class Reporter:
@@ -72,12 +80,14 @@ class Reporter:
         state.reported = facts
         before, reading, fleet = entry.status, outcome.reading, outcome.fleet
         previous = _with_decisions(before, state)
-        status = render(entry.pool, reading, fleet, outcome.decision, outcome.context, previous, self._wall_clock())
+        pool, policy = entry.pool, outcome.policy
+        if policy is not None and policy is not pool.spec:
+            pool = pool.model_copy(update={"spec": policy})
+        status = render(pool, reading, fleet, outcome.decision, outcome.context, previous, self._wall_clock())
         self._emit_conditions(entry, status, state)
+        state.unwritten_decisions = _unwritten(before, status)
         if before == status:
-            state.unwritten_decisions = None
             return True
-        state.unwritten_decisions = status["decisions"]
         if not (_is_urgent(before, status) or self._is_time(term, state)):
             return False
         state.status_written_at = self._monotonic()
@@ -115,31 +125,46 @@ class Reporter:
     def _emit_conditions(self, entry: PoolEntry, status: Status, state: PoolState) -> None:
         """Emits changes since the last emitted conditions; the stored status may lag behind a pending write."""
         if state.conditions is None:
-            state.conditions = _conditions(readable(entry.status).as_object())
-        for type_, now in _conditions(status).items():
+            earlier = readable(entry.status).as_object()
+            state.conditions = {type_: reported for type_, reported, _ in _conditions(earlier)}
+        for type_, now, message in _conditions(status):
             is_good = now.status == _GOOD[type_]
             before = state.conditions.get(type_)
             state.conditions[type_] = now
             if now.status == "Unknown" or (before is None and is_good):
                 continue  # a consequence of another condition; or a new pool, which is expected to be well
-            if before is None or (before.status, before.reason) != (now.status, now.reason):
-                self._emit(ReasonChanged(entry.ref, entry.uid, type_, is_good, now.reason, now.message))
+            if before != now:
+                self._emit(ReasonChanged(entry.ref, entry.uid, type_, is_good, now.reason, message))
+        state.troubles = tuple(
+            PoolTrouble(entry.ref, type_, now.reason)
+            for type_, now in state.conditions.items()
+            if now.status not in {_GOOD[type_], "Unknown"}
+        )
 
 
 def gauges(outcome: Outcome) -> PoolGauges:
-    """What /metrics shows of the pool."""
-    reading = outcome.reading
-    depths = [] if isinstance(reading, Unreadable) else list(reading.depths.values())
+    """What /metrics shows of the pool. Kept while the pool rests, so it holds no parsed pool but one with windows."""
+    entry, reading = outcome.entry, outcome.reading
+    items = [] if isinstance(reading, Unreadable) else list(reading.depths.items())
+    depths, spec = [depth for _, depth in items], outcome.policy or entry.pool.spec
     return PoolGauges(
-        ref=outcome.entry.ref,
+        ref=entry.ref,
+        database=entry.database,
+        promises=tuple(
+            (type_, inf if spec.jobs_per_worker is not None else spec.promise_of(type_)) for type_ in entry.types
+        ),
         readable=isinstance(reading, Reading),
         pending=sum(depth.due + depth.later for depth in depths),
         processing=sum(depth.running for depth in depths),
-        oldest_seconds=max((depth.oldest_age_seconds for depth in depths), default=0.0),
+        oldest_seconds=oldest_due(spec.tenants, items) or 0.0,
         desired=outcome.decision.replicas,
         ready=outcome.fleet.ready,
         busy=outcome.fleet.busy,
-        behind=outcome.decision.notes,
+        behind=() if outcome.decision.reason is Reason.PAUSED else outcome.decision.notes,  # as KeepingUp
+        limited={one.name: one.before - one.after for one in outcome.decision.limited_by if one.after < one.before},
+        drain_deadline=min((pod.gone_by for pod in outcome.fleet.pods if pod.gone_by is not None), default=None),
+        in_force=outcome.decision.in_force,
+        tenants=spec.tenants if spec.tenants.has_pause else UNLIMITED,
     )
 
 
@@ -152,6 +177,7 @@ def _facts(outcome: Outcome) -> tuple[object, ...]:
         decision.reason,
         tuple(clamp.name for clamp in decision.limited_by),
         decision.notes,
+        None if decision.in_force is None else (decision.in_force.active, decision.in_force.coming),
         fleet.current_replicas,
         fleet.ready,
         len(fleet.pods),
@@ -165,7 +191,13 @@ def _with_decisions(status: Status | None, state: PoolState) -> Status | None:
     """The stored status with the decisions of the one that is still on its way: it may be replaced by the next."""
     if state.unwritten_decisions is None:
         return status
-    return {**(status or {}), "decisions": state.unwritten_decisions}
+    return {**(status or {}), "decisions": json.loads(state.unwritten_decisions)}
+
+
+def _unwritten(before: Status | None, after: Status) -> str | None:
+    """The decisions that the API server does not have, as text: a pool may rest from here on."""
+    decisions = after["decisions"]
+    return None if decisions == (before or {}).get("decisions", []) else json.dumps(decisions)
 
 
 def _is_urgent(before: Status | None, after: Status) -> bool:
@@ -180,9 +212,9 @@ def _without_messages(status: Status) -> list[tuple[Any, ...]]:
     return [tuple(condition.get(name) for name in names) for condition in status.get("conditions") or ()]
 
 
-def _conditions(status: Mapping[str, Any]) -> dict[str, ReportedCondition]:
-    return {
-        condition["type"]: ReportedCondition(condition["status"], condition["reason"], condition.get("message", ""))
-        for condition in status.get("conditions") or ()
-        if condition["type"] in _GOOD
-    }
+def _conditions(status: Mapping[str, Any]) -> Iterator[tuple[str, ReportedCondition, str]]:
+    """Those worth an Event: type, what is kept of it, message. Ten thousand pools have the same few words."""
+    for condition in status.get("conditions") or ():
+        type_, state, reason = map(sys.intern, (condition["type"], condition["status"], condition["reason"]))
+        if type_ in _GOOD:
+            yield type_, ReportedCondition(state, reason), condition.get("message", "")

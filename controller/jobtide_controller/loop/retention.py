@@ -72,6 +72,8 @@ class Deleter:
         if policy == known.policy:
             return
         self.stop()
+        if not known.wants_passes:
+            known.complete_at = self._wall_clock()
         known.policy, known.next_at = policy, float("-inf")
         if not (policy.completed or policy.failed):
             self._report(state, begun(policy), "")  # another pool may keep the jobs: the status says so
@@ -105,6 +107,8 @@ class Deleter:
                 reported_at = self._monotonic()
                 self._report(state, walk, UNDER_WAY)
             await self._sleep(rest_seconds(walk.cost_seconds - before))
+        if not message:
+            state.retention.complete_at = self._wall_clock()
         pause = FAILED_PASS_SECONDS if message else seconds_to_next(walk)
         state.retention.next_at = self._monotonic() + pause
         self._report(state, walk, message)

@@ -10,26 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jobtide_controller.api.spec import Retention
+from jobtide.table_health import SnapshotAges, TableHealth
+from jobtide_controller.api.spec import Retention, Tenants
 from jobtide_controller.decide.connection_shares import ConnectionRequest
 from jobtide_controller.decide.fleet import Share
 from jobtide_controller.decide.history import History
+from jobtide_controller.decide.limits import Kept, PoolLimits
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.retention import PassReport, Policy, Retained, is_set, retained
+from jobtide_controller.decide.table_health import Shown
 from jobtide_controller.decide.unserved import UnservedType
 from jobtide_controller.loop.pools import NO_RETENTION
 from jobtide_controller.loop.ports import Scaler, Writes
-from jobtide_controller.telemetry.metrics import DatabaseGauges, PoolGauges
+from jobtide_controller.telemetry.metrics import DatabaseGauges, PoolGauges, PoolTrouble
 
 
 class ReportedCondition(NamedTuple):
-    """One condition of a pool as it was last emitted."""
+    """One condition of a pool as it was last emitted; its words are in the pool's status."""
 
     status: str
     reason: str
-    message: str
 
 
 class Bug(NamedTuple):
@@ -56,10 +58,11 @@ class PoolState:
     decided: int | None = None  # replicas of the last decision
     writing_since: float | None = None  # that number is on its way to the API server; None: it has arrived, or failed
     reported: tuple[object, ...] | None = None  # what the last rendered status was made from
-    unwritten_decisions: list[dict[str, Any]] | None = None  # of that status, until the API server has them
+    unwritten_decisions: str | None = None  # of that status, as JSON, until the API server has them
     conditions: dict[str, ReportedCondition] | None = None  # as last emitted
     status_written_at: float | None = None  # None: its numbers do not change
     gauges: PoolGauges | None = None
+    troubles: tuple[PoolTrouble, ...] = ()  # conditions that are not as they should be
 
 
 @dataclass(slots=True)
@@ -71,6 +74,17 @@ class RetentionState:
     policy: Policy | None = None  # None: not known yet
     next_at: float = float("-inf")  # when the next pass may begin
     report: PassReport | None = None  # of the last pass
+    complete_at: float | None = (
+        None  # end of the last complete pass, or when passes were wanted first, by the wall clock
+    )
+
+    @property
+    def wants_passes(self) -> bool:
+        """Whether ended jobs are to be deleted, also while a pool that can't be used stops it."""
+        if self.policy is None:
+            return False
+        is_stopped = self.policy.is_unknown and any(is_set(retention) for _, retention in self.by_pool.values())
+        return bool(self.policy.completed or self.policy.failed or is_stopped)
 
     def retained(self, uid: str) -> Retained | None:
         """What the pool's status shows of the last pass; None: nothing new."""
@@ -91,6 +105,27 @@ class UnservedState:
 
 
 @dataclass(slots=True)
+class LimitsState:
+    """What one term remembers of the limits of a database's tenants."""
+
+    kept: Kept = field(default_factory=Kept)  # as last found
+    names: dict[str, str] = field(default_factory=dict)  # of the pools that were looked at, by UID
+    tenants: dict[str, Tenants] = field(default_factory=dict)  # their limits then
+    changed: dict[str, PoolLimits] = field(default_factory=dict)  # not yet given to the source, by name
+    gone: set[str] = field(default_factory=set)  # the same of deleted pools
+
+
+@dataclass(slots=True)
+class TableState:
+    """What one term remembers of the table's health. `next_at` is by the monotonic clock, in seconds."""
+
+    health: TableHealth | None = None  # None: not known
+    shown: Shown = field(default_factory=Shown)
+    ages: SnapshotAges = field(default_factory=SnapshotAges)
+    next_at: float = float("-inf")  # when the next look may begin
+
+
+@dataclass(slots=True)
 class DatabaseState:
     """What one term remembers of one database and its pools."""
 
@@ -103,6 +138,8 @@ class DatabaseState:
     shows_tenants: bool = True  # their IDs, in statuses and in /metrics
     retention: RetentionState = field(default_factory=RetentionState)
     unserved: UnservedState = field(default_factory=UnservedState)
+    limits: LimitsState = field(default_factory=LimitsState)
+    table: TableState = field(default_factory=TableState)
     warnings: tuple[str, ...] = ()  # what makes the database slow, with what to do about it
 
     def share(self, uid: str) -> Share | None:
@@ -119,7 +156,18 @@ class DatabaseState:
         requests = [(state.request, state.granted_workers) for state in self.pools.values()]
         granted = sum(request.connections * workers for request, workers in requests if request is not None)
         unserved = {one.type: one.jobs for one in self.unserved.found}
-        return DatabaseGauges(self.reading, self.connections, granted, self.shows_tenants, unserved)
+        troubles = [trouble for state in self.pools.values() for trouble in state.troubles]
+        complete_at = self.retention.complete_at if self.retention.wants_passes else None
+        return DatabaseGauges(
+            self.reading,
+            self.connections,
+            granted,
+            self.shows_tenants,
+            unserved,
+            self.table.health,
+            troubles,
+            complete_at,
+        )
 
 
 class Term:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from jobtide_controller.api.spec import Tenants
+from jobtide_controller.decide.need import oldest_due
 from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 
 
@@ -61,6 +63,15 @@ class Depths:
         for found in known:
             total.add_total(found)
         return total
+
+    def of_pool(self, types: Iterable[str], tenants: Tenants) -> Total:
+        """The same of one pool. Jobs of paused tenants have no age: they miss no promise, as in the pool's status."""
+        types = tuple(types)
+        total = self.of_types(types)
+        if total.oldest_seconds is None or not tenants.has_pause:
+            return total
+        pairs = (pair for type_ in types for pair in self._keys.get(type_, ()))
+        return replace(total, oldest_seconds=oldest_due(tenants, pairs))
 
     def by_tenant(self, types: Iterable[str]) -> dict[str, Total]:
         """The jobs of these types by tenant, as far as tenants are named."""

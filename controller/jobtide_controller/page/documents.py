@@ -11,6 +11,7 @@ from jobtide_controller.api.spec import DEFAULT_MAX_WAIT_SECONDS
 from jobtide_controller.decide.reading import Unreadable
 from jobtide_controller.loop.pools import ParsedTexts, PoolEntry
 from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.promises import Held, held, nearest
 from jobtide_controller.page.rights import Rights
 from jobtide_controller.page.snapshot import DatabaseView, Snapshot
 from jobtide_controller.render.sentence import unreadable
@@ -29,19 +30,21 @@ GOOD = {
     "SchemaReady": "True",
     "ScalingActive": "True",
     "KeepingUp": "True",
+    "TableHealthy": "True",
     "Paused": "False",
     "Stalled": "False",
 }
 _BREAKS = frozenset({"Ready", "DatabaseReachable", "Stalled"})
-_WARNS = frozenset({"SchemaReady", "KeepingUp", "ScalingActive"})
+_WARNS = frozenset({"SchemaReady", "KeepingUp", "TableHealthy", "ScalingActive"})
 # Limits that the user set on purpose: with them a pool is as it should be.
 _CHOSEN = frozenset({"Paused", "Pinned", "CappedByTenant"})
 
 UNREPORTED = "no controller has reported on this pool yet"
 
-# The page's own: it parses in another thread than the loop.
-_parsed_spec: ParsedTexts[Json] = ParsedTexts(lambda text: json.loads(text).get("spec") or {})
-_parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads(text)).as_object())
+# The page's own: it parses in another thread than the loop, and each look reads all pools.
+PARSED_CHARACTERS = 4_000_000
+_parsed_spec: ParsedTexts[Json] = ParsedTexts(lambda text: json.loads(text).get("spec") or {}, PARSED_CHARACTERS)
+_parsed_status: ParsedTexts[Json] = ParsedTexts(lambda text: readable(json.loads(text)).as_object(), PARSED_CHARACTERS)
 
 
 def overview(
@@ -96,7 +99,8 @@ class Rows:
 
     def _row(self, entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
         total = total_of(entry, database, depths)
-        facts = entry, entry.status_text, _gauges(entry, database), total
+        near = nearest(held_of(entry, database), entry.types, depths, total)
+        facts = entry, entry.status_text, _gauges(entry, database), total, near
         known = self._made.get(entry.uid)
         if known is None or known[0] != facts:
             known = self._made[entry.uid] = facts, pool_row(entry, database, depths)
@@ -105,9 +109,10 @@ class Rows:
 
 def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | None) -> Json:
     """One pool in the overview, without what its viewer may do."""
-    status, spec = status_of(entry), spec_of(entry)
-    gauges = _gauges(entry, database)
+    status = status_of(entry)
+    gauges, now = _gauges(entry, database), held_of(entry, database)
     total = total_of(entry, database, depths)
+    nearest_seconds, promise_seconds = nearest(now, entry.types, depths, total)
     listed = conditions(status)
     return {
         "namespace": entry.ref.namespace,
@@ -115,13 +120,15 @@ def pool_row(entry: PoolEntry, database: DatabaseView | None, depths: Depths | N
         "database": entry.database,
         "types": list(entry.types),
         **total_fields(total),
-        "promise_seconds": _promise_seconds(spec),
+        "nearest_seconds": nearest_seconds,  # the due job that is nearest to breaking its promise, and this promise
+        "promise_seconds": promise_seconds,
         "desired": status.get("desiredReplicas", 0) if gauges is None else gauges.desired,
         "current": status.get("replicas", 0),
         "ready": status.get("readyReplicas", 0) if gauges is None else gauges.ready,
         "busy": gauges.busy if gauges is not None and gauges.readable else None,
-        "min": spec.get("minReplicas", 0),
-        "max": spec.get("maxReplicas", 10),
+        "min": now.min,
+        "max": now.max,
+        "windows": now.windows_of(promise_seconds),  # that set min, max and the promise
         "reason": status.get("reason") or "NotReported",
         "sentence": entry.refusal or status.get("message") or UNREPORTED,
         "conditions": listed,
@@ -134,7 +141,12 @@ def total_of(entry: PoolEntry, database: DatabaseView | None, depths: Depths | N
     """The pool's jobs at the last reading; None: not known."""
     if depths is None or database is None or database.reading is not depths.reading or not entry.types:
         return None
-    return depths.of_types(entry.types)
+    return depths.of_pool(entry.types, held_of(entry, database).tenants)
+
+
+def held_of(entry: PoolEntry, database: DatabaseView | None) -> Held:
+    """The pool's limits that hold now."""
+    return held(spec_of(entry), _gauges(entry, database))
 
 
 def database_row(name: str, view: DatabaseView | None, *, has_jobs: bool) -> Json:
@@ -216,13 +228,6 @@ def _gauges(entry: PoolEntry, database: DatabaseView | None) -> PoolGauges | Non
     return None if state is None else state.gauges
 
 
-def _promise_seconds(spec: Json) -> float | None:
-    """None: jobsPerWorker decides, and no waiting time is promised."""
-    if spec.get("maxWaitSeconds") is None and spec.get("jobsPerWorker") is not None:
-        return None
-    return float(spec.get("maxWaitSeconds") or DEFAULT_MAX_WAIT_SECONDS)
-
-
 def _trouble(listed: Iterable[Json]) -> int:
     worst = FINE
     for found in listed:
@@ -236,5 +241,5 @@ def _trouble(listed: Iterable[Json]) -> int:
 
 
 def _worst_first(row: Json) -> tuple[Any, ...]:
-    late = (row["oldest_seconds"] or 0.0) / (row["promise_seconds"] or DEFAULT_MAX_WAIT_SECONDS)
+    late = (row["nearest_seconds"] or 0.0) / (row["promise_seconds"] or DEFAULT_MAX_WAIT_SECONDS)
     return -row["trouble"], -late, row["namespace"], row["name"]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
-from typing import Any
 
 from jobtide.operate.read import JobDetail, JobLine, Listing
 from jobtide.operate.why import Why
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.page.depths import Depths, Total
-from jobtide_controller.page.documents import Json, spec_of, total_fields
+from jobtide_controller.page.documents import Json, total_fields
+from jobtide_controller.page.limits import NO_LIMITING, Limiting, OfPool, in_force_of, limit_fields, type_limit_fields
 
 ERROR_CHARACTERS = 200
 TENANTS_SHOWN = 200
@@ -71,8 +71,13 @@ class Failed:
     capped: bool = False
 
 
-def tenant_rows(
-    entries: Iterable[PoolEntry], depths: Depths, types: Collection[str], slots: int, failed: Failed
+def tenant_rows(  # noqa: PLR0917 - one value from each source
+    entries: Iterable[PoolEntry],
+    depths: Depths,
+    types: Collection[str],
+    slots: int,
+    failed: Failed,
+    limiting: Limiting = NO_LIMITING,
 ) -> Json:
     """The tenants with jobs of these types, or with failed ones: `slots` is how many jobs ready workers run at once."""
     failures = failed.by_tenant or {}
@@ -83,17 +88,18 @@ def tenant_rows(
         totals.items(),
         key=lambda pair: (pair[1].depth, pair[1].running, failures.get(pair[0], 0), pair[0]),
     )
-    rows = [tenant_row(tenant, total, known, slots, failed) for tenant, total in first]
+    limits = in_force_of(known, [tenant for tenant, _ in first], limiting)
+    rows = [tenant_row(tenant, total, limits, slots, failed) for tenant, total in first]
     return {"rows": rows, "shown": len(rows), "total": len(totals) + depths.unnamed_tenants(types)}
 
 
-def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: int, failed: Failed) -> Json:
-    """One tenant over these pools."""
+def tenant_row(tenant: str, total: Total, limits: Iterable[OfPool], slots: int, failed: Failed) -> Json:
+    """One tenant over the pools of these limits."""
     return {
         "tenant": tenant,
         "label": None,
         **total_fields(total),
-        "cap": _cap(tenant, entries),
+        **limit_fields(tenant, total.running, limits),
         "share": min(1.0, total.running / slots) if slots else None,
         "failed_last_hour": None if failed.by_tenant is None else failed.by_tenant.get(tenant, 0),
         "failed_capped": failed.capped,
@@ -101,27 +107,25 @@ def tenant_row(tenant: str, total: Total, entries: Iterable[PoolEntry], slots: i
 
 
 def tenant_parts(
-    tenant: str, entries: Iterable[PoolEntry], depths: Depths, is_allowed: Callable[[str], bool]
+    tenant: str,
+    entries: Sequence[PoolEntry],
+    depths: Depths,
+    is_allowed: Callable[[str], bool],
+    limits: Sequence[OfPool],
 ) -> list[Json]:
-    """One tenant's jobs by pool and type, of the types that are allowed."""
+    """One tenant's jobs by pool and type, of the types that are allowed. `limits` are those of the same pools."""
     return [
-        {"namespace": entry.ref.namespace, "pool": entry.ref.name, "type": type_, **total_fields(total)}
-        for entry in entries
+        {
+            "namespace": entry.ref.namespace,
+            "pool": entry.ref.name,
+            "type": type_,
+            **total_fields(total),
+            **type_limit_fields(tenant, type_, total.running, pool),
+        }
+        for entry, pool in zip(entries, limits, strict=True)
         for type_, total in depths.of_tenant(tenant, entry.types).items()
         if is_allowed(type_)
     ]
-
-
-def _cap(tenant: str, entries: Iterable[PoolEntry]) -> int | None:
-    """The caps of all pools together; None if one has none."""
-    caps = [_cap_in(tenant, spec_of(entry).get("tenants") or {}) for entry in entries]
-    known = [cap for cap in caps if cap is not None]
-    return sum(known) if known and len(known) == len(caps) else None
-
-
-def _cap_in(tenant: str, tenants: Mapping[str, Any]) -> int | None:
-    cap: int | None = (tenants.get("overrides") or {}).get(tenant, tenants.get("maxConcurrent"))
-    return cap
 
 
 def _why(found: Why) -> Json:

@@ -20,8 +20,9 @@ from jobtide_controller.page.desk import Desk, refused
 from jobtide_controller.page.failures import RecentFailures
 from jobtide_controller.page.feed import Published
 from jobtide_controller.page.job_rights import JobRights
+from jobtide_controller.page.limits import in_force_of
 from jobtide_controller.page.problems import problem
-from jobtide_controller.page.views import Views
+from jobtide_controller.page.views import Views, limiting_of
 from jobtide_controller.pool_facts import pool_facts
 
 LIMIT, LIMIT_MAX = 50, 200
@@ -45,7 +46,8 @@ class JobViews:
         types = frozenset(depths.by_type) & may.types if not may.all else frozenset(depths.by_type)
         slots = sum(_slots(entry, published) for entry in entries)
         failed = await self._failed(database, may)
-        rows = job_documents.tenant_rows(entries, depths, types, slots, failed)
+        limiting = limiting_of(published, database)
+        rows = job_documents.tenant_rows(entries, depths, types, slots, failed, limiting)
         return web.json_response({"database": database} | rows)
 
     async def tenant(self, request: web.Request) -> web.Response:
@@ -58,8 +60,10 @@ class JobViews:
             if may.allows(type_):
                 total.add_total(part)
         slots = sum(_slots(entry, published) for entry in entries)
-        row = job_documents.tenant_row(tenant, total, entries, slots, await self._failed(database, may))
-        parts = job_documents.tenant_parts(tenant, entries, depths, may.allows)
+        failed = await self._failed(database, may)
+        limits = in_force_of(entries, [tenant], limiting_of(published, database))
+        row = job_documents.tenant_row(tenant, total, limits, slots, failed)
+        parts = job_documents.tenant_parts(tenant, entries, depths, may.allows, limits)
         return web.json_response({"database": database, "row": row, "parts": parts})
 
     async def jobs(self, request: web.Request) -> web.Response:

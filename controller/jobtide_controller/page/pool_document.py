@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from jobtide_controller.api.status import ClampStatus, DecisionStatus
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.loop.pools import PoolEntry
-from jobtide_controller.page.depths import Depths, Total
+from jobtide_controller.page.depths import Depths
 from jobtide_controller.page.documents import Json, seconds_of, spec_of, status_of, total_fields
 from jobtide_controller.page.history import Series
+from jobtide_controller.page.limits import NO_LIMITING, Limiting, in_force_of, limit_fields
+from jobtide_controller.page.promises import Held
 from jobtide_controller.plugin import law, why
 from jobtide_controller.render import display, sentence
 
@@ -29,11 +31,13 @@ def pool_document(
     series: Series | None,
     depths: Depths | None,
     *,
+    held: Held,
     kept: Sequence[Mapping[str, Any]],
     now: float,
 ) -> Json:
     """All of one pool. `row` is that of the overview; `series` None: its tenants may not be shown.
 
+    `held` are the limits that hold now.
     `kept` are the decisions in memory; without any, those of the status are shown.
     """
     status, spec = status_of(entry), spec_of(entry)
@@ -46,15 +50,26 @@ def pool_document(
         "why": row["sentence"] if pool is None else why.render(pool, now),
         "series": None if series is None else series_document(series),
         "decisions": decisions(kept or status.get("decisions") or ()),
-        "by_type": [{"type": type_, **total_fields(_of_type(depths, type_))} for type_ in entry.types],
+        "by_type": [
+            {
+                "type": type_,
+                "promise_seconds": held.promise_of(type_) if held.promises else None,  # None: all have the pool's
+                **total_fields(None if depths is None else depths.of_pool([type_], held.tenants)),
+            }
+            for type_ in entry.types
+        ],
     }
 
 
-def tenants_of(entry: PoolEntry, depths: Depths | None) -> list[Json]:
+def tenants_of(entry: PoolEntry, depths: Depths | None, limiting: Limiting = NO_LIMITING) -> list[Json]:
     """The pool's tenants with the most waiting jobs, then the most running ones."""
     totals = {} if depths is None else depths.by_tenant(entry.types)
     first = nlargest(TENANTS_SHOWN, totals.items(), key=lambda pair: (pair[1].depth, pair[1].running, pair[0]))
-    return [{"tenant": tenant, "label": None, **total_fields(total)} for tenant, total in first]
+    limits = in_force_of([entry], [tenant for tenant, _ in first], limiting)
+    return [
+        {"tenant": tenant, "label": None, **total_fields(total), **limit_fields(tenant, total.running, limits)}
+        for tenant, total in first
+    ]
 
 
 def series_document(series: Series) -> Json:
@@ -146,7 +161,3 @@ def _pool(entry: PoolEntry, status: Json) -> JobWorkerPool | None:
         return JobWorkerPool.model_validate({**json.loads(entry.pool_text), "status": status or None})
     except ValidationError:
         return None
-
-
-def _of_type(depths: Depths | None, type_: str) -> Total | None:
-    return None if depths is None else depths.of_types([type_])

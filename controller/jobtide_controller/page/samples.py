@@ -47,7 +47,7 @@ def sample(entry: PoolEntry, snapshot: Snapshot, depths: Mapping[str, Depths]) -
     found = depths.get(entry.database) if gauges.readable else None
     if view is None or found is None or found.reading is not view.reading:
         return Sample(UNKNOWN, UNKNOWN, gauges.desired, gauges.ready, UNKNOWN)
-    total = found.of_types(entry.types)
+    total = found.of_pool(entry.types, gauges.tenants)
     by_type = {type_: found.by_type[type_] for type_ in entry.types if type_ in found.by_type}
     by_tenant = found.by_tenant(entry.types) if total.depth else {}
     oldest = total.oldest_seconds or 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from jobtide_controller.decide.limits import Shared
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.loop.term import DatabaseState, PoolState, Term
@@ -22,6 +23,7 @@ class DatabaseView:
     shows_tenants: bool = True
     warnings: tuple[str, ...] = ()
     pools: Mapping[str, PoolState] = field(default_factory=dict)  # by UID; only `gauges` is read of them
+    shared_limits: Shared = field(default_factory=dict)  # of tenants, by the view
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +44,5 @@ def take(entries: Iterable[PoolEntry], term: Term | None, leader: str | None, no
 
 
 def _view(state: DatabaseState) -> DatabaseView:
-    return DatabaseView(state.reading, state.read_at, state.shows_tenants, state.warnings, dict(state.pools))
+    shared = state.limits.kept.shared
+    return DatabaseView(state.reading, state.read_at, state.shows_tenants, state.warnings, dict(state.pools), shared)

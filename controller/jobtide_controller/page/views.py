@@ -14,6 +14,7 @@ from jobtide_controller.page.events import Messages
 from jobtide_controller.page.feed import Feed, Message, Published, Rendered
 from jobtide_controller.page.history import RANGES, By, History, Range
 from jobtide_controller.page.job_rights import JobRights
+from jobtide_controller.page.limits import Limiting
 from jobtide_controller.page.problems import problem
 from jobtide_controller.page.rights import Rights
 from jobtide_controller.page.viewer import Viewers
@@ -69,8 +70,10 @@ class Views:
         series = self._history.series(entry.uid, wanted.range_, wanted.by, now) if self._may(wanted, shows) else None
         depths = published.depths.get(entry.database)
         row, kept = self._row(published, rights, entry), self._history.decisions(entry.uid)
-        document = pool_document.pool_document(entry, row, series, depths, kept=kept, now=now)
-        tenants = pool_document.tenants_of(entry, depths) if shows else []
+        held = documents.held_of(entry, published.snapshot.databases.get(entry.database))
+        document = pool_document.pool_document(entry, row, series, depths, held=held, kept=kept, now=now)
+        limiting = limiting_of(published, entry.database)
+        tenants = pool_document.tenants_of(entry, depths, limiting) if shows else []
         return web.json_response({**document, "by_tenant": tenants})
 
     def messages(self, request: web.Request) -> Messages:
@@ -150,6 +153,12 @@ def _entry(published: Published, rights: Rights, wanted: _Wanted) -> PoolEntry |
         return None
     ref = wanted.namespace, wanted.name
     return next((entry for entry in published.snapshot.pools if entry.ref == ref), None)
+
+
+def limiting_of(published: Published, database: str) -> Limiting:
+    """The limits of tenants for all pools of the database."""
+    view = published.snapshot.databases.get(database)
+    return Limiting({} if view is None else view.shared_limits, published.snapshot.taken_at)
 
 
 def follower(leader: str | None) -> web.HTTPException:

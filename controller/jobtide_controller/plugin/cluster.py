@@ -12,20 +12,8 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from jobtide_controller.api.v1alpha1 import GROUP, PLURAL, VERSION, JobWorkerPool
-
-REQUEST_TIMEOUT = "10s"  # of each request; kubectl tries to reach an unreachable server 7 times
-RESOURCE = f"{PLURAL}.{VERSION}.{GROUP}"
-
-# What to do, by what kubectl's error message contains. The first that fits is used.
-ADVICE = (
-    ("(Forbidden)", f"ask for the role `view`; to check: kubectl auth can-i list {PLURAL}.{GROUP}"),
-    ("doesn't have a resource type", "install Jobtide with its chart, or choose another cluster with --context"),
-    ("could not find the requested", "install Jobtide with its chart, or choose another cluster with --context"),
-    ("logged in to the server", "log in again, or choose another user with --context"),
-    ("to the server", "check the network, KUBECONFIG and --context"),
-    ("", "kubectl could not read the pools"),
-)
+from jobtide.doctor.kubectl import ADVICE, REQUEST_TIMEOUT, RESOURCE
+from jobtide_controller.api.v1alpha1 import GROUP, PLURAL, JobWorkerPool
 
 
 class PluginError(Exception):

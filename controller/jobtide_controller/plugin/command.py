@@ -49,9 +49,7 @@ def _run(flags: argparse.Namespace, kubectl: Kubectl) -> None:
         page.run(kubectl, page.Flags(flags.service_account, flags.port, flags.browser, flags.namespace))
         return
     if flags.command == "why" and flags.id is not None:
-        from jobtide_controller.plugin import job  # it needs psycopg, and pools don't
-
-        job.run(kubectl, flags)
+        _run_job(kubectl, flags)
         return
     while True:
         text = _once(flags, kubectl)
@@ -60,6 +58,18 @@ def _run(flags: argparse.Namespace, kubectl: Kubectl) -> None:
         if flags.watch is None:
             return
         time.sleep(flags.watch)
+
+
+def _run_job(kubectl: Kubectl, flags: argparse.Namespace) -> None:
+    """Raises PluginError where psycopg finds no libpq: the plugin's archive for krew has none."""
+    try:
+        from jobtide_controller.plugin import job  # it needs psycopg, and pools don't
+    except ImportError as error:
+        raise PluginError(
+            "why --job reads the database, and libpq is missing: install it (libpq5 on Debian, libpq with Homebrew), "
+            f"or the plugin with pip. {error}"
+        ) from None
+    job.run(kubectl, flags)
 
 
 def _once(flags: argparse.Namespace, kubectl: Kubectl) -> str:

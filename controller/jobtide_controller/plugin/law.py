@@ -20,7 +20,7 @@ def terms(numbers: Numbers) -> list[Term]:
     """Returns the terms of the law: the number of workers before the limits is the greatest of them."""
     if numbers.per_worker:
         return [*_per_worker(numbers), *_awake(numbers)]
-    return [*_load(numbers), *_backlog(numbers), *_running(numbers), *_awake(numbers)]
+    return [*_load(numbers), *_backlog(numbers), *_awake(numbers)]
 
 
 def limits(clamps: Sequence[ClampStatus]) -> list[tuple[str, str, str]]:
@@ -47,7 +47,10 @@ def _backlog(numbers: Numbers) -> list[Term]:
     expression = f"ceil(({first} + {second}) / {numbers.concurrency})"
     if not numbers.due:
         return [("backlog", expression, value, "slots that running jobs hold; nothing waits")]
-    words = f"slots that running jobs hold, and those that {display.count(ceil(numbers.due))} due jobs need"
+    due = sentence.due(numbers)
+    if numbers.due_within:  # types have promises of their own
+        due = f"{display.count(ceil(numbers.due_within))} of {due}"
+    words = f"slots that running jobs hold, and those that {due} jobs need"
     lead = f", {numbers.lead_seconds:.3g} s of it until workers are up" if numbers.lead_seconds else ""
     return [("backlog", expression, value, f"{words} to start within {numbers.promise_seconds:g} s{lead}")]
 
@@ -59,11 +62,6 @@ def _per_worker(numbers: Numbers) -> list[Term]:
     return [("jobs", expression, value, f"due and running jobs, {numbers.per_worker} a worker (jobsPerWorker)")]
 
 
-def _running(numbers: Numbers) -> list[Term]:
-    value = ceil(numbers.running / numbers.concurrency)
-    return [("running", f"ceil({numbers.running} / {numbers.concurrency})", value, "running jobs / concurrency")]
-
-
 def _awake(numbers: Numbers) -> list[Term]:
     words = "a job is due, or about to be" if numbers.awake else "nothing is due, or about to be"
     return [("awake", str(numbers.awake), numbers.awake, words)]
@@ -73,7 +71,7 @@ def _limit_words(clamp: ClampStatus) -> str:
     limit = 0.0 if clamp.limit is None else clamp.limit
     if clamp.name not in set(ClampName):
         return f"{limit:g}"  # a rule of a newer controller
-    return sentence.clamped(Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit))
+    return sentence.clamped(Clamp(ClampName(clamp.name), clamp.after, clamp.after, limit, clamp.window))
 
 
 def _exact(values: Sequence[float], divisor: int, result: int, *, plus: int = 0) -> list[str]:

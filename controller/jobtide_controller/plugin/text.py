@@ -13,11 +13,6 @@ def ago(moment: datetime, now: float) -> str:
     return f"{display.age(max(0.0, now - moment.timestamp()))} ago"
 
 
-def clock(moment: datetime) -> str:
-    """Returns date and time of a moment that is in UTC, as the API server stores it."""
-    return f"{moment:%Y-%m-%d %H:%M:%SZ}"
-
-
 def is_known(status: JobWorkerPoolStatus) -> bool:
     """False if the last reading failed: the totals are unset then, and the details are older."""
     return status.pending is not None

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from jobtide.commands.table import aligned
 from jobtide.printable import printable
-from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec, JobWorkerPoolStatus
+from jobtide_controller.plugin import windows
 from jobtide_controller.plugin.text import ago, is_known, oldest
 from jobtide_controller.render import display, sentence
+from jobtide_controller.render.tenant_limits import limit_words
 
-TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "TENANTS", "SECONDS/JOB")
-TENANTS = ("POOL", "TENANT", "PENDING", "RUNNING", "OLDEST", "CAP")
+TYPES = ("POOL", "TYPE", "PENDING", "SCHEDULED", "RUNNING", "OLDEST", "PROMISE", "TENANTS", "SECONDS/JOB")
+TENANTS = ("POOL", "TENANT", "PENDING", "RUNNING", "OLDEST", "LIMIT")
 
 UNSERVED = ("DATABASE", "TYPE WITHOUT A POOL", "PENDING", "OLDEST")
 
@@ -21,11 +23,11 @@ Row = Sequence[str]
 def render(pools: Sequence[JobWorkerPool], now: float, *, namespaces: bool) -> str:
     """Returns the tables. `now` is in seconds since 1970; `namespaces` shows pools as namespace/name."""
     names = {id(pool): _name(pool, namespaces=namespaces) for pool in pools}
-    types = [row for pool in pools for row in _types(names[id(pool)], pool.status or JobWorkerPoolStatus())]
+    types = [row for pool in pools for row in _types(names[id(pool)], pool.spec, pool.status or JobWorkerPoolStatus())]
     tenants = [row for pool in pools for row in _tenants(names[id(pool)], pool.status or JobWorkerPoolStatus())]
     parts = [aligned([TYPES, *types], "<<")]
     if tenants:
-        parts.append(aligned([TENANTS, *tenants], "<<"))
+        parts.append(aligned([TENANTS, *tenants], "<<>>><"))
     unserved = [row for pool in pools for row in _unserved(pool)]
     if unserved:
         parts.append(aligned([UNSERVED, *unserved], "<<"))
@@ -46,18 +48,24 @@ def _name(pool: JobWorkerPool, *, namespaces: bool) -> str:
     return f"{pool.metadata.namespace}/{pool.metadata.name}" if namespaces else pool.metadata.name
 
 
-def _types(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
-    known = is_known(status)
+def _types(name: str, spec: JobWorkerPoolSpec, status: JobWorkerPoolStatus) -> Iterator[Row]:
+    known, of_pool = is_known(status), windows.promise_of(spec, status.schedule)
     for entry in status.types:
         numbers = (
             display.count(entry.pending),
             display.count(entry.scheduled),
             display.count(entry.processing),
             oldest(entry.oldest_seconds, entry.pending),
-            display.count(entry.tenants),
         )
-        service = f"{entry.service_seconds:.3g}" if entry.learned is not None else display.NONE
-        yield (name, entry.type, *(numbers if known else [display.UNKNOWN] * len(numbers)), service)
+        promise = of_pool if entry.promise_seconds is None else entry.promise_seconds
+        yield (
+            name,
+            entry.type,
+            *(numbers if known else [display.UNKNOWN] * len(numbers)),
+            display.NONE if promise is None else display.age(promise),
+            display.count(entry.tenants) if known else display.UNKNOWN,
+            f"{entry.service_seconds:.3g}" if entry.learned is not None else display.NONE,
+        )
 
 
 def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
@@ -71,7 +79,7 @@ def _tenants(name: str, status: JobWorkerPoolStatus) -> Iterator[Row]:
             display.count(entry.pending),
             display.count(entry.processing),
             oldest(entry.oldest_seconds, entry.pending),
-            display.NONE if entry.max_concurrent is None else str(entry.max_concurrent),
+            limit_words(entry) or display.NONE,
         )
 
 

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jobtide.commands.table import aligned
 from jobtide.printable import printable
-from jobtide_controller.api.status import ClampStatus, Condition, DecisionStatus, JobWorkerPoolStatus, TenantStatus
+from jobtide_controller.api.status import (
+    ClampStatus,
+    Condition,
+    DecisionStatus,
+    JobWorkerPoolStatus,
+    TypeStatus,
+)
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.reading import UnreadableReason
-from jobtide_controller.plugin import law
-from jobtide_controller.plugin.text import ago, clock, is_known, oldest
+from jobtide_controller.plugin import law, windows
+from jobtide_controller.plugin.text import ago, is_known, oldest
 from jobtide_controller.render import display, sentence
+from jobtide_controller.render.display import clock
+from jobtide_controller.render.tenant_limits import limit_words
 
 LABEL_WIDTH = 10
 DECISIONS_SHOWN = 5
@@ -24,6 +32,7 @@ _TROUBLE = {
     "SchemaReady": "False",
     "ScalingActive": "False",
     "KeepingUp": "False",
+    "TableHealthy": "False",
     "Stalled": "True",
 }
 
@@ -40,6 +49,7 @@ def render(pool: JobWorkerPool, now: float) -> str:
         ("types", list(_types(status))),
         ("law", list(_law(status))),
         ("limits", _limits(status)),
+        ("windows", list(windows.lines(pool.spec.schedules, status.schedule))),
         ("desired", [_desired(status), *_waiting(status.conditions)]),
         ("trouble", list(_trouble(status.conditions))),
         ("decisions", list(_decisions(status.decisions[:DECISIONS_SHOWN], now))),
@@ -87,9 +97,13 @@ def _reading(status: JobWorkerPoolStatus, now: float) -> Iterator[str]:
 
 def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
     known = is_known(status)
+    # A type's age counts jobs for which an earlier, longer promise held: they are not late.
+    keeps = any(condition.type == "KeepingUp" and condition.status == "True" for condition in status.conditions)
+    shows_promises = any(entry.promise_seconds is not None for entry in status.types)
     rows = [
         (
             entry.type,
+            *(_promise(entry, known=known, keeps=keeps) if shows_promises else ()),
             f"{display.count(entry.pending) if known else display.UNKNOWN} pending",
             f"{display.count(entry.processing) if known else display.UNKNOWN} running",
             f"{entry.service_seconds:.3g} s a job",
@@ -98,6 +112,16 @@ def _types(status: JobWorkerPoolStatus) -> Iterator[str]:
         for entry in status.types
     ]
     yield from aligned(rows) if rows else ()
+
+
+def _promise(entry: TypeStatus, *, known: bool, keeps: bool) -> tuple[str, ...]:
+    """Of one type where types have promises of their own."""
+    if entry.promise_seconds is None:
+        return "", "", ""
+    late = " LATE" if known and not keeps and entry.oldest_seconds > entry.promise_seconds else ""
+    age = oldest(entry.oldest_seconds, entry.pending) if known else display.UNKNOWN
+    needed = _many(str(entry.promise_workers or 0), "worker")
+    return f"promise {entry.promise_seconds} s", f"oldest {age}{late}", f"needs {needed if known else display.UNKNOWN}"
 
 
 def _explained(status: JobWorkerPoolStatus) -> tuple[Mapping[str, float], Sequence[ClampStatus]]:
@@ -180,11 +204,11 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
             f"{display.count(entry.pending)} pending",
             f"{display.count(entry.processing)} running",
             f"oldest {oldest(entry.oldest_seconds, entry.pending)}",
-            _cap(entry),
+            limit_words(entry),
         )
         for entry in shown
     ]
-    yield from aligned(rows) if rows else ()
+    yield from aligned(rows, "<>>><") if rows else ()
     more = (status.tenants_total or 0) - len(shown)
     if more > 0:
         yield f"and {more} more"
@@ -192,10 +216,3 @@ def _tenants(status: JobWorkerPoolStatus) -> Iterator[str]:
 
 def _many(number: str, what: str) -> str:
     return f"{number} {what}" if number == "1" else f"{number} {what}s"
-
-
-def _cap(entry: TenantStatus) -> str:
-    if entry.max_concurrent is None:
-        return ""
-    is_at_cap = entry.processing >= entry.max_concurrent
-    return f"at its cap of {entry.max_concurrent}" if is_at_cap else f"cap {entry.max_concurrent}"

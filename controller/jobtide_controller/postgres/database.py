@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from jobtide.database_errors import DatabaseUrlWrong, one_line
+from jobtide.table_health import TableHealth
+from jobtide_controller.decide.limits import Kept, PoolLimits
 from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.retention import Batch, Deleted
-from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError, RescueFailedError
+from jobtide_controller.loop.ports import DeletionFailedError, HeldUpError, LookFailedError, RescueFailedError
+from jobtide_controller.postgres.limits import LimitsKeeper
 from jobtide_controller.postgres.read_failure import classify
 from jobtide_controller.postgres.readings import Limits, Reader
 from jobtide_controller.postgres.rescue import rescue
 from jobtide_controller.postgres.retention import LOCK_SECONDS, delete_ended
 from jobtide_controller.postgres.session import Session
+from jobtide_controller.postgres.table_health import look
 from jobtide_controller.postgres.thread import BusyError, ConnectionThread
 from jobtide_controller.postgres.urls import Urls
 
@@ -39,11 +43,15 @@ class Database:
         """`lock_seconds`: how long a deletion waits for a row that another client holds."""
         self.name = name
         self._reader = Reader(name, urls, limits)
+        self._limits = LimitsKeeper(self._reader.session)
         self._thread = ConnectionThread(f"postgres-{name}")
         # Its own, so that no reading waits for a batch: only databases with a retention have it.
         self._deletion = Session(self._reader.url)
         self._lock_seconds = lock_seconds
         self._deletion_thread: ConnectionThread | None = None
+        # For a moment each half minute, so that a look at a locked table delays neither readings nor deletions.
+        self._look = Session(self._reader.url)
+        self._look_thread = ConnectionThread(f"table-{name}")
         self._deadline_seconds = limits.statement_seconds + grace_seconds
 
     @property
@@ -91,6 +99,23 @@ class Database:
                 UnreadableReason.TIMEOUT, f"no answer within {self._deadline_seconds:g} s; the connection was cut"
             )
 
+    async def keep_limits(self, changed: Sequence[PoolLimits], gone: Sequence[str]) -> Kept | None:
+        """Stores the limits of changed pools, and reads the view; None: there was no answer, call it again."""
+
+        def keep() -> Kept:
+            kept = self._limits.keep(changed, gone)
+            self._reader.paused = self._limits.paused
+            return kept
+
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._thread.call(keep)
+        except BusyError:
+            return None
+        except TimeoutError:
+            self._reader.session.abort()
+            return None
+
     async def rescue(self, gives_back: Mapping[str, bool]) -> dict[str, int]:
         """Requeues the jobs of gone pods; returns their number by pod UID. Raises RescueFailedError."""
         try:
@@ -116,6 +141,16 @@ class Database:
                 self._deletion.abort()
             raise DeletionFailedError(_deletion_words(error)) from error
 
+    async def look_at_table(self) -> TableHealth:
+        """The health of the table, over a connection that is closed again. Raises LookFailedError."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._look_thread.call(lambda: look(self._look))
+        except (psycopg.Error, OSError, LookupError, ValueError, DatabaseUrlWrong) as error:
+            if isinstance(error, TimeoutError):
+                self._look.abort()
+            raise LookFailedError(one_line(error)) from error
+
     async def disconnect(self) -> None:
         """Closes the connections while no pool needs them; the next reading opens a new one."""
         if self._reader.session.connected and not self._thread.busy:
@@ -134,6 +169,8 @@ class Database:
         """Cuts the connection, even while a statement runs, and ends the thread."""
         self._reader.session.abort()
         self._thread.stop(self._reader.session.close)
+        self._look.abort()
+        self._look_thread.stop(self._look.close)
         self._deletion.abort()
         if self._deletion_thread is not None:
             self._deletion_thread.stop(self._deletion.close)

@@ -24,6 +24,7 @@ from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableRea
 from jobtide_controller.decide.unserved import COUNTED_JOBS
 from jobtide_controller.postgres.arrivals import OVERLAP_SECONDS, Arrivals
 from jobtide_controller.postgres.attempts import Watched
+from jobtide_controller.postgres.beyond import Beyond
 from jobtide_controller.postgres.hearing import Hearing
 from jobtide_controller.postgres.laps import Counted, Lap, slice_of, waiting_of
 from jobtide_controller.postgres.read_failure import classify
@@ -132,9 +133,11 @@ class Reader:
         self._since: float | None = None
         self._unserved: Mapping[str, Unserved] = {}
         self._walked_at: float | None = None
+        self._beyond = Beyond(monotonic)
         self.hearing = Hearing(monotonic)
         self.hears_jobs = False  # the last reading found none, and an INSERT notifies
         self._is_quiet = False
+        self.paused: frozenset[str] = frozenset()  # tenants that are read by themselves, however many there are
 
     def read(self, types: Sequence[str], least_limits: Mapping[str, int] = NO_LIMITS) -> Reading | Unreadable:
         """One reading of these types, or why there is none. `least_limits` as in the port Source."""
@@ -148,6 +151,7 @@ class Reader:
             if self._is_quiet:
                 self.hearing.begin(self.session.connect(), types)
             reading = self._read(types, least_limits)
+            reading = self._beyond.added(reading, self.session, self._limits.statement_seconds)
             reading = replace(reading, unserved=self._unserved_now(types))
             self._hear(reading)
         except UnfitError as unfit:
@@ -219,8 +223,9 @@ class Reader:
             running = running_of(rows)
             self._note_arrivals(rows, running)
             self._read_slices(rows, cut, least_limits)
-            self._count_all(running)
-        cost = self._monotonic() - started
+        cost = self._monotonic() - started  # without the count, which has a share of its own: it would slow readings
+        if self._laps:
+            self._count_all(running_of(rows))
         reading, self._arrivals = reading_of(
             rows,
             self._arrivals,
@@ -228,6 +233,7 @@ class Reader:
             query_seconds=cost,
             laps=self._laps,
             least_limits=least_limits,
+            paused=self.paused,
         )
         self._watched = Watched.of(rows)
         self._read_at = started
@@ -244,7 +250,9 @@ class Reader:
                 "types": chosen,
                 "afters": [lap.after for lap in laps.values()],
                 "list_froms": [lap.list_from for lap in laps.values()],
-                "listed": list({row["tenant_id"] for row in rows if row["running"] and row["type"] in least_limits}),
+                "listed": list(
+                    {row["tenant_id"] for row in rows if row["running"] and row["type"] in least_limits} | self.paused
+                ),
                 "chunks": max(LEAST_CHUNKS, CHUNKS // len(chosen)),
                 "chunk_rows": CHUNK_ROWS,
                 "top": NAMED,

@@ -28,14 +28,16 @@ def reading_of(
     query_seconds: float,
     laps: Mapping[str, Lap],
     least_limits: Mapping[str, int],
+    paused: AbstractSet[str] = frozenset(),
 ) -> tuple[Reading, Arrivals]:
     """The Reading, and the Arrivals that the next one compares with.
 
     `laps`: the types that have too many tenants for one reading. Of the running jobs of such a type each tenant has its
-    own number only if it is limited in them.
+    own number only if it is limited in them; `paused` tenants have theirs always.
     """
     taken_at = rows[0]["taken_at"]
     holding = {Key(row["type"], row["tenant_id"]) for row in rows if row["running"] and row["type"] in least_limits}
+    holding |= {Key(type_, tenant) for type_ in laps if type_ in least_limits for tenant in paused}
     depths = _of_laps(laps, least_limits, holding, taken_at)
     new: dict[Key, int] = {}
     overlap: dict[Key, int] = {}
@@ -179,6 +181,9 @@ def _joined(depth: Depth, row: Mapping[str, Any], arrivals: int, new: int) -> De
         arrivals=depth.arrivals + arrivals,
         succeeded=depth.succeeded + row["succeeded"],
         failed=depth.failed + row["failed"],
+        followed=depth.followed + row["followed"],
+        followed_ended=depth.followed_ended + row["followed_ended"],
+        followed_seconds=depth.followed_seconds + row["followed_seconds"],
     )
 
 
@@ -206,4 +211,7 @@ def _depth(row: Mapping[str, Any], arrivals: int, depth_cap: int) -> Depth:
         arrivals=arrivals,
         succeeded=row["succeeded"],
         failed=row["failed"],
+        followed=row["followed"],
+        followed_ended=row["followed_ended"],
+        followed_seconds=row["followed_seconds"],
     )

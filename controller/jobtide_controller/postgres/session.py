@@ -12,6 +12,7 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 
+from jobtide import __version__
 from jobtide.database_errors import connect
 from jobtide.queue.refusals import concerns_rows
 
@@ -89,7 +90,7 @@ class Session:
                 row_factory=dict_row,
                 # Named statements break behind poolers; a generic plan would not know how few types there are.
                 prepare_threshold=None,
-                application_name="jobtide-controller",
+                application_name=f"jobtide-controller/{__version__}",
                 **CLIENT_OPTIONS,
             )
             self._connection.isolation_level = IsolationLevel.READ_COMMITTED

@@ -9,6 +9,8 @@
 | KeepingUp | jobs start within the promise, and attempts succeed (Keeping; NoPromise: jobsPerWorker) | AllFailing, PromiseMissed, PromiseBelowStart | the database can't be read, or Paused |
 | Progressing | workers start or stop (ScalingUp, ScalingDown, RollingOut); what a worker waits for is in the message | the workers are as desired (Settled) | |
 | Paused | the user paused it (Paused) | NotPaused | |
+| LimitsCurrent | tenants' limits are as spec.tenants and the view have them (Current); only where there are some | those that were known hold: NotStored, NotWritten, ViewWrong, ViewSlow, ViewTooLarge, ViewNotAllowed | the database can't be read |
+| TableHealthy | vacuum keeps up with the table, and nothing holds it back (Healthy); from the first look on | OldSnapshot, DeadRows, AutovacuumOff | NotReadable, or the database can't be read |
 | Stalled | it can't continue without help: InvalidSpec, or by reason in stalled.py | NotStalled | |
 
 Ready says whether Jobtide works. A limit that the user set is in ScalingActive, never in Ready, so that GitOps tools,
@@ -17,7 +19,7 @@ which read Ready and Stalled (kstatus), show such a pool as healthy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
@@ -26,6 +28,7 @@ from jobtide_controller.decide.reading import Reading, Unreadable, UnreadableRea
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.render import display, sentence
 from jobtide_controller.render.facts import Context, Facts, Judgement
+from jobtide_controller.render.promises import late_types, shortest_promise
 from jobtide_controller.render.stalled import stalled, waiting_for
 
 OVERLAPS_NAMED = 5  # types in a message
@@ -43,13 +46,15 @@ CONDITIONS = (
     "KeepingUp",
     "Progressing",
     "Paused",
+    "LimitsCurrent",
+    "TableHealthy",
     "Stalled",
 )
 
 _LIMITING = {
     Reason.CAPPED_BY_CONNECTIONS: "more workers are needed than the database has connections for",
     Reason.CAPPED_BY_MAX: "more workers are needed than maxReplicas allows",
-    Reason.CAPPED_BY_TENANT: "jobs wait because their tenants run as many at once as tenants.maxConcurrent allows",
+    Reason.CAPPED_BY_TENANT: "jobs wait because their tenants run as many at once as their limits allow, or are paused",
     Reason.ALL_FAILING: "every attempt fails, and onAllFailing is Hold",
     Reason.PINNED: "the number of workers is pinned by replicas; remove it to scale again",
 }
@@ -65,6 +70,8 @@ def judge(facts: Facts) -> tuple[Judgement, ...]:
         _keeping_up(facts),
         _progressing(facts),
         _paused(facts),
+        *_limits_current(facts),
+        *_table_healthy(facts),
         stalled(facts),
     )
 
@@ -138,7 +145,8 @@ def _keeping_up(facts: Facts) -> Judgement:
             return Judgement("KeepingUp", "False", note, message(facts))
     if facts.spec.jobs_per_worker is not None:
         return Judgement("KeepingUp", "True", "NoPromise", "jobsPerWorker decides; no waiting time is promised")
-    return Judgement("KeepingUp", "True", "Keeping", "no job waits longer than maxWaitSeconds")
+    promise = "the promise of its type" if facts.spec.promises else "maxWaitSeconds"
+    return Judgement("KeepingUp", "True", "Keeping", f"no job waits longer than {promise}")
 
 
 def _progressing(facts: Facts) -> Judgement:
@@ -166,6 +174,33 @@ def _paused(facts: Facts) -> Judgement:
     return Judgement("Paused", "False", "NotPaused")
 
 
+def _limits_current(facts: Facts) -> Iterator[Judgement]:
+    """None for a pool without limits of tenants: most have none."""
+    context, trouble = facts.context, facts.context.limits_trouble
+    if (
+        not facts.spec.tenants.is_set
+        and not context.limits_view
+        and not (trouble is not None and trouble.reason.startswith("View"))
+    ):
+        return
+    if isinstance(facts.reading, Unreadable):
+        yield Judgement("LimitsCurrent", "Unknown", facts.reading.reason, _not_read(facts.reading))
+    elif trouble is not None:
+        yield Judgement("LimitsCurrent", "False", trouble.reason, f"{trouble.message}; the last known limits hold")
+    else:
+        yield Judgement("LimitsCurrent", "True", "Current", "limits of tenants hold as they are set")
+
+
+def _table_healthy(facts: Facts) -> Iterator[Judgement]:
+    """None before the first look of all; after a restart, the stored one stays until the first look."""
+    if isinstance(facts.reading, Unreadable):
+        yield Judgement("TableHealthy", "Unknown", facts.reading.reason, _not_read(facts.reading))
+    elif (verdict := facts.context.table) is not None:
+        yield Judgement("TableHealthy", verdict.status, verdict.reason, verdict.message)
+    elif facts.table_before is not None:
+        yield facts.table_before
+
+
 def _pause_message(spec: JobWorkerPoolSpec) -> str:
     if spec.paused_until is None:
         return "paused until paused is false; jobs wait"
@@ -188,26 +223,37 @@ def _missed_message(facts: Facts) -> str:
     numbers = facts.decision.numbers
     waited = 0.0 if numbers is None else numbers.oldest_seconds
     now = f"the oldest due job has waited {display.age(waited)}" if waited >= 1 else "none waits now"
+    promise = f"maxWaitSeconds ({facts.spec.wait_seconds})"
+    if facts.spec.promises:
+        promise, now = "the promises of their types", late_types(facts)
     limits = [clamp for clamp in facts.decision.limited_by if clamp.after < clamp.before]
     why = "".join(f"; {sentence.clamped(clamp)}" for clamp in limits)
-    return f"in the last minute jobs have waited longer than maxWaitSeconds ({facts.spec.wait_seconds}); {now}{why}"
+    return f"in the last minute jobs have waited longer than {promise}; {now}{why}"
 
 
 def _below_start_message(facts: Facts) -> str:
+    field, seconds = shortest_promise(facts)
     return (
         f"a worker takes {facts.fleet.start_seconds:.3g} s to start, so jobs that find no worker wait longer than most "
-        f"of maxWaitSeconds ({facts.spec.wait_seconds}); set minReplicas: 1, or raise maxWaitSeconds"
+        f"of {field} ({seconds}); set minReplicas: 1, or raise {field}"
     )
 
 
 def _limiting_message(facts: Facts) -> str:
     message, share = _LIMITING[facts.decision.reason], facts.decision.share
+    if facts.decision.reason is Reason.CAPPED_BY_MAX and (window := _ceiling_window(facts)) is not None:
+        return f"{message} in the window {window} ({facts.spec.max_replicas})"
     if facts.decision.reason is not Reason.CAPPED_BY_CONNECTIONS or share is None:
         return message
     return (
         f"{message}: of the {share.budget} that the workers of all pools of {facts.spec.database} share, this pool has "
         f"{share.workers * share.connections}, {share.connections} for each of {share.workers} workers"
     )
+
+
+def _ceiling_window(facts: Facts) -> str | None:
+    """The window by the clock that sets maxReplicas."""
+    return None if facts.decision.in_force is None else facts.decision.in_force.max_by
 
 
 def _overlap_message(context: Context) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from jobtide_controller.api.spec import Tenants
+from jobtide_controller.api.spec import JobWorkerPoolSpec, Tenants
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 
 DATABASE_VOLUME = "jobtide-database"
 DATABASE_DIRECTORY = "/var/run/jobtide/database"
 DATABASE_ENV = "JOBTIDE_DATABASE_URL_FILE"
 OWN_DATABASE_ENV = "JOBTIDE_DATABASE_URL"
+CAPS = ("JOBTIDE_TENANT_MAX_CONCURRENT", "JOBTIDE_TENANT_OVERRIDES")
 PORT_ENV = "JOBTIDE_HTTP_PORT"
 HTTP_PORT = 8080
 READY_PATH = "/readyz"
@@ -26,11 +28,11 @@ def given(fields: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (fields or {}).items() if value is not None}
 
 
-def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
+def completed(container: dict[str, Any], pool: JobWorkerPool, caps: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The container with command, environment, probes, ports, mounts and security settings; the template's own win."""
     container = given(container)
     own = {entry["name"] for entry in container.get("env", ())}
-    ours = [entry for entry in _environment(pool) if entry["name"] not in own]
+    ours = [entry for entry in _environment(pool, caps) if entry["name"] not in own]
     if OWN_DATABASE_ENV in own:  # with two addresses of the database it would not be clear which one is used
         ours = [entry for entry in ours if entry["name"] != DATABASE_ENV]
     port = _port(container)
@@ -47,8 +49,13 @@ def completed(container: dict[str, Any], pool: JobWorkerPool) -> dict[str, Any]:
     }
 
 
-def worker_settings(pool: JobWorkerPool, *, port: int) -> dict[str, str]:
-    """The settings that a worker of this pool gets, by variable, without the database and its own UID and name."""
+def worker_settings(pool: JobWorkerPool, *, port: int, caps: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings that a worker of this pool gets, by variable, without the database and its own UID and name.
+
+    `caps`: the variables of CAPS; None: the pool's limits now. Where the database stores limits, workers read them
+    there, and only those of an earlier version need these: they keep the ones that their Deployment was created with,
+    so that a change of limits changes no template.
+    """
     spec = pool.spec
     return {
         "JOBTIDE_POOL": f"{pool.metadata.namespace}/{pool.metadata.name}",
@@ -59,12 +66,13 @@ def worker_settings(pool: JobWorkerPool, *, port: int) -> dict[str, str]:
         "JOBTIDE_RETRY_BASE_SECONDS": str(spec.retry.base_seconds),
         "JOBTIDE_RETRY_MAX_SECONDS": str(spec.retry.max_seconds),
         PORT_ENV: str(port),
-        **_caps(spec.tenants),
+        **(_caps(spec.tenants) if caps is None else caps),
+        **_promises(spec),
     }
 
 
-def _environment(pool: JobWorkerPool) -> list[dict[str, Any]]:
-    values = {DATABASE_ENV: f"{DATABASE_DIRECTORY}/url", **worker_settings(pool, port=HTTP_PORT)}
+def _environment(pool: JobWorkerPool, caps: Mapping[str, str] | None) -> list[dict[str, Any]]:
+    values = {DATABASE_ENV: f"{DATABASE_DIRECTORY}/url", **worker_settings(pool, port=HTTP_PORT, caps=caps)}
     return [
         *({"name": name, "value": _literal(value)} for name, value in values.items()),
         _from_field("JOBTIDE_POD_UID", "metadata.uid"),
@@ -78,12 +86,21 @@ def _literal(value: str) -> str:
 
 
 def _caps(tenants: Tenants) -> dict[str, str]:
+    most, overrides = CAPS
     caps = {}
     if tenants.max_concurrent is not None:
-        caps["JOBTIDE_TENANT_MAX_CONCURRENT"] = str(tenants.max_concurrent)
-    if tenants.overrides:
-        caps["JOBTIDE_TENANT_OVERRIDES"] = json.dumps(dict(sorted(tenants.overrides.items())))
+        caps[most] = str(tenants.max_concurrent)
+    limits = {tenant: one.max_concurrent for tenant, one in tenants.single.items() if one.max_concurrent is not None}
+    if limits:
+        caps[overrides] = json.dumps(dict(sorted(limits.items())))
     return caps
+
+
+def _promises(spec: JobWorkerPoolSpec) -> dict[str, str]:
+    """Of all types, also those with the pool's own: the worker orders them by it."""
+    if not spec.promises:
+        return {}
+    return {"JOBTIDE_PROMISES": json.dumps({type_: spec.promise_of(type_) for type_ in sorted(spec.types)})}
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:

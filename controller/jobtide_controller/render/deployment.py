@@ -7,6 +7,7 @@ apply has both, since a Deployment created without a number would start with one
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from jobtide_controller.api.rules import DRAIN_MARGIN_SECONDS
@@ -50,17 +51,20 @@ def labels(pool: JobWorkerPool) -> dict[str, str]:
     return {**selector_labels(pool), "app.kubernetes.io/instance": pool.metadata.name, **MANAGED_BY}
 
 
-def deployment_first_apply(pool: JobWorkerPool, replicas: int) -> dict[str, Any]:
+def deployment_first_apply(pool: JobWorkerPool, replicas: int, caps: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The manifest that creates the Deployment, for the manager `jobtide-scale`.
 
     That manager must own the number before `jobtide-template` applies without one: else that apply resets it to one.
     """
-    manifest = deployment_template_apply(pool)
+    manifest = deployment_template_apply(pool, caps)
     return {**manifest, "spec": {"replicas": replicas, **manifest["spec"]}}
 
 
-def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
-    """The Deployment without a number of replicas, for the manager `jobtide-template`."""
+def deployment_template_apply(pool: JobWorkerPool, caps: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The Deployment without a number of replicas, for the manager `jobtide-template`.
+
+    `caps`: limits of tenants for workers that do not read stored ones, see container.py; None: those of the pool.
+    """
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -76,7 +80,7 @@ def deployment_template_apply(pool: JobWorkerPool) -> dict[str, Any]:
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             # New workers start before old ones drain: a rollout never has fewer workers than needed.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-            "template": _pod_template(pool),
+            "template": _pod_template(pool, caps),
         },
     }
 
@@ -100,14 +104,14 @@ def owner_reference(pool: JobWorkerPool) -> dict[str, Any]:
     }
 
 
-def _pod_template(pool: JobWorkerPool) -> dict[str, Any]:
+def _pod_template(pool: JobWorkerPool, caps: Mapping[str, str] | None) -> dict[str, Any]:
     template = copy.deepcopy(pool.spec.template)
     metadata = given(template.get("metadata"))
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels(pool)}
-    return {**template, "metadata": metadata, "spec": _pod_spec(pool, given(template["spec"]))}
+    return {**template, "metadata": metadata, "spec": _pod_spec(pool, given(template["spec"]), caps)}
 
 
-def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
+def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any], caps: Mapping[str, str] | None) -> dict[str, Any]:
     """Adds what the template does not set."""
     spec["terminationGracePeriodSeconds"] = grace_seconds(pool)
     spec.setdefault("automountServiceAccountToken", False)
@@ -118,7 +122,8 @@ def _pod_spec(pool: JobWorkerPool, spec: dict[str, Any]) -> dict[str, Any]:
         spec.setdefault("shareProcessNamespace", True)
     spec["securityContext"] = _pod_security(given(spec.get("securityContext")))
     spec["containers"] = [
-        completed(container, pool) if container["name"] == "worker" else container for container in spec["containers"]
+        completed(container, pool, caps) if container["name"] == "worker" else container
+        for container in spec["containers"]
     ]
     if _mounts_database(spec):
         spec["volumes"] = [*spec.get("volumes", ()), _database_volume(pool)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from jobtide_controller.api.status import Display
 
@@ -34,6 +35,11 @@ def age(seconds: float) -> str:
     if whole < _DAY:
         return _two_units(whole, _HOUR, _MINUTE, "hm")
     return _two_units(whole, _DAY, _HOUR, "dh")
+
+
+def clock(moment: datetime) -> str:
+    """Date and time of a moment that is in UTC, as the API server stores it."""
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _two_units(seconds: int, large: int, small: int, units: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from jobtide.table_health import Verdict
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
+from jobtide_controller.decide.limits import LimitsTrouble
 from jobtide_controller.decide.reading import Reading, Unreadable
 from jobtide_controller.decide.retention import Retained
 from jobtide_controller.decide.scaling import Decision
@@ -34,6 +36,9 @@ class Context:
     shows_tenants: bool = True  # their IDs; their number is always shown
     retained: Retained | None = None  # the last deletion of ended jobs; None: as the status has it
     unserved: tuple[UnservedType, ...] = ()  # to be shown in this pool's status
+    limits_view: bool = False  # the database has a view with limits of tenants
+    limits_trouble: LimitsTrouble | None = None  # why limits are not as their sources have them
+    table: Verdict | None = None  # on the health of the table; None: as the status has it
 
 
 Status = Literal["True", "False", "Unknown"]
@@ -61,3 +66,4 @@ class Facts:
     now: float  # by the controller's clock, seconds since the epoch
     readable_since: float = 0.0  # by the same clock: since when the database can be read
     stalled_before: Judgement | None = None  # Stalled as last written, if it was True for this generation
+    table_before: Judgement | None = None  # TableHealthy as last written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from heapq import nlargest
+from operator import attrgetter
 from typing import Any
 
 from jobtide_controller.decide.arithmetic import ceil
@@ -14,6 +16,7 @@ from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.decide.unserved import COUNTED_JOBS, NAMED, UnservedType
 from jobtide_controller.render import display
 
+OTHERS_NAMED = 3  # promises beside the one that decides
 _CLAMP_TEXTS = {
     ClampName.UNREADABLE: "held while the database can't be read",
     ClampName.NOT_ALLOWED: "the pool's namespace may not use the database",
@@ -31,13 +34,15 @@ _CLAMP_TEXTS = {
 
 def sentence(decision: Decision) -> str:
     """8,140 due, oldest 3m12s, 24 running, 2.1 s a job: 41 workers; 41 -> 40 limited by maxReplicas (40)."""
-    parts = [] if decision.numbers is None else [_need(decision.numbers)]
+    parts = [] if decision.numbers is None else [_need(decision.numbers) + _other_needs(decision)]
     return "; ".join([*parts, *(clamped(clamp) for clamp in decision.limited_by)])
 
 
 def clamped(clamp: Clamp) -> str:
     """41 -> 40 limited by maxReplicas (40); without the numbers of workers if they are equal."""
     text = _CLAMP_TEXTS[clamp.name].format(limit=clamp.limit)
+    if clamp.window is not None:
+        text = f"{text} of window {clamp.window}"
     return text if clamp.before == clamp.after else f"{clamp.before} -> {clamp.after} {text}"
 
 
@@ -77,17 +82,40 @@ def unreadable(reading: Unreadable) -> str:
     return f"{reading.message}; the workers stay as they are until the database can be read again"
 
 
+def due(numbers: Numbers) -> str:
+    """8,012 due; at least 10k due where counting stopped; about 277k due where the rest is estimated."""
+    how = "" if not numbers.capped else "about " if numbers.uncounted else "at least "
+    return f"{how}{display.count(ceil(numbers.due))} due"
+
+
 def _need(numbers: Numbers) -> str:
     if not (numbers.due or numbers.running):
         return _need_without_jobs(numbers)
     known = [
-        f"{display.count(ceil(numbers.due))} due",
-        *([f"oldest {display.age(numbers.oldest_seconds)}"] if numbers.due else []),
+        due(numbers),
+        *([f"oldest {display.age(numbers.oldest_seconds)}"] if _has_age(numbers) else []),
         f"{display.count(numbers.running)} running",
         *([f"{numbers.service_seconds:.3g} s a job"] if numbers.service_seconds else []),
     ]
     law = f"{numbers.per_worker} a worker" if numbers.per_worker else f"promise {numbers.promise_seconds:g} s"
     return f"{', '.join(known)}, {law}: {_workers(numbers.required)}"
+
+
+def _has_age(numbers: Numbers) -> bool:
+    """Not where all due jobs are of paused tenants: none of them is awaited, so they wake no worker."""
+    return bool(numbers.due and (numbers.oldest_seconds or numbers.awake))
+
+
+def _other_needs(decision: Decision) -> str:
+    """What the other promises need: (600 s: 9). Those that need the most: a pool may have 64 promises."""
+    numbers = decision.numbers
+    others = [need for need in decision.needs if numbers is not None and need.seconds != numbers.promise_seconds]
+    if numbers is None or not others or not (numbers.due or numbers.running):
+        return ""
+    most = nlargest(OTHERS_NAMED, others, key=attrgetter("required"))
+    shown = [f"{need.seconds} s: {need.required}" for need in others if need in most]
+    more = len(others) - len(shown)
+    return f" ({', '.join(shown)}{f' and {more} more' if more else ''})"
 
 
 def _need_without_jobs(numbers: Numbers) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from jobtide_controller.decide.fleet import Pod
 from jobtide_controller.decide.reading import Unreadable
+from jobtide_controller.render.deployment import PROGRESS_DEADLINE_SECONDS
 from jobtide_controller.render.facts import Facts, Judgement
 
 NOT_READY = "NotReady"
@@ -16,12 +18,17 @@ RECONNECT_SECONDS = 15.0
 # A pod that replaces a stuck one is stuck itself, or not, within this time: kube/inventory/causes.py looks that often.
 RECURS_SECONDS = 30.0
 
+# A node autoscaler takes a minute or two for a node, up to ten for one with GPUs. A Deployment has ten minutes too
+# until Kubernetes says that it makes no progress.
+NODE_SECONDS = float(PROGRESS_DEADLINE_SECONDS)
+UNSCHEDULABLE = "Unschedulable"
+
 # The beginning of a pod's problem -> the reason. Kubernetes has several words for what is the same to a user.
 _PROBLEMS = (
     (("ImagePull", "ErrImage", "InvalidImageName"), "ImagePull"),
     (("OOMKilled",), "OutOfMemory"),
     (("CrashLoop",), "CrashLoop"),
-    (("Unschedulable", "FailedScheduling"), "Unschedulable"),
+    ((UNSCHEDULABLE, "FailedScheduling"), UNSCHEDULABLE),
     (("NotScheduled", "SchedulingGated"), "NotScheduled"),
     (("CreateContainer", "RunContainer", "FailedMount"), "ConfigError"),
     (("NodeNotReady",), "NodeNotReady"),
@@ -105,8 +112,14 @@ def refusal(message: str) -> tuple[str, str]:
 def _problem(facts: Facts) -> str | None:
     """What a pod's status reports, or what its Events or its worker say for longer than a start takes."""
     pods = [pod for pod in facts.fleet.pods if not pod.ready]
-    reported = next((pod.problem for pod in pods if pod.problem), None)
+    reported = next((pod.problem for pod in pods if pod.problem and not _awaits_node(pod, facts)), None)
     return reported or next((pod.cause for pod in pods if pod.stuck and not _is_outage(pod.cause, facts)), None)
+
+
+def _awaits_node(pod: Pod, facts: Facts) -> bool:
+    """Whether a node may be on its way for it: the pod does not say so, only time does."""
+    has_time = facts.now - pod.created_at < NODE_SECONDS and not facts.context.rollout.deadline_exceeded
+    return (pod.problem or "").startswith(UNSCHEDULABLE) and has_time
 
 
 def _recurs(before: Judgement, facts: Facts) -> bool:

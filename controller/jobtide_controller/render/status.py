@@ -28,6 +28,7 @@ from jobtide_controller.decide.scaling import Decision
 from jobtide_controller.render import deployment, display, sentence, totals
 from jobtide_controller.render.conditions import judge, pool_reason
 from jobtide_controller.render.facts import Context, Facts, Judgement
+from jobtide_controller.render.windows import schedule_status
 
 
 def render(  # noqa: PLR0917 - one value from each stage of the pipeline
@@ -41,8 +42,9 @@ def render(  # noqa: PLR0917 - one value from each stage of the pipeline
 ) -> dict[str, Any]:
     """The status as Kubernetes stores it; a copy of the previous one if nothing but the time has changed."""
     previous = readable(previous_status)
-    stalled = _stalled_before(previous, pool.metadata.generation)
-    facts = Facts(pool.spec, reading, fleet, decision, context, now, _readable_since(previous, now), stalled)
+    stalled, table = _stalled_before(previous, pool.metadata.generation), _before(previous, "TableHealthy")
+    spec = pool.spec if decision.in_force is None else decision.in_force.spec
+    facts = Facts(spec, reading, fleet, decision, context, now, _readable_since(previous, now), stalled, table)
     rendered = _status(pool, facts, previous).as_object()
     if previous_status is not None and _without_read_time(rendered) == _without_read_time(previous_status):
         return dict(previous_status)
@@ -94,6 +96,7 @@ def _status(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolStatus) ->
         limited_by=tuple(clamp.name for clamp in decision.limited_by),
         limits=_limits(decision),
         numbers=_numbers(decision, zeros=False),
+        schedule=schedule_status(decision.in_force),
         decisions=_decisions(facts, previous),
         conditions=conditions(judge(facts), previous, generation, facts.now),
         retention=_retention(facts, previous),
@@ -118,19 +121,19 @@ def _reading_fields(pool: JobWorkerPool, facts: Facts, previous: JobWorkerPoolSt
             "last_read_time": previous.last_read_time,
             "display": display.unknown(limited_by),
         }
-    total = totals.total(facts.reading)
+    total = totals.total(facts.spec, facts.reading)
     return {
         "pending": total.pending,
         "scheduled": total.later,
         "processing": total.running,
-        "oldest_seconds": int(total.oldest_seconds),
+        "oldest_seconds": int(total.oldest_seconds or 0),
         "tenants_total": total.tenants,
-        "types": totals.by_type(pool.spec, facts.reading, facts.decision.history),
+        "types": totals.by_type(pool.spec, facts.reading, facts.decision.history, facts.decision.needs),
         "tenants": totals.top_tenants(pool.spec, facts.reading) if facts.context.shows_tenants else (),
         "last_read_time": _moment(facts.reading.taken_at),
         "display": Display(
             pending=display.count(total.pending, capped=total.capped),
-            oldest=display.age(total.oldest_seconds) if total.due else display.NONE,
+            oldest=display.NONE if total.oldest_seconds is None else display.age(total.oldest_seconds),
             busy=display.count(facts.fleet.busy),
             processing=display.count(total.running),
             tenants=display.count(total.tenants),
@@ -191,7 +194,7 @@ def _decided_before(facts: Facts, previous: JobWorkerPoolStatus) -> int:
 
 def _limits(decision: Decision) -> tuple[ClampStatus, ...]:
     return tuple(
-        ClampStatus(name=clamp.name, before=clamp.before, after=clamp.after, limit=clamp.limit)
+        ClampStatus(name=clamp.name, before=clamp.before, after=clamp.after, limit=clamp.limit, window=clamp.window)
         for clamp in decision.limited_by
     )
 
@@ -226,6 +229,11 @@ def _stalled_before(previous: JobWorkerPoolStatus, generation: int) -> Judgement
     if before is None or before.status != "True" or before.observed_generation != generation:
         return None
     return Judgement("Stalled", "True", before.reason, before.message)
+
+
+def _before(previous: JobWorkerPoolStatus, type_: str) -> Judgement | None:
+    found = (condition for condition in previous.conditions if condition.type == type_)
+    return next((Judgement(one.type, one.status, one.reason, one.message) for one in found), None)
 
 
 def _without_read_time(status: Mapping[str, Any]) -> dict[str, Any]:

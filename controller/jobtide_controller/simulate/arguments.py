@@ -42,6 +42,7 @@ def _trace_flags(made: argparse.ArgumentParser) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", metavar="NAME", choices=tuple(MEANING), help="a built-in trace, see below")
     source.add_argument("--all", action="store_true", help="every built-in trace, as one table")
+    source.add_argument("--unseen", action="store_true", help="further traces, each with its own pool, as one table")
     source.add_argument(
         "--csv", type=Path, metavar="FILE", help="columns arrived_at, service_seconds; optional type, tenant, due_at"
     )
@@ -78,6 +79,14 @@ def _policy_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-wait-seconds", type=_whole, help="the promise")
     group.add_argument(
         "--promises", type=_wholes, default=(), metavar="10,30,120", help="further promises to compare, one line each"
+    )
+    group.add_argument(
+        "--type-promise",
+        type=_promise_of_type,
+        action="append",
+        default=[],
+        metavar="TYPE=SECONDS",
+        help="the promise of one type, instead of --max-wait-seconds; may be repeated",
     )
     group.add_argument("--jobs-per-worker", type=_whole, help="instead of a promise")
     group.add_argument("--min-replicas", type=partial(_whole, least=0))
@@ -137,6 +146,13 @@ def _of_type(text: str) -> tuple[str, float]:
     if not equals or not type_:
         raise argparse.ArgumentTypeError(f'"{text}": use TYPE=SECONDS, such as video.ingest=12.5')
     return type_, _number(seconds, least=0)
+
+
+def _promise_of_type(text: str) -> tuple[str, int]:
+    type_, equals, seconds = text.rpartition("=")
+    if not equals or not type_:
+        raise argparse.ArgumentTypeError(f'"{text}": use TYPE=SECONDS, such as thumbs=30')
+    return type_, _whole(seconds)
 
 
 def _wholes(text: str) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -34,12 +34,18 @@ class _Stretch:
     jobs: list[Job]
 
 
-def least_worker_seconds(jobs: Sequence[Job], *, promise: float, concurrency: int, start_seconds: float) -> float:
+PromiseOf = Callable[[str], float]
+"""The promise of a type in seconds."""
+
+
+def least_worker_seconds(
+    jobs: Sequence[Job], *, promise_of: PromiseOf, concurrency: int, start_seconds: float
+) -> float:
     """Returns the bound. Two jobs of 5 s, 60 s apart, promise 30 s, start 6 s: 2 * (6 + 5) = 22 worker-seconds."""
     total, free_since = 0.0, -inf
-    for stretch in _stretches(jobs, promise):
+    for stretch in _stretches(jobs, promise_of):
         work = sum(job.service_seconds for job in stretch.jobs) / concurrency
-        at_once, held = _must_run(stretch.jobs, promise, concurrency)
+        at_once, held = _must_run(stretch.jobs, promise_of, concurrency)
         length = stretch.end - stretch.start
         workers = max(1, at_once, ceil(work / length) if length > 0 else 1)
         longest = max(job.service_seconds for job in stretch.jobs)
@@ -48,10 +54,10 @@ def least_worker_seconds(jobs: Sequence[Job], *, promise: float, concurrency: in
     return total
 
 
-def _stretches(jobs: Iterable[Job], promise: float) -> Iterator[_Stretch]:
+def _stretches(jobs: Iterable[Job], promise_of: PromiseOf) -> Iterator[_Stretch]:
     current: _Stretch | None = None
     for job in sorted(jobs, key=lambda one: one.startable_at):
-        end = job.startable_at + promise + job.service_seconds
+        end = job.startable_at + promise_of(job.type) + job.service_seconds
         if current is not None and job.startable_at <= current.end:
             current.end = max(current.end, end)
             current.jobs.append(job)
@@ -63,13 +69,13 @@ def _stretches(jobs: Iterable[Job], promise: float) -> Iterator[_Stretch]:
         yield current
 
 
-def _must_run(jobs: Iterable[Job], promise: float, concurrency: int) -> tuple[int, float]:
+def _must_run(jobs: Iterable[Job], promise_of: PromiseOf, concurrency: int) -> tuple[int, float]:
     """The most workers needed at one moment, and the worker-seconds over all moments."""
     edges = sorted(
         edge
         for job in jobs
-        if job.service_seconds > promise
-        for edge in ((job.startable_at + promise, 1), (job.startable_at + job.service_seconds, -1))
+        if job.service_seconds > promise_of(job.type)
+        for edge in ((job.startable_at + promise_of(job.type), 1), (job.startable_at + job.service_seconds, -1))
     )
     most, seconds, running, since = 0, 0.0, 0, 0.0
     for moment, change in edges:

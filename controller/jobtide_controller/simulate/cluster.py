@@ -1,21 +1,23 @@
 """A simulated cluster: workers take time to start, their slots claim jobs of the tenants in rotation, jobs end.
 
-Claims go to random workers, the worst case for finding idle workers to remove. Not simulated: the time of a claim and
-of a request to the API server, both under a second.
+Claims go to random workers, the worst case for finding idle workers to remove.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
+from math import inf
 from random import Random
 
 from jobtide.backoff import full_backoff_seconds
+from jobtide.queue.urgency import Group, grouped, in_order, note
 from jobtide_controller.api.v1alpha1 import Retry, Tenants
 from jobtide_controller.decide.reading import Depth, Key, Reading
+from jobtide_controller.simulate.followed import Ends, Followed
 from jobtide_controller.simulate.state import Ledger, Line, Waiting, Worker
 from jobtide_controller.simulate.trace import Job, Trace
 
@@ -28,9 +30,12 @@ class Setting:
     start_seconds: Callable[[], float]  # of the next worker, from its creation until it is ready
     tenants: Tenants = field(default_factory=Tenants)
     retry: Retry = field(default_factory=Retry)
+    promises: Mapping[str, int] = field(default_factory=dict)  # of each type; empty: all types take turns
 
 
 Event = Callable[[], None]
+
+LOOKED_AT = 16  # tenants next in turn by which a group's urgency is known, as in the worker
 
 
 class Cluster:
@@ -38,6 +43,7 @@ class Cluster:
 
     def __init__(self, trace: Trace, setting: Setting, chance: Random) -> None:
         self.now = 0.0
+        self.began_at = trace.began_at
         self.workers: list[Worker] = []
         self.started_in: deque[float] = deque(maxlen=20)  # seconds that the last workers took
         self.ledger = Ledger()
@@ -45,9 +51,12 @@ class Cluster:
         self._jobs = iter(trace.jobs)
         self._next_job = next(self._jobs, None)
         self._lines: dict[Key, Line] = {}
-        self._ring: deque[Key] = deque()
+        self._groups = grouped(trace.types, setting.promises) if setting.promises else {0.0: trace.types}
+        self._rings: dict[float, deque[Key]] = {seconds: deque() for seconds in self._groups}
+        self._ring_of = {type_: self._rings[seconds] for seconds, types in self._groups.items() for type_ in types}
         self._free: list[Worker] = []  # one entry for each free slot
         self._tenant_running: dict[str, int] = {}
+        self._followed = Followed()
         self._events: list[tuple[float, int, Event]] = []
         self._numbers = count(1)
 
@@ -102,12 +111,13 @@ class Cluster:
     def reading(self) -> Reading:
         """As the controller's statement returns it; arrivals are counted since the last reading."""
         depths: dict[Key, Depth] = {}
+        clock, followed = self._trace.clock(self.now), self._followed.take(self.now)
         for key, line in list(self._lines.items()):
-            depths[key] = line.depth(self.now)
+            depths[key] = line.depth(clock, followed.get(key, Ends()))
             line.arrivals = 0
             if line.is_empty:
                 del self._lines[key]
-        return Reading(self.now, depths)
+        return Reading(clock, depths)
 
     def scale(self, replicas: int, order: Callable[[Worker], tuple[float, ...]]) -> None:
         """Starts or stops workers until this many are not stopping; the lowest by `order` stops first."""
@@ -148,12 +158,12 @@ class Cluster:
     def _enter_ring(self, key: Key, line: Line) -> None:
         if line.due and not line.in_ring:
             line.in_ring = True
-            self._ring.append(key)
+            self._ring_of[key.type].append(key)
 
     def _claim(self) -> None:
         """One job per key in rotation; a tenant at its cap leaves the ring until one of its jobs ends."""
-        while self._ring and self._free:
-            key = self._ring.popleft()
+        while self._free and any(self._rings.values()):
+            key = self._next_ring().popleft()
             line = self._lines[key]
             line.in_ring = False
             if self._is_at_cap(key.tenant_id):
@@ -163,6 +173,21 @@ class Cluster:
             self._run(key, line, waiting)
             self._enter_ring(key, line)
 
+    def _next_ring(self) -> deque[Key]:
+        """The keys, in turn, of the types that are claimed next, by any worker that is free."""
+        if len(self._rings) == 1:
+            return next(iter(self._rings.values()))
+        worker = self._chance.choice(self._free)
+        if not worker.groups:
+            worker.groups = [Group(seconds, types) for seconds, types in self._groups.items()]
+        for group in worker.groups:
+            ring = islice(self._rings[group.promise_seconds], LOOKED_AT)
+            group.oldest_at = min((self._lines[key].due[0].due_at for key in ring), default=inf)
+        order = in_order(worker.groups, self.now)
+        place = next(place for place, group in enumerate(order) if group.oldest_at < inf)
+        note(order, place + 1, self.now)
+        return self._rings[order[place].promise_seconds]
+
     def _run(self, key: Key, line: Line, waiting: Waiting) -> None:
         place = self._chance.randrange(len(self._free))
         self._free[place], self._free[-1] = self._free[-1], self._free[place]
@@ -171,6 +196,9 @@ class Cluster:
         line.running += 1
         self._tenant_running[key.tenant_id] = self._tenant_running.get(key.tenant_id, 0) + 1
         self.ledger.waits.append((key, self.now - waiting.due_at))
+        self.ledger.due_at.append(waiting.due_at)
+        self.ledger.attempt_seconds += waiting.job.service_seconds
+        self._followed.starts(waiting.order, key)
         self._at(self.now + waiting.job.service_seconds, lambda: self._end(key, worker, waiting))
 
     def _end(self, key: Key, worker: Worker, waiting: Waiting) -> None:
@@ -182,19 +210,23 @@ class Cluster:
             self._free.append(worker)
         elif worker.running == 0:
             self._gone(worker)
-        if self._trace.is_failing(self.now):
-            self._retry(waiting)
+        self._followed.stops(waiting.order, self.now, ended=not (self._fails() and self._retry(waiting)))
         if self._setting.tenants.cap_of(key.tenant_id) is not None:
             self._leave_cap(key.tenant_id)
 
-    def _retry(self, waiting: Waiting) -> None:
+    def _fails(self) -> bool:
+        share = self._trace.failing_share
+        return self._trace.is_failing(self.now) and (share >= 1.0 or self._chance.random() < share)
+
+    def _retry(self, waiting: Waiting) -> bool:
         retry = self._setting.retry
         if waiting.attempt >= retry.max_attempts:
             self.ledger.failed += 1
-            return
+            return False
         delay = full_backoff_seconds(waiting.attempt, base_seconds=retry.base_seconds, max_seconds=retry.max_seconds)
         due_at = self.now + delay * (0.5 + 0.5 * self._chance.random())
         self._queue(Waiting(due_at, waiting.order, waiting.job, waiting.attempt + 1))
+        return True
 
     def _leave_cap(self, tenant_id: str) -> None:
         for type_ in self._trace.types:

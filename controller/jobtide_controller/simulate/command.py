@@ -13,12 +13,12 @@ from typing import Any
 from jobtide.database_errors import DatabaseUrlWrong, checked_url, url_of_file
 from jobtide.printable import printable, printable_lines
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec
-from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table
+from jobtide_controller.simulate import benchmark, csvfile, past, plot, policy, table, unseen
 from jobtide_controller.simulate.arguments import parser
 from jobtide_controller.simulate.csvfile import TraceError
 from jobtide_controller.simulate.keda import Keda, KedaSettings
 from jobtide_controller.simulate.policy import PolicyError
-from jobtide_controller.simulate.run import Options, Outcome, StartTimes, bound, run
+from jobtide_controller.simulate.run import Options, Outcome, StartTimes, TypeOutcome, bound, run
 from jobtide_controller.simulate.scalers import Jobtide, Scaler
 from jobtide_controller.simulate.trace import Trace
 from jobtide_controller.simulate.traces import MEANING, built_in
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if flags.all:
             _print(benchmark.table(options))
+            return 0
+        if flags.unseen:
+            _print(unseen.table(options))
             return 0
         given, pool = _given(flags)
         outcomes = [run(given, judged, scaler, options) for judged, scaler in _scalers(flags, pool)]
@@ -73,6 +76,8 @@ def _given(flags: Namespace) -> tuple[Trace, JobWorkerPoolSpec]:
             given = _of_types(given, types)
         return given, policy.build(spec, given.types, flags)
     given = built_in(flags.trace, flags.seed)
+    promises = {type_: one for type_, one in (spec.get("promises") or {}).items() if type_ in given.types}
+    spec = {**spec, "promises": promises}
     usual: dict[str, Any] = {"maxReplicas": MAX_REPLICAS, "tenants": given.tenants.as_object()}
     if flags.jobs_per_worker is None:
         usual["maxWaitSeconds"] = MAX_WAIT_SECONDS
@@ -91,7 +96,7 @@ def _of_types(trace: Trace, types: Sequence[str]) -> Trace:
 def _scalers(flags: Namespace, pool: JobWorkerPoolSpec) -> list[tuple[JobWorkerPoolSpec, Scaler]]:
     """Each scaler with the pool whose promise defines what is late."""
     promises = [policy.promising(pool, seconds) for seconds in flags.promises]
-    distinct = {(each.wait_seconds, each.jobs_per_worker): each for each in (pool, *promises)}
+    distinct = {(each.wait_seconds, each.jobs_per_worker, bool(each.promises)): each for each in (pool, *promises)}
     ours: list[tuple[JobWorkerPoolSpec, Scaler]] = [
         (each, Jobtide(each)) for each in sorted(distinct.values(), key=lambda each: each.wait_seconds)
     ]
@@ -122,7 +127,8 @@ def _url(text: str) -> str:
 
 def _as_text(head: str, outcomes: Sequence[Outcome], bound_seconds: float) -> str:
     notes = [f"{one.name}: {one.unfinished:,} jobs did not finish" for one in outcomes if one.unfinished]
-    return "\n".join([head, "", table.text(outcomes, bound_seconds), *notes])
+    types = table.types(outcomes)
+    return "\n".join([head, "", table.text(outcomes, bound_seconds), *(["", types] if types else []), *notes])
 
 
 def _head(trace: Trace, pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome], flags: Namespace) -> str:
@@ -139,16 +145,28 @@ def _title(trace: Trace, flags: Namespace) -> str:
 
 
 def _compared(pool: JobWorkerPoolSpec, outcomes: Sequence[Outcome]) -> str:
-    others = sorted({one.promise_seconds for one in outcomes} - {pool.wait_seconds})
+    own = set() if pool.promises else {float(pool.wait_seconds)}
+    others = sorted({one.promise_seconds for one in outcomes if not one.types} - own)
     if not others:
         return ""
     seconds = " and ".join(f"{one:g} s" for one in others)
+    if pool.promises:
+        return f"\ncompared with {seconds} for all types: such a line is late by that, the others by type"
     return f"\ncompared with {seconds}: each line is late by its own promise, KEDA's by {pool.wait_seconds} s"
 
 
 def _pool_text(pool: JobWorkerPoolSpec) -> str:
     law = f"{pool.jobs_per_worker} jobs a worker" if pool.jobs_per_worker else f"promise {pool.wait_seconds} s"
-    return f"{law}, {pool.min_replicas} to {pool.max_replicas} workers of {pool.concurrency} jobs at once"
+    if pool.promises:
+        law = ", ".join(f"{printable(type_)} {pool.promise_of(type_)} s" for type_ in pool.types)
+        law = f"promises {law}"
+    workers = f"{pool.min_replicas} to {pool.max_replicas} workers of {pool.concurrency} jobs at once"
+    return f"{law}, {workers}{_windows_text(pool)}"
+
+
+def _windows_text(pool: JobWorkerPoolSpec) -> str:
+    names = ", ".join(schedule.name for schedule in pool.schedules)
+    return f"; windows by the clock: {names}; KEDA has none" if names else ""
 
 
 def _as_json(outcomes: Sequence[Outcome]) -> str:
@@ -167,6 +185,17 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "busyStopped": outcome.busy_stopped,
         "changes": outcome.changes,
         "unfinished": outcome.unfinished,
+        **({"types": [_figures_of_type(one) for one in outcome.types]} if outcome.types else {}),
+    }
+
+
+def _figures_of_type(one: TypeOutcome) -> dict[str, Any]:
+    return {
+        "type": one.type,
+        "promiseSeconds": one.promise_seconds,
+        "attempts": len(one.waits),
+        "lateShare": round(one.late_share, 6),
+        "waitSeconds": {label: round(one.wait(share), 3) for label, share in _SHARES.items()},
     }
 
 

@@ -40,10 +40,13 @@ def read(path: Path) -> Trace:
 
 
 def from_epoch(name: str, jobs: Iterable[Job]) -> Trace:
-    """A trace that starts with the first of these jobs; they may be in any order, with times since any epoch."""
+    """A trace that starts with the first of these jobs; they may be in any order, with times since any epoch.
+
+    Windows by the clock take them as times since 1970.
+    """
     ordered = sorted(jobs, key=lambda job: job.created_at)
     start = ordered[0].created_at
-    return Trace(name, tuple(_shifted(job, start) for job in ordered))
+    return Trace(name, tuple(_shifted(job, start) for job in ordered), began_at=start)
 
 
 def _shifted(job: Job, start: float) -> Job:

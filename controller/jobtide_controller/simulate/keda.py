@@ -73,14 +73,14 @@ class Keda:
     def removal_order(self, worker: Worker) -> tuple[float, ...]:
         return (-worker.ready_at,)
 
-    def skip_idle(self, cluster: Cluster) -> bool:
+    def skip_idle(self, cluster: Cluster) -> float | None:
         """The polls keep their times during skipped time: the next job waits for the next poll."""
         if not cluster.is_empty or self._recommendations or not self._desired == self._min == len(cluster.workers):
-            return False
+            return None
         if cluster.next_arrival_at is not None:
             self._poll_at = _next_at(self._poll_at, self._settings.polling_seconds, cluster.next_arrival_at)
             self._sync_at = _next_at(self._sync_at, HPA_SYNC_SECONDS, cluster.next_arrival_at)
-        return True
+        return cluster.next_arrival_at
 
     def _poll(self, cluster: Cluster) -> None:
         if cluster.open_jobs:

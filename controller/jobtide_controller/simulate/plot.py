@@ -139,7 +139,8 @@ def _axes(panel: Panel, label: Callable[[float], str], *, parts: int = 4) -> lis
 
 
 def _promises(panel: Panel, outcomes: Sequence[Outcome]) -> list[str]:
-    promises = sorted({outcome.promise_seconds for outcome in outcomes})
+    own = {one.promise_seconds for outcome in outcomes for one in outcome.types}
+    promises = sorted(own | {outcome.promise_seconds for outcome in outcomes if not outcome.types})
     return [part for promise in promises if 0 < promise <= panel.highest for part in _promise(panel, promise)]
 
 

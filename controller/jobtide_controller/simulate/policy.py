@@ -57,8 +57,12 @@ def build(spec: dict[str, Any], types: Sequence[str], flags: Namespace) -> JobWo
     chosen |= {field: getattr(flags, flag) for flag, field in FIELDS.items() if getattr(flags, flag) is not None}
     if flags.jobs_per_worker is not None and flags.max_wait_seconds is None:
         chosen.pop("maxWaitSeconds", None)
-    if flags.max_wait_seconds is not None and flags.jobs_per_worker is None:
+    if flags.jobs_per_worker is not None and not flags.type_promise:
+        chosen.pop("promises", None)
+    if (flags.max_wait_seconds is not None or flags.type_promise) and flags.jobs_per_worker is None:
         chosen.pop("jobsPerWorker", None)
+    if flags.type_promise:
+        chosen["promises"] = {**(chosen.get("promises") or {}), **dict(flags.type_promise)}
     if flags.stabilization_seconds is not None:
         chosen["scaleDown"] = {"stabilizationSeconds": flags.stabilization_seconds}
     if flags.tenant_max_concurrent is not None:
@@ -79,8 +83,8 @@ def refused(spec: dict[str, Any]) -> list[str]:
 
 
 def promising(pool: JobWorkerPoolSpec, seconds: int) -> JobWorkerPoolSpec:
-    """The same pool with this promise. Raises PolicyError."""
-    spec = {name: value for name, value in pool.as_object().items() if name != "jobsPerWorker"}
+    """The same pool with this promise for all types. Raises PolicyError."""
+    spec = {name: value for name, value in pool.as_object().items() if name not in {"jobsPerWorker", "promises"}}
     return checked({**spec, "maxWaitSeconds": seconds})
 
 

@@ -8,9 +8,11 @@ from itertools import pairwise
 from random import Random
 
 from jobtide_controller.api.v1alpha1 import JobWorkerPoolSpec, Tenants
+from jobtide_controller.decide.schedules import promised_seconds
 from jobtide_controller.simulate.bound import least_worker_seconds
 from jobtide_controller.simulate.cluster import Cluster, Setting
 from jobtide_controller.simulate.scalers import Scaler
+from jobtide_controller.simulate.state import Ledger
 from jobtide_controller.simulate.trace import Trace
 
 AFTERWARDS_SECONDS = 900.0  # time for the fleet to shrink after the last job; it costs until then
@@ -61,6 +63,25 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeOutcome:
+    """The jobs of one type, where types have promises of their own."""
+
+    type: str
+    promise_seconds: float
+    waits: tuple[float, ...]  # sorted
+    late: int  # attempts that waited longer than promised
+
+    def wait(self, share: float) -> float:
+        """As of Outcome."""
+        return _quantile(self.waits, share)
+
+    @property
+    def late_share(self) -> float:
+        """The share of them."""
+        return self.late / max(1, len(self.waits))
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one scaler achieved over one trace: waits of jobs, and costs in worker-seconds."""
 
@@ -74,18 +95,18 @@ class Outcome:
     changes: int
     unfinished: int  # jobs still open when the simulation stopped
     samples: tuple[Sample, ...] = ()
+    late: int | None = None  # attempts later than the promise of their time; None: as promise_seconds says
+    types: tuple[TypeOutcome, ...] = ()  # where types have promises of their own
 
     def wait(self, share: float) -> float:
         """The quantile of the waits: this share of the attempts waits no longer."""
-        if not self.waits:
-            return 0.0
-        return self.waits[min(len(self.waits) - 1, max(0, math.ceil(share * len(self.waits)) - 1))]
+        return _quantile(self.waits, share)
 
     @property
     def late_share(self) -> float:
         """The share of attempts that waited longer than promised; an unfinished job counts as one of them."""
-        late = sum(wait > self.promise_seconds for wait in self.waits) + self.unfinished
-        return late / max(1, len(self.waits) + self.unfinished)
+        late = sum(wait > self.promise_seconds for wait in self.waits) if self.late is None else self.late
+        return (late + self.unfinished) / max(1, len(self.waits) + self.unfinished)
 
     @property
     def cost(self) -> float:
@@ -100,23 +121,27 @@ def run(trace: Trace, policy: JobWorkerPoolSpec, scaler: Scaler, options: Option
     which it has AFTERWARDS_SECONDS; or `hopeless_seconds` after the last arrival, with a backlog.
     """
     chance = Random(options.seed)  # noqa: S311 - repeatable on purpose
-    setting = Setting(policy.concurrency, lambda: options.start.draw(chance), policy.tenants, policy.retry)
+    promises = {type_: policy.promise_of(type_) for type_ in trace.types} if policy.promises else {}
+    setting = Setting(policy.concurrency, lambda: options.start.draw(chance), policy.tenants, policy.retry, promises)
     cluster = Cluster(trace, setting, chance)
     samples = _loop(cluster, trace, scaler, options, policy.min_replicas)
     unfinished = cluster.open_jobs
     ledger = cluster.closed()
     workers = [sample.workers for sample in samples]
+    attempts = _attempts(trace, policy, ledger)
     return Outcome(
         name=scaler.name,
-        waits=tuple(sorted(wait for key, wait in ledger.waits if _is_promised(policy.tenants, key.tenant_id))),
+        waits=tuple(sorted(wait for _, wait, _ in attempts)),
         promise_seconds=float(policy.wait_seconds),
         workers_max=max(workers, default=0),
         worker_seconds=ledger.worker_seconds,
-        bound_seconds=bound(trace, policy, options),
+        bound_seconds=max(bound(trace, policy, options), _repeated(trace, ledger) / policy.concurrency),
         busy_stopped=ledger.busy_stopped,
         changes=sum(before != after for before, after in pairwise(workers)),
         unfinished=unfinished,
         samples=tuple(samples),
+        late=sum(is_late for _, _, is_late in attempts),
+        types=_types(trace, policy, attempts) if policy.promises else (),
     )
 
 
@@ -124,10 +149,37 @@ def bound(trace: Trace, policy: JobWorkerPoolSpec, options: Options) -> float:
     """Returns a lower bound of the worker-seconds of any scaler that keeps the promise; bound.py proves it."""
     return least_worker_seconds(
         trace.jobs,
-        promise=float(policy.wait_seconds),
+        promise_of=policy.promise_of,
         concurrency=policy.concurrency,
         start_seconds=options.start.mean_seconds,
     )
+
+
+def _attempts(trace: Trace, policy: JobWorkerPoolSpec, ledger: Ledger) -> list[tuple[str, float, bool]]:
+    """Type and wait of each attempt, and whether it is more than what was promised when the job fell due."""
+    own = policy.promises
+    return [
+        (key.type, wait, wait > (own.get(key.type) or promised_seconds(policy, trace.began_at + due_at)))
+        for (key, wait), due_at in zip(ledger.waits, ledger.due_at, strict=True)
+        if _is_promised(policy.tenants, key.tenant_id)
+    ]
+
+
+def _types(trace: Trace, policy: JobWorkerPoolSpec, attempts: list[tuple[str, float, bool]]) -> tuple[TypeOutcome, ...]:
+    return tuple(
+        TypeOutcome(
+            type_,
+            float(policy.promise_of(type_)),
+            tuple(sorted(wait for name, wait, _ in attempts if name == type_)),
+            sum(is_late for name, _, is_late in attempts if name == type_),
+        )
+        for type_ in trace.types
+    )
+
+
+def _repeated(trace: Trace, ledger: Ledger) -> float:
+    """The slot seconds of all attempts, where some fail: `bound` knows only the first one of each job."""
+    return ledger.attempt_seconds if trace.failing else 0.0
 
 
 def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_replicas: int) -> list[Sample]:
@@ -146,11 +198,18 @@ def _loop(cluster: Cluster, trace: Trace, scaler: Scaler, options: Options, min_
 
 
 def _next_tick(cluster: Cluster, scaler: Scaler, now: float, tick_seconds: float) -> float:
-    """The next tick, or the last one before the next arrival: idle nights cost no time to simulate."""
+    """The next tick, or the last one before something happens: idle nights cost no time to simulate."""
     arrival_at = cluster.next_arrival_at
-    if arrival_at is not None and arrival_at > now + tick_seconds and scaler.skip_idle(cluster):
-        return now + tick_seconds * max(1, math.floor((arrival_at - now) / tick_seconds))
-    return now + tick_seconds
+    if arrival_at is None or arrival_at <= now + tick_seconds:
+        return now + tick_seconds
+    until = scaler.skip_idle(cluster)
+    return now + tick_seconds * (1 if until is None else max(1, math.floor((until - now) / tick_seconds)))
+
+
+def _quantile(waits: tuple[float, ...], share: float) -> float:
+    if not waits:
+        return 0.0
+    return waits[min(len(waits) - 1, max(0, math.ceil(share * len(waits)) - 1))]
 
 
 def _is_promised(tenants: Tenants, tenant_id: str) -> bool:

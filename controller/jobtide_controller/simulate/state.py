@@ -6,7 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from jobtide.queue.urgency import Group
 from jobtide_controller.decide.reading import Depth, Key
+from jobtide_controller.simulate.followed import Ends
 from jobtide_controller.simulate.trace import Job
 
 
@@ -19,6 +21,7 @@ class Worker:
     ready_at: float
     running: int = 0
     stopping: bool = False  # claims no more jobs, exits when its jobs are done
+    groups: list[Group] = field(default_factory=list)  # of types with one promise, where there are several
 
     @property
     def uid(self) -> str:
@@ -49,7 +52,7 @@ class Line:
     def is_empty(self) -> bool:
         return not (self.due or self.later or self.running or self.arrivals)
 
-    def depth(self, now: float) -> Depth:
+    def depth(self, now: float, ends: Ends) -> Depth:
         due = len(self.due)
         return Depth(
             due=due,
@@ -59,6 +62,9 @@ class Line:
             mean_age_seconds=max(0.0, now - self.due_at_sum / due) if due else 0.0,
             next_due_at=self.later[0].due_at if self.later else None,
             arrivals=self.arrivals,
+            followed=ends.followed,
+            followed_ended=ends.ended,
+            followed_seconds=ends.seconds,
         )
 
 
@@ -67,6 +73,8 @@ class Ledger:
     """Measurements for the outcome."""
 
     waits: list[tuple[Key, float]] = field(default_factory=list)  # of each attempt, from due to start
+    due_at: list[float] = field(default_factory=list)  # of the same attempts
     worker_seconds: float = 0.0
+    attempt_seconds: float = 0.0  # that all attempts held their slots
     busy_stopped: int = 0
     failed: int = 0  # jobs that ran out of attempts

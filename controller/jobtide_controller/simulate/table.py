@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobtide.commands.table import aligned
+from jobtide.printable import printable
 from jobtide_controller.simulate.run import Outcome
 
 COLUMNS = (
@@ -12,11 +13,30 @@ COLUMNS = (
 )  # fmt: skip
 
 
+TYPE_COLUMNS = ("law", "type", "promise", "late", "wait p50", "p99", "max")
+
+
 def text(outcomes: Sequence[Outcome], bound_seconds: float) -> str:
     """One line per scaler, then the bound."""
     rows = [list(COLUMNS), *(_row(outcome) for outcome in outcomes)]
     rows.append(["lower bound for any scaler", "", "", "", "", "", hours(bound_seconds), "1.0", "", ""])
     return "\n".join(aligned(rows))
+
+
+def types(outcomes: Sequence[Outcome]) -> str:
+    """One line per scaler and type, where types have promises of their own; else empty."""
+    rows = [
+        [
+            outcome.name,
+            printable(one.type),
+            f"{one.promise_seconds:g}s",
+            percent(one.late_share),
+            *(seconds_text(one.wait(share)) for share in (0.5, 0.99, 1.0)),
+        ]
+        for outcome in outcomes
+        for one in outcome.types
+    ]
+    return "\n".join(aligned([list(TYPE_COLUMNS), *rows], "<<")) if rows else ""
 
 
 def hours(seconds: float) -> str:

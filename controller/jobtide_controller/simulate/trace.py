@@ -7,6 +7,9 @@ from functools import cached_property
 
 from jobtide_controller.api.v1alpha1 import Tenants
 
+MONDAY = 1_767_571_200.0
+"""2026-01-05T00:00:00Z: when a trace begins that has no dates, for windows by the clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -41,8 +44,12 @@ class Trace:
     name: str
     jobs: tuple[Job, ...]  # by created_at
     unreadable: tuple[Span, ...] = ()  # the database answers workers, but not the scaler's reading
-    failing: tuple[Span, ...] = ()  # every attempt that ends here fails, and is retried with backoff
+    failing: tuple[Span, ...] = ()  # attempts that end here fail, and are retried with backoff
+    failing_share: float = 1.0  # of those attempts
+    slow_clock: tuple[Span, ...] = ()  # the database's clock is behind
+    behind_seconds: float = 0.0  # by so much
     tenants: Tenants = field(default_factory=Tenants)
+    began_at: float = MONDAY  # seconds since the epoch at the trace's start
 
     @cached_property
     def seconds(self) -> float:
@@ -58,3 +65,8 @@ class Trace:
 
     def is_failing(self, moment: float) -> bool:
         return any(span.covers(moment) for span in self.failing)
+
+    def clock(self, moment: float) -> float:
+        """What the database's clock shows."""
+        is_behind = any(span.covers(moment) for span in self.slow_clock)
+        return moment - self.behind_seconds if is_behind else moment

@@ -219,6 +219,15 @@ class DeletionFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TableJudged:
+    """What the health of a table means has changed, and lasts."""
+
+    database: str
+    reason: str  # of the condition TableHealthy
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class TypesUnserved:
     """Jobs of these types wait, and no pool of the database handles them. Without types: none is left."""
 
@@ -274,6 +283,7 @@ Event = (
     | ForeignWorker
     | EndedDeleted
     | DeletionFailed
+    | TableJudged
     | TypesUnserved
     | Acted
     | Failed

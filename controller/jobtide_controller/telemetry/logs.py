@@ -106,6 +106,9 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
             _say(logging.DEBUG, f"deleted {jobs} {status} jobs", database=database, seconds=round(seconds, 4))
         case events.DeletionFailed(database, message):
             _say(logging.WARNING, f"ended jobs are not deleted: {message}", database=database)
+        case events.TableJudged(database, reason, message):
+            _say(logging.INFO if reason == "Healthy" else logging.WARNING,
+                 f"table of database {database}: {reason}: {message}", database=database, reason=reason)  # fmt: skip
         case events.TypesUnserved(database, types, message, _):
             _say(logging.WARNING if types else logging.INFO, message, database=database, types=list(types))
         case events.Acted(user, database, verb, which, changed, skipped, state, message):

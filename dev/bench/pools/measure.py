@@ -15,7 +15,7 @@ from dev.machine.wait import wait_until
 
 POOLS = 10_000
 JOBS = 100
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 30.0
 PODS = 500
 EVENTS = 5_000
 EVENTS_WITHIN_SECONDS = 300.0

@@ -9,10 +9,11 @@ import platform
 import tarfile
 from pathlib import Path
 
-from dev.machine.cache import cache_directory, scratch_directory
+from dev.machine.cache import cache_directory, exclusive, scratch_directory
 from dev.machine.errors import DevError
 from dev.machine.progress import step
 from dev.machine.shell import CommandError, Runner, run
+from dev.machine.system import APT
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PACKAGE = "busybox-static"
@@ -27,6 +28,7 @@ def ensure_busybox(runner: Runner = run) -> Path:
     with (
         step(f"Fetching {PACKAGE}", usual="5 to 20 s"),
         scratch_directory(busybox.parent) as scratch,
+        exclusive(APT),
     ):
         scratch.chmod(0o755)  # apt downloads as its own user
         try:

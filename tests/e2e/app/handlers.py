@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from jobtide import Context, Snooze, Tide
@@ -12,15 +13,20 @@ TESTS = (
     *("edit", "shared", "notes", "held", "faults"),
     *("rollout", "node", "partition-lease", "partition-forced", "killed", "handover", "isolated"),
     *("shrink-0", "shrink-1", "shrink-2", "shrink-3", "shrink-4", "scheduled", "counted"),
-    *("budget-a", "budget-b"),
+    *("budget-a", "budget-b", "limits"),
+    "clock",
+    *("stays", "moves", "grows"),
 )
 
 tide = Tide()
 
 
 def hold(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Runs for `seconds`; before a crash or an expired lease for `first_seconds`, if that is given."""
-    seconds = payload["seconds"]
+    """Runs for `seconds`, or until there is a `file`; before a crash or an expired lease for `first_seconds`."""
+    while "file" in payload and not Path(payload["file"]).exists():
+        if ctx.wait_cancelled(0.1):
+            raise Snooze(0)
+    seconds = payload.get("seconds", 0)
     if ctx.job.result is None:
         seconds = payload.get("first_seconds", seconds)
     if ctx.wait_cancelled(seconds):

@@ -50,6 +50,33 @@ def test_a_row_that_ran_at_the_last_reading_is_followed(ended, running, app, cha
     assert ended() == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "ended_jobs", "share"),
+    [
+        pytest.param("status = 'completed', completed_at = now()", 1, None, id="completed"),
+        pytest.param("status = 'failed', completed_at = now() - interval '1 h'", 1, 0, id="ended before, says a clock"),
+        pytest.param("status = 'completed', completed_at = NULL", 1, 1, id="without the time of its end"),
+        pytest.param("status = 'completed', completed_at = 'infinity'", 1, 1, id="with an end that is none"),
+        pytest.param("status = 'completed', completed_at = '-infinity'", 1, 0, id="with an end before all"),
+        pytest.param("status = 'pending', next_retry_at = now() + interval '1 h'", 0, 1, id="backs off"),
+        pytest.param("attempts = 2", 0, 1, id="still runs"),
+    ],
+)
+def test_a_followed_row_says_how_long_it_ran_and_whether_its_job_ended(reader, running, app, change, ended_jobs, share):
+    first = reader.read(("a",))
+    app.execute(f"UPDATE job_queue SET {change} WHERE id = %s", [running])
+    second = reader.read(("a",))
+    assert isinstance(first, Reading)
+    assert isinstance(second, Reading)
+    (depth,) = second.depths.values()
+    whole = second.taken_at - first.taken_at
+    assert (depth.followed, depth.followed_ended) == (1, ended_jobs)
+    if share is None:
+        assert 0 < depth.followed_seconds < whole
+    else:
+        assert depth.followed_seconds == pytest.approx(share * whole)
+
+
 def test_an_end_is_counted_once(ended, running, app):
     ended()
     app.execute("UPDATE job_queue SET status = 'completed' WHERE id = %s", [running])

@@ -9,6 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from jobtide.sql import load
+from jobtide_controller.api.spec import MOST_CONCURRENT
 from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading, Unreadable
 from jobtide_controller.postgres import readings
 from jobtide_controller.postgres.readings import KEYS, SQL_PACKAGE
@@ -356,3 +357,11 @@ def test_slices_leave_out_no_tenant_and_read_none_twice(conn):
 def slice_of_a(after=None) -> dict[str, object]:
     where = {"types": ["a"], "afters": [after], "list_froms": [0], "listed": []}
     return where | {"chunks": 25, "chunk_rows": 100, "top": 50}
+
+
+def test_a_paused_tenant_is_read_by_itself_among_thousands(many, reader, app):
+    (paused,) = (str(row[0]) for row in app.execute("SELECT id FROM tenants WHERE name = 'n3000'"))
+    reader.paused = frozenset({paused})
+    last = lap(reader, "a", limits={"a": MOST_CONCURRENT})[-1]
+    assert last.depths[Key("a", paused)].due == 1
+    assert summed(last, "a").due == MANY

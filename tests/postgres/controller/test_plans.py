@@ -17,6 +17,7 @@ from jobtide_controller.postgres.attempts import Watched
 from jobtide_controller.postgres.readings import KEYS, SQL_PACKAGE, WATCH_RUNNING, WATCH_SOON
 from jobtide_controller.postgres.rows import reading_of
 from jobtide_controller.postgres.session import BEFORE
+from jobtide_controller.selftest.rows import SQL_PACKAGE as SELFTEST_SQL
 
 FINISHED, PENDING, TYPES, TENANTS, RUNNING = 200_000, 50_000, 10, 20, 100
 CAP = 100
@@ -76,11 +77,13 @@ def parameters(**changed: Any) -> dict[str, Any]:
     return usual | watch | changed
 
 
-def explain(conn: psycopg.Connection[Any], name: str, values: dict[str, Any]) -> dict[str, Any]:
+def explain(
+    conn: psycopg.Connection[Any], name: str, values: dict[str, Any], *, package: str = SQL_PACKAGE
+) -> dict[str, Any]:
     """Run in a transaction that is rolled back: EXPLAIN ANALYZE executes the statement."""
     with conn.transaction(force_rollback=True):
         conn.execute(BEFORE, {"milliseconds": "10000"})
-        statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load(SQL_PACKAGE, name)
+        statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + load(package, name)
         row = conn.execute(statement, values).fetchone()
     found = row["QUERY PLAN"]
     return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
@@ -134,6 +137,17 @@ def test_the_cost_of_reading_one_type_depends_on_the_keys_of_that_type(large):
 def test_ten_thousand_idle_types_do_not_cost_a_probe_each(large):
     plan = explain(large, "readings", parameters(types=[f"idle{number}" for number in range(10_000)]))
     assert buffers(plan) < 4 * TYPES + RUNNING + 100
+
+
+def beyond(pages: int) -> dict[str, Any]:
+    keys = [("t3", f"{number:032x}") for number in range(3)]
+    return {"types": [key[0] for key in keys], "tenant_ids": [key[1] for key in keys], "pages": pages, "least_rows": 10}
+
+
+def test_a_sample_of_the_rows_beyond_the_count_reads_no_more_pages_than_it_may(large):
+    plan = explain(large, "beyond", beyond(200))
+    (scan,) = (node for node in nodes(plan) if node["Node Type"] == "Sample Scan")
+    assert buffers(scan) < 300
 
 
 def test_following_rows_costs_one_probe_for_each(large):
@@ -246,3 +260,23 @@ def test_types_that_no_pool_handles_are_found_by_probes(large):
     assert tables_scanned(plan) == {("Index Only Scan", DUE_INDEX)}
     assert rows_of(plan, DUE_INDEX) <= TYPES + 3 * 100
     assert buffers(plan) < 4 * TYPES + 3 * 110
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "indexes"),
+    [
+        ("jobtide_worker", "look", {"job_queue_pkey"}),
+        # Both begin with the type; which one costs less depends on the statistics.
+        ("jobtide_worker", "end_waiting", {"idx_job_queue_type", DUE_INDEX}),
+        ("jobtide_controller", "delete_ended", {"idx_job_queue_type"}),
+    ],
+)
+def test_the_test_of_an_installation_looks_at_its_own_rows_only(large, role, name, indexes):
+    """Of a type that has no rows, on a table that is full of others."""
+    values = {"id": uuid.uuid4(), "type": "jobtide-test.queue.tide"}
+    with large.transaction(force_rollback=True):
+        large.execute("RESET ROLE")
+        large.execute(f"SET LOCAL ROLE {role}")
+        plan = explain(large, name, values, package=SELFTEST_SQL)
+    assert indexes & {name for _, name in tables_scanned(plan)}
+    assert buffers(plan) < 10

@@ -125,6 +125,20 @@ def test_counting_stops_at_the_cap_and_marks_the_depth_as_capped(new_reader, dat
     assert depth(reading, "a").due == 5
 
 
+def test_rows_beyond_the_cap_are_estimated_from_a_sample(new_reader, database, app, tenant):
+    """5,000 rows due and as many scheduled, on fewer pages than a sample reads: all are in it."""
+    owner, other = tenant("large"), tenant("small")
+    app.execute(
+        "INSERT INTO job_queue (tenant_id, type, next_retry_at)"
+        " SELECT %s, 'a', CASE WHEN n %% 2 = 0 THEN now() + interval '1 h' END FROM generate_series(1, 10000) AS n",
+        [owner],
+    )
+    app.execute("INSERT INTO job_queue (tenant_id, type) SELECT %s, 'a' FROM generate_series(1, 60)", [other])
+    reading = read(new_reader(database, depth_cap=50), "a")
+    assert {str(owner): 5_000, str(other): 0} == {key.tenant_id: one.about for key, one in reading.depths.items()}
+    assert all(one.capped for one in reading.depths.values())
+
+
 def test_the_capped_rows_are_the_ones_that_wait_longest(new_reader, database, insert):
     for age in (5, 50, 500):
         insert("a", age_seconds=age)

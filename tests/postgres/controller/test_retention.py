@@ -143,7 +143,10 @@ async def test_a_foreign_key_to_the_table_is_named_with_what_to_do(world, app):
 async def test_an_outage_is_a_failure_and_the_next_batch_connects_again(world, app):
     await world.put("a", "completed", ended_days=2)
     await world.source.delete_ended(OLD._replace(most=0))
-    app.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jobtide-controller'")
+    app.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE starts_with(application_name, 'jobtide-controller/')"
+    )
     with pytest.raises(DeletionFailedError, match="Unreachable"):
         await world.source.delete_ended(OLD)
     assert (await world.source.delete_ended(OLD)).rows == {"a": 1}
@@ -160,7 +163,7 @@ async def test_a_reading_does_not_wait_for_a_batch(patient, app):
     await patient.source.disconnect()
     backends = (
         "SELECT count(*) FROM pg_stat_activity "
-        "WHERE application_name = 'jobtide-controller' AND datname = current_database()"
+        "WHERE starts_with(application_name, 'jobtide-controller/') AND datname = current_database()"
     )
     await asyncio.to_thread(wait_until, "no connection", lambda: app.execute(backends).fetchone() == (0,))
 

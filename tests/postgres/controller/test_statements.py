@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from dev.machine.wait import wait_until
 from dev.postgres.server import Server
 from jobtide.schema import apply
 from jobtide_controller.decide.reading import Reading
+from jobtide_controller.loop.limits import MOST_POOLS
 from jobtide_controller.postgres.database import Database
 from jobtide_controller.postgres.readings import Limits
 from tests.unit.kube.objects import pool
@@ -42,9 +44,14 @@ def admin(counting_server) -> Iterator[psycopg.Connection]:
 def world(counting_server, configure, urls) -> Iterator[World]:
     configure(counting_server.url(user=USER))
     database = Database("main", urls, Limits())
-    database._reader._monotonic = lambda: 0.0  # on a slow machine the 30 s between two checks may pass
+    # On a slow machine the seconds between two checks, or between two looks for a view of limits, may pass.
+    database._reader._monotonic = database._limits._monotonic = lambda: 0.0
     yield World(source=database)
     database.close()
+
+
+def backends(admin) -> int:
+    return admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [USER]).fetchone()[0]
 
 
 def calls(admin) -> dict[str, int]:
@@ -67,11 +74,14 @@ async def test_a_tick_is_one_connection_and_four_statements_for_any_number_of_po
         [tenant, min(pools, 50) - 1],
     )
     assert isinstance(await world.source.read(["p0"], {}), Reading), "connected, and the schema is checked"
+    await world.tick(times=1 + -(-pools // MOST_POOLS))
+    assert not world.terms.current.databases["main"].limits.changed, "the limits of all pools are stored"
+    await world.loop._table._looking  # at the table's health: each 30 s, over a connection that lasts for one look
+    wait_until("the end of that connection", lambda: backends(admin) == 1)
     admin.execute("SELECT pg_stat_statements_reset()")
     await world.tick()
     assert calls(admin) == dict.fromkeys(STATEMENTS_OF_A_TICK, 1)
-    backends = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [USER]).fetchone()
-    assert backends == (1,)
+    assert backends(admin) == 1
     assert len(world.gauges()) == pools, "and every pool was decided by them"
 
 

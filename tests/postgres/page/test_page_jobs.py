@@ -428,3 +428,14 @@ async def test_a_server_that_vanishes_is_noticed(database):
 @pytest.mark.parametrize("at", ["9999-12-31T23:59:59.999999+14:00", "0001-01-01T00:00:00+14:00"])
 async def test_a_cursor_outside_of_time_is_no_bug(alice, at):
     assert (await alice.get(f"api/jobs?database=main&after={quote(at)}"))[0] in {200, 400}
+
+
+async def test_a_job_tells_the_stored_limit_of_its_tenant(alice, jobs, connect):
+    """It is the database's, so no status and no reading has to name the tenant."""
+    (id_,) = jobs("a")
+    connect().execute("INSERT INTO jobtide_pool_limits (pool) VALUES ('media/thumbs'), ('')")
+    connect().execute(
+        "INSERT INTO jobtide_tenant_limits (pool, tenant_id, max_concurrent) SELECT '', tenant_id, 0 FROM job_queue"
+    )
+    (_, found) = await alice.get(f"api/jobs/main/{id_}")
+    assert "Its tenant is paused: its limit is 0." in found["why"]["causes"]

@@ -86,6 +86,17 @@ def test_a_job_waits_for_its_pool(why, kubectl, found, sentence):
     assert "--all-namespaces" in kubectl.calls[0]
 
 
+def test_a_limit_of_a_tenant_that_no_status_shows_is_read_from_the_table(why, connect):
+    connect().execute("INSERT INTO jobtide_pool_limits (pool) VALUES ('media/thumbs'), ('')")
+    connect().execute(
+        "INSERT INTO jobtide_tenant_limits (pool, tenant_id, type, max_concurrent, until) "
+        "SELECT '', tenant_id, 'a', 0, '2200-01-01Z' FROM job_queue"
+    )
+    code, out, _ = why(pool(conditions=[READY], ready=1))
+    assert code == 0
+    assert "Its tenant is paused for type a: its limit is 0, until 2200-01-01T00:00:00.000000Z." in out.splitlines()
+
+
 def test_a_pool_without_a_status_is_not_said_to_have_no_workers(why):
     code, out, _ = why(pool())
     assert (code, "no worker" in out) == (0, False)

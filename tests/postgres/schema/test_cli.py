@@ -55,6 +55,29 @@ def test_print_needs_no_database(jobtide):
     assert (printed.returncode, printed.stdout) == (0, script(roles=True) + "\n")
 
 
+def test_the_printed_view_of_limits_works_and_check_reads_it_as_the_controller_does(jobtide, database, connect):
+    admin = connect()
+    admin.execute("ALTER TABLE tenants ADD plan text, ADD suspended_at timestamptz")
+    admin.execute("INSERT INTO tenants (plan) VALUES ('free'), ('team'), ('other')")
+    admin.execute(jobtide("schema", "print", "--limits-view").stdout)
+    limits = admin.execute("SELECT max_concurrent, weight FROM job_tenant_limits ORDER BY 1").fetchall()
+    assert limits == [(2, None), (16, 3)]
+
+    def check(part="controller"):
+        checked = jobtide("schema", "check", "--catalogs-only", "--part", part, "--database-url", database)
+        assert checked.returncode == 0
+        return checked.stdout
+
+    assert check() == "ok\n"
+    admin.execute("DROP VIEW job_tenant_limits; CREATE VIEW job_tenant_limits AS SELECT id AS tenant_id FROM tenants")
+    assert check().startswith("warning: LimitsViewUnusable: view job_tenant_limits: ")
+    assert check("worker") == "ok\n"
+    admin.execute("DROP TABLE jobtide_pool_limits")
+    assert check().startswith(
+        "warning: LimitsNotStored: tables jobtide_pool_limits and jobtide_tenant_limits are missing"
+    )
+
+
 def test_a_contradiction_ends_with_one_and_a_sentence(jobtide, database, connect):
     connect().execute("ALTER TABLE job_queue DROP COLUMN worker_id CASCADE")
     applied = jobtide("schema", "apply", "--database-url", database)

@@ -10,6 +10,7 @@ import pytest
 
 from jobtide.__main__ import main
 from jobtide.schema import ProblemKind
+from tests.pages import SCHEMA, shown
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "schema.md").read_text()
@@ -38,11 +39,11 @@ def test_every_option_of_the_way_back_is_on_the_page_of_adoption(capsys):
 
 
 def test_the_sql_of_the_page_shows_a_user_the_jobs_of_the_own_tenant(connect, database, people, names):
-    logins, claims, profile = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    claims = shown(SCHEMA, "claims of a user")
     admin = connect(autocommit=False)
     admin.execute("ALTER TABLE users ADD display_name text, ADD avatar_url text")
-    admin.execute(logins)
-    admin.execute(profile)
+    admin.execute(shown(SCHEMA, "logins"))
+    admin.execute(shown(SCHEMA, "columns of users"))
     admin.execute(claims.replace("<users.id>", str(people.my_user)))
     assert admin.execute("SELECT id FROM job_queue").fetchall() == [(people.my_job,)]
     admin.execute("UPDATE users SET display_name = 'me'")

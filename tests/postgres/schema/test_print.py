@@ -47,5 +47,5 @@ def test_the_form_for_migration_tools_has_nothing_that_a_transaction_refuses():
 
 def test_every_part_says_what_it_does_and_which_lock_it_takes():
     parts = script(roles=True).split("-- What: ")[1:]
-    assert len(parts) == 4 + 2 + 1 + 5 * 2 + 1
+    assert len(parts) == 4 + 3 + 1 + 5 * 2 + 1
     assert all("-- Lock: " in part for part in parts if "DROP INDEX" not in part)

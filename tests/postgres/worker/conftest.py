@@ -105,7 +105,7 @@ class Process:
 def worker(database: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     running: list[Process] = []
 
-    def start(app: str = "jobs:tide", **environment: str) -> Process:
+    def start(app: str = "jobs:tide", python: str | Path = sys.executable, **environment: str) -> Process:
         log = tmp_path / f"worker-{len(running)}.log"
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith("JOBTIDE_")},
@@ -117,7 +117,7 @@ def worker(database: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
         }
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "jobtide", "worker", app], cwd=HANDLERS, env=variables, stderr=output
+                [python, "-m", "jobtide", "worker", app], cwd=HANDLERS, env=variables, stderr=output
             )
         running.append(Process(popen, log))
         return running[-1]

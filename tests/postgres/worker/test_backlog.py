@@ -90,6 +90,9 @@ def test_a_backend_that_hangs_stops_the_claims_and_is_replaced(worker, notes, st
         wait_until(lambda: fetch(port, "/readyz") == 503, seconds=10)
         assert re.fullmatch(r"the ends of \d+ jobs have waited \d+ s to be written\n", body(port, "/readyz"))
         assert fetch(port, "/livez") == 200
+        shown = dict(line.rsplit(" ", 1) for line in body(port, "/metrics").splitlines())
+        assert float(shown["jobtide_worker_unwritten_seconds"]) > 3
+        assert 0 < float(shown["jobtide_worker_unwritten_ends"]) <= MOST
         wait_until(lambda: process.logged("no claims: "), seconds=10)
         assert len(notes.lines) <= MOST
         wait_until(lambda: statuses() == {"completed": 5_001}, seconds=40)

@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -69,6 +70,19 @@ def test_the_cap_counts_all_types_of_the_pool_and_no_others(capped, tenant, fill
     queue = capped(TenantCaps(4))
     assert len(claim(queue)) == 4
     assert claim(queue) == []
+
+
+def test_a_search_before_the_mark_of_one_type_counts_the_other_types_too(capped, tenant, fill, enqueue):
+    owner, queue = tenant(), capped(TenantCaps(2))
+    fill(owner, 60, "a")
+    while jobs := claim(queue):
+        queue.finish([End(job, "completed", "1") for job in jobs])
+    fill(owner, 2, "b")
+    assert len(claim(queue)) == 2
+    enqueue("a", owner, created_at=datetime.now(UTC) - timedelta(hours=1))
+    for _ in range(3):
+        queue._low_water._search_at = 0.0  # as after the wait that the claim asked for
+        assert claim(queue) == []
 
 
 def test_an_override_comes_before_the_cap(capped, tenant, fill):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from uuid import UUID
 
 import pytest
@@ -211,6 +212,65 @@ def test_dead_rows_that_an_old_snapshot_keeps_are_stepped_over_once_and_not_at_e
     assert with_marks < 100
 
 
+def test_a_claim_of_an_almost_empty_queue_steps_over_no_dead_rows_whatever_the_statistics_say(queue, tenant, connect):
+    """ANALYZE sees no waiting row, so a plan that reads all dead rows through another index looks cheap too."""
+    owners, watching = [tenant() for _ in range(4)], connect()
+    old = connect(autocommit=False)
+    old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    old.execute("SELECT count(*) FROM job_queue")
+    insert = "INSERT INTO job_queue (tenant_id, type) SELECT unnest(%s::uuid[]), 'a' FROM generate_series(1, %s)"
+    one, ring = queue(), RING
+    for _ in range(25):
+        watching.execute(insert, [owners, 250])
+        one.finish([End(job, "completed", "1") for job in one.claim(ring, 1_001, 1_001).jobs])
+        watching.execute("ANALYZE job_queue")
+    assert one._low_water._is_dear
+    watching.execute(insert, [owners[2:3], 1])
+    pages = pages_of_a_claim(one, wanted=4)
+    old.rollback()
+    assert pages < 100
+
+
+def test_rows_before_a_mark_are_found_in_parts_while_claims_come_short(queue, tenant, connect, enqueue):
+    owners = sorted(tenant() for _ in range(3))
+    connect().execute(
+        "INSERT INTO job_queue (tenant_id, type) SELECT unnest(%s::uuid[]), 'a' FROM generate_series(1, 100)", [owners]
+    )
+    one, found = queue(), set()
+    for _ in range(3):
+        one.claim(RING, 100, 100)
+    behind = {enqueue("a", owner, created_at=datetime.now(UTC) - HOUR) for owner in owners}
+    waits = []
+    while found < behind:
+        one._low_water._search_at = 0.0  # as after the wait that the claim asked for
+        claim = one.claim(RING, 9, 9)
+        found |= {job.id for job in claim.jobs}
+        waits.append(claim.search_seconds)
+    assert found == behind
+    assert all(0 < wait < 60 for wait in waits[:-1])
+
+
+def test_rows_before_a_mark_are_found_while_every_claim_is_full(queue, tenant, connect, enqueue, monkeypatch):
+    """As those of a crashed pod that were given back. A clock in which each look at it takes a tenth of a second."""
+    owners = sorted(tenant() for _ in range(12))
+    connect().execute(
+        "INSERT INTO job_queue (tenant_id, type) SELECT unnest(%s::uuid[]), 'a' FROM generate_series(1, 400)", [owners]
+    )
+    clock = count(1_000.0, 0.1)
+    monkeypatch.setattr("jobtide.queue.claims.monotonic", lambda: next(clock))
+    one, ring, found = queue(), RING, set()
+    for _ in range(8):
+        ring = one.claim(ring, 100, 10).ring
+    behind = {enqueue("a", owner, created_at=datetime.now(UTC) - HOUR) for owner in owners}
+    claims = 0
+    while found < behind:
+        claim = one.claim(ring, 4, 1)
+        assert len(claim.jobs) == 4
+        ring, claims = claim.ring, claims + 1
+        found |= behind & {job.id for job in claim.jobs}
+        assert claims < 600
+
+
 def test_a_tenant_that_gave_its_share_is_not_read_again_from_its_start(queue, tenant, connect, monkeypatch):
     connect().execute(
         """INSERT INTO job_queue (tenant_id, type)
@@ -220,16 +280,17 @@ def test_a_tenant_that_gave_its_share_is_not_read_again_from_its_start(queue, te
     one, ring, sent = queue(), RING, []
     for _ in range(14):
         ring = one.claim(ring, 100, 50).ring
-    one._low_water._full_lap_at = float("inf")  # no whole lap
+    one._low_water._stale_at = float("inf")  # with all marks
     plain = one._session.execute
     monkeypatch.setattr(one._session, "execute", lambda *asked: sent.append(asked) or plain(*asked))
     assert len(one.claim(ring, 100, 1).jobs) == 2
     assert len(sent) == 1
 
 
-def pages_of_a_claim(queue):
+def pages_of_a_claim(queue, wanted=1):
     """Shared buffers that the claim's own statement touches, as EXPLAIN counts them."""
-    queue._low_water._full_lap_at = float("inf")  # no whole lap
+    queue._low_water._stale_at = float("inf")  # with all marks
+    queue._idle_look.walked(0, drained=True)  # and no look before it
     session, seen = queue._session, []
     plain = session.execute
 
@@ -239,7 +300,7 @@ def pages_of_a_claim(queue):
         return []
 
     session.execute = explained
-    queue.claim(RING, 1, 1)
+    queue.claim(RING, wanted, wanted)
     return seen[0]
 
 

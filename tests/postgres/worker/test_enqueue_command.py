@@ -12,6 +12,8 @@ import pytest
 
 from jobtide.commands.dev_folder import url_file
 
+pytestmark = pytest.mark.any_version
+
 
 @pytest.fixture
 def enqueue(database, tmp_path):

@@ -13,7 +13,10 @@ import pytest
 
 from tests.postgres.worker.test_process import fetch, free_port
 
-LEASE = {"JOBTIDE_LEASE_SECONDS": "1"}
+pytestmark = pytest.mark.any_version
+
+LEASE = {"JOBTIDE_LEASE_SECONDS": "2"}
+LONG_SECONDS = 5  # a handler: longer than the lease, which is extended when a third of it is over
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def holding(worker, enqueue, tenant, row, wait_until):
 
 
 def test_a_handler_that_holds_the_interpreter_keeps_its_lease(holding, queue, row, wait_until):
-    process, id_, _ = holding(3)
+    process, id_, _ = holding(LONG_SECONDS)
     other, stolen = queue("pod-2"), []
 
     def ended():
@@ -58,7 +61,7 @@ def test_idle_connections_stop_neither_probes_nor_leases_while_a_handler_holds_t
     holding, queue, row, wait_until
 ):
     """The keeper answers alone then: a client that asks for nothing must not be waited for."""
-    _, id_, port = holding(3)
+    _, id_, port = holding(LONG_SECONDS)
     other, stolen = queue("pod-2"), []
     wait_until(lambda: fetch(port, "/metrics") == 503)
     with ExitStack() as stack:
@@ -76,12 +79,16 @@ def test_idle_connections_stop_neither_probes_nor_leases_while_a_handler_holds_t
     assert stolen == []
 
 
-def test_leases_are_kept_during_the_drain_too(holding, row, queue):
-    process, id_, _ = holding(3)
+def test_leases_are_kept_during_the_drain_too(holding, row, queue, wait_until):
+    process, id_, _ = holding(LONG_SECONDS)
     os.kill(process.popen.pid, signal.SIGTERM)
     other, stolen = queue("pod-2"), []
-    while process.popen.poll() is None:
+
+    def ended():
         stolen.extend(other.rescue_expired(10))
+        return process.popen.poll() is not None
+
+    wait_until(ended, seconds=30)
     assert (process.popen.returncode, stolen) == (0, [])
     assert (row(id_)["status"], row(id_)["attempts"]) == ("completed", 1)
 

@@ -55,6 +55,17 @@ def test_a_scheduled_job_is_found_by_the_first_poll_after_it_falls_due(idle, con
     assert [job.id for job in idle.claim(RING, 10, 10).jobs] == [id_]
 
 
+def test_a_slow_look_that_found_a_job_is_not_repeated_before_the_next_claim(queue, enqueue, tenant):
+    """Dead rows make a look slow, and in a busy queue each look finds a job behind them."""
+    busy, owner, looks = queue(), tenant(), []
+    busy._idle_look.looked = lambda seconds, now: (looks.append(seconds), IdleLook.looked(busy._idle_look, 1.0, now))
+    for _ in range(3):
+        id_ = enqueue("a", owner)
+        busy._idle_look.walked(0.01, drained=True)
+        assert [job.id for job in busy.claim(RING, 10, 10).jobs] == [id_]
+    assert len(looks) == 1
+
+
 def test_a_job_of_another_type_is_found_too(idle, enqueue, tenant):
     id_ = enqueue("b", tenant("new"), created_at=None)
     assert [job.id for job in idle.claim(RING, 10, 10).jobs] == [id_]

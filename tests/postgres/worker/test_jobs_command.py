@@ -15,6 +15,8 @@ import pytest
 from dev.postgres.pgbouncer import PgBouncer
 from jobtide.__main__ import INTERRUPTED
 
+pytestmark = pytest.mark.any_version
+
 
 @pytest.fixture
 def jobs(database, tmp_path):

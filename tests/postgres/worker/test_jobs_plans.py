@@ -37,6 +37,8 @@ def walk(status, which=ABSENT, **more):
 
 IDS = {"ids": [uuid4() for _ in range(100)], "type": "common", "tenant": LARGE}
 
+LIMITS = {"tenant": LARGE, "type": "common", "most": 100}
+
 # statement, parameters, shared buffers that it may touch: a row that is looked at may lie in a page of its own.
 CASES = [
     pytest.param("by_time", walk("completed"), LOOK + 100, id="walk through completed jobs"),
@@ -68,6 +70,8 @@ CASES = [
         1_200,
         id="why",
     ),
+    pytest.param("limits", LIMITS | {"pools": ["media/pool1", "media/pool2"]}, 40, id="limits of two pools"),
+    pytest.param("limits", LIMITS | {"pools": None}, 2_000, id="limits of all pools"),
 ]
 
 
@@ -115,9 +119,17 @@ def fill(connection):
         )
     for create, _ in indexes:
         connection.execute(create)
+    connection.execute(
+        "INSERT INTO jobtide_pool_limits SELECT 'media/pool' || n, 4, '{}' FROM generate_series(1, 2000) n"
+    )
+    connection.execute(
+        "INSERT INTO jobtide_tenant_limits (pool, tenant_id, max_concurrent) "
+        "SELECT 'media/pool' || n % 20, id, 3 FROM tenants, generate_series(1, 20) n "
+        "UNION ALL SELECT '', id, 3 FROM tenants"
+    )
     connection.commit()
     connection.autocommit = True
-    connection.execute("VACUUM ANALYZE job_queue")
+    connection.execute("VACUUM ANALYZE job_queue, jobtide_pool_limits, jobtide_tenant_limits")
     connection.autocommit = False
 
 

@@ -261,6 +261,86 @@ def test_an_override_of_the_cap_comes_before_the_pools_own(operator, jobs):
     assert (answer.tenant_cap, answer.tenant_running) == (1, 1)
 
 
+def test_a_limit_of_zero_is_a_pause(operator, jobs):
+    facts = pool(tenant_cap=100, ready=1, tenant_cap_overrides={str(jobs["mine"]): 0})
+    assert why(operator, jobs["waiting"], [facts]).reasons[0].text == "Its tenant is paused: its limit is 0."
+
+
+@pytest.fixture
+def store(connect):
+    """store("media/thumbs", cap, {tenant: (max_concurrent, until)}): limits as the controller stores them."""
+    connection = connect()
+
+    def put(pool, cap=None, limits=(), type_=""):
+        connection.execute(
+            "INSERT INTO jobtide_pool_limits (pool, max_concurrent, types) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            [pool, cap, [type_]],
+        )
+        for owner, (most, until) in dict(limits).items():
+            connection.execute(
+                "INSERT INTO jobtide_tenant_limits (pool, tenant_id, type, max_concurrent, until) "
+                "VALUES (%s, %s, %s, %s, coalesce(%s::timestamptz, 'infinity'))",
+                [pool, owner, type_, most, until],
+            )
+
+    return put
+
+
+END = "2200-01-01T00:00:00Z"
+PAUSED_BY_VIEW = "Its tenant is paused: its limit is 0, until 2200-01-01T00:00:00.000000Z."
+
+
+@pytest.mark.parametrize("facts", [None, [pool(ready=1, tenant_cap=100)]], ids=["without pools", "with pools"])
+@pytest.mark.parametrize(
+    ("own", "view", "reason"),
+    [
+        pytest.param((None, None), (0, END), PAUSED_BY_VIEW, id="the view pauses it"),
+        pytest.param((0, None), None, "Its tenant is paused: its limit is 0.", id="the pool pauses it"),
+        pytest.param((1, None), (0, END), "Its tenant runs 1 of at most 1 jobs at once.", id="the pool's own first"),
+        pytest.param((0, "2001-01-01T00:00:00Z"), (9, None), None, id="a pause that is over"),
+        pytest.param((9, None), (0, None), None, id="the pool lets it run"),
+    ],
+)
+def test_the_limits_are_those_that_claims_read(operator, jobs, enqueue, store, own, view, reason, facts):
+    """The spec of the pool says 100, and no status shows the tenant."""
+    waiting = enqueue("video", jobs["mine"])
+    store("media/thumbs", 100, {jobs["mine"]: own})
+    store("", None, {} if view is None else {jobs["mine"]: view})
+    found = [one.text for one in why(operator, waiting, facts).reasons if one.code == "TenantAtCap"]
+    assert found == ([] if reason is None else [reason])
+
+
+@pytest.mark.parametrize("facts", [None, [pool(ready=1)]], ids=["without pools", "with pools"])
+@pytest.mark.parametrize(
+    ("most", "reason"),
+    [
+        (0, "Its tenant is paused for type video: its limit is 0, until 2200-01-01T00:00:00.000000Z."),
+        (1, "Its tenant runs 1 of at most 1 jobs of type video at once, until 2200-01-01T00:00:00.000000Z."),
+    ],
+)
+def test_a_limit_of_its_type_holds_the_job_and_no_job_of_another_type(
+    operator, jobs, enqueue, store, most, reason, facts
+):
+    store("media/thumbs")
+    store("", None, {jobs["mine"]: (most, END)}, type_="video")
+    assert reason in [one.text for one in why(operator, enqueue("video", jobs["mine"]), facts).reasons]
+    assert "TenantAtCap" not in codes(why(operator, jobs["waiting"], facts))
+
+
+def test_a_tenant_is_not_paused_while_one_pool_may_run_its_job(operator, jobs, store):
+    store("media/thumbs", None, {jobs["mine"]: (0, None)})
+    store("media/more")
+    both = [pool(ready=1), PoolFacts("media/more", ("mail",), ready=1)]
+    assert codes(why(operator, jobs["waiting"], both)) == ["Next"]
+    assert codes(why(operator, jobs["waiting"], both[:1])) == ["TenantAtCap", "Next"]
+
+
+def test_without_tables_for_limits_those_of_the_pools_hold(operator, jobs, connect):
+    connect().execute("DROP TABLE jobtide_tenant_limits, jobtide_pool_limits")
+    assert codes(why(operator, jobs["waiting"], [pool(ready=1, tenant_cap=1)])) == ["TenantAtCap", "Next"]
+    assert codes(why(operator, jobs["waiting"])) == ["NothingRuns"]
+
+
 @pytest.mark.parametrize("status", ["failed", "pending", "processing"])
 @pytest.mark.parametrize("error", ['{"type": %s, "message": %s}', '{"message": "", "more": %s}', "%s"])
 def test_an_error_of_a_gigabyte_hides_no_other_job(operator, enqueue, tenant, status, error):

@@ -31,11 +31,15 @@ def lap(of, wanted):
     return {**_parameters(of), "wanted": wanted, "rows_per_key": wanted, **how}
 
 
-CAPS = {"cap": 8, "override_tenants": [UUID(int=3)], "override_caps": [64]}
+LIMITS = {"cap": 8, "pool": "a/x", "has_own": True, "has_shared": True, "has_typed": True}
 
 
 def look(of, wanted):
-    return {**_parameters(of), "wanted": wanted, **CAPS}
+    return {**_parameters(of), "wanted": wanted, "counted": ["common"], **LIMITS}
+
+
+def oldest(of, tenants):
+    return {name: _parameters(of)[name] for name in ("types", "firsts", "lasts")} | {"tenants": tenants}
 
 
 def capped(keys):
@@ -46,13 +50,18 @@ def capped(keys):
         "key_positions": [1] * keys,
         "key_sinces": [None] * keys,
         "key_since_ids": [None] * keys,
+        "key_caps": [8] * keys,
+        "key_type_caps": [4] * keys,
+        "key_weights": [3] * keys,
+        "visit_type": None,
+        "visit_tenant": None,
+        "visit_rows": 0,
         "wanted": keys,
         "rows_per_key": 1,
         "token": "t",
         "lease_seconds": 60.0,
         "most_bytes": 4_194_304,
         "excluded": [],
-        **CAPS,
     }
 
 
@@ -65,8 +74,10 @@ CASES = [
     pytest.param("claim", lap(LAP, 1), 70, id="claim one of many"),
     pytest.param("claim", lap(LAP, 50), 2_300, id="claim fifty of many"),
     pytest.param("claim", lap(RARE, 50), 15, id="claim of types without jobs"),
-    pytest.param("lock_tenants", look(LAP, 50), 800, id="lock fifty tenants under a cap"),
+    pytest.param("lock_tenants", look(LAP, 50), 1_400, id="lock fifty tenants under a cap"),
     pytest.param("claim_capped", capped(50), 2_300, id="claim fifty under a cap"),
+    pytest.param("pool_limits", {"pool": "a/x"}, 20, id="look for limits"),
+    pytest.param("has_limits", {}, 20, id="look for the tables of limits"),
     pytest.param(
         "finish",
         {**ONE, "statuses": ["completed"], "results": ["{}"], "delays": [None], "gives_back": [False]},
@@ -75,6 +86,14 @@ CASES = [
     ),
     pytest.param("any_due", {"types": ["rare", "absent"]}, 15, id="look for due jobs of types without jobs"),
     pytest.param("any_due", {"types": ["common"]}, 15, id="look for due jobs of many"),
+    pytest.param("oldest_due", oldest(LAP, 64), 520, id="look for the oldest job of 64 tenants of many"),
+    pytest.param(
+        "oldest_due_limited",
+        oldest(LAP, 64) | {"counted": ["common"], **LIMITS},
+        1_400,
+        id="look for the oldest job of 64 tenants under a cap",
+    ),
+    pytest.param("oldest_due", oldest(RARE, 64), 15, id="look for the oldest job of types without jobs"),
     pytest.param("confirm", {"ids": ONE["ids"], "tokens": ONE["tokens"]}, 12, id="confirm one"),
     pytest.param(
         "finish_unlocked",
@@ -163,7 +182,13 @@ def fill(connection):
         connection.execute(create)
     connection.commit()
     connection.autocommit = True
-    connection.execute("VACUUM ANALYZE job_queue")
+    connection.execute(
+        "INSERT INTO jobtide_tenant_limits SELECT one.pool, lpad(to_hex(n), 32, '0')::uuid, one.type, 8, 3 "
+        "FROM generate_series(1, 10000) n, "
+        "(VALUES ('a/x', ''), ('a/y', ''), ('', ''), ('', 'common')) AS one (pool, type)"
+    )
+    connection.execute("INSERT INTO jobtide_pool_limits SELECT 'a/' || n, 8 FROM generate_series(1, 1000) n")
+    connection.execute("VACUUM ANALYZE job_queue, jobtide_tenant_limits, jobtide_pool_limits")
     connection.autocommit = False
 
 
@@ -232,7 +257,7 @@ def prepared(connection, name, parameters, plan_cache_mode):
     connection.execute(f"SET LOCAL plan_cache_mode = {plan_cache_mode}")
     connection.execute(f"PREPARE explained AS {numbered}")
     try:
-        yield sql.SQL("EXECUTE explained ({})").format(arguments)
+        yield sql.SQL("EXECUTE explained ({})" if parameters else "EXECUTE explained").format(arguments)
     finally:
         connection.rollback()
         connection.execute("DEALLOCATE explained")

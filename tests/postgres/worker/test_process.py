@@ -15,6 +15,8 @@ import pytest
 
 from tests.postgres.worker.conftest import HANDLERS
 
+pytestmark = pytest.mark.any_version
+
 
 def ended(statuses, count):
     return lambda: sum(statuses().get(status, 0) for status in ("completed", "failed")) == count
@@ -174,6 +176,11 @@ def test_probes_and_metrics_are_served(worker, enqueue, tenant, statuses, wait_u
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert 'jobtide_worker_jobs_total{outcome="completed",type="echo"} 1' in text
+    # A counter that begins with its first event hides it from increase().
+    assert 'jobtide_worker_leases_lost_total{during="extend"} 0' in text
+    assert 'jobtide_worker_rescued_total{why="own_pod"} 0' in text
+    assert 'jobtide_worker_rows_refused_total{during="claim"} 0' in text
+    assert "jobtide_worker_ends_refused_total 0" in text
 
 
 def test_a_worker_without_its_database_is_alive_but_not_ready(worker, wait_until):

@@ -1,20 +1,21 @@
-"""Plain INSERT is an API: what docs/producers.md shows for psql and node-postgres makes jobs that workers run."""
+"""What docs/producers.md shows makes jobs that workers run: from Python, a shell, psql and node-postgres."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dev.machine import npm
 from dev.machine.system import ensure_packages
+from tests.pages import PRODUCERS, shown
 
-ROOT = Path(__file__).parents[3]
 PACKAGES = Path(__file__).parent / "producers"
 CONNECTED = """
 (async () => {
@@ -27,11 +28,6 @@ CONNECTED = """
   }
 })().catch((error) => { console.error(error); process.exit(1); });
 """
-
-
-def documented(language: str) -> str:
-    (block,) = re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/producers.md").read_text(), re.DOTALL)
-    return block
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +53,7 @@ def node(database, node_modules, tmp_path):
     """Runs the documented functions and then a script that returns a JSON value."""
 
     def run(script: str):
-        (tmp_path / "producer.cjs").write_text(documented("javascript") + CONNECTED.replace("SCRIPT", script))
+        (tmp_path / "producer.cjs").write_text(shown(PRODUCERS, "node") + CONNECTED.replace("SCRIPT", script))
         ran = subprocess.run(
             ["node", "producer.cjs"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
             env={**os.environ, "DATABASE_URL": database, "NODE_PATH": str(node_modules)},
@@ -72,11 +68,39 @@ def jobs(connection, columns="type, payload"):
     return connection.execute(f"SELECT {columns} FROM job_queue ORDER BY type, payload::text").fetchall()
 
 
+def test_a_job_from_python_is_committed_with_the_order_that_needs_it(database, connect, tenant):
+    connection = connect()
+    connection.execute("CREATE TABLE orders (number int)")
+    block = shown(PRODUCERS, "in a transaction").replace("INSERT INTO orders ...", "INSERT INTO orders VALUES (7)")
+    exec(block, {"psycopg": psycopg, "DATABASE_URL": database, "tenant": tenant()})
+    assert jobs(connection) == [("order.confirm", {"number": 7})]
+    assert connection.execute("SELECT number FROM orders").fetchall() == [(7,)]
+
+
+def test_the_commands_of_the_page_add_their_jobs(database, connect, tmp_path):
+    connection = connect()
+    for id_, name in (("6f0d3a52-6f8c-4be4-9d4c-0d8f6f1f3f10", ""), ("6f0d3a52-6f8c-4be4-9d4c-0d8f6f1f3f11", "acme")):
+        connection.execute("INSERT INTO tenants (id, name) VALUES (%s, %s)", [id_, name])
+    (tmp_path / "report.json").write_text('{"month": 11}')
+    script = f'jobtide() {{ "{sys.executable}" -m jobtide "$@"; }}\n{shown(PRODUCERS, "from a shell")}'
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env={**os.environ, "JOBTIDE_DATABASE_URL": database},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    added = connection.execute("SELECT type, payload, count(*) FROM job_queue GROUP BY 1, 2 ORDER BY 1").fetchall()
+    assert added == [
+        ("doc.index", {"document": "abc.py"}, 500),
+        ("mail.send", {"to": "a@example.com"}, 1),
+        ("report.build", {"month": 11}, 1),
+    ]
+
+
 def test_the_documented_statements_make_jobs_from_psql(psql, connect, tenant):
     owner, connection = tenant(), connect()
     (user,) = connection.execute("INSERT INTO users (tenant_id) VALUES (%s) RETURNING id", [owner]).fetchone()
     for _ in range(2):
-        psql(documented("sql"), tenant=str(owner))
+        psql(shown(PRODUCERS, "statements"), tenant=str(owner))
     assert jobs(connection) == [
         ("invoice.send", {"number": "2026-0042"}),  # once
         *[("mail.send", {"to": "a@example.com"})] * 2,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from jobtide.worker.loop import EXIT_STUCK
 from tests.postgres.worker.test_process import fetch, free_port
+
+pytestmark = pytest.mark.any_version
 
 APP = "forks:tide"
 

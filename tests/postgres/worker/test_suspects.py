@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from psycopg.types.json import Jsonb
 
+pytestmark = pytest.mark.any_version
+
 APP = "suspects:tide"
 POD = {"JOBTIDE_POD_UID": "pod-1"}
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -18,9 +16,8 @@ from sqlalchemy.pool import NullPool
 
 from jobtide import Retry, Snooze, Tide, enqueue
 from jobtide.testing import assert_enqueued, assert_not_enqueued, drain, enqueued
+from tests.pages import TESTING, shown
 from tests.postgres.worker.test_enqueue import django_door, psycopg_door, sqlalchemy_connection_door
-
-ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
@@ -153,9 +150,8 @@ def test_what_has_begun_or_ended_is_not_enqueued(connect, tenant):
 
 
 def test_the_documented_example_passes(database, tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/testing.md").read_text(), re.DOTALL)
-    (tmp_path / "shop.py").write_text(blocks[0])
-    (tmp_path / "test_shop.py").write_text(blocks[1])
+    (tmp_path / "shop.py").write_text(shown(TESTING, "application"))
+    (tmp_path / "test_shop.py").write_text(shown(TESTING, "its tests"))
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py"],
         cwd=tmp_path, env={**os.environ, "DATABASE_URL": database, "PYTHONPATH": str(tmp_path)},

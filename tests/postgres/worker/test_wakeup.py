@@ -204,8 +204,20 @@ def test_without_a_right_to_the_functions_an_insert_still_succeeds(rests, connec
         conn.execute(f"DROP ROLE {name}")
 
 
-def test_without_the_trigger_a_session_does_not_rest(database, connect):
-    connect().execute("DROP TRIGGER jobtide_wake ON job_queue")
+OTHER_LOCKS = """DO $$ BEGIN
+  EXECUTE replace(pg_get_functiondef('jobtide_wake'::regproc), '1785684598, TG_RELID::int', '1785684598, 0');
+END $$"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("DROP TRIGGER jobtide_wake ON job_queue", id="without the trigger"),
+        pytest.param(OTHER_LOCKS, id="the trigger of a release that tries other locks"),
+    ],
+)
+def test_a_session_does_not_rest_where_no_insert_would_wake_it(database, connect, change):
+    connect().execute(change)
     session = Session(lambda: database)
     rest = Rest(session, ["a"])
     assert not rest.begin()

@@ -85,8 +85,9 @@ def test_described_default_is_the_default(path, node):
     assert f"Default: {default}" in node["description"], path
 
 
-def test_status_has_no_defaults():
-    assert not [path for path, node in NODES if path.startswith(".status") and "default" in node]
+def test_the_status_has_one_default_which_observes_no_generation():
+    defaults = {path: node["default"] for path, node in NODES if path.startswith(".status") and "default" in node}
+    assert defaults == {".status": {"observedGeneration": -1}}
 
 
 def test_lists_and_strings_of_the_spec_are_bounded():

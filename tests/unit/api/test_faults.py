@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobtide_controller.api.faults import CUT, TEMPLATE_BYTES, TEMPLATE_DEPTH, faults, levels_of, misfits
-from jobtide_controller.api.v1alpha1 import JobWorkerPool
+from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
+from jobtide_controller.decide.schedules import in_force
 
 
 def nested(levels: int) -> Any:
@@ -121,3 +124,69 @@ def test_a_value_that_is_not_of_its_kind_is_shown(field, value, words):
         JobWorkerPool.model_validate(document)
     (found,) = misfits(error.value)
     assert words in found
+
+
+def _schedule(**fields):
+    return {"name": "day", "cron": "0 9 * * *", "durationSeconds": 3_600, "minReplicas": 1, **fields}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        pytest.param(
+            _schedule(cron="0 25 * * *"), "schedules[0].cron '0 25 * * *': hour '25': expected *, 0 to 23", id="hour"
+        ),
+        pytest.param(_schedule(cron="0 9 * * fri-mon"), "day of week 'fri-mon': expected", id="range-backwards"),
+        pytest.param(_schedule(cron="0 0 30 2 *"), "never falls due in the next eight years", id="no-such-day"),
+        pytest.param(_schedule(cron="* * * * *"), "begins 1,440 windows a day; write one", id="each-minute"),
+        pytest.param(
+            _schedule(timezone="Mars/Olympus"),
+            'schedules[0].timezone ("Mars/Olympus") is not in the controller\'s time zone database: write a name',
+            id="unknown-zone",
+        ),
+        pytest.param(_schedule(timezone="../etc/passwd"), "timezone", id="zone-as-path"),
+        pytest.param(
+            _schedule(durationSeconds=86_401),
+            "schedules[0].durationSeconds (86401) is longer than the shortest time between two times of cron "
+            '("0 9 * * *"): write at most 86400',
+            id="longer-than-a-day",
+        ),
+        pytest.param(
+            _schedule(cron="0,40 9 * * *", durationSeconds=2_401), "write at most 2400", id="longer-within-a-day"
+        ),
+        pytest.param(
+            _schedule(cron="0 23,1 * * *", durationSeconds=7_201), "write at most 7200", id="longer-over-midnight"
+        ),
+        pytest.param(
+            _schedule(cron="0 9 * * mon,thu", durationSeconds=3 * 86_400 + 1), "write at most 259200", id="two-a-week"
+        ),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_named_with_value_and_fix(schedule, words):
+    (found,) = faults(spec(template(), schedules=[schedule]))
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param(_schedule(cron="0 0 * * sat,sun", durationSeconds=86_400), id="two-whole-days"),
+        pytest.param(_schedule(cron="0 9 * * mon", durationSeconds=4 * 86_400), id="days-once-a-week"),
+        pytest.param(_schedule(cron="*/15 * * * *", durationSeconds=300), id="each-quarter"),
+        pytest.param(_schedule(cron="0 0 29 2 *", durationSeconds=31 * 86_400), id="once-in-four-years"),
+        pytest.param(_schedule(cron="@daily", timezone="Australia/Lord_Howe"), id="macro"),
+    ],
+)
+def test_windows_that_make_sense_have_no_fault(schedule):
+    assert faults(spec(template(), schedules=[schedule])) == []
+
+
+@given(
+    st.text("0123456789*/,- monfrisuja@dly\0ü", max_size=30) | st.text(max_size=100),
+    st.sampled_from(["UTC", "Europe", "leapseconds", "..", "", "a\0b", "Asia/Kolkata"]) | st.text(max_size=64),
+    st.integers(60, 31 * 86_400),
+)
+def test_a_window_of_any_text_is_a_fault_or_can_be_used(cron, timezone, seconds):
+    given_spec = spec(template(), schedules=[_schedule(cron=cron, timezone=timezone, durationSeconds=seconds)])
+    if not faults(given_spec):
+        assert in_force(JobWorkerPoolSpec.model_validate(given_spec), 1_800_000_000.0, 10.0) is not None

@@ -18,7 +18,8 @@ from dev.tools.toolchain import ensure_tools
 CHART = Path(__file__).parents[3] / "charts" / "jobtide"
 VALUES = Path(__file__).parent / "values"
 RELEASE, NAMESPACE = "tide", "queue"
-PROMETHEUS_OPERATOR = ("v1", "v1/ServiceMonitor", "v1/PodMonitor")
+KUBERNETES = "1.37.2"
+PROMETHEUS_OPERATOR = ("v1", "v1/ServiceMonitor", "v1/PodMonitor", "v1/PrometheusRule")
 
 # `helm template` does not render NOTES.txt; this template, added to a copy of the chart, does.
 NOTES_PROBE = """\
@@ -31,9 +32,10 @@ data: {notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}}
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The manifests and notes of a release."""
+    """The manifests, notes and hooks of a release; the hooks are those of `helm test`."""
 
     manifests: tuple[dict[str, Any], ...]
+    hooks: tuple[dict[str, Any], ...]
     notes: str
     text: str
 
@@ -70,9 +72,18 @@ class Helm:
             self._renderings[arguments] = _parse(done.stdout)
         return self._renderings[arguments]
 
-    def refusal(self, values: Mapping[str, Any]) -> str:
-        """The error of Helm for values that it must not accept."""
-        done = self._template(_arguments(values, prometheus=True))
+    def annotated(self, folder: Path, annotations: Mapping[str, str]) -> Helm:
+        """The same with a copy of the chart that has these annotations too."""
+        chart = folder / "jobtide"
+        shutil.copytree(self._chart, chart)
+        metadata = yaml.safe_load((chart / "Chart.yaml").read_text())
+        metadata["annotations"] |= annotations
+        (chart / "Chart.yaml").write_text(yaml.safe_dump(metadata))
+        return Helm(self._binary, chart)
+
+    def refusal(self, values: Mapping[str, Any], *, kubernetes: str = KUBERNETES) -> str:
+        """The error of Helm for values, or a version of Kubernetes, that it must not accept."""
+        done = self._template((*_arguments(values, prometheus=True), f"--kube-version={kubernetes}"))
         assert done.returncode != 0, "the chart accepted these values"
         return done.stderr
 
@@ -139,11 +150,12 @@ def _arguments(values: Mapping[str, Any] | str, *, prometheus: bool) -> tuple[st
     else:
         chosen = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
     operator = [f"--api-versions=monitoring.coreos.com/{version}" for version in PROMETHEUS_OPERATOR if prometheus]
-    return ("--kube-version=1.37.2", *chosen, *operator)
+    return (f"--kube-version={KUBERNETES}", *chosen, *operator)
 
 
 def _parse(text: str) -> Rendering:
     manifests = [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
     (probe,) = (manifest for manifest in manifests if manifest["metadata"]["name"] == "notes-probe")
     manifests.remove(probe)
-    return Rendering(tuple(manifests), probe["data"]["notes"], text)
+    hooks = tuple(manifest for manifest in manifests if "helm.sh/hook" in manifest["metadata"].get("annotations", {}))
+    return Rendering(tuple(one for one in manifests if one not in hooks), hooks, probe["data"]["notes"], text)

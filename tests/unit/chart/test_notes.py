@@ -25,13 +25,25 @@ def test_the_notes_are_a_shell_script(rendering):
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-def test_the_commands_are_these_four(helm):
-    assert _commands(helm.render({}).notes) == [
+TENANT = "7e577e57-0000-4000-8000-000000000001"
+
+
+def test_the_commands_are_these(helm):
+    assert _commands(helm.render({"test.tenantId": TENANT}).notes) == [
         "kubectl rollout status deployment/tide-jobtide --namespace queue --timeout 120s",
         "kubectl apply --namespace queue --filename - <<'POOL'",
         "kubectl wait jobworkerpool/first-pool --namespace queue --for condition=Ready --timeout 120s",
         "kubectl get jobworkerpools --namespace queue",
+        "helm test tide --namespace queue --logs",
     ]
+
+
+def test_the_test_is_a_comment_until_it_has_a_tenant(helm):
+    notes = helm.render({}).notes
+    assert not any(command.startswith("helm") for command in _commands(notes))
+    assert (
+        "Set test.tenantId to tenants.id of a tenant first, then run: helm test tide --namespace queue --logs" in notes
+    )
 
 
 def test_the_pool_fits_the_crd(rendering):
@@ -75,6 +87,15 @@ def test_the_pool_is_in_a_namespace_that_the_controller_watches(helm):
     [
         pytest.param({"replicas": 1}, True, "WARNING: one controller", id="one replica"),
         pytest.param({"crds.enabled": False}, True, "WARNING: crds.enabled=false", id="no CRD"),
+        pytest.param(
+            {"metrics.serviceMonitor.enabled": False},
+            True,
+            "WARNING: the alerts are on, and no monitor",
+            id="no monitor",
+        ),
+        pytest.param(
+            {"metrics.service.enabled": False}, True, "WARNING: the alerts are on, and no monitor", id="no Service"
+        ),
         pytest.param({"metrics.podMonitor.enabled": True}, False, "WARNING: a monitor is enabled", id="no Prometheus"),
     ],
 )

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.generate.alerts import ALERT_NAMES
 from jobtide_controller.settings import Settings
-from tests.pages import BLOCKS, INSTALL, OPERATIONS, QUICKSTART, ROOT, commands, shown
+from tests.pages import BLOCKS, INSTALL, OPERATIONS, PAGE, QUICKSTART, ROOT, commands, shown
 
 PLACE = ["helm", "install", "jobtide", "charts/jobtide", "--namespace", "jobtide-system"]
 
@@ -98,3 +99,42 @@ def test_some_namespaces_have_a_role_each_and_no_cluster_role(helm):
 
 def test_the_budget_of_the_page_reaches_the_controller(helm):
     assert settings(helm.render(values(OPERATIONS, "connection budget"))).connection_budgets == {"main": 80}
+
+
+def test_the_page_is_served_when_its_value_is_set(helm):
+    assert "page" not in str(helm.render({}).container["ports"])
+    assert "page" in str(helm.render(values(PAGE, "on")).container["ports"])
+
+
+def test_the_role_for_payloads_is_the_one_that_the_page_looks_for(helm):
+    look, bind = commands(shown(PAGE, "payloads"))
+    assert look == ["kubectl", "get", "clusterroles", "-o", "name", "|", "grep", ":payloads$"]
+    assert bind[:4] == ["kubectl", "create", "rolebinding", "support-payloads"]
+    names = [role["metadata"]["name"] for role in helm.render(values(PAGE, "on")).of_kind("ClusterRole")]
+    assert len([name for name in names if name.endswith(":payloads")]) == 1
+
+
+def test_the_jobs_of_a_database_are_read_with_the_operators_secret(helm):
+    shown_jobs = values(PAGE, "jobs of a database") | values(PAGE, "on")
+    assert "jobtide-operator-db" in str(volumes(helm.render(shown_jobs)))
+
+
+def test_behind_an_ingress_the_page_has_a_service_and_its_path(helm):
+    rendering = helm.render(values(PAGE, "behind an ingress"))
+    ports = [port["name"] for service in rendering.of_kind("Service") for port in service["spec"]["ports"]]
+    assert "page" in ports
+    assert "/jobtide" in rendering.environment.values()
+
+
+def test_the_alerts_of_the_page_are_those_that_its_values_say(helm):
+    chosen = values(OPERATIONS, "alerts")
+    rendering = helm.render(chosen)
+    made = rendering.of_kind("ServiceMonitor", "PodMonitor", "PrometheusRule")
+    assert [manifest["metadata"]["labels"]["release"] for manifest in made] == ["kube-prometheus-stack"] * 3
+    rules = {rule["alert"]: rule for rule in rendering.one("PrometheusRule")["spec"]["groups"][0]["rules"]}
+    assert set(ALERT_NAMES) - rules.keys() == set(chosen["prometheusRule"]["excludeRules"])
+    assert f"{len(ALERT_NAMES)} alerts" in (ROOT / OPERATIONS).read_text()
+    snapshot = rules["JobtideOldSnapshot"]
+    assert (snapshot["for"], snapshot["expr"].split()[-1]) == ("600s", "7200")
+    assert snapshot["labels"] == {"severity": "info", "team": "platform"}
+    assert snapshot["annotations"]["runbook_url"] == "https://wiki.example.com/jobtide/JobtideOldSnapshot"

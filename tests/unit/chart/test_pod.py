@@ -6,6 +6,8 @@ import pytest
 
 from jobtide_controller.settings import Settings
 
+RELEASED = f"sha256:{'b' * 64}"
+
 
 def test_the_pod_passes_the_restricted_standard(rendering):
     pod = rendering.one("Deployment")["spec"]["template"]["spec"]
@@ -113,17 +115,33 @@ def test_probes_use_the_port_of_the_controller(rendering):
 @pytest.mark.parametrize(
     ("values", "image"),
     [
-        pytest.param({}, "jobtide/controller:0.1.0", id="the chart's version"),
-        pytest.param({"image.tag": "next"}, "jobtide/controller:next", id="tag"),
+        pytest.param({}, "ghcr.io/jobtide/controller:0.2.0", id="the chart's version"),
+        pytest.param({"image.tag": "next"}, "ghcr.io/jobtide/controller:next", id="tag"),
         pytest.param(
             {"image.tag": "next", "image.digest": f"sha256:{'a' * 64}"},
-            f"jobtide/controller@sha256:{'a' * 64}",
+            f"ghcr.io/jobtide/controller@sha256:{'a' * 64}",
             id="digest before tag",
         ),
     ],
 )
 def test_the_image_is(helm, values, image):
     assert helm.render(values).container["image"] == image
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        pytest.param({}, f"ghcr.io/jobtide/controller@{RELEASED}", id="the image of the release"),
+        pytest.param({"image.repository": "mirror/x"}, f"mirror/x@{RELEASED}", id="in another registry"),
+        pytest.param({"image.tag": "next"}, "ghcr.io/jobtide/controller:next", id="tag before the release"),
+        pytest.param(
+            {"image.digest": f"sha256:{'a' * 64}"}, f"ghcr.io/jobtide/controller@sha256:{'a' * 64}", id="own digest"
+        ),
+    ],
+)
+def test_the_image_of_a_packaged_chart_is(helm, tmp_path, values, image):
+    packaged = helm.annotated(tmp_path, {"jobtide.dev/image-digest": RELEASED})
+    assert packaged.render(values).container["image"] == image
 
 
 def test_an_upgrade_never_leaves_the_fleet_without_a_warm_controller(helm):

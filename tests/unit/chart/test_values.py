@@ -28,6 +28,10 @@ VERSION = __version__
             ["/metrics/serviceMonitor", "'interval' not allowed"],
             id="monitor",
         ),
+        pytest.param({"dashboards.label": {"a": "b"}}, ["/dashboards", "'label' not allowed"], id="dashboards"),
+        pytest.param(
+            {"dashboards.namespace": "Monitoring"}, ["/dashboards/namespace", "pattern"], id="their namespace"
+        ),
         pytest.param({"image.pullPolicy": "Sometimes"}, ["/image/pullPolicy", "'Always'"], id="enumeration"),
         pytest.param({"replicas": "two"}, ["/replicas", "want integer"], id="type"),
         pytest.param({"replicas": 9}, ["/replicas", "maximum"], id="range"),
@@ -47,13 +51,37 @@ VERSION = __version__
             ["admissionPolicy refuses nothing", "requireDeploymentRights"],
             id="a policy that refuses nothing",
         ),
+        pytest.param(
+            {"prometheusRule.alerts.JobtideDeadRows.rows": None},
+            ["/prometheusRule/alerts/JobtideDeadRows", "'rows'"],
+            id="no threshold",
+        ),
+        pytest.param({"test.secretName": None}, ["/test", "'secretName'"], id="a test without a Secret"),
         pytest.param({"image.digest": "sha256:12"}, ["/image/digest", "pattern"], id="digest"),
+        pytest.param({"test.tenantId": "acme"}, ["/test/tenantId", "pattern"], id="tenant by its name"),
+        pytest.param(
+            {"test.database": "crm"}, ["test.database is crm, which is none of databases: main"], id="unknown database"
+        ),
     ],
 )
 def test_a_mistake_is_refused_by_name(each_helm, values, words):
     refusal = each_helm.refusal(values)
     for word in words:
         assert word in refusal
+
+
+def test_a_kubernetes_that_refuses_the_crd_is_refused_first(each_helm):
+    refusal = each_helm.refusal({}, kubernetes="1.29.14")
+    assert "chart requires kubeVersion: >=1.30.0-0 which is incompatible with Kubernetes v1.29.14" in refusal
+
+
+def test_an_upgrade_with_only_the_values_of_the_release_before_leaves_out_what_is_new(each_helm):
+    """--reuse-values: no default of a new key is there."""
+    new = ("dashboards", "metrics.workerPodMonitor", "prometheusRule", "test")
+    rendering = each_helm.render(dict.fromkeys(new))
+    assert rendering.of_kind("Deployment")
+    assert not rendering.hooks
+    assert not rendering.of_kind("ConfigMap", "PodMonitor", "PrometheusRule")
 
 
 def test_the_global_key_of_helm_is_accepted(each_helm):
@@ -67,16 +95,15 @@ def test_everything_sets_every_key(key_paths):
 
 
 def test_every_value_reaches_the_output(helm):
-    text = helm.render("everything").text
-    unused = {path: leaf for path, leaf in _leaves(EVERYTHING) if not isinstance(leaf, bool) and str(leaf) not in text}
-    assert unused == {}
+    # A PodMonitor takes the place of the ServiceMonitor.
+    text = helm.render("everything").text + helm.render("pod-monitor").text
+    leaves = {path: str(leaf) for path, leaf in _leaves(EVERYTHING) if not isinstance(leaf, bool)}
+    assert {path: leaf for path, leaf in leaves.items() if leaf.replace("{alert}", "JobtideNoLeader") not in text} == {}
 
 
 def test_chart_controller_and_worker_have_one_version():
     chart = yaml.safe_load((ROOT / "charts/jobtide/Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
-    (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
-    assert image["image"] == f"{Values().image.repository}:{VERSION}"
 
 
 def _has(node, path):

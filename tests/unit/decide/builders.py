@@ -84,6 +84,7 @@ class World:
 def depths(draw: st.DrawFn, taken_at: float = NOW) -> Depth:
     oldest = draw(st.integers(0, 2_000)) / 2
     later = draw(st.integers(0, 500))
+    followed = draw(st.integers(0, 64))
     return Depth(
         due=draw(st.integers(0, 20_000)),
         later=later,
@@ -95,6 +96,10 @@ def depths(draw: st.DrawFn, taken_at: float = NOW) -> Depth:
         arrivals=draw(st.integers(0, 5_000)),
         succeeded=draw(st.integers(0, 3)),
         failed=draw(st.integers(0, 3)),
+        followed=followed,
+        followed_ended=draw(st.integers(0, followed)),
+        followed_seconds=draw(st.integers(0, 4)) * followed / 4,
+        about=draw(st.sampled_from([0, 1, 10**6])),
     )
 
 
@@ -122,6 +127,10 @@ def _any_depth(rng: Random, taken_at: float) -> Depth:
         arrivals=rng.choice([0, rng.randint(1, 5_000)]),
         succeeded=rng.randint(0, 1),
         failed=rng.randint(0, 1),
+        followed=(followed := rng.choice([0, 64])),
+        followed_ended=rng.randint(0, followed),
+        followed_seconds=followed * rng.random(),
+        about=rng.choice([0, 10**6]),
     )
 
 

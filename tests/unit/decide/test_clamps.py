@@ -168,7 +168,7 @@ def test_a_pool_fails_only_if_failures_were_seen_for_ten_seconds(seen, noted):
         pytest.param(_decide(BURST), Reason.SCALING_UP, id="up"),
         pytest.param(_decide({}, workers=fleet(8), history=_held_at(0, 99)), Reason.SCALING_DOWN, id="down"),
         pytest.param(_decide({}, workers=fleet(8), history=_held_at(8)), Reason.STABILIZING, id="held"),
-        pytest.param(_decide({A: Depth(running=8)}, workers=fleet(2)), Reason.STEADY, id="steady"),
+        pytest.param(_decide({A: Depth(running=4)}, workers=fleet(1)), Reason.STEADY, id="steady"),
         pytest.param(_decide(BURST, workers=fleet(7), maxReplicas=7), Reason.CAPPED_BY_MAX, id="max"),
         pytest.param(_decide(BURST, workers=fleet(7), share=share(7)), Reason.CAPPED_BY_CONNECTIONS, id="budget"),
         pytest.param(

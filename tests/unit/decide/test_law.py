@@ -231,3 +231,55 @@ def test_no_pool_scales_up_beyond_its_share(world, workers, pin):
     policy = world.policy.model_copy(update={"replicas": pin or None})
     concluded = conclude(propose(policy, world.reading, world.fleet, world.history, world.now), share(workers))
     assert concluded.replicas <= max(workers, world.fleet.current_replicas or 0)
+
+
+@given(worlds(), st.sampled_from([math.nan, math.inf, -math.inf, -1.0]), st.integers(1, 50))
+def test_an_age_that_is_no_number_is_no_reason_to_fail(world, age, due):
+    odd = Depth(due=due, oldest_age_seconds=age, mean_age_seconds=age)
+    decision = replace(world, reading=_with(world.reading, A, odd)).decide()
+    assert decision.replicas >= 1
+    assert decision == replace(world, reading=_with(world.reading, A, odd)).decide()
+
+
+@given(worlds(), st.floats(0.1, 60))
+def test_a_clock_set_back_by_up_to_a_minute_leaves_the_load_as_it_was(world, seconds):
+    history = learn(world.policy.tenants, world.reading, world.history)
+    before = Situation(world.policy, world.reading, world.fleet, history, world.now)
+    assert history.read_at is not None
+    behind = replace(world.reading, taken_at=history.read_at - seconds)
+    assert learn(world.policy.tenants, behind, history) == history
+    at_the_last_reading = replace(world.reading, taken_at=max(world.reading.taken_at, history.read_at))
+    assert lasting_load(replace(before, reading=behind)) == lasting_load(replace(before, reading=at_the_last_reading))
+
+
+@given(worlds(), st.integers(1, 500), st.integers(1, 6))
+def test_rows_that_are_put_off_and_return_are_no_arrivals(world, rows, times):
+    history = learn(spec().tenants, Reading(NOW, {A: Depth(due=rows)}), History())
+    for tick in range(times):
+        put_off, returned = Depth(later=rows), Depth(due=rows)
+        history = learn(spec().tenants, Reading(NOW + 2 * tick + 1, {A: put_off}), history)
+        history = learn(spec().tenants, Reading(NOW + 2 * tick + 2, {A: returned}), history)
+    assert not history.flow
+    assert not history.put_off
+
+
+@given(worlds(), depths(), st.integers(1, 10**12))
+def test_required_number_never_falls_when_the_sample_has_more_rows(world, depth, more):
+    capped = replace(depth, capped=True)
+
+    def required(about: int) -> int:
+        reading = _with(world.reading, A, replace(capped, about=about))
+        return numbers_of(
+            Situation(world.policy, reading, world.fleet, learn(spec().tenants, reading, History()), NOW)
+        ).required
+
+    assert required(depth.about + depth.due + more) >= required(depth.about + depth.due)
+
+
+@given(worlds(), st.integers(1, 40))
+def test_a_small_step_down_waits_unless_it_is_to_the_minimum(world, current):
+    decision = replace(world, fleet=fleet(current), share=None).decide()
+    step, most = current - decision.replicas, world.policy.max_replicas
+    others = [c for c in decision.limited_by if c.name in ("BusyWorkers", "Pinned", "Paused")]
+    if 0 < step < 0.1 * current and current <= most and not others:
+        assert decision.replicas == world.policy.min_replicas

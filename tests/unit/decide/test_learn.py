@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from jobtide_controller.api.status import JobWorkerPoolStatus, Learned, TypeStatus
+from jobtide_controller.decide.fallen_due import group_of
 from jobtide_controller.decide.history import Group, History, Recommendation, restored, with_recommendation
 from jobtide_controller.decide.history import Learned as LearnedType
-from jobtide_controller.decide.learn import estimated_due, group_of, learn
+from jobtide_controller.decide.learn import estimated_due, learn
 from jobtide_controller.decide.reading import OTHERS, Depth, Key, Reading
 from tests.unit.decide.builders import NOW, A, B, spec
 
@@ -156,3 +157,82 @@ def test_scheduled_rows_of_a_tenant_that_gets_or_loses_its_name_fall_not_due():
     for reading in (unnamed, named, again):
         history = learn(limited, reading, history)
         assert sum(piece.rows for pieces in history.flow.values() for piece in pieces) == 0
+
+
+def _failing(rate: int, attempts: int, backoff: int = 30, seconds: int = 240) -> History:
+    """`rate` jobs a second, each of which fails `attempts` times at once and then succeeds."""
+    history, later = History(), 0
+    for second in range(seconds):
+        returns = sum(rate for number in range(1, attempts + 1) if second >= number * backoff)
+        put_off = sum(rate for number in range(attempts) if second >= number * backoff)
+        later += put_off - returns
+        history = learn(NO_CAPS, Reading(NOW + second, {A: Depth(arrivals=rate, later=later, running=1)}), history)
+    return history
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 4])
+def test_a_job_that_is_tried_again_falls_due_once(attempts):
+    """Its attempts are in the slot seconds that it takes, so the load would have them twice."""
+    pieces = _failing(3, attempts).flow[Group("a", None)]
+    assert sum(piece.rows for piece in pieces if piece.at > NOW + 179) == 3 * 60
+
+
+def test_rows_that_never_return_hide_no_new_ones():
+    history = _after((0, {A: Depth(due=50)}), (1, {A: Depth(later=50)}), (2, {A: Depth(later=50, due=4, arrivals=4)}))
+    assert history.put_off == {Group("a", None): 50}
+    assert sum(piece.rows for piece in history.flow[Group("a", None)]) == 4
+    assert not learn(NO_CAPS, Reading(NOW + 3, {A: Depth(due=4)}), history).put_off
+
+
+def test_jobs_that_become_slower_are_noticed_within_seconds():
+    quick = [(t, {A: Depth(running=1, arrivals=5)}) for t in range(300)]
+    known = _after(*quick).learned("a").service_seconds
+    slow = [(300 + t, {A: Depth(running=min(5 * t, 50), arrivals=5, due=0)}) for t in range(15)]
+    history = _after(*quick, *slow)
+    assert known < 0.3
+    assert history.learned("a").service_seconds > 3.0 * history.learned("a").lasting_service_seconds
+
+
+def test_the_first_long_jobs_are_no_load_of_endless_ones():
+    """Half a job a second of 60 s: after 50 s 25 run, for 25 s on average, and none has ended."""
+    first = [(t, {A: Depth(running=(t + 1) // 2, arrivals=t % 2)}) for t in range(50)]
+    learned = _after(*first).learned("a")
+    assert learned.service_seconds > 200
+    assert 50 < learned.load_service_seconds < 100
+
+
+CAPPED = {"due": 1_000, "capped": True}
+
+
+@pytest.mark.parametrize(
+    ("depth", "service_seconds"),
+    [
+        pytest.param({"followed": 64, "followed_ended": 4, "followed_seconds": 62.0}, 15.5, id="a-sixteenth-ended"),
+        pytest.param({"followed": 64, "followed_ended": 64, "followed_seconds": 32.0}, 0.75, id="all-ended"),
+    ],
+)
+def test_where_counting_stopped_service_time_is_learned_from_the_jobs_that_were_followed(depth, service_seconds):
+    steps = [(t, {A: Depth(running=160, **CAPPED, **depth)}) for t in range(300)]
+    assert _after(*steps).learned("a").service_seconds == pytest.approx(service_seconds, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "depth",
+    [
+        pytest.param({}, id="none-was-followed"),
+        pytest.param({"followed": 8, "followed_seconds": 8.0, "failed": 3}, id="all-that-ended-failed"),
+    ],
+)
+def test_where_counting_stopped_nothing_is_learned_without_ends(depth):
+    known = LearnedType(slot_seconds=30, jobs=10)
+    steps = [(t, {A: Depth(running=160, **CAPPED, **depth)}) for t in range(30)]
+    assert _after(*steps, history=History(types={"a": known})).learned("a").service_seconds == known.service_seconds
+
+
+def test_a_sample_of_the_table_says_how_many_rows_counting_left_out():
+    first = _after((0, {A: Depth(due=1_000, capped=True, about=300_000)}))
+    assert first.counts[A].estimate == 300_000
+    later = learn(NO_CAPS, Reading(NOW + 1, {A: Depth(due=1_000, capped=True, arrivals=500)}), first)
+    assert later.counts[A].estimate == 300_500
+    less = learn(NO_CAPS, Reading(NOW + 2, {A: Depth(due=1_000, capped=True, about=7)}), later)
+    assert less.counts[A].estimate == 1_000

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from jobtide_controller.decide.arrival_rate import Piece
@@ -10,9 +13,11 @@ from jobtide_controller.decide.load import NO_LOAD, band, base, hold, lasting_lo
 from jobtide_controller.decide.need import Situation, need, startable, youngest_age
 from jobtide_controller.decide.reading import Depth, Key, Reading
 from jobtide_controller.decide.required import numbers_of
+from jobtide_controller.decide.scaling import decide
 from tests.unit.decide.builders import NOW, A, B, fleet, spec
 
 STEADY = tuple(Piece(NOW - age, 4.0) for age in reversed(range(60)))
+KNOWN = Learned(slot_seconds=1_000, jobs=1_000)
 SLOW = Learned(slot_seconds=6_000, jobs=100)
 
 
@@ -73,6 +78,35 @@ def test_lasting_load_is_rate_times_service_time():
     assert load.silence_seconds == 0
 
 
+def test_a_clock_set_back_changes_no_load():
+    situation = _situation(flow={Group("a", None): STEADY})
+    behind = replace(situation, reading=Reading(NOW - 50, {}))
+    assert lasting_load(behind) == lasting_load(situation)
+
+
+@pytest.mark.parametrize("age", [math.nan, math.inf, -math.inf, -5.0])
+def test_an_age_that_is_no_number_counts_as_new(age):
+    odd = Depth(due=60, oldest_age_seconds=age, mean_age_seconds=age)
+    assert numbers_of(_situation({A: odd})) == numbers_of(_situation({A: Depth(due=60)}))
+
+
+@pytest.mark.parametrize(
+    ("counted", "about", "workers"),
+    [
+        pytest.param(10_000, 0, 105, id="counted"),
+        pytest.param(10_000, 20_000, 209, id="twice-as-many"),
+        pytest.param(10_000, 1_000_000, 10_417, id="a-million"),
+    ],
+)
+def test_rows_beyond_the_count_are_sized_like_those_within(counted, about, workers):
+    depth = Depth(due=counted, capped=bool(about), about=about)
+    reading, policy = Reading(NOW, {A: depth}), spec(maxWaitSeconds=30, maxReplicas=10_000)
+    decision = decide(policy, reading, fleet(0, start_seconds=0.0), History(types={"a": KNOWN}), NOW)
+    assert decision.numbers is not None
+    assert decision.numbers.required == workers
+    assert (decision.numbers.capped, decision.numbers.uncounted) == (int(bool(about)), max(0, about - counted))
+
+
 def test_lasting_load_of_a_tenant_is_at_most_its_cap():
     fields = {"tenants": {"overrides": {"t1": 2}}}
     flow = {Group("a", "t1"): STEADY, Group("a", None): STEADY}
@@ -111,7 +145,7 @@ def test_band_keeps_a_load_on_the_edge_from_flapping(slots, service_seconds, exp
     [
         pytest.param(5.7, 1, {}, 11.4, id="twice-the-start"),
         pytest.param(1, 1, {}, 10, id="at-least-ten"),
-        pytest.param(5.7, 60, {}, 30, id="half-a-long-job"),
+        pytest.param(5.7, 60, {}, 15, id="a-quarter-of-a-long-job"),
         pytest.param(120, 1, {}, 60, id="at-most-a-minute"),
         pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 300}}, 300, id="set-by-the-user"),
         pytest.param(5.7, 1, {"scaleDown": {"stabilizationSeconds": 0}}, 0, id="set-to-none-by-the-user"),
@@ -142,7 +176,7 @@ def test_last_worker_stays_only_for_a_row_that_is_expected_soon(depths, silence,
     [
         pytest.param({}, {}, 0, id="nothing"),
         pytest.param({A: Depth(due=1)}, {}, 1, id="one-row"),
-        pytest.param({A: Depth(running=9)}, {}, 3, id="running-jobs-keep-their-workers"),
+        pytest.param({A: Depth(running=9)}, {}, 1, id="short-jobs-soon-leave-their-slots"),
         pytest.param({A: Depth(due=1_000), B: Depth(due=1_000)}, {}, 21, id="two-types-add-up"),
         pytest.param({A: Depth(due=900, running=100)}, {"jobsPerWorker": 200}, 5, id="jobs-per-worker"),
         pytest.param({A: Depth(later=1)}, {"jobsPerWorker": 200}, 0, id="jobs-per-worker-scheduled"),

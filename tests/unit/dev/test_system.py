@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
@@ -77,6 +78,32 @@ def test_missing_packages_are_installed_together(recorder):
         "apt-get update -qq",
         "apt-get install -y -qq --no-install-recommends alpha zeta",
     ]
+
+
+def test_apt_runs_in_one_process_at_a_time(cache):
+    """A second one would fail: apt does not wait for the lock of its lists."""
+    ran = []
+
+    def runner(arguments, **_):
+        ran.append(arguments[1])
+        with (cache / "apt.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    ensure_packages({"zeta": "no-zeta"}, runner, lambda: 0)
+
+    assert ran == ["update", "install"]
+
+
+def test_what_another_process_has_just_installed_is_not_installed_again(recorder, tmp_path):
+    program = tmp_path / "zeta"
+
+    def user_id():
+        program.touch()
+        return 0
+
+    ensure_packages({"zeta": str(program)}, recorder, user_id)
+
+    assert recorder.commands == []
 
 
 def test_missing_packages_without_root_are_named(recorder):

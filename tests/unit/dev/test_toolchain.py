@@ -8,30 +8,59 @@ import pytest
 from dev.cluster.local.configuration import COREFILE
 from dev.machine.cache import cache_directory, scratch_directory
 from dev.machine.errors import DevError
-from dev.tools.toolchain import KIND_NODE_IMAGE, KUBERNETES, MODULE_DIRECTORY, RELEASES, TOOLS, ensure_tools, stamps
+from dev.tools.toolchain import (
+    KIND_NODE_IMAGE,
+    KUBERNETES,
+    MODULE_DIRECTORY,
+    OLDEST_APISERVER,
+    OLDEST_KUBERNETES,
+    PROMETHEUS_DIRECTORY,
+    RELEASES,
+    TOOLS,
+    ensure_tools,
+    stamps,
+)
 
 GO_MOD = (MODULE_DIRECTORY / "go.mod").read_text()
-GO_SUM = (MODULE_DIRECTORY / "go.sum").read_text()
+PROMETHEUS_GO_MOD = (PROMETHEUS_DIRECTORY / "go.mod").read_text()
+OLDEST_GO_MOD = (OLDEST_KUBERNETES.module_directory / "go.mod").read_text()
 
 each_release = pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.folder)
 
 
 @each_release
 def test_the_version_in_the_code_is_the_version_in_go_mod(release):
-    required = re.search(rf"^(?:require)?\s*{re.escape(release.path)} (v\S+)", GO_MOD, re.MULTILINE)
+    go_mod = (release.module_directory / "go.mod").read_text()
+    required = re.search(rf"^(?:require)?\s*{re.escape(release.path)} (v\S+)", go_mod, re.MULTILINE)
     assert required is not None
     assert required[1] == release.version
 
 
 @each_release
 def test_every_release_is_pinned_by_hash(release):
-    assert f"{release.path} {release.version} h1:" in GO_SUM
+    assert f"{release.path} {release.version} h1:" in (release.module_directory / "go.sum").read_text()
 
 
-def test_go_mod_names_every_program_built_and_no_other():
-    block = re.search(r"^tool \((.*?)^\)", GO_MOD, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    assert {*block[1].split(), "./coredns"} == {tool.package for tool in TOOLS.values()}
+def test_the_modules_name_every_program_built_and_no_other():
+    texts = (GO_MOD, PROMETHEUS_GO_MOD, OLDEST_GO_MOD)
+    blocks = [re.search(r"^tool \((.*?)^\)", text, re.MULTILINE | re.DOTALL) for text in texts]
+    named = {package for block in blocks if block is not None for package in block[1].split()}
+
+    assert {*named, "./coredns"} == {tool.package for tool in TOOLS.values()}
+
+
+def test_prometheus_has_each_library_in_the_version_of_the_cluster_unless_it_asks_for_a_newer_one():
+    of_the_cluster, of_prometheus = (versions(text) for text in (GO_MOD, PROMETHEUS_GO_MOD))
+    shared = of_the_cluster.keys() & of_prometheus.keys()
+
+    assert len(shared) > 100
+    assert {name for name in shared if of_prometheus[name] < of_the_cluster[name]} == set()
+
+
+def versions(go_mod: str) -> dict[str, list[int]]:
+    """The numbers of each library's version."""
+    found = re.findall(r"^\t(\S+) v(\d+)\.(\d+)\.(\d+)", go_mod.partition("replace (")[0], re.MULTILINE)
+    return {name: [int(number) for number in numbers] for name, *numbers in found}
 
 
 def test_coredns_has_exactly_the_plugins_that_its_configuration_names():
@@ -40,10 +69,12 @@ def test_coredns_has_exactly_the_plugins_that_its_configuration_names():
     assert set(re.findall(r"^ {4}(\w+)", COREFILE, re.MULTILINE)) == set(built)
 
 
-def test_kubernetes_libraries_are_those_of_the_server():
-    replaced = set(re.findall(r"^\s*k8s\.io/\S+ => k8s\.io/\S+ (v\S+)", GO_MOD, re.MULTILINE))
+@pytest.mark.parametrize("kubernetes", [KUBERNETES, OLDEST_KUBERNETES], ids=["newest", "oldest"])
+def test_kubernetes_libraries_are_those_of_the_server(kubernetes):
+    text = (kubernetes.module_directory / "go.mod").read_text()
+    replaced = set(re.findall(r"^\s*k8s\.io/\S+ => k8s\.io/\S+ (v\S+)", text, re.MULTILINE))
 
-    assert replaced == {KUBERNETES.version.replace("v1.", "v0.")}
+    assert replaced == {kubernetes.version.replace("v1.", "v0.")}
 
 
 def test_kind_runs_the_same_minor_version():
@@ -53,8 +84,9 @@ def test_kind_runs_the_same_minor_version():
     assert "@sha256:" in KIND_NODE_IMAGE
 
 
-def test_the_server_is_stamped_with_its_version():
-    assert f"-X k8s.io/component-base/version.gitVersion={KUBERNETES.version}" in stamps()
+@pytest.mark.parametrize("kubernetes", [KUBERNETES, OLDEST_KUBERNETES], ids=["newest", "oldest"])
+def test_the_server_is_stamped_with_its_version(kubernetes):
+    assert f"-X k8s.io/component-base/version.gitVersion={kubernetes.version}" in stamps(kubernetes)
 
 
 def test_a_program_is_in_a_folder_of_its_version_under_its_own_name(cache):
@@ -79,7 +111,7 @@ def test_a_missing_go_is_named_with_where_to_get_it(cache, monkeypatch):
 
 
 def test_two_programs_of_one_name_are_both_built(cache, go):
-    paths = ensure_tools("helm", "kubectl", "helm3")
+    paths = ensure_tools("helm", "kubectl", "helm3", "promtool", "kube-apiserver", OLDEST_APISERVER)
 
     assert {name: path.read_text() for name, path in paths.items()} == {
         name: f"{TOOLS[name].package}\n" for name in paths

@@ -14,7 +14,13 @@ def container(**state):
 def test_a_running_ready_pod():
     parsed = pod_of(pod("a", ready_at="2026-11-24T12:00:04Z"))
     assert (parsed.ready, parsed.finished, parsed.terminating, parsed.problem) == (True, False, False, None)
+    assert parsed.gone_by is None
     assert parsed.ready_at - parsed.created_at == 4
+
+
+def test_a_pod_that_is_stopped_has_a_time_by_which_it_is_gone():
+    parsed = pod_of(pod(metadata={"deletionTimestamp": "2026-11-24T12:10:00Z", "deletionGracePeriodSeconds": 300}))
+    assert (parsed.terminating, parsed.gone_by) == (True, parsed.created_at + 600)
 
 
 @pytest.mark.parametrize(

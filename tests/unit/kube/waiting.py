@@ -10,6 +10,7 @@ Raw = dict[str, Any]
 
 READINESS = {"httpGet": {"path": "/readyz", "port": 8080, "scheme": "HTTP"}}
 SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": CREATED}
+NO_ROOM = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
 UNREADY = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": CREATED}
 CREATING = {"name": "worker", "ready": False, "state": {"waiting": {"reason": "ContainerCreating"}}}
 STARTING = {"name": "worker", "ready": False, "started": False, "state": {"running": {"startedAt": CREATED}}}

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from jobtide_controller.decide.limits import Kept
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading
 from jobtide_controller.kube.inventory.store import Inventory
 from jobtide_controller.kube.inventory.workers import PodWorkers
@@ -38,6 +39,7 @@ class Table:
     name = "main"
     warnings: tuple[str, ...] = ()
     hears_jobs = False
+    kept = Kept(is_stored=True)
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -55,6 +57,12 @@ class Table:
                 due = 5 * (STAY_TICKS - age)
                 depth = Depth(due=due, running=age, oldest_age_seconds=age * TICK_SECONDS, arrivals=5)
                 yield Key(type_, str(UUID(int=self.number - age + STAY_TICKS))), depth
+
+    async def look_at_table(self):
+        return self.table
+
+    async def keep_limits(self, changed, gone):
+        return self.kept
 
     async def rescue(self, gives_back):
         for uid in set(self.strangers) & gives_back.keys():

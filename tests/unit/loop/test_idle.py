@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobtide_controller.decide.reading import Depth, Key
-from tests.unit.kube.objects import deployment, pool
+from jobtide_controller.render.stalled import NODE_SECONDS
+from tests.unit.kube.objects import deployment, pod, pool
+from tests.unit.kube.waiting import NO_ROOM
 
 
 async def test_idle_pools_are_not_looked_at(world):
@@ -34,6 +38,17 @@ async def test_an_idle_pool_wakes_up_when_it_changes(world):
     world.inventory.upsert_pool(pool(generation=2, minReplicas=3))
     await world.tick()
     assert world.applied[-1] == ("thumbs", 3)
+
+
+async def test_a_pool_whose_pod_has_no_node_stalls_by_time_alone(world):
+    world.inventory.upsert_pool(pool(minReplicas=1))
+    await world.until_idle()
+    made = {"creationTimestamp": datetime.fromtimestamp(world.clock(), UTC).isoformat()}
+    world.inventory.upsert_pod(pod(phase="Pending", metadata=made, conditions=[NO_ROOM]))
+    await world.tick(NODE_SECONDS - 1)
+    assert "Unschedulable" not in world.statuses[-1]["reason"]
+    await world.tick(1, times=10)
+    assert world.statuses[-1]["reason"] == "Unschedulable"
 
 
 async def test_another_clients_number_of_replicas_is_overruled(world):
@@ -74,3 +89,49 @@ async def test_the_loop_wakes_up_for_a_scheduled_job_early_by_a_pods_start(world
     assert pause == pytest.approx(0.15)
     await world.tick(pause)
     assert world.applied[-1] == ("thumbs", 1)
+
+
+def _hourly(**limits):
+    return [{"name": "hourly", "cron": "30 * * * *", "durationSeconds": 600, **limits}]
+
+
+async def test_an_idle_pool_wakes_up_when_a_window_begins_and_when_it_ends(world):
+    world.inventory.upsert_pool(pool(schedules=_hourly(minReplicas=3)))
+    await world.until_idle()
+    world.applied.clear()
+    half_past = (world.clock() // 3_600 + 1) * 3_600 + 1_800
+    await world.tick(half_past - 20.5 - world.clock())
+    assert world.applied == []
+    pause = await world.tick(0.2)
+    assert pause == pytest.approx(0.3 - 0.2, abs=0.21)
+    await world.tick(0.5)
+    assert world.applied == [("thumbs", 3)]
+    await world.tick(600)
+    assert world.applied == [("thumbs", 3)]
+    await world.tick(25, times=3)
+    assert world.applied == [("thumbs", 3), ("thumbs", 0)]
+
+
+async def test_between_two_windows_idle_pools_cost_nothing(world):
+    for number in range(20):
+        world.inventory.upsert_pool(pool(f"p{number}", schedules=_hourly(minReplicas=1)))
+    await world.until_idle()
+    while (world.clock() // 60) % 60 not in range(5, 20):
+        await world.tick(60)
+    await world.until_idle()
+    looked, statuses = world.looks, len(world.statuses)
+    await world.tick(0.2, times=100)
+    assert (world.looks, len(world.statuses)) == (looked, statuses)
+
+
+async def test_a_window_that_changes_no_number_is_shown_when_it_begins(world):
+    world.inventory.upsert_pool(pool(schedules=_hourly(maxReplicas=3)))
+    await world.until_idle()
+    half_past = (world.clock() // 3_600 + 1) * 3_600 + 1_800
+    await world.tick(half_past - 30 - world.clock())
+    await world.tick(30)
+    (active,) = world.statuses[-1]["schedule"]["active"]
+    assert (active["name"], active["decides"]) == ("hourly", ["maxReplicas"])
+    written = len(world.statuses)
+    await world.tick(60, times=9)
+    assert len(world.statuses) == written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide_controller.api.crd import UNREPORTED
 from jobtide_controller.loop.pipeline import UNREPORTED_SECONDS
 from jobtide_controller.telemetry.events import Decided
 from tests.unit.kube.objects import pool, refused
@@ -41,14 +42,14 @@ async def test_a_number_that_takes_long_is_reported_as_not_written(steady):
     steady.queue._window.note(0.0, refused(429, retry_after_seconds=30))
     steady.due(count=8)
     await steady.tick(UNREPORTED_SECONDS - 0.5)
-    assert steady.state().unwritten_decisions is None
+    assert not steady.state().unwritten_decisions
     await steady.tick(0.4)
-    assert steady.state().unwritten_decisions is None
+    assert not steady.state().unwritten_decisions
     await steady.tick(UNREPORTED_SECONDS)
-    assert steady.state().unwritten_decisions is not None
+    assert steady.state().unwritten_decisions
 
 
 async def test_the_first_status_of_a_new_pool_does_not_wait(world):
-    world.inventory.upsert_pool(pool(minReplicas=1))
+    world.inventory.upsert_pool(pool(minReplicas=1, status=UNREPORTED))
     await world.tick()
     assert world.statuses[0]["desiredReplicas"] == 1

@@ -111,3 +111,14 @@ def test_a_pool_whose_numbers_stand_still_frees_its_share_of_the_writes(setup):
     setup.clock.pass_(MIN_PAUSE_SECONDS)
     setup.reporter.end_changes(setup.term, setup.state)
     assert setup.state.status_written_at is None
+
+
+def test_a_trouble_lasts_until_its_condition_is_good_again(setup):
+    setup.context = Context(apply_error="the quota is used up")
+    setup.report()
+    assert [(one.ref, one.condition, one.reason) for one in setup.state.troubles] == [
+        (setup.entry.ref, "Ready", "ApplyFailed")
+    ]
+    setup.context = Context()
+    setup.report()
+    assert setup.state.troubles == ()

@@ -259,3 +259,42 @@ async def test_a_refused_pool_of_a_namespace_that_may_not_use_the_database_stops
     world.inventory.upsert_pool(pool(retention=WEEK))
     await passed(world)
     assert [batch.seconds for batch in world.source.batches] == [{"thumbs": 7 * DAY}]
+
+
+def complete_at(world):
+    return world.database.gauges.retention_complete_at
+
+
+async def test_a_complete_pass_is_known_by_its_end(world):
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    before = world.clock.now
+    await passed(world)
+    assert complete_at(world) > before
+
+
+async def test_a_pass_that_fails_leaves_the_time_of_the_last_complete_one(world):
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    world.source.script = [DeletionFailedError("permission denied")]
+    await world.tick()
+    began = complete_at(world)
+    await passed(world)
+    assert complete_at(world) == began
+
+
+async def test_where_all_jobs_stay_no_pass_is_awaited(world):
+    world.inventory.upsert_pool(pool())
+    await passed(world)
+    assert complete_at(world) is None
+    world.clock.pass_(30 * DAY)
+    world.inventory.upsert_pool(pool(retention=WEEK, generation=2))
+    await world.tick()
+    assert complete_at(world) == world.clock.now
+
+
+async def test_a_pool_that_cannot_be_used_stops_the_passes_and_their_time(world):
+    world.inventory.upsert_pool(pool(retention=WEEK))
+    await passed(world)
+    last = complete_at(world)
+    world.inventory.upsert_pool(pool("broken", types=["a\0b"]))
+    await world.tick(1_000, times=9)
+    assert complete_at(world) == last

@@ -48,7 +48,7 @@ async def test_a_refused_pool_costs_nothing_until_it_changes(world):
 async def test_a_pool_that_becomes_refused_keeps_its_workers(world):
     put(world, minReplicas=2)
     await world.tick(times=3)
-    put(world, generation=2, types=["a\0b"], minReplicas=0)
+    put(world, generation=2, types=["a\0b"], minReplicas=0, status=statuses_of(world, "bad")[-1])
     await world.tick(times=3)
     assert world.applied == [("bad", 2)]
     status = statuses_of(world, "bad")[-1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jobtide.table_health import TableHealth
+from jobtide_controller.decide.limits import Kept
 from jobtide_controller.decide.reading import Depth, Key, PodRun, Reading, Unreadable, UnreadableReason
 from jobtide_controller.kube.api.client import ApiError
 from jobtide_controller.kube.inventory.store import Inventory
@@ -23,6 +25,8 @@ class Source:
     name = "main"
     warnings: tuple[str, ...] = ()
     hears_jobs = False
+    kept = Kept(is_stored=True)
+    table = TableHealth(8192, 0, 0, 1.0, 50, None, ())
 
     def __init__(self) -> None:
         self.depths: dict[Key, Depth] = {}
@@ -37,6 +41,12 @@ class Source:
         if self.failure is not None:
             return self.failure
         return Reading(self.clock(), dict(self.depths), dict(self.pods), self.cost_seconds)
+
+    async def look_at_table(self):
+        return self.table
+
+    async def keep_limits(self, changed, gone):
+        return self.kept
 
     async def rescue(self, gives_back):
         return {}

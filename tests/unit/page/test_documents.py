@@ -6,17 +6,21 @@ import json
 
 import pytest
 
+from jobtide_controller.api.status import TenantStatus
+from jobtide_controller.decide.limits import ALL_TYPES, Limit, with_limits
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.page import job_documents, samples
 from jobtide_controller.page.depths import depths_of
-from jobtide_controller.page.documents import Rows, overview, pool_row, unserved
+from jobtide_controller.page.documents import Rows, held_of, overview, pool_row, unserved
 from jobtide_controller.page.history import History
+from jobtide_controller.page.limits import Limiting, in_force_of, limit_fields
 from jobtide_controller.page.pool_document import decisions as decisions_of
 from jobtide_controller.page.pool_document import newest_point, pool_document, series_document, tenants_of
 from jobtide_controller.page.rights import Rights, Serving, types_allowed
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
+from jobtide_controller.render.tenant_limits import limit_words
 from tests.unit.decide.builders import NOW, fleet, pool
 from tests.unit.page.world import DEPTHS, entry, snapshot
 from tests.unit.plugin.pools import LEARNED
@@ -25,10 +29,12 @@ ALL = Rights(frozenset({"media", "crm"}), frozenset({"media", "crm"}), frozenset
 AWAY = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
 
 
-def reported(reading=None, **spec):
+def reported(reading=None, shared=None, **spec):
     """A status as the controller writes it."""
     reading = reading or Reading(NOW, DEPTHS)
     given = pool(**spec)
+    if shared is not None:
+        given = given.model_copy(update={"spec": with_limits(given.spec, shared, reading)})
     decision = decide(given.spec, reading, fleet(1), LEARNED, NOW)
     return status.render(given, reading, fleet(1), decision, Context(), None, NOW)
 
@@ -66,7 +72,7 @@ def test_a_status_of_another_client_breaks_nothing():
     strange = {"conditions": [{"type": 3}, {}], "decisions": [{"time": "yesterday"}], "numbers": {"due": "many"}}
     one = entry(status=strange)
     taken = snapshot(one)
-    document = pool_document(one, pool_row(one, None, None), None, None, kept=[], now=NOW)
+    document = pool_document(one, pool_row(one, None, None), None, None, held=held_of(one, None), kept=[], now=NOW)
     assert json.dumps(rows_of(taken))
     assert document["decisions"] == []
 
@@ -106,7 +112,10 @@ def test_a_pools_document_explains_itself():
     history = History()
     samples.note(history, taken, {"main": depths_of(taken.databases["main"].reading)})
     series = history.series(one.uid, "15m", "tenant", NOW)
-    document = pool_document(one, pool_row(one, None, None), series, depths, kept=history.decisions(one.uid), now=NOW)
+    kept = history.decisions(one.uid)
+    document = pool_document(
+        one, pool_row(one, None, None), series, depths, held=held_of(one, None), kept=kept, now=NOW
+    )
     assert document["why"].startswith("pool      media/thumbs  ")
     assert "template" not in document["spec"]
     assert {"promise", "backlog", "required"} <= {fact["label"] for fact in document["facts"]}
@@ -183,3 +192,108 @@ def test_a_row_is_made_again_when_something_of_it_changed_and_only_then():
     assert rows.of(first, depths)(one)["reason"] == "Other"
     more = snapshot(one, depths={Key("a", "t1"): Depth(due=8, oldest_age_seconds=41.0)})
     assert rows.of(more, {"main": depths_of(more.databases["main"].reading)})(one)["waiting"] == 8
+
+
+def test_of_several_promises_a_pool_shows_the_one_that_is_nearest_to_breaking():
+    promises = {"a": 30, "b": 600}
+    depths = {Key("a", "t"): Depth(due=1, oldest_age_seconds=20), Key("b", "t"): Depth(due=1, oldest_age_seconds=100)}
+    (row,) = rows_of(snapshot(entry(promises=promises), depths=depths))["pools"]
+    assert (row["oldest_seconds"], row["nearest_seconds"], row["promise_seconds"]) == (100, 20, 30)
+    (row,) = rows_of(snapshot(entry(promises=promises), depths={}))["pools"]
+    assert (row["nearest_seconds"], row["promise_seconds"]) == (None, 30)
+    one = entry(promises=promises)
+    held = held_of(one, None)
+    document = pool_document(one, row, None, depths_of(Reading(NOW, depths)), held=held, kept=(), now=NOW)
+    assert [part["promise_seconds"] for part in document["by_type"]] == [30, 600]
+
+
+WINDOWS = [
+    {"name": "day", "cron": "0 7 * * *", "durationSeconds": 36_000, "minReplicas": 2, "maxReplicas": 30},
+    {"name": "backup", "cron": "30 7 * * *", "durationSeconds": 3_600, "maxReplicas": 5, "maxWaitSeconds": 3_600},
+    {"name": "night", "cron": "0 22 * * *", "durationSeconds": 28_800, "maxWaitSeconds": 7_200},
+]
+
+
+def test_a_row_has_the_limits_that_hold_now_and_the_windows_that_set_them():
+    (row,) = rows_of(snapshot(entry(schedules=WINDOWS)))["pools"]
+    assert (row["min"], row["max"], row["promise_seconds"]) == (2, 5, 3_600)
+    assert row["windows"] == {"min": "day", "max": "backup", "promise": "backup"}
+    (row,) = rows_of(snapshot(entry(schedules=WINDOWS[2:])))["pools"]
+    assert (row["min"], row["max"], row["promise_seconds"], row["windows"]) == (0, 10, 60, {})
+
+
+def test_a_window_changes_the_promise_of_types_without_one_of_their_own():
+    one = entry(promises={"a": 30}, schedules=WINDOWS)
+    taken = snapshot(one, depths={Key("a", "t"): Depth(due=1, oldest_age_seconds=20)})
+    (row,) = rows_of(taken)["pools"]
+    assert (row["nearest_seconds"], row["promise_seconds"], row["windows"]) == (20, 30, {"min": "day", "max": "backup"})
+    held = held_of(one, taken.databases["main"])
+    document = pool_document(one, row, None, None, held=held, kept=(), now=NOW)
+    assert [part["promise_seconds"] for part in document["by_type"]] == [30, 3_600]
+
+
+def test_a_job_is_held_against_the_promise_of_the_time_at_which_it_fell_due():
+    """The window with the shorter promise opened a minute ago."""
+    short = [{"name": "short", "cron": "59 7 * * *", "durationSeconds": 3_600, "maxWaitSeconds": 5}]
+    depths = {Key("a", "t"): Depth(due=1, oldest_age_seconds=90)}
+    (row,) = rows_of(snapshot(entry(schedules=short, maxWaitSeconds=600), depths=depths))["pools"]
+    assert (row["nearest_seconds"], row["promise_seconds"], row["windows"]) == (90, 600, {})
+    (row,) = rows_of(snapshot(entry(schedules=short, maxWaitSeconds=600), depths={}))["pools"]
+    assert (row["promise_seconds"], row["windows"]) == (5, {"promise": "short"})
+
+
+def test_a_job_older_than_every_calendar_hides_no_pool():
+    depths = {Key("a", "t"): Depth(due=1, oldest_age_seconds=2.1e11)}
+    (row,) = rows_of(snapshot(entry(schedules=WINDOWS), depths=depths))["pools"]
+    assert (row["nearest_seconds"], row["promise_seconds"]) == (2.1e11, 3_600)
+
+
+@pytest.mark.parametrize("promises", [{}, {"a": 30, "b": 600}], ids=["one promise", "two"])
+def test_jobs_of_a_paused_tenant_are_not_the_oldest_anywhere(promises):
+    one = entry(tenants={"overrides": {"t1": 0}}, promises=promises)
+    taken = snapshot(one)
+    depths = depths_of(taken.databases["main"].reading)
+    (row,) = rows_of(taken)["pools"]
+    assert (row["waiting"], row["oldest_seconds"], row["nearest_seconds"]) == (8, 5.0, 5.0)
+    held = held_of(one, taken.databases["main"])
+    document = pool_document(one, row, None, depths, held=held, kept=(), now=NOW)
+    assert [(part["waiting"], part["oldest_seconds"]) for part in document["by_type"]] == [(7, None), (1, 5.0)]
+    assert samples.sample(one, taken, {"main": depths}).oldest_seconds == 5.0
+    (first, _) = tenants_of(one, depths)
+    assert (first["oldest_seconds"], first["limit"]) == (41.0, "paused")
+
+
+def test_of_the_views_limits_only_those_of_the_tenants_in_question_are_looked_at():
+    """A view may limit each of 64 types: each of 200 tenants for each of them would hold up the controller."""
+    limiting = Limiting({Key("a", "t1"): Limit(9), Key("b", "another"): Limit(0)}, NOW)
+    (pool,) = in_force_of([entry()], ["t1", "t2"], limiting)
+    assert pool.types == ("a",)
+    assert pool.limits.typed.keys() == {Key("a", "t1")}
+
+
+def test_a_tenant_with_limits_for_many_types_of_several_pools_has_the_lowest_of_all():
+    """More than one status may hold: each pool has 64 types."""
+    first, second = ([f"{name}{number}" for number in range(64)] for name in "ab")
+    shared = {Key(type_, "t1"): Limit(100 + index) for index, type_ in enumerate(first + second)}
+    shared |= {Key("b63", "t1"): Limit(0), Key("b7", "t1"): Limit(3), Key("a0", "t1"): Limit(None, 2)}
+    pools = in_force_of([entry("p", types=first), entry("q", types=second)], ["t1"], Limiting(shared, NOW))
+    words = [*(f"a{number}: cap {100 + number}" for number in range(1, 7)), "b7: cap 3", "b63: paused"]
+    assert limit_fields("t1", 1, pools)["limit"] == "; ".join(words)
+
+
+VIEW = {Key(ALL_TYPES, "t1"): Limit(None, 3, NOW + 60), Key("b", "t1"): Limit(0), Key("a", "t1"): Limit(9)}
+
+
+def test_every_table_of_tenants_has_their_limits_in_the_words_of_why():
+    reading = Reading(NOW, {**DEPTHS, Key("b", "t1"): Depth(due=1)})
+    one, depths, limiting = entry(tenants={"maxConcurrent": 4}), depths_of(reading), Limiting(VIEW, NOW)
+    words = "weight 3 until 2027-01-15 08:01:00Z; a: cap 9; b: paused"
+    failed = job_documents.Failed()
+    rows = job_documents.tenant_rows([one], depths, ["a", "b"], 6, failed, limiting)["rows"]
+    assert [(row["cap"], row["limit"]) for row in rows] == [(4, words), (4, "")]
+    assert [(row["cap"], row["limit"]) for row in tenants_of(one, depths, limiting)] == [(4, words), (4, "")]
+    limits = in_force_of([one], ["t1"], limiting)
+    parts = job_documents.tenant_parts("t1", [one], depths, lambda _: True, limits)
+    assert [(part["type"], part["cap"], part["limit"]) for part in parts] == [("a", 9, ""), ("b", 0, "paused")]
+    own = reported(reading, types=["a", "b"], tenants={"maxConcurrent": 4}, shared=VIEW)["tenants"][0]
+    assert limit_words(TenantStatus.model_validate(own)).removeprefix("cap 4, ") == words

@@ -12,7 +12,9 @@ from typing import Any, Self
 import aiohttp
 
 from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.spec import UNLIMITED
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable
+from jobtide_controller.decide.schedules import in_force
 from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.loop.term import PoolState
 from jobtide_controller.page.access import NoAnswerError
@@ -38,7 +40,12 @@ def entry(
 
 
 def state(one: PoolEntry, *, desired: int = 2, ready: int = 1, busy: int = 1, readable: bool = True) -> PoolState:
-    gauges = PoolGauges(one.ref, readable, 10, 3, 41.0, desired, ready, busy, ())
+    own = one.pool.spec
+    windows = in_force(own, NOW, 0.0)
+    tenants = own.tenants if own.tenants.has_pause else UNLIMITED
+    gauges = PoolGauges(
+        one.ref, one.database, (), readable, 10, 3, 41.0, desired, ready, busy, (), in_force=windows, tenants=tenants
+    )
     return PoolState(scaler=None, gauges=gauges)  # type: ignore[arg-type]
 
 

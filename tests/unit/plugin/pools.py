@@ -7,6 +7,7 @@ from typing import Any
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet, Share
 from jobtide_controller.decide.history import History, Learned
+from jobtide_controller.decide.limits import Shared, with_limits
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.render import status
@@ -32,12 +33,16 @@ def reported(
     at: float = NOW,
     context: Context | None = None,
     share: Share | None = None,
+    shared: Shared | None = None,
     **fields: Any,
 ) -> JobWorkerPool:
-    """The pool after one tick."""
+    """The pool after one tick; `shared` are limits of tenants by the user's view."""
     reading = depths if isinstance(depths, Unreadable) else Reading(at, depths)
-    given = pool(**{"types": ["thumbs", "video"], "maxReplicas": 40, **fields})
+    own = pool(**{"types": ["thumbs", "video"], "maxReplicas": 40, **fields})
+    given = own
+    if isinstance(reading, Reading):
+        given = own.model_copy(update={"spec": with_limits(own.spec, shared or {}, reading)})
     previous = None if before is None or before.status is None else before.status.as_object()
     decision = decide(given.spec, reading, workers, LEARNED, at, share)
     rendered = status.render(given, reading, workers, decision, context or Context(), previous, at)
-    return given.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})
+    return own.model_copy(update={"status": JobWorkerPoolStatus.model_validate(rendered)})

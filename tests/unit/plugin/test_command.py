@@ -203,3 +203,10 @@ def test_top_without_pools_names_the_namespace(kubectl, capsys, arguments, words
     kubectl.answers('{"kind": "List", "items": []}', namespace="media")
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"{words}\n"
+
+
+def test_why_a_job_waits_needs_libpq_and_says_so(kubectl, capsys, monkeypatch):
+    """The archive for krew has psycopg without a libpq of its own; here the import fails as it does without any."""
+    monkeypatch.setitem(sys.modules, "jobtide_controller.plugin.job", None)
+    assert main(["why", "--job", ACME]) == 1
+    assert "libpq is missing: install it (libpq5 on Debian, libpq with Homebrew)" in capsys.readouterr().err

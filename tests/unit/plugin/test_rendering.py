@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolStatus
 from jobtide_controller.decide.clamps import ClampName
 from jobtide_controller.decide.fleet import Share
+from jobtide_controller.decide.limits import ALL_TYPES, Limit
 from jobtide_controller.decide.reading import Depth, Key, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
 from jobtide_controller.decide.unserved import UnservedType
@@ -19,7 +20,7 @@ from jobtide_controller.plugin import top, why
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context, Overlap
 from tests.unit.decide.builders import NOW, fleet, pool, worlds
-from tests.unit.plugin.pools import DEPTHS, GLOBEX, LATER, REFUSED, reported
+from tests.unit.plugin.pools import ACME, DEPTHS, GLOBEX, LATER, REFUSED, reported
 
 EXPECTED = Path(__file__).parent / "expected"
 SCALING_UP = reported(DEPTHS, fleet(24, busy=23), tenants={"overrides": {GLOBEX: 4}})
@@ -32,6 +33,22 @@ POOLS = {
     "pinned": reported(DEPTHS, fleet(3, busy=3), replicas=2),
     "paused": reported(DEPTHS, fleet(3), paused=True, pausedUntil="2030-01-01T00:00:00Z"),
     "jobs-per-worker": reported(DEPTHS, fleet(3), jobsPerWorker=50),
+    "promises": reported(
+        {**DEPTHS, Key("thumbs", GLOBEX): Depth(due=1, oldest_age_seconds=9)},
+        fleet(24, busy=23),
+        types=["thumbs", "video", "mail"],
+        promises={"thumbs": 30, "video": 600},
+    ),
+    "limits": reported(
+        DEPTHS,
+        fleet(24, busy=23),
+        tenants={"overrides": {GLOBEX: 4}},
+        shared={
+            Key("video", GLOBEX): Limit(0, until=NOW + 86_400),
+            Key("thumbs", ACME): Limit(100, weight=2),
+            Key(ALL_TYPES, ACME): Limit(None, weight=3, until=NOW + 3_600),
+        },
+    ),
     "connections": reported(DEPTHS, fleet(6, busy=6), share=Share(6, connections=2, budget=80)),
     "conflict": reported({}, fleet(0), context=Context(conflict='Deployment "thumbs-worker" belongs to Helm')),
     "not-allowed": reported(
@@ -39,12 +56,58 @@ POOLS = {
         fleet(2),
     ),
     "unreported": pool(),
+    "windows": reported(
+        DEPTHS,
+        fleet(5, busy=5),
+        schedules=[
+            {"name": "day", "cron": "0 7 * * mon-fri", "durationSeconds": 36_000, "minReplicas": 2, "maxReplicas": 30},
+            {"name": "backup", "cron": "30 7 * * *", "durationSeconds": 3_600, "maxReplicas": 5},
+            {"name": "night", "cron": "0 22 * * *", "durationSeconds": 28_800, "maxWaitSeconds": 3_600},
+        ],
+    ),
+    "windows-none-open": reported(
+        {},
+        fleet(0),
+        schedules=[{"name": "night", "cron": "0 22 * * *", "durationSeconds": 28_800, "maxWaitSeconds": 3_600}],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_why_is_what_a_user_reads(name):
     assert why.render(POOLS[name], LATER + 60) + "\n" == (EXPECTED / f"why-{name}.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fields", "promises"),
+    [
+        pytest.param({"maxWaitSeconds": 90}, ["1m30s", "1m30s"], id="the pool's"),
+        pytest.param({"promises": {"video": 600}}, ["1m", "10m"], id="its own, and the pool's"),
+        pytest.param({"jobsPerWorker": 5}, ["-", "-"], id="no time is promised"),
+        pytest.param(
+            {"schedules": [{"name": "w", "cron": "0 7 * * *", "durationSeconds": 7_200, "maxWaitSeconds": 3_600}]},
+            ["1h", "1h"],
+            id="that of the window that is open",
+        ),
+        pytest.param(
+            {"schedules": [{"name": "w", "cron": "0 9 * * *", "durationSeconds": 7_200, "maxWaitSeconds": 3_600}]},
+            ["1m", "1m"],
+            id="not that of a window that is closed",
+        ),
+    ],
+)
+def test_top_shows_the_promise_of_each_type(fields, promises):
+    head, *lines = top.render([reported(DEPTHS, fleet(1), **fields)], LATER, namespaces=False).splitlines()
+    place = head.split().index("PROMISE")
+    assert [line.split()[place] for line in lines[:2]] == promises
+
+
+def test_no_type_is_late_by_the_jobs_of_a_paused_tenant():
+    paused = {"tenants": {"overrides": {GLOBEX: 0}}, "promises": {"thumbs": 30}}
+    depths = {Key("thumbs", GLOBEX): Depth(due=3, oldest_age_seconds=900)}
+    text = why.render(reported(depths, fleet(0), **paused), LATER)
+    assert "LATE" not in text
+    assert "KeepingUp" not in text
 
 
 @pytest.mark.parametrize("name", ClampName)
@@ -77,7 +140,7 @@ def test_top_names_types_without_a_pool_once_for_a_namespace():
 
 
 def test_top_is_what_a_user_reads():
-    shown = [POOLS[name] for name in ("scaling-up", "unreadable", "never-read", "unreported")]
+    shown = [POOLS[name] for name in ("scaling-up", "promises", "limits", "unreadable", "never-read", "unreported")]
     assert top.render(shown, LATER + 60, namespaces=True) + "\n" == (EXPECTED / "top.txt").read_text()
 
 
@@ -181,3 +244,30 @@ def test_no_text_of_a_pool_acts_on_the_terminal():
     for text in (why.render(given_pool, NOW), top.render([given_pool], NOW, namespaces=True)):
         assert all(line.isprintable() for line in text.split("\n"))
         assert r"a\x1b[2J\n\u202eb" in text
+
+
+@pytest.mark.parametrize(
+    ("tenants", "shown"),
+    [
+        pytest.param({"overrides": {GLOBEX: 0}}, "paused", id="paused"),
+        pytest.param({"maxConcurrent": 4}, "at its cap of 4", id="at its cap"),
+        pytest.param({"maxConcurrent": 9}, "cap 9", id="below its cap"),
+        pytest.param({"limits": {GLOBEX: {"weight": 3}}}, "weight 3", id="a weight"),
+        pytest.param(
+            {"limits": {GLOBEX: {"maxConcurrent": 0, "until": "2027-01-15T08:30:00Z"}}},
+            "paused until 2027-01-15 08:30:00Z",
+            id="paused for a time",
+        ),
+        pytest.param(
+            {"maxConcurrent": 9, "limits": {GLOBEX: {"weight": 2, "until": "2027-01-15T08:30:00Z"}}},
+            "cap 9, weight 2 until 2027-01-15 08:30:00Z",
+            id="both",
+        ),
+    ],
+)
+def test_a_tenants_limit_weight_and_end_are_shown(tenants, shown):
+    one = reported({Key("thumbs", GLOBEX): Depth(due=12, running=4)}, fleet(1, busy=1), tenants=tenants)
+    (line,) = [line for line in why.render(one, LATER).splitlines() if GLOBEX in line]
+    assert line.endswith(f"  {shown}")
+    (line,) = [line for line in top.render([one], LATER, namespaces=False).splitlines() if GLOBEX in line]
+    assert line.endswith(f"  {shown}")

@@ -128,6 +128,12 @@ def test_worker_gets_the_caps_of_tenants_if_there_are_any():
     assert env["JOBTIDE_TENANT_OVERRIDES"] == f'{{"{owner}": 64}}'
 
 
+def test_worker_gets_the_promise_of_every_type_if_one_has_its_own():
+    env = _env(_worker(types=["a", "b"], promises={"b": 600}, maxWaitSeconds=30))
+    assert env["JOBTIDE_PROMISES"] == '{"a": 30, "b": 600}'
+    assert "JOBTIDE_PROMISES" not in _env(_worker(maxWaitSeconds=30))
+
+
 def test_database_secret_is_mounted_as_a_file():
     pod = _pod(databaseSecret={"name": "pg", "key": "dsn"})["spec"]
     (volume,) = pod["volumes"]

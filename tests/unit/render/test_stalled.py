@@ -13,17 +13,18 @@ from jobtide_controller.decide.scaling import decide
 from jobtide_controller.kube.inventory.causes import LOOK_SECONDS, PASS_SECONDS, STUCK_SECONDS
 from jobtide_controller.render import status
 from jobtide_controller.render.facts import Context
-from jobtide_controller.render.stalled import RECONNECT_SECONDS, RECURS_SECONDS, refusal
+from jobtide_controller.render.stalled import NODE_SECONDS, RECONNECT_SECONDS, RECURS_SECONDS, refusal
 from tests.unit.decide.builders import NOW, A, fleet, pool
 
 MOUNT = 'FailedMount: pod thumbs-worker-x: secret "db" not found; create that Secret'
 NOT_READY = "NotReady: pod thumbs-worker-x: its worker answers: password authentication failed; correct the Secret"
+ROOM = "Unschedulable: pod thumbs-worker-x: 0/3 nodes are available; add nodes"
 LOST = Unreadable(UnreadableReason.UNREACHABLE, "connection refused", NOW)
 
 
-def render(*, cause=None, stuck=False, reading=None, before=None, at=NOW, rollout=None):
+def render(*, reading=None, before=None, at=NOW, rollout=None, **pod):
     workers = fleet(0, starting=1)
-    workers = replace(workers, pods=(replace(workers.pods[0], cause=cause, stuck=stuck),))
+    workers = replace(workers, pods=(replace(workers.pods[0], **pod),))
     given, reading = pool(), reading or Reading(at, {A: Depth(due=1)})
     decision = decide(given.spec, reading, workers, History(), at, None)
     return status.render(given, reading, workers, decision, Context(rollout=rollout or Rollout()), before, at)
@@ -44,6 +45,23 @@ def test_a_cause_that_lasts_stalls_the_pool_and_is_its_reason():
     stalled = condition(rendered, "Stalled")
     assert (stalled["status"], stalled["reason"], stalled["message"]) == ("True", "ConfigError", MOUNT)
     assert rendered["reason"] == "ConfigError"
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "rollout", "is_stalled"),
+    [
+        pytest.param(0, Rollout(), False, id="at once"),
+        pytest.param(NODE_SECONDS - 1, Rollout(complete=False), False, id="a slow node"),
+        pytest.param(NODE_SECONDS, Rollout(), True, id="no node came"),
+        pytest.param(1, Rollout(complete=False, deadline_exceeded=True), True, id="Kubernetes has given up"),
+    ],
+)
+def test_a_pod_without_a_node_is_named_at_once_and_stalls_its_pool_when_no_node_came(age_seconds, rollout, is_stalled):
+    rendered = render(problem=ROOM, created_at=NOW - age_seconds, rollout=rollout)
+    assert condition(rendered, "Progressing")["message"] == f"0 of 1 workers are ready; {ROOM}"
+    expected = ("True", "Unschedulable", ROOM) if is_stalled else ("False", "NotStalled", "")
+    stalled = condition(rendered, "Stalled")
+    assert (stalled["status"], stalled["reason"], stalled.get("message", "")) == expected
 
 
 def test_a_worker_that_does_not_reach_the_database_in_an_outage_is_no_trouble_of_its_own():

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from jobtide_controller.api.status import MESSAGE_LIMIT, UNSERVED_SHOWN, JobWorkerPoolStatus
+from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.status import DECISIONS_KEPT, MESSAGE_LIMIT, UNSERVED_SHOWN, JobWorkerPoolStatus
 from jobtide_controller.decide.fleet import Fleet, Rollout, Share
 from jobtide_controller.decide.history import Failing, History, Learned
+from jobtide_controller.decide.limits import ALL_TYPES, Limit, with_limits
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.retention import Retained
 from jobtide_controller.decide.scaling import decide
 from jobtide_controller.decide.unserved import UnservedType
+from jobtide_controller.loop.pools import PoolEntry
 from jobtide_controller.render import sentence, status
 from jobtide_controller.render.facts import Context, Overlap
 from jobtide_controller.render.stalled import problem_reason
@@ -52,6 +55,31 @@ def _render(
 
 def _conditions(rendered: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {entry["type"]: (entry["status"], entry["reason"]) for entry in rendered["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("shared", "oldest"),
+    [
+        ({}, (192, "3m12s", [192, 41])),
+        ({Key(ALL_TYPES, "t1"): Limit(0)}, (41, "41s", [0, 41])),
+        ({A: Limit(0)}, (41, "41s", [0, 41])),
+        ({A: Limit(0), B: Limit(0)}, (0, "-", [0, 0])),
+    ],
+    ids=["no limit", "a pause", "a pause of its type", "all are paused"],
+)
+def test_the_oldest_job_is_one_that_may_start(shared, oldest):
+    """As in the decision, in KeepingUp, and on the page."""
+    reading = Reading(NOW, DEPTHS)
+    given = pool()
+    given = given.model_copy(update={"spec": with_limits(given.spec, shared, reading)})
+    decision = decide(given.spec, reading, fleet(1), History(types=TYPES), NOW)
+    rendered = status.render(given, reading, fleet(1), decision, Context(), None, NOW)
+    types = [one.get("oldestSeconds", 0) for one in rendered["types"]]
+    assert (rendered["oldestSeconds"], rendered["display"]["oldest"], types) == oldest
+    assert int(decision.numbers.oldest_seconds) == oldest[0]
+    assert (f"oldest {oldest[1]}" in rendered["message"]) == (oldest[0] > 0)
+    assert "oldest 0s" not in rendered["message"]
+    assert [one["oldestSeconds"] for one in rendered["tenants"]] == [192, 41]  # a tenant's own age is as it is
 
 
 def test_totals_are_the_sums_of_the_reading():
@@ -96,6 +124,23 @@ def test_every_type_of_the_pool_is_listed_with_what_was_learned():
     assert (busy["type"], busy["pending"], busy["scheduled"]) == ("a", 8_140, 140)
     assert busy["learned"] == {"slotSeconds": 1_230.0, "jobs": 1_000.0}
     assert busy["serviceSeconds"] == 1.23
+
+
+def test_a_status_with_the_longest_names_and_limits_of_tenants_is_kept():
+    """One that is too long is taken for another client's: decisions would be lost, and it is written in every tick."""
+    types = [f"{number:02}".ljust(200, "\u00e4") for number in range(64)]
+    keys = [Key(type_, f"00000000-0000-0000-0000-{tenant:012}") for type_ in types for tenant in range(10)]
+    shared = dict.fromkeys(keys, Limit(4, 2, NOW + 60)) | {key: Limit(0) for key in keys if key.type == types[40]}
+    reading = Reading(NOW, dict.fromkeys(keys, Depth(due=1)))
+    given = pool(types=types)
+    given = given.model_copy(update={"spec": with_limits(given.spec, shared, reading)})
+    decision = decide(given.spec, reading, fleet(0), History(types=TYPES), NOW)
+    rendered = status.render(given, reading, fleet(0), decision, Context(), None, NOW)
+    assert [[one["type"] for one in tenant["typeLimits"]] for tenant in rendered["tenants"]] == [
+        [*types[:7], types[40]]
+    ] * 10
+    longest = {**rendered, "decisions": rendered["decisions"] * DECISIONS_KEPT}
+    assert PoolEntry("uid", PoolRef("media", "p"), given, 1, longest).status == longest
 
 
 def test_ten_tenants_with_the_most_waiting_jobs_are_listed():
@@ -240,6 +285,44 @@ def test_message_of_a_missed_promise_has_the_wait_and_the_limits():
 def test_a_promise_that_was_missed_a_moment_ago_says_that_none_waits_now():
     message = _message(_render({}, history=History(types=TYPES, read_at=NOW - 1, late_at=NOW - 5)), "KeepingUp")
     assert message == "in the last minute jobs have waited longer than maxWaitSeconds (60); none waits now"
+
+
+PROMISES = {"promises": {"a": 30, "b": 600}}
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"),
+    [
+        pytest.param((45, 50), "a: the oldest has waited 45s of 30 s", id="the short one"),
+        pytest.param((20, 700), "b: the oldest has waited 11m40s of 600 s", id="the long one"),
+        pytest.param(
+            (45, 700),
+            "a: the oldest has waited 45s of 30 s; b: the oldest has waited 11m40s of 600 s",
+            id="both, the one that exceeds its promise most first",
+        ),
+    ],
+)
+def test_message_of_a_missed_promise_names_the_types_that_are_late(ages, expected):
+    depths = {key: Depth(due=1, oldest_age_seconds=age) for key, age in zip((A, B), ages, strict=True)}
+    message = _message(_render(depths, fleet(1), **PROMISES), "KeepingUp")
+    assert message == f"in the last minute jobs have waited longer than the promises of their types; {expected}"
+
+
+def test_types_with_promises_of_their_own_keep_up_by_them():
+    depths = {B: Depth(due=1, oldest_age_seconds=500)}
+    assert _conditions(_render(depths, fleet(1), **PROMISES))["KeepingUp"] == ("True", "Keeping")
+    assert _message(_render({}, replace(fleet(0), start_seconds=30), **PROMISES), "KeepingUp").endswith(
+        "so jobs that find no worker wait longer than most of promises.a (30); set minReplicas: 1, or raise promises.a"
+    )
+
+
+def test_each_type_shows_its_promise_and_what_it_needs_only_where_types_have_their_own():
+    shown = _render(DEPTHS, fleet(5), **PROMISES)
+    first, second = ((one["promiseSeconds"], one["promiseWorkers"]) for one in shown["types"])
+    assert (first[0], second[0]) == (30, 600)
+    assert 0 < second[1] < first[1] == shown["numbers"]["required"]
+    assert f"promise 30 s: {first[1]} workers (600 s: {second[1]})" in shown["message"]
+    assert not {"promiseSeconds", "promiseWorkers"} & _render(DEPTHS, fleet(5))["types"][0].keys()
 
 
 def test_a_short_promise_is_no_trouble_before_a_start_was_measured():
@@ -403,3 +486,91 @@ def test_ten_types_without_a_pool_are_listed():
 def test_message_of_types_without_a_pool_names_five(number, words):
     found = [UnservedType("abcdefg"[index], index + 1, 61.0) for index in range(number)]
     assert words in sentence.unserved("main", found)
+
+
+def _daily(name: str = "day", cron: str = "0 8 * * *", **limits: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "cron": cron, "durationSeconds": 36_000, **limits}]  # NOW is at 08:00 UTC
+
+
+def test_status_names_the_windows_in_force_what_they_decide_and_the_next_one():
+    rendered = _render({}, schedules=[*_daily(minReplicas=2), *_daily("eve", "0 20 * * *", maxReplicas=1)])
+    assert rendered["schedule"] == {
+        "active": [{"name": "day", "until": "2027-01-15T18:00:00Z", "decides": ["minReplicas"]}],
+        "next": {"name": "eve", "at": "2027-01-15T20:00:00Z"},
+    }
+
+
+def test_a_pool_without_windows_has_no_schedule_in_its_status():
+    assert "schedule" not in _render({})
+
+
+def test_the_schedule_is_shown_during_an_outage():
+    assert _render(REFUSED, schedules=_daily(minReplicas=2))["schedule"]["active"][0]["name"] == "day"
+
+
+@pytest.mark.parametrize(
+    ("schedules", "depths", "words"),
+    [
+        pytest.param(_daily(minReplicas=2), {}, "0 -> 2 kept at minReplicas (2) of window day", id="floor"),
+        pytest.param(_daily(maxReplicas=5), DEPTHS, "limited by maxReplicas (5) of window day", id="ceiling"),
+        pytest.param(_daily(maxWaitSeconds=7), DEPTHS, "promise 7 s", id="promise"),
+    ],
+)
+def test_the_sentence_names_the_window_that_limits(schedules, depths, words):
+    rendered = _render(depths, schedules=schedules)
+    assert words in rendered["message"]
+    assert words in rendered["decisions"][0]["message"]
+
+
+def test_limits_have_the_name_of_their_window():
+    (limit,) = _render({}, schedules=_daily(minReplicas=2))["limits"]
+    assert limit == {"name": "MinReplicas", "before": 0, "after": 2, "limit": 2.0, "window": "day"}
+
+
+def test_conditions_name_the_window_and_its_promise():
+    rendered = _render(DEPTHS, fleet(5, busy=5), schedules=_daily(maxReplicas=5, maxWaitSeconds=7))
+    messages = {entry["type"]: entry["message"] for entry in rendered["conditions"]}
+    assert messages["ScalingActive"] == "more workers are needed than maxReplicas allows in the window day (5)"
+    assert "limited by maxReplicas (5) of window day" in messages["KeepingUp"]
+
+
+def test_the_status_with_windows_changes_only_when_one_of_them_does():
+    schedules = _daily(minReplicas=2)
+    first = _render({}, fleet(2), schedules=schedules, history=History(types=TYPES))
+    again = _render({}, fleet(2), schedules=schedules, before=first, at=NOW + 60)
+    ended = _render({}, fleet(2), schedules=schedules, before=first, at=NOW + 36_000)
+    assert again == first
+    assert ended["schedule"] == {"active": [], "next": {"name": "day", "at": "2027-01-16T08:00:00Z"}}
+
+
+@pytest.mark.parametrize("fields", [{}, {"schedules": _daily(minReplicas=1)}], ids=["", "with windows"])
+@pytest.mark.parametrize("depths", [{}, DEPTHS], ids=["idle", "busy"])
+def test_the_condition_of_limits_is_there_also_while_its_tenants_have_no_jobs(fields, depths):
+    given = pool(tenants={"overrides": {"00000000-0000-0000-0000-000000000001": 0}}, **fields)
+    reading = Reading(NOW, depths)
+    policy = with_limits(given.spec, {}, reading)
+    decision = decide(policy, reading, fleet(0), History(types=TYPES), NOW)
+    limited = given.model_copy(update={"spec": policy})
+    rendered = status.render(limited, reading, fleet(0), decision, Context(), None, NOW)
+    assert _conditions(rendered)["LimitsCurrent"] == ("True", "Current")
+
+
+def test_a_late_type_is_not_named_for_its_paused_tenant():
+    paused = "00000000-0000-0000-0000-000000000001"
+    depths = {
+        Key("a", paused): Depth(due=1, oldest_age_seconds=900),
+        Key("b", "t"): Depth(due=1, oldest_age_seconds=90),
+    }
+    rendered = _render(depths, promises={"a": 30, "b": 60}, tenants={"overrides": {paused: 0}})
+    message = _message(rendered, "KeepingUp")
+    assert "b: the oldest has waited" in message
+    assert "a: the oldest has waited" not in message
+
+
+def test_of_many_promises_those_that_need_the_most_are_named():
+    types = [f"type-{number}" for number in range(64)]
+    depths = {Key(type_, "t"): Depth(due=10 * number) for number, type_ in enumerate(types)}
+    rendered = _render(depths, types=types, promises={type_: number + 1 for number, type_ in enumerate(types)})
+    assert rendered["message"].count(" s: ") == 4
+    assert "and 60 more)" in rendered["message"]
+    assert len(json.dumps(rendered)) < 24_000

@@ -9,43 +9,59 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
 
 from dev.tools.toolchain import USUAL
 from jobtide import __version__
-from jobtide_controller.api.spec import RETENTION_MIN_SECONDS, Retention
+from jobtide.doctor.kubectl import ADVICE
+from jobtide_controller.api.refusals import refusals
+from jobtide_controller.api.spec import RETENTION_MIN_SECONDS, JobWorkerPoolSpec, Retention, Tenants
 from jobtide_controller.api.v1alpha1 import JobWorkerPool
 from jobtide_controller.decide.reading import Depth, Key
+from jobtide_controller.decide.schedules import in_force
 from jobtide_controller.kube.inventory.pod_trouble import cause_of, wait_of
 from jobtide_controller.plugin import why
-from jobtide_controller.plugin.cluster import ADVICE
 from jobtide_controller.render import columns
-from tests.pages import BLOCKS, EXPLAIN, INSTALL, OPERATIONS, QUICKSTART, README, ROOT, blocks, commands, shown
-from tests.unit.decide.builders import NOW, fleet
+from tests.pages import (
+    BLOCKS,
+    CONSTANTS,
+    EXPLAIN,
+    INSTALL,
+    OPERATIONS,
+    QUICKSTART,
+    README,
+    ROOT,
+    SUBJECTS,
+    blocks,
+    commands,
+    shown,
+)
+from tests.unit.decide.builders import NOW, fleet, spec
 from tests.unit.kube.waiting import CREATING, MOUNT_FAILED, event, placed
 from tests.unit.plugin.pools import ACME, LATER, REFUSED, reported
 
 HOUR, DAY = 3_600, 86_400
 
 
-@pytest.mark.parametrize("page", BLOCKS)
+CHECKED = BLOCKS | SUBJECTS
+
+
+@pytest.mark.parametrize("page", CHECKED)
 def test_every_block_has_a_check(page):
-    assert [language for language, _ in blocks(page)] == [block.language for block in BLOCKS[page]], (
+    assert [language for language, _ in blocks(page)] == [block.language for block in CHECKED[page]], (
         "name each block, and its test, in tests/pages.py"
     )
-    assert len({block.name for block in BLOCKS[page]}) == len(BLOCKS[page])
+    assert len({block.name for block in CHECKED[page]}) == len(CHECKED[page])
 
 
 @pytest.mark.parametrize(
     ("page", "block"),
-    [pytest.param(page, block, id=f"{page}: {block.name}") for page, named in BLOCKS.items() for block in named],
+    [pytest.param(page, block, id=f"{page}: {block.name}") for page, named in CHECKED.items() for block in named],
 )
 def test_the_check_of_a_block_names_it(page, block):
-    constant = Path(page).stem.upper()
-    named = f'{constant}, "{block.name}"'
+    named = f'{CONSTANTS[page]}, "{block.name}"'
     assert named in (ROOT / "tests" / block.test).read_text(), f"{block.test} does not check it"
 
 
@@ -192,11 +208,40 @@ def test_a_pool_in_an_outage_is_as_kubectl_prints_it():
     assert shown(OPERATIONS, "outage") == expected
 
 
+def test_the_limits_of_the_page_are_what_a_pool_takes():
+    tenants = yaml.safe_load(shown(OPERATIONS, "limits of tenants"))["spec"]["tenants"]
+    template = {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}]}}
+    spec = {"types": ["thumbs"], "tenants": tenants, "template": template}
+    document = {"apiVersion": "jobtide.dev/v1alpha1", "kind": "JobWorkerPool", "spec": spec}
+    assert refusals({**document, "metadata": {"name": "thumbs", "namespace": "media"}}) == []
+    found = Tenants.model_validate(tenants)
+    assert [(one.max_concurrent, one.weight, one.until is not None) for one in found.single.values()] == [
+        (64, None, False),
+        (0, None, True),
+        (None, 3, False),
+    ]
+
+
 def test_the_retention_of_the_page_is_what_a_pool_takes():
     block = shown(OPERATIONS, "retention")
     retention = Retention.model_validate(yaml.safe_load(block)["spec"]["retention"])
     assert retention == Retention(completed_seconds=7 * DAY, failed_seconds=90 * DAY)
     assert f"at least {RETENTION_MIN_SECONDS}\n" in block
+
+
+def test_the_windows_of_the_page_are_what_a_pool_takes_and_do_what_it_says():
+    given = yaml.safe_load(shown(OPERATIONS, "windows"))["spec"]
+    given["template"] = {"spec": {"containers": [{"name": "worker", "image": "acme/jobs:1"}]}}
+    assert refusals({"metadata": {"name": "reports", "namespace": "any"}, "spec": given}) == []
+    five_past_nine = datetime(2026, 11, 27, 8, 5, tzinfo=UTC).timestamp()
+    windows = in_force(JobWorkerPoolSpec.model_validate(given), five_past_nine, 10.0)
+    assert [window.name for window in windows.active] == ["office-hours", "nine-o-clock"]
+    assert (windows.spec.min_replicas, windows.min_by) == (12, "nine-o-clock")
+
+
+def test_the_promises_of_the_page_are_what_a_pool_takes():
+    promised = spec(**yaml.safe_load(shown(OPERATIONS, "promises"))["spec"])
+    assert [promised.promise_of(type_) for type_ in promised.types] == [30, 600, 60]
 
 
 def test_the_explanation_of_a_pool_is_as_the_plugin_prints_it():

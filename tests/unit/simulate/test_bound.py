@@ -28,7 +28,7 @@ from tests.unit.simulate.worlds import OPTIONS, few, spec, trace
     ],
 )
 def test_simple_traces_have_the_bound_worked_out_by_hand(jobs, seconds):
-    found = least_worker_seconds(jobs, promise=30.0, concurrency=4, start_seconds=6.0)
+    found = least_worker_seconds(jobs, promise_of=lambda _: 30.0, concurrency=4, start_seconds=6.0)
     assert found == pytest.approx(seconds)
 
 

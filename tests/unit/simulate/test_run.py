@@ -68,19 +68,21 @@ class _NeverSkipping:
     def __init__(self, scaler) -> None:
         self.name, self.replicas, self.removal_order = scaler.name, scaler.replicas, scaler.removal_order
 
-    def skip_idle(self, cluster) -> bool:
-        return False
+    def skip_idle(self, cluster):
+        return None
 
 
 @few
 @given(
     st.lists(st.sampled_from([1.0, 30.0, 700.5]), min_size=1, max_size=3),
-    st.sampled_from(["jobtide", "one warm worker", "keda"]),
+    st.sampled_from(["jobtide", "one warm worker", "floors by the clock", "keda"]),
 )
 def test_skipping_idle_time_changes_nothing(gaps, name):
     moments = [sum(gaps[: number + 1]) for number in range(len(gaps))]
     jobs = trace([Job(moment, 3.0) for moment in moments for _ in range(3)])
-    policy = spec(minReplicas=int(name == "one warm worker"))
+    clock = [{"name": "often", "cron": "*/5 * * * *", "durationSeconds": 120, "minReplicas": 2}]
+    schedules = clock if name == "floors by the clock" else []
+    policy = spec(minReplicas=int(name == "one warm worker"), schedules=schedules)
 
     def make():
         return Keda(KedaSettings(4), policy) if name == "keda" else Jobtide(policy)

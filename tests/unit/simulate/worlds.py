@@ -30,11 +30,16 @@ def trace(jobs: Iterable[Job], **fields: Any) -> Trace:
     return Trace("test", tuple(sorted(jobs, key=lambda job: job.created_at)), **fields)
 
 
-def cluster(jobs: Iterable[Job], *, workers: int = 0, failing: Any = (), **fields: Any) -> Cluster:
-    """With workers that are ready at 5 s."""
+def cluster(jobs: Iterable[Job], *, workers: int = 0, **fields: Any) -> Cluster:
+    """With workers that are ready at 5 s; `fields` of the trace or of the pool's spec."""
+    world = {
+        name: fields.pop(name)
+        for name in ("failing", "failing_share", "slow_clock", "behind_seconds")
+        if name in fields
+    }
     policy = spec(**fields)
     setting = Setting(policy.concurrency, lambda: START_SECONDS, policy.tenants, policy.retry)
-    made = Cluster(trace(jobs, failing=failing), setting, Random(1))
+    made = Cluster(trace(jobs, **world), setting, Random(1))
     made.scale(workers, oldest_first)
     return made
 

@@ -12,8 +12,11 @@ from typing import get_args
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from jobtide import __version__
+from jobtide.table_health import TableHealth
 from jobtide_controller.api.base import PoolRef
-from jobtide_controller.decide.fleet import Fleet
+from jobtide_controller.decide.clamps import Clamp, ClampName
+from jobtide_controller.decide.fleet import Fleet, Pod
 from jobtide_controller.decide.history import History
 from jobtide_controller.decide.reading import Depth, Key, Reading, Unreadable, UnreadableReason
 from jobtide_controller.decide.reasons import Note, Reason
@@ -24,7 +27,7 @@ from jobtide_controller.render.facts import Context
 from jobtide_controller.telemetry import events, logs
 from jobtide_controller.telemetry.events import Event
 from jobtide_controller.telemetry.health import STUCK_SECONDS, Health
-from jobtide_controller.telemetry.metrics import DatabaseGauges, GaugeCollector, Metrics
+from jobtide_controller.telemetry.metrics import DatabaseGauges, GaugeCollector, Metrics, PoolTrouble
 from tests.unit.kube.objects import Clock, Events, pool
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -48,12 +51,12 @@ def sample(kind: type) -> Event:
 EVENTS = [sample(kind) for kind in get_args(Event) if is_dataclass(kind)]
 
 
-def pool_gauges(reading, name="thumbs", notes=()):
+def pool_gauges(reading, name="thumbs", reason=Reason.SCALING_UP, **more):
     inventory = Inventory(Events())
-    inventory.upsert_pool(pool(name))
-    decision = Decision(4, Reason.SCALING_UP, (), None, History(), notes=notes)
+    inventory.upsert_pool(pool(name, **more.get("spec", {})))
+    decision = Decision(4, reason, more.get("limited_by", ()), None, History(), notes=more.get("notes", ()))
     entry = inventory.pools.get(f"uid-{name}")
-    return gauges(Outcome(entry, reading, Fleet(current_replicas=2), decision, Context()))
+    return gauges(Outcome(entry, reading, Fleet(current_replicas=2, pods=more.get("pods", ())), decision, Context()))
 
 
 def scrape(*events, pools=(), **databases):
@@ -82,6 +85,32 @@ def test_a_pools_gauges_are_its_last_numbers():
     assert f"jobtide_pool_desired_replicas{labels} 4.0" in text
 
 
+def test_the_oldest_job_of_a_pool_is_none_of_a_paused_tenant():
+    depths = {Key("thumbs", "paused"): Depth(due=1, oldest_age_seconds=900), Key("thumbs", "t"): Depth(due=1)}
+    paused = {"tenants": {"overrides": {"paused": 0}}}
+    text = scrape(pools=[pool_gauges(Reading(0.0, depths), spec=paused)])
+    assert 'jobtide_pool_oldest_seconds{namespace="media",pool="thumbs"} 0.0' in text
+
+
+def test_a_pools_promise_is_that_of_each_type_and_none_where_jobs_per_worker_decides():
+    typed = {"types": ["thumbs", "video"], "promises": {"video": 600}, "maxWaitSeconds": 30}
+    bulk = pool_gauges(reading(t=1), "bulk", spec={"jobsPerWorker": 4})
+    text = scrape(pools=[pool_gauges(reading(t=1), spec=typed), bulk])
+    found = re.findall(r'promise_seconds\{database="main",namespace="media",pool="(\w+)",type="(\w+)"\} (\S+)', text)
+    assert found == [("thumbs", "thumbs", "30.0"), ("thumbs", "video", "600.0"), ("bulk", "bulk", "+Inf")]
+
+
+def test_the_promise_is_that_of_the_windows_which_are_open():
+    inventory = Inventory(Events())
+    inventory.upsert_pool(pool("thumbs", maxWaitSeconds=30))
+    entry = inventory.pools.get("uid-thumbs")
+    open_now = entry.pool.spec.model_copy(update={"max_wait_seconds": 5})
+    outcome = Outcome(
+        entry, reading(t=1), Fleet(), Decision(0, Reason.STEADY, (), None, History()), Context(), open_now
+    )
+    assert 'type="thumbs"} 5.0' in scrape(pools=[gauges(outcome)])
+
+
 def test_types_without_a_pool_are_few_series_even_if_a_client_invents_many():
     found = {f"type {number:02}": 100 - number for number in range(50)}
     text = scrape(main=DatabaseGauges(reading(), None, 0, unserved=found))
@@ -90,6 +119,23 @@ def test_types_without_a_pool_are_few_series_even_if_a_client_invents_many():
     assert 'jobtide_unserved_jobs{database="main",type="type 00"} 100.0' in lines
     assert f'jobtide_unserved_jobs{{database="main",type="other"}} {sum(range(51, 91))}.0' in lines
     assert 'type="' not in scrape(main=DatabaseGauges(reading(), None, 0))
+
+
+def test_the_health_of_a_table_has_no_series_where_it_is_unknown():
+    found = TableHealth(8192, 10, None, None, 50, None, ())
+    text = scrape(main=DatabaseGauges(reading(), None, 0, table=found))
+    lines = {line.partition("{")[0]: line for line in text.splitlines() if line.startswith("jobtide_table_")}
+    assert lines == {
+        "jobtide_table_bytes": 'jobtide_table_bytes{database="main"} 8192.0',
+        "jobtide_table_live_rows": 'jobtide_table_live_rows{database="main"} 10.0',
+        "jobtide_table_oldest_snapshot_seconds": 'jobtide_table_oldest_snapshot_seconds{database="main"} 0.0',
+    }
+    unreadable = Unreadable(UnreadableReason.TIMEOUT, "late", 0.0)
+    assert "jobtide_table_bytes{" not in scrape(main=DatabaseGauges(unreadable, None, 0, table=found))
+
+
+def test_the_version_is_a_label():
+    assert f'jobtide_build_info{{version="{__version__}"}} 1.0' in scrape()
 
 
 def test_deleted_jobs_are_counted_by_status():
@@ -116,6 +162,53 @@ def test_only_a_pool_that_does_not_keep_up_has_a_series_of_it():
     text = scrape(pools=[pool_gauges(reading(t=1), "well"), late])
     found = set(re.findall(r'jobtide_pool_behind\{namespace="media",pool="(\w+)",reason="(\w+)"\} 1.0', text))
     assert found == {("late", "AllFailing"), ("late", "PromiseMissed")}
+
+
+def test_a_paused_pool_is_not_behind():
+    paused = pool_gauges(reading(t=1), notes=(Note.PROMISE_MISSED,), reason=Reason.PAUSED)
+    assert "jobtide_pool_behind{" not in scrape(pools=[paused])
+
+
+def test_a_limit_that_keeps_workers_away_says_how_many():
+    limits = (Clamp(ClampName.MAX_REPLICAS, 66, 40, 40), Clamp(ClampName.BUSY_WORKERS, 40, 41, 41))
+    text = scrape(pools=[pool_gauges(reading(t=1)), pool_gauges(reading(t=1), "capped", limited_by=limits)])
+    found = re.findall(r'jobtide_pool_limited_replicas\{limit="(\w+)",namespace="media",pool="(\w+)"\} (\S+)', text)
+    assert found == [("MaxReplicas", "capped", "26.0")]
+
+
+def test_the_first_of_the_stopped_workers_sets_the_deadline():
+    pods = [Pod("1", "1", 0.0, terminating=True, gone_by=by) for by in (900.0, 800.0)]
+    text = scrape(pools=[pool_gauges(reading()), pool_gauges(reading(), "drains", pods=(Pod("0", "0", 0.0), *pods))])
+    name = "jobtide_pool_drain_deadline_timestamp_seconds"
+    found = re.findall(rf'^{name}\{{namespace="media",pool="(\w+)"\}} (\S+)', text, re.MULTILINE)
+    assert found == [("drains", "800.0")]
+
+
+def test_a_pool_that_cannot_be_used_has_its_trouble_and_no_numbers():
+    trouble = PoolTrouble(PoolRef("media", "thumbs"), "Ready", "InvalidSpec")
+    text = scrape(main=DatabaseGauges(reading(), None, 0, troubles=[trouble]))
+    labels = 'condition="Ready",namespace="media",pool="thumbs",reason="InvalidSpec"'
+    assert f"jobtide_pool_trouble{{{labels}}} 1.0" in text
+    assert "jobtide_pool_desired_replicas{" not in text
+
+
+def test_only_a_database_whose_ended_jobs_go_says_when_they_last_went():
+    text = scrape(main=DatabaseGauges(reading(), None, 0, retention_complete_at=9.0), other=database(reading()))
+    found = re.findall(r'jobtide_retention_complete_timestamp_seconds\{database="(\w+)"\} (\S+)', text)
+    assert found == [("main", "9.0")]
+
+
+def test_the_first_loss_of_workers_is_an_increase():
+    """A counter that begins with its first event hides it from increase()."""
+    names = [f'jobtide_{what}_total{{attempt="{attempt}",database="main"}}'
+             for what in ("rescued_jobs", "lost_workers") for attempt in ("counted", "given_back")]  # fmt: skip
+    found = events.DatabaseFound("main", None)
+    lost = [events.Rescued("main", uid, 5, gave_back=False) for uid in "ab"]
+    assert [name for name in names if f"{name} 0.0" not in scrape(found)] == []
+    text = scrape(found, *lost, events.Rescued("main", "c", 0, gave_back=True))
+    assert [f"{name} {total}" in text for name, total in zip(names, ("10.0", "0.0", "2.0", "0.0"), strict=True)] == [
+        True
+    ] * 4
 
 
 def test_only_a_database_with_a_budget_has_a_series_of_it():

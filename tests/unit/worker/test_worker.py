@@ -13,6 +13,7 @@ import pytest
 from jobtide import Tide
 from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import End
+from jobtide.queue.claims import Claim
 from jobtide.telemetry.events import Claimed, ClaimsPaused, ClaimsResumed, DatabaseBack, DatabaseLost, Drained, Handled
 from tests.unit.worker.scripted import WAIT_SECONDS, Rig, ScriptedQueue, job_of
 
@@ -249,7 +250,22 @@ def raising(error):
 )
 def test_slow_polls_come_less_often(tide, took_seconds, least, most):
     worker = Rig(tide, ScriptedQueue(), poll_seconds=1.0).worker
-    assert least <= worker._idle_after(took_seconds, found=False, drained=True) <= most
+    assert least <= worker._idle_after(Claim([], worker._ring, 1, drained=True), took_seconds) <= most
+
+
+@pytest.mark.parametrize(
+    ("took_seconds", "wait_seconds"),
+    [
+        pytest.param(0.001, 0.02, id="quick: the time until the next search"),
+        pytest.param(0.5, 2.0, id="slow: four times as long, as between polls"),
+    ],
+)
+def test_a_poll_goes_on_with_the_next_search_before_low_water_marks(tide, took_seconds, wait_seconds):
+    worker = Rig(tide, ScriptedQueue(), poll_seconds=10.0).worker
+    worker._idle_seconds = 8.0
+    claim = Claim([], worker._ring, 1, drained=True, search_seconds=0.02)
+    assert worker._idle_after(claim, took_seconds) == wait_seconds
+    assert worker._idle_seconds == 8.0  # no empty poll yet: the next one is not put off
 
 
 def test_a_wake_up_ends_the_wait_of_an_idle_worker(tide):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 _LONGEST_LEASE_SECONDS = 86_400.0  # the controller takes a longer one for forged
+_SHORTEST_PROMISE = 0.1  # seconds
 _MOST = 1e9  # refuses inf and nan, and keeps every sum in the range of PostgreSQL's intervals
 
 
@@ -40,6 +41,7 @@ class Settings:
     drain_seconds: float
     retry: RetryPolicy
     caps: TenantCaps
+    promises: Mapping[str, float]  # by type; empty: all types take turns
     max_result_bytes: int
     max_payload_bytes: int
     error_detail: ErrorDetail
@@ -87,6 +89,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
         "jobs of one tenant at once, over all workers of these types; empty: no limit",
     ),
     "JOBTIDE_TENANT_OVERRIDES": ("", 'JSON object of tenant UUID to its own limit, {"<uuid>": 64}; empty: none'),
+    "JOBTIDE_PROMISES": (
+        "",
+        'JSON object of job type to its promise in seconds, {"thumbs": 30}, else 60: nearest to it is claimed first',
+    ),
     "JOBTIDE_MAX_RESULT_BYTES": ("1048576", "a result with more bytes of JSON fails its job"),
     "JOBTIDE_MAX_PAYLOAD_BYTES": (
         "4194304",
@@ -151,6 +157,7 @@ def from_environment(
             read.optional_whole("JOBTIDE_TENANT_MAX_CONCURRENT", at_least=0),
             read.overrides("JOBTIDE_TENANT_OVERRIDES"),
         ),
+        promises=read.promises("JOBTIDE_PROMISES"),
         max_result_bytes=read.whole("JOBTIDE_MAX_RESULT_BYTES", at_least=2),
         max_payload_bytes=read.whole("JOBTIDE_MAX_PAYLOAD_BYTES", at_least=2, at_most=MOST_PAYLOAD_BYTES),
         error_detail=cast("ErrorDetail", read.one_of("JOBTIDE_ERROR_DETAIL", get_args(ErrorDetail))),
@@ -234,6 +241,21 @@ class _Reader:
             return {UUID(tenant): limit for tenant, limit in value.items()}
 
         return self._parsed(name, parse, 'a JSON object of tenant UUID to a whole number, as in {"<uuid>": 64}', bool)
+
+    def promises(self, name: str) -> dict[str, float]:
+        if not self.text(name):
+            return {}
+
+        def parse(text: str) -> dict[str, float]:
+            value = json.loads(text)
+            if not isinstance(value, dict) or not all(type(one) in {int, float} for one in value.values()):
+                raise ValueError
+            return {type_: float(seconds) for type_, seconds in value.items()}
+
+        expected = 'a JSON object of job type to seconds from 0.1 to 1e+09, as in {"thumbs": 30}'
+        return self._parsed(
+            name, parse, expected, lambda value: all(_SHORTEST_PROMISE <= one <= _MOST for one in value.values())
+        )
 
     def programs(self, name: str) -> tuple[Program, ...]:
         if not self.text(name):

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from jobtide.commands.first_process import leave_first_process
@@ -14,9 +15,11 @@ from jobtide.commands.loading import choose_types, load_tide
 from jobtide.commands.settings import Settings
 from jobtide.programs.child import Children
 from jobtide.queue.job_queue import PostgresJobQueue
+from jobtide.queue.promised import PromisedQueue
 from jobtide.queue.rest import Rest
 from jobtide.queue.ring import Ring
 from jobtide.queue.session import Connection, Session, url_source
+from jobtide.queue.urgency import grouped
 from jobtide.telemetry import events, logs
 from jobtide.telemetry.events import Emit, to_all
 from jobtide.telemetry.metrics import Metrics
@@ -110,9 +113,13 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         processes=_processes(settings),
         error_detail=settings.error_detail,
     )
+    queue = _claim_queue(settings, session, types)
+    rest = Rest(session, types, changed=queue.limits.expire)
+    queue.limits.hears = lambda: rest.listens
+    queue.limits.denied = lambda: emit(events.LimitsDenied())
     worker = Worker(
-        queue=_queue(settings, session),
-        rest=Rest(session, types),
+        queue=queue,
+        rest=rest,
         rest_seconds=settings.poll_seconds or _REST_SECONDS,
         finisher=finisher,
         in_flight=in_flight,
@@ -122,7 +129,7 @@ def _build(settings: Settings, tide: Tide, types: tuple[str, ...], pulse: Pulse,
         mailbox=mailbox,
         slots=settings.concurrency + settings.prefetch,
         poll_seconds=settings.poll_seconds or _POLL_SECONDS,
-        polls_at_each_end=bool(settings.caps),
+        polls_at_each_end=lambda: bool(queue.limits.kinds),
         drain_seconds=settings.drain_seconds,
         emit=emit,
     )
@@ -147,13 +154,24 @@ def _claim_session(settings: Settings, on_connect: Callable[[Connection], None] 
 
 
 def _queue(settings: Settings, session: Session) -> PostgresJobQueue:
-    return PostgresJobQueue(
-        session,
-        pod_uid=settings.pod_uid,
-        lease_seconds=settings.lease_seconds,
-        caps=settings.caps,
-        max_payload_bytes=settings.max_payload_bytes,
-    )
+    return PostgresJobQueue(session, **_queue_options(settings))
+
+
+def _claim_queue(settings: Settings, session: Session, types: tuple[str, ...]) -> PostgresJobQueue:
+    """With promises that differ, the one that claims the most urgent types first."""
+    if not settings.promises or len(grouped(types, settings.promises)) == 1:
+        return _queue(settings, session)
+    return PromisedQueue(session, types=types, promises=settings.promises, **_queue_options(settings))
+
+
+def _queue_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "pod_uid": settings.pod_uid,
+        "lease_seconds": settings.lease_seconds,
+        "caps": settings.caps,
+        "pool": settings.pool,
+        "max_payload_bytes": settings.max_payload_bytes,
+    }
 
 
 def _finisher_queue(settings: Settings, pulse: Pulse, emit: Emit) -> PostgresJobQueue:
@@ -170,9 +188,7 @@ def _finisher_queue(settings: Settings, pulse: Pulse, emit: Emit) -> PostgresJob
             reported.add(id_)
             emit(events.RowLeft(str(id_), "rescue", message))
 
-    return PostgresJobQueue(
-        session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, caps=settings.caps, refused=refused
-    )
+    return PostgresJobQueue(session, pod_uid=settings.pod_uid, lease_seconds=settings.lease_seconds, refused=refused)
 
 
 def _start_scheduler(settings: Settings, tide: Tide, types: tuple[str, ...], emit: Emit) -> None:
@@ -189,7 +205,7 @@ def _serve_status(listener: socket.socket, worker: Worker, metrics: Metrics, in_
 
     def render() -> str:
         metrics.running = len(in_flight)
-        metrics.unwritten = worker.unwritten
+        metrics.unwritten, metrics.unwritten_seconds = worker.unwritten
         return metrics.render()
 
     StatusServer(listener, worker_answers(worker.health, render)).start()

@@ -8,8 +8,10 @@ time; any other runs once a day: at the first minute after a gap, and the first 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import partial
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -89,7 +91,7 @@ class Expression:
         moment = after.replace(second=0, microsecond=0) + _MINUTE
         while moment - after < _LONGEST_WAIT:
             wall = moment.astimezone(zone)
-            if not self._matches(wall.date()):
+            if not self.falls_on(wall.date()):
                 midnight = datetime.combine(wall.date() + timedelta(days=1), time(), zone).astimezone(UTC)
                 moment = max(midnight, moment + _MINUTE)
             elif wall.hour not in self.hours:
@@ -104,14 +106,21 @@ class Expression:
         today = after.astimezone(zone).date()
         for days_on in range(_LONGEST_WAIT.days):
             day = today + timedelta(days=days_on)
-            if self._matches(day):
-                moments = (_moment_at_or_after_a_gap(day, time(h, m), zone) for h in self.hours for m in self.minutes)
-                later = [moment for moment in moments if moment > after]
-                if later:
-                    return min(later)
+            if self.falls_on(day):
+                times = range(len(self.hours) * len(self.minutes))
+                moment_of = partial(self._moment, day, zone)
+                first = bisect_right(times, after, key=moment_of)  # moments never fall from one time to the next
+                if first < len(times):
+                    return moment_of(first)
         return None
 
-    def _matches(self, day: date) -> bool:
+    def _moment(self, day: date, zone: tzinfo, number: int) -> datetime:
+        """Of this time of the day, from 0 on."""
+        hour, minute = divmod(number, len(self.minutes))
+        return _moment_at_or_after_a_gap(day, time(self.hours[hour], self.minutes[minute]), zone)
+
+    def falls_on(self, day: date) -> bool:
+        """Whether it has times on this day of its timezone."""
         if day.month not in self.months:
             return False
         matches = (day.day in self.days, day.isoweekday() % 7 in self.weekdays)

@@ -46,8 +46,9 @@ def rows(
     seconds: float = SECONDS,
     writes: bool = False,
     lock_seconds: float | None = None,
+    package: str = "jobtide.operate",
 ) -> list[dict[str, Any]]:
-    """The rows of `sql/<name>.sql`, in a transaction of its own. Raises TooSlow, Locked, or psycopg.Error.
+    """The rows of `sql/<name>.sql` of `package`, in a transaction of its own. Raises TooSlow, Locked, psycopg.Error.
 
     `lock_seconds`: how long it waits for a lock; None: as long as for everything else.
     """
@@ -59,7 +60,7 @@ def rows(
     try:
         with connection.transaction(), connection.cursor(binary=True, row_factory=dict_row) as cursor:
             cursor.execute(load("jobtide.operate", "sql/settings"), settings)
-            return cursor.execute(load("jobtide.operate", f"sql/{name}"), parameters).fetchall()
+            return cursor.execute(load(package, f"sql/{name}"), parameters).fetchall()
     except psycopg.errors.LockNotAvailable:
         raise Locked(
             "another transaction holds a lock on these jobs or on the table: try again when it has ended"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from jobtide.operate.read import JobLine, lines
+from jobtide.operate.read import JobLine, Moment, lines, moment
 from jobtide.operate.session import SECONDS, Connection, rows
 
 
@@ -23,7 +23,8 @@ class PoolFacts:
     pinned: int | None = None  # spec's fixed number of workers
     limit: str | None = None  # why it has no more workers, in words: "at maxReplicas 40"
     troubles: tuple[str, ...] = ()  # why pods don't start, in Kubernetes' words
-    tenant_cap: int | None = None  # running jobs of one tenant over all types of the pool
+    # Running jobs of one tenant over all types of the pool, where the database does not hold the limits itself.
+    tenant_cap: int | None = None
     tenant_cap_overrides: Mapping[str, int] = field(default_factory=dict)  # by tenant's UUID
 
     def cap_of(self, tenant_id: str) -> int | None:
@@ -46,6 +47,16 @@ CODES = (
 
 
 @dataclass(frozen=True, slots=True)
+class _Caps:
+    """Jobs that one tenant may run at once, and until when; None: no limit, and no end."""
+
+    tenant_cap: int | None = None
+    tenant_cap_until: Moment | None = None
+    tenant_type_cap: int | None = None
+    tenant_type_cap_until: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """The reasons, the most important one first; there is at least one."""
 
@@ -53,8 +64,12 @@ class Why:
     reasons: tuple[Reason, ...]
     ahead: int  # due jobs of this tenant and type that come before it; at most COUNTED
     tenant_running: int  # over the types that share the tenant's cap, as far as they are known
-    type_running: int
-    tenant_cap: int | None
+    tenant_type_running: int  # of this type
+    type_running: int  # of all tenants
+    tenant_cap: int | None  # over all types of a pool; of several pools the highest
+    tenant_cap_until: Moment | None  # when it ends, if it does
+    tenant_type_cap: int | None  # of this type, beside the other
+    tenant_type_cap_until: Moment | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,6 +77,8 @@ class Why:
 
 COUNTED = 10_000
 """Counts end here: read it as "10,000 or more"."""
+
+_POOLS_LOOKED = 1_000
 
 
 def why(
@@ -82,14 +99,39 @@ def why(
     seconds_to_go = counts.pop("seconds_to_go")
     if job.status == "pending" and seconds_to_go is None:  # it ended, or was deleted, after it was described
         return why(connection, id_, pools, seconds=seconds)
-    caps = [cap for pool in serving if (cap := pool.cap_of(job.tenant_id)) is not None]
-    cap = max(caps) if caps and len(caps) == len(serving) else None  # one pool without a cap takes the job
-    known = Why(job, (), tenant_cap=cap, **counts)
+    caps = _caps(_stored(connection, job, None if pools is None else serving, seconds), job.tenant_id, serving)
+    known = Why(job, (), **asdict(caps), **counts)
     if job.status == "pending":
         reasons = _waiting(known, seconds_to_go, pools, serving)
     else:
         reasons = iter([_ended_or_running(job, seconds_to_go)])
     return replace(known, reasons=tuple(reasons))
+
+
+def _stored(
+    connection: Connection, job: JobLine, serving: Sequence[PoolFacts] | None, seconds: float
+) -> list[dict[str, Any]]:
+    """The tenant's limits that the database holds, by pool. None of a database that has no tables for them.
+
+    `serving` None: in which pools the job may run is not known, so those of all pools.
+    """
+    (tables,) = rows(connection, "has_limits", {}, seconds=seconds, package="jobtide")
+    if not (tables["found"] and tables["readable"]):
+        return []
+    names = None if serving is None else [pool.name for pool in serving]
+    asked = {"pools": names, "tenant": job.tenant_id, "type": job.type, "most": _POOLS_LOOKED}
+    found = rows(connection, "limits", asked, seconds=seconds)
+    return [row for row in found if row["pool"]] or found  # '' is a worker without a pool
+
+
+def _caps(stored: Sequence[Mapping[str, Any]], tenant_id: str, serving: Sequence[PoolFacts]) -> _Caps:
+    """What keeps the job from every pool: one without a cap takes it."""
+    in_table = {row["pool"]: (row["cap"], row["cap_until"]) for row in stored}
+    of_pools = {pool.name: (pool.cap_of(tenant_id), None) for pool in serving} | in_table
+    caps = [(cap, until) for cap, until in of_pools.values() if cap is not None]
+    cap, until = max(caps, key=lambda one: one[0]) if caps and len(caps) == len(of_pools) else (None, None)
+    typed = next(((row["type_cap"], row["type_cap_until"]) for row in stored), (None, None))
+    return _Caps(cap, moment(until), typed[0], moment(typed[1]))
 
 
 def _ended_or_running(job: JobLine, lease_seconds: float | None) -> Reason:
@@ -125,9 +167,8 @@ def _waiting(
         yield Reason("UnservedType", f"No pool of this database has the type {job.type}.")
     for pool in serving:
         yield from _of_pool(pool)
-    if known.tenant_cap is not None and known.tenant_running >= known.tenant_cap:
-        running = _number(known.tenant_running)
-        yield Reason("TenantAtCap", f"Its tenant runs {running} of at most {known.tenant_cap} jobs at once.")
+    yield from _at_cap(known.tenant_running, known.tenant_cap, known.tenant_cap_until)
+    yield from _at_cap(known.tenant_type_running, known.tenant_type_cap, known.tenant_type_cap_until, job.type)
     if known.ahead:
         many = "1 job" if known.ahead == 1 else f"{_number(known.ahead)} jobs"
         yield Reason("BehindTenant", f"Before it in its tenant and type: {many}.")
@@ -142,6 +183,16 @@ def _waiting(
         )
     elif seconds_to_go <= 0 and not known.ahead:
         yield Reason("Next", "It is the next one of its tenant and type; tenants take turns.")
+
+
+def _at_cap(running: int, cap: int | None, until: Moment | None, type_: str | None = None) -> Iterator[Reason]:
+    if cap is None or running < cap:
+        return
+    if cap:
+        text = f"Its tenant runs {_number(running)} of at most {cap} jobs{f' of type {type_}' if type_ else ''} at once"
+    else:
+        text = f"Its tenant is paused{f' for type {type_}' if type_ else ''}: its limit is 0"
+    yield Reason("TenantAtCap", f"{text}, until {until}." if until else f"{text}.")
 
 
 def _of_pool(pool: PoolFacts) -> Iterator[Reason]:

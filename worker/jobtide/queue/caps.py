@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-_UNLIMITED = 2**31 - 1
+UNLIMITED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,8 @@ class TenantCaps:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As sql/lock_tenants.sql and sql/claim_capped.sql take them."""
-        return {
-            "cap": _UNLIMITED if self.max_concurrent is None else self.max_concurrent,
-            "override_tenants": list(self.overrides),
-            "override_caps": list(self.overrides.values()),
-        }
+        """For the CTE in queue/limits.py."""
+        return {"override_tenants": list(self.overrides), "override_caps": list(self.overrides.values())}
 
 
 NO_CAPS = TenantCaps()

@@ -22,7 +22,7 @@ _MOST_ROWS_OF_KEY = 10  # then the whole key is left out
 _ERROR_CHARS = 4_000
 _CLAIM_BEGINS: LiteralString = ",\nclaimed AS ("  # in claim.sql and claim_capped.sql, after the CTE `candidate`
 _ONE: LiteralString = """WITH candidate AS MATERIALIZED (
-    SELECT q.id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at, 1 AS position
+    SELECT q.id, coalesce(q.next_retry_at, q.created_at, '-infinity'::timestamptz) AS due_at, 1 AS position, 0 AS turn
     FROM job_queue AS q
     WHERE q.id = %(candidate)s AND q.status = 'pending'
 )"""

@@ -16,10 +16,12 @@ from jobtide.payload import Malformed
 from jobtide.queue.caps import NO_CAPS, TenantCaps
 from jobtide.queue.careful import Exclusions, RefusedClaim, about, claim_each, fail
 from jobtide.queue.idle_look import IdleLook
+from jobtide.queue.limits import Limits
 from jobtide.queue.low_water import LowWater
 from jobtide.queue.refusals import RowRefused, isolate
 from jobtide.queue.ring import Key, Lap, Mark, Ring, rows_per_key
 from jobtide.queue.session import DatabaseUnreachable, Execute, Session
+from jobtide.queue.visit import NO_VISIT, Visit, visit_after
 from jobtide.sql import load
 
 _UNANSWERED_SECONDS = 30.0
@@ -29,7 +31,8 @@ _EVIDENCE_SECONDS = 60.0  # a claim in this time shows that the table lets rows 
 _ONE_OF_EACH_EVERY_CLAIMS = 32
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024  # the limit's own limit: see sql/claim.sql for what the server can render
-_KEY_FIELDS = ("type", "tenant", "position", "since", "since_id")  # of lock_tenants.sql, for claim_capped.sql
+# Of lock_tenants.sql, for claim_capped.sql.
+_KEY_FIELDS = ("type", "tenant", "position", "since", "since_id", "cap", "type_cap", "weight")
 Rows = list[dict[str, Any]]
 
 
@@ -40,7 +43,8 @@ class Claim:
     jobs: list[Job]
     ring: Ring
     rows_per_key: int
-    drained: bool  # the whole lap was walked and no key can have more: nothing else is due
+    drained: bool  # the whole lap was walked, from the low-water marks on, and no key can have more
+    search_seconds: float = math.inf  # though drained: until rows before these marks can be looked for
     refused: tuple[RefusedClaim, ...] = ()  # rows that the server did not let be claimed, each once
 
 
@@ -48,6 +52,7 @@ class Claims:
     """The claims of one worker, over one session. Leases run for `lease_seconds` from the claim.
 
     A payload with more than `max_payload_bytes` of JSON text stays on the server: its job has Malformed instead.
+    `pool`: whose stored limits of tenants count, see Limits; None: those of `caps` alone.
     """
 
     def __init__(
@@ -57,15 +62,19 @@ class Claims:
         pod_uid: str,
         lease_seconds: float,
         caps: TenantCaps = NO_CAPS,
+        pool: str | None = None,
         refused: Callable[[UUID, str], object] = lambda id_, message: None,  # noqa: ARG005 - see _by_parts
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
     ) -> None:
         self._session = session
         self._prefix = token_prefix(pod_uid)
         self._lease_seconds = lease_seconds
-        self._caps = caps
+        self.limits = Limits(session, pool, caps)
+        self._visit: Visit | None = None
+        self._weights: dict[Key, int] = {}  # of the keys that gave rows to this claim, where they are not 1
         self._refused = refused
         self._max_payload_bytes = max_payload_bytes
+        self._types: tuple[str, ...] = ()  # of the last claim's ring
         self._low_water = LowWater()
         self._idle_look = IdleLook()
         self._successes = 0  # claims that brought jobs
@@ -79,18 +88,18 @@ class Claims:
         A row whose claim the server refuses is left out, and the others are claimed. Raises DatabaseUnreachable; if the
         claim has committed all the same, a later call requeues its jobs.
         """
-        self._return_unanswered(monotonic())
+        self.return_unanswered(monotonic())
+        self.limits.refresh(ring.of_pool, monotonic())
         if self._idle_look.is_worth(monotonic()) and not self._is_any_due(ring):
             return Claim([], ring, wanted, drained=True)
-        began = monotonic()
-        claim = self._claim(ring, wanted, per_key)
-        self._idle_look.walked(monotonic() - began, drained=claim.drained)
-        return claim
+        return self._claim(ring, wanted, per_key)
 
     def _claim(self, ring: Ring, wanted: int, per_key: int) -> Claim:
         token = self._prefix + secrets.token_hex(8)
         refused: list[RefusedClaim] = []
         stopped_at: Key | None = None
+        visit, self._weights = self._visit, {}
+        self._types = ring.of_pool
         lap = self._exclusions.without_full_keys(ring.lap())
         try:
             rows = self._walk(lap, wanted, per_key, token)
@@ -99,19 +108,26 @@ class Claims:
         except DatabaseUnreachable:
             self._unanswered[token] = monotonic()
             raise
+        self._visit = None
         if not rows:
             # On from the refused rows: there may be more of them than are left out, and others wait behind them.
             onward = ring if stopped_at is None else ring.after(stopped_at)
-            return Claim([], onward, wanted, drained=True, refused=tuple(refused))
+            search_seconds = self._low_water.next_search_seconds(monotonic())
+            return Claim([], onward, wanted, drained=True, search_seconds=search_seconds, refused=tuple(refused))
         served = self._note(rows)
+        # Under limits a batch may take a second turn of the first keys: the last turn is where the next claim goes on.
+        last = _key(max(reversed(rows), key=lambda row: row.get("turn", 0)))
+        if self._weights and len(rows) >= wanted:
+            self._visit = visit_after(last, served[last], self._weights, visit)
         self._successes += 1
         self._claimed_at = monotonic()
         one_of_each = self._successes % _ONE_OF_EACH_EVERY_CLAIMS == 0
         return Claim(
             [_job(row, token, self._max_payload_bytes) for row in rows],
-            ring.after(_key(rows[-1])),
+            ring.after(last) if self._visit is None else ring.at_key(last),
             1 if one_of_each else rows_per_key(wanted, len(served)),
-            drained=len(rows) < wanted and max(served.values()) < per_key and not refused,
+            drained=len(rows) < wanted and max(served.values()) < per_key and not refused and visit is None,
+            search_seconds=self._low_water.next_search_seconds(monotonic()),
             refused=tuple(refused),
         )
 
@@ -123,28 +139,40 @@ class Claims:
         except RowRefused:
             return True
         now = monotonic()
-        if not found:
-            self._idle_look.looked(now - began, now)
+        self._idle_look.looked(now - began, now)
         return bool(found)
 
     def _walk(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
-        """From the low-water marks on; then the whole lap for what is still wanted, unless each key gave its share."""
-        narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), monotonic())
+        """From the low-water marks on; for what is then still wanted, a search before some of the marks."""
+        began = monotonic()
+        narrowed = self._low_water.narrowed(lap, -(-wanted // per_key), began)
         rows = self._claim_rows(narrowed, wanted, per_key, token)
-        if narrowed is not lap and len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key:
-            try:
-                rows += self._claim_rows(lap, wanted - len(rows), per_key, token)
-            except RowRefused:
-                if not rows:  # those of the first statement are claimed already; the next claim finds the refused row
-                    raise
+        came_short = len(rows) < wanted and min(Counter(map(_key, rows)).values(), default=0) < per_key
+        ended = monotonic()
+        self._low_water.walked(ended - began, ended)
+        self._idle_look.walked(ended - began, drained=came_short)
+        if narrowed is not lap and came_short and (search := self._low_water.search(lap, ended)):
+            rows += self._search(search, wanted - len(rows), per_key, token, claimed=bool(rows))
+        return rows
+
+    def _search(self, lap: Lap, wanted: int, per_key: int, token: str, *, claimed: bool) -> Rows:
+        began = monotonic()
+        try:
+            rows = self._claim_rows(lap, wanted, per_key, token)
+        except RowRefused:
+            if not claimed:  # those of the first statement are claimed already; a later search finds the refused row
+                raise
+            rows = []
+        now = monotonic()
+        self._low_water.searched(now - began, now)
         return rows
 
     def _claim_rows(self, lap: Lap, wanted: int, per_key: int, token: str) -> Rows:
         where, how = self._arguments(lap, wanted, per_key, token)
-        if not self._caps:
+        if not self.limits.kinds:
             return self._session.execute(load("jobtide.sql", "claim"), where | how)
         with self._session.transaction() as execute:
-            keys = self._locked_keys(execute, lap, where)
+            keys = self._locked_keys(execute, where)
             return execute(load("jobtide.sql", "claim_capped"), keys | how) if keys else []
 
     def _arguments(self, lap: Lap, wanted: int, per_key: int, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -154,14 +182,17 @@ class Claims:
         how["most_bytes"] = self._max_payload_bytes
         return where, how | {"excluded": self._exclusions.ids(monotonic())}
 
-    def _locked_keys(self, execute: Execute, lap: Lap, where: dict[str, Any]) -> dict[str, Any]:
+    def _locked_keys(self, execute: Execute, where: dict[str, Any]) -> dict[str, Any]:
         """Parameters of claim_capped.sql for the keys whose tenants are locked now; empty if there are none."""
-        keys = execute(load("jobtide.sql", "lock_tenants"), where | self._caps.parameters)
+        counted = list(self._types)  # a lap may have some of them only, but jobs of all count against a cap
+        kinds = self.limits.kinds
+        keys = execute(kinds.statement("lock_tenants"), where | kinds.parameters | {"counted": counted})
         if not keys:
             return {}
+        self._weights |= {(key["type"], key["tenant"].int): key["weight"] for key in keys if key["weight"] > 1}
         chosen = {f"key_{name}s": [key[name] for key in keys] for name in _KEY_FIELDS}
-        chosen["types"] = list({range_.type for range_ in lap})
-        return chosen | self._caps.parameters
+        chosen["types"] = counted
+        return chosen | (NO_VISIT if self._visit is None else self._visit.parameters)
 
     def _claim_carefully(
         self, lap: Lap, wanted: int, per_key: int, token: str
@@ -175,9 +206,9 @@ class Claims:
             with self._session.transaction() as execute:
                 # A deferred constraint would refuse at the commit, for all rows together.
                 self._session.connection().execute("SET CONSTRAINTS ALL IMMEDIATE")
-                statement = load("jobtide.sql", "claim_capped" if self._caps else "claim")
-                if self._caps:
-                    where = self._locked_keys(execute, lap, where)
+                statement = load("jobtide.sql", "claim_capped" if self.limits.kinds else "claim")
+                if self.limits.kinds:
+                    where = self._locked_keys(execute, where)
                 if not where:
                     return [], [], None
                 rows, refused = claim_each(self._session, execute, statement, where | how)
@@ -207,8 +238,8 @@ class Claims:
                 found.append(RefusedClaim(id_, type_, tenant_id, str(refusal), failed))
         return found, key
 
-    def _return_unanswered(self, now: float) -> None:
-        """Repeated for 30 s: the lost claim may commit after its connection is closed."""
+    def return_unanswered(self, now: float) -> None:
+        """Requeues the jobs of lost claims. Repeated for 30 s: one may commit after its connection is closed."""
         if not self._unanswered:
             return
         self._by_parts("return_unanswered", {"tokens": list(self._unanswered)})

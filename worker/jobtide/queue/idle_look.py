@@ -29,7 +29,7 @@ class IdleLook:
         return 2 * self._look_seconds < self._walk_seconds or now - self._looked_at >= _MEASURED_AGAIN_SECONDS
 
     def looked(self, seconds: float, now: float) -> None:
-        """A look found nothing in this time, and ended at `now`."""
+        """A look took this long, and ended at `now`. Also one that found a job: behind dead rows that is slow too."""
         self._look_seconds, self._looked_at = seconds, now
 
     def walked(self, seconds: float, *, drained: bool) -> None:

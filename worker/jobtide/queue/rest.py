@@ -7,7 +7,7 @@ the next poll. See docs/adr/2026-11-29-an-insert-wakes-an-idle-worker.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import psycopg
@@ -30,8 +30,10 @@ def hashed(types: Sequence[str]) -> list[str]:
 class Rest:
     """For the thread of the session."""
 
-    def __init__(self, session: Session, types: Sequence[str]) -> None:
+    def __init__(self, session: Session, types: Sequence[str], *, changed: Callable[[], object] = lambda: None) -> None:
+        """`changed` is called for each notification that is no INSERT's: limits of tenants may have changed."""
         self._session = session
+        self._changed = changed
         self._types = tuple(types)
         self._listening: Connection | None = None
         self._resting: Connection | None = None
@@ -44,6 +46,11 @@ class Rest:
     def is_on(self) -> bool:
         """Whether an INSERT wakes this session."""
         return self._resting is not None and not self._resting.closed
+
+    @property
+    def listens(self) -> bool:
+        """Whether the session's connection gets notifications, also while it does not rest."""
+        return self._listening is not None and not self._listening.closed
 
     @property
     def descriptor(self) -> int | None:
@@ -115,6 +122,7 @@ class Rest:
         # Those that arrive during a statement.
         connection.add_notify_handler(lambda notice: self._take(connection, notice.channel, notice.payload))
         self._listening = connection
+        self._changed()  # of what changed before there was no notification
 
     def _take(self, connection: Connection, channel: str, payload: str) -> None:
         """A payload names server processes, or a type, or nothing: then it is for all."""
@@ -122,6 +130,8 @@ class Rest:
             not payload or payload in self._types or str(connection.info.backend_pid) in payload.split()
         ):
             self._called = self._news = True
+        if channel == "jobtide" and (not payload or payload in self._types):
+            self._changed()
 
     def _give_back(self, *, passes_on: bool) -> None:
         self._resting = None

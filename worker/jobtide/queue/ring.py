@@ -41,6 +41,12 @@ class Ring:
     types: tuple[str, ...]
     at: int = 0
     tenant: int = 0
+    counted: tuple[str, ...] = ()  # other types of the pool: a tenant's limit counts their running jobs too
+
+    @property
+    def of_pool(self) -> tuple[str, ...]:
+        """All types whose running jobs count."""
+        return (*self.types, *self.counted)
 
     def lap(self) -> Lap:
         """One full round: the rest of this type, the other types whole, then the start of this type."""
@@ -53,8 +59,13 @@ class Ring:
         type_, tenant = key
         at = self.types.index(type_)
         if tenant == _LAST:
-            return type(self)(self.types, (at + 1) % len(self.types), 0)
-        return type(self)(self.types, at, tenant + 1)
+            return type(self)(self.types, (at + 1) % len(self.types), 0, self.counted)
+        return type(self)(self.types, at, tenant + 1, self.counted)
+
+    def at_key(self, key: Key) -> Self:
+        """The cursor just before a key."""
+        type_, tenant = key
+        return type(self)(self.types, self.types.index(type_), tenant, self.counted)
 
 
 def rows_per_key(wanted: int, keys_served: int) -> int:

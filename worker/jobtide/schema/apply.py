@@ -154,8 +154,7 @@ def _apply_in_transaction(
             if tenant_walls:
                 conn.execute(TENANT_WALLS)
                 done.append("users of tenants may write the tenant, type, payload and due time of waiting jobs only")
-            for name in ALWAYS_FILES:
-                conn.execute(statement(name))
+            done += _add_always(conn, new=new)
             if wake:
                 done += _add_wake(conn)
             if roles:
@@ -178,6 +177,25 @@ def _add_wake(conn: Connection[Any]) -> list[str]:
         return []
     verb = "renewed" if before else "created"
     return [f"{verb} trigger {WAKE_TRIGGER}: an INSERT wakes idle workers (--without-wake leaves it out)"]
+
+
+def _add_always(conn: Connection[Any], *, new: bool) -> list[str]:
+    had_limits = new or _has_limits(conn)
+    for name in ALWAYS_FILES:
+        conn.execute(statement(name))
+    if had_limits:
+        return []
+    return ["created jobtide_pool_limits and jobtide_tenant_limits: limits of tenants change without new workers"]
+
+
+def _has_limits(conn: Connection[Any]) -> bool:
+    found = _scalar(
+        conn,
+        """SELECT count(*) = 2 FROM pg_class AS c
+           WHERE c.relname IN ('jobtide_pool_limits', 'jobtide_tenant_limits')
+             AND c.relnamespace = (SELECT q.relnamespace FROM pg_class AS q WHERE q.oid = to_regclass('job_queue'))""",
+    )
+    return bool(found)
 
 
 def _wake_found(conn: Connection[Any]) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from psycopg import Connection
-from psycopg.rows import scalar_row
+from psycopg.rows import scalar_row, tuple_row
 
-from jobtide.schema.problems import Facts, Part, Problem, use_problems
+from jobtide.schema.limits_view import LIMITS_PLACES, ViewTrouble, read_view
+from jobtide.schema.problems import Facts, Part, Problem, ProblemKind, use_problems
 from jobtide.schema.script import statement
 
 
@@ -31,3 +33,28 @@ def read_facts(conn: Connection[Any]) -> Facts:
         )
         cursor.nextset()
         return cast("Facts", cursor.fetchone())
+
+
+def limits_problems(conn: Connection[Any], part: Part) -> Iterator[Problem]:
+    """What keeps limits of tenants from changing at once. Never fatal: the last known ones hold."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(LIMITS_PLACES, {"writes": part == "controller"}).fetchone()
+    assert found is not None
+    has_tables, is_granted, has_view = found
+    if not has_tables:
+        yield Problem(
+            ProblemKind.LIMITS_NOT_STORED,
+            "tables jobtide_pool_limits and jobtide_tenant_limits are missing, so limits of tenants are in the "
+            "workers' environment, and a change replaces workers: jobtide schema apply adds them",
+            fatal=False,
+        )
+    elif not is_granted:
+        verb = "write" if part == "controller" else "read"
+        yield Problem(
+            ProblemKind.LIMITS_NOT_STORED,
+            f"the role may not {verb} jobtide_pool_limits and jobtide_tenant_limits: jobtide schema apply --roles, and "
+            f"GRANT jobtide_{part} to the role",
+            fatal=False,
+        )
+    elif part == "controller" and has_view and isinstance(trouble := read_view(conn), ViewTrouble):
+        yield Problem(ProblemKind.LIMITS_VIEW_UNUSABLE, trouble.message, fatal=False)

@@ -15,9 +15,9 @@ from jobtide.database_errors import checked_url, connect, one_line, url_of_file
 from jobtide.errors import JobtideError, SettingsError
 from jobtide.printable import printable_lines
 from jobtide.schema.apply import SchemaError, apply
-from jobtide.schema.check import read_facts
+from jobtide.schema.check import limits_problems, read_facts
 from jobtide.schema.problems import Problem, use_problems, wake_note, wall_problems
-from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, script
+from jobtide.schema.script import DEFAULT_LOCK_TIMEOUT_SECONDS, LIMITS_VIEW_EXAMPLE, script, statement
 
 Trial = Callable[[str], tuple[Problem, ...]]
 """Tries claims and ends on the table that a URL leads to (jobtide.queue.trial)."""
@@ -64,6 +64,11 @@ def _add_print(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--in-transaction",
         action="store_true",
         help="for migration tools that wrap a file in a transaction: no CONCURRENTLY, no BEGIN",
+    )
+    parser.add_argument(
+        "--limits-view",
+        action="store_true",
+        help="print only an example of the view job_tenant_limits, which takes limits of tenants from your own data",
     )
     parser.set_defaults(run=_print)
 
@@ -121,6 +126,9 @@ def _apply(parsed: argparse.Namespace) -> int:
 
 
 def _print(parsed: argparse.Namespace) -> int:
+    if parsed.limits_view:
+        sys.stdout.write(statement(LIMITS_VIEW_EXAMPLE))
+        return 0
     sql = script(
         roles=parsed.roles,
         in_transaction=parsed.in_transaction,
@@ -134,7 +142,8 @@ def _print(parsed: argparse.Namespace) -> int:
 def _check(parsed: argparse.Namespace) -> int:
     with one_line_errors(), connect(url_of(parsed), autocommit=True, prepare_threshold=None) as conn:
         facts = read_facts(conn)
-    problems = (*use_problems(facts, parsed.part), *wall_problems(facts))
+        limits = tuple(limits_problems(conn, parsed.part)) if facts["table"] is not None else ()
+    problems = (*use_problems(facts, parsed.part), *wall_problems(facts), *limits)
     if parsed.part == "worker" and not parsed.catalogs_only and not any(problem.fatal for problem in problems):
         with one_line_errors():
             problems += parsed.try_out(url_of(parsed))

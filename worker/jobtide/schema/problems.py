@@ -42,6 +42,9 @@ class ProblemKind(StrEnum):
     STANDBY = "Standby"
     ENCODING_WRONG = "EncodingWrong"
     TENANTS_MAY_FORGE = "TenantsMayForge"
+    # Found by `jobtide schema check` alone:
+    LIMITS_NOT_STORED = "LimitsNotStored"
+    LIMITS_VIEW_UNUSABLE = "LimitsViewUnusable"
     # Found only by a trial (see jobtide.queue.trial), never in the catalogs:
     WRITE_REFUSED = "WriteRefused"
     WRITE_IGNORED = "WriteIgnored"

@@ -9,10 +9,11 @@ from jobtide.sql import read
 
 TABLE_FILES = ("10_roles", "20_auth", "30_tenants_users", "40_job_queue")
 # Also on a table that existed before; the walls change nothing there unless TENANT_WALLS comes first.
-ALWAYS_FILES = ("50_safe_functions", "60_tenant_walls")
+ALWAYS_FILES = ("50_safe_functions", "60_tenant_walls", "65_tenant_limits")
 TENANT_WALLS: LiteralString = "SET LOCAL jobtide.tenant_walls = 'on';\n"
 WAKE_FILE = "70_wake"
 WAKE_TRIGGER = "jobtide_wake"
+LIMITS_VIEW_EXAMPLE = "example_limits_view"  # printed, never applied: it reads columns of your own
 ROLES_FILE = "90_least_privilege"
 INDEXES = (
     "idx_job_queue_tenant_id",

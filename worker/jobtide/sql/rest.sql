@@ -2,13 +2,15 @@
 -- called, until rise.sql. No INSERT waits for them: another one holds one for microseconds, so a second or third try gets it.
 --
 -- Parameters: hashed text[] (types; none: all), watches bool (every insert notifies it, not one in its turn)
--- Index:      none, no table is touched but pg_trigger
--- Returns:    can_wake: an INSERT into job_queue notifies here; rests: all locks are held
+-- Index:      none, no table is touched but pg_trigger and pg_proc
+-- Returns:    can_wake: an INSERT into job_queue notifies here (not if its trigger is of a release with other locks);
+--             rests: all locks are held
 SELECT
     EXISTS (
         SELECT
-        FROM pg_trigger AS t
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
         WHERE t.tgrelid = to_regclass('job_queue') AND t.tgname = 'jobtide_wake' AND t.tgenabled IN ('O', 'A')
+            AND strpos(p.prosrc, '(1785684598, TG_RELID::int)') > 0
     )
     AND (
         current_setting('max_prepared_transactions') = '0'

@@ -26,6 +26,11 @@ class TableSlow:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsDenied:
+    """The role may not read the limits of tenants that the controller stores."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListenNotNeeded:
     """JOBTIDE_LISTEN is set, which an earlier version needed."""
 
@@ -203,7 +208,7 @@ class Drained:
 
 
 Event = (
-    Started | TableSlow | ListenNotNeeded | Claimed | Handled | Finished | LeaseLost | LeasesKept
+    Started | TableSlow | LimitsDenied | ListenNotNeeded | Claimed | Handled | Finished | LeaseLost | LeasesKept
     | Overdue | RescuedJobs | EndRefused | SlotRefused | DatabaseLost | DatabaseStillLost | DatabaseBack | Draining
     | Drained | RowLeft | ClaimRefused | EndGivenUp | ClaimsPaused | ClaimsResumed | RunsApart | AllStuck
 )  # fmt: skip

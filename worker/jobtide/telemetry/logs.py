@@ -57,6 +57,12 @@ def on_event(event: events.Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one
                 f"{message} Until then each poll of an empty queue reads all pending rows, "
                 "about 2 s for a million instead of 2 ms; results and fairness stay the same",
             )
+        case events.LimitsDenied():
+            _write(
+                "warning",
+                "the role may not read jobtide_pool_limits and jobtide_tenant_limits, so this worker does not see "
+                "limits of tenants that change: GRANT jobtide_worker TO the role, or GRANT SELECT on both tables",
+            )
         case events.ListenNotNeeded():
             _write("warning", "JOBTIDE_LISTEN is no longer needed: an INSERT wakes idle workers by itself; remove it")
         case events.Claimed(jobs, seconds):

@@ -27,7 +27,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "jobtide_worker_run_seconds": ("histogram", "How long handlers ran, by type"),
     "jobtide_worker_leases_lost_total": (
         "counter",
-        "Leases lost, by what noticed it: extend or finish",
+        "Leases lost, by what noticed it: extend, look or finish",
     ),
     "jobtide_worker_rescued_total": ("counter", "Jobs of dead claims that this worker requeued, by why"),
     "jobtide_worker_suspects_total": (
@@ -44,6 +44,7 @@ METRICS: dict[str, tuple[str, str]] = {
         "Rows that the server refused to change or that were locked, by what noticed it",
     ),
     "jobtide_worker_unwritten_ends": ("gauge", "Ends of jobs that are not in the table yet"),
+    "jobtide_worker_unwritten_seconds": ("gauge", "How long the oldest of them has waited, refused ones left out"),
     "jobtide_worker_claims_paused_total": ("counter", "Times that claims stopped because ends were not written"),
     "jobtide_worker_slots_refused_total": ("counter", "Scheduled jobs that the server refused, by type"),
     "jobtide_worker_database_lost_total": ("counter", "Outages of the database, by what failed"),
@@ -51,20 +52,40 @@ METRICS: dict[str, tuple[str, str]] = {
 Label = tuple[str, str]
 Labels = tuple[Label, ...]
 
+# Shown as 0 from the start: a counter that begins with its first event hides that event from rate() and increase().
+_FROM_ZERO: tuple[tuple[str, Labels], ...] = (
+    *(("jobtide_worker_leases_lost_total", (("during", during),)) for during in ("extend", "look", "finish")),
+    *(("jobtide_worker_rescued_total", (("why", why),)) for why in ("lease_expired", "own_pod")),
+    *(("jobtide_worker_rows_refused_total", (("during", x),)) for x in ("claim", "finish", "extend", "rescue")),
+    *(("jobtide_worker_suspects_total", (("how", how),)) for how in ("alone", "in a process")),
+    *(("jobtide_worker_database_lost_total", (("doing", doing),)) for doing in ("claim", "finish")),
+    ("jobtide_worker_claims_total", ()),
+    ("jobtide_worker_claimed_jobs_total", ()),
+    ("jobtide_worker_ends_refused_total", ()),
+    ("jobtide_worker_claims_paused_total", ()),
+)
+_OUTCOMES = ("completed", "failed", "retried", "returned", "snoozed")
+
 
 class Metrics:
     """Subscribes to events, keeps totals, and renders them. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._totals: dict[tuple[str, Labels], float] = {}
+        self._totals: dict[tuple[str, Labels], float] = dict.fromkeys(_FROM_ZERO, 0)
         self._buckets: dict[tuple[str, Labels], list[int]] = {}
         self.running = 0
         self.unwritten = 0
+        self.unwritten_seconds = 0.0
 
     def on_event(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one flat table of cases
         with self._lock:
             match event:
+                case events.Started(types=types):
+                    for type_ in types:
+                        self._add("jobtide_worker_timeouts_total", ("type", type_), amount=0)
+                        for outcome in _OUTCOMES:
+                            self._add("jobtide_worker_jobs_total", ("outcome", outcome), ("type", type_), amount=0)
                 case events.Claimed(jobs, seconds):
                     self._add("jobtide_worker_claims_total")
                     self._add("jobtide_worker_claimed_jobs_total", amount=len(jobs))
@@ -98,8 +119,8 @@ class Metrics:
                 case events.DatabaseLost(doing):
                     self._add("jobtide_worker_database_lost_total", ("doing", doing))
                 case (
-                    events.Started()
-                    | events.TableSlow()
+                    events.TableSlow()
+                    | events.LimitsDenied()
                     | events.ListenNotNeeded()
                     | events.DatabaseStillLost()
                     | events.DatabaseBack()
@@ -119,6 +140,7 @@ class Metrics:
             self._totals["jobtide_worker_info", (("version", __version__),)] = 1
             self._totals["jobtide_worker_running", ()] = self.running
             self._totals["jobtide_worker_unwritten_ends", ()] = self.unwritten
+            self._totals["jobtide_worker_unwritten_seconds", ()] = self.unwritten_seconds
             return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:

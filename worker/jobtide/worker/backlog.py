@@ -81,9 +81,13 @@ class Backlog:
 
     def stalled_seconds(self, now: float) -> float:
         """How long the oldest end has waited, if that is too long; else 0."""
-        since = self._since
-        waits = 0.0 if since is None else now - since
+        waits = self.oldest_seconds(now)
         return waits if waits > self._stalled_seconds else 0.0
+
+    def oldest_seconds(self, now: float) -> float:
+        """How long the oldest end has waited that no refusal holds up; 0 if none waits."""
+        since = self._since
+        return 0.0 if since is None else now - since
 
     def words(self, now: float) -> str:
         """For a probe: how long ends have waited, if that is too long; else empty."""

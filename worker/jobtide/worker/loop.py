@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 
@@ -11,6 +12,7 @@ from jobtide.backoff import jittered
 from jobtide.database_errors import one_line
 from jobtide.errors import JobtideError, TableUnusable
 from jobtide.job import Job
+from jobtide.queue.claims import Claim
 from jobtide.queue.job_queue import JobQueue
 from jobtide.queue.outage import Outage
 from jobtide.queue.rest import Rest
@@ -65,7 +67,7 @@ class Worker:
         poll_seconds: float,
         drain_seconds: float,
         emit: Emit,
-        polls_at_each_end: bool = False,
+        polls_at_each_end: Callable[[], bool] = lambda: False,
         rest: Rest | None = None,
         rest_seconds: float = 0.0,
     ) -> None:
@@ -101,9 +103,10 @@ class Worker:
         self._mailbox.put("stop")
 
     @property
-    def unwritten(self) -> int:
-        """Ends that are not in the table yet."""
-        return self._finisher.backlog.count
+    def unwritten(self) -> tuple[int, float]:
+        """Ends that are not in the table yet, and how many seconds the oldest has waited."""
+        backlog = self._finisher.backlog
+        return backlog.count, backlog.oldest_seconds(monotonic())
 
     def run(self) -> int:
         """Runs until a signal has stopped it and it has drained; returns the exit code. Raises JobtideError."""
@@ -183,20 +186,21 @@ class Worker:
             self._emit(Claimed(claim.jobs, took_seconds))
             for job in claim.jobs:
                 self._begin(job, now)
-        return self._idle_after(took_seconds, found=bool(claim.jobs), drained=claim.drained)
+        return self._idle_after(claim, took_seconds)
 
-    def _idle_after(self, took_seconds: float, *, found: bool, drained: bool) -> float:
+    def _idle_after(self, claim: Claim, took_seconds: float) -> float:
         """Worked: after empty polls 0.1, 0.2, 0.4, 0.8, 1 s (each jittered); after a job again from 0.1."""
-        if found:
+        if claim.jobs:
             self._idle_seconds = min(_FIRST_IDLE_SECONDS, self._poll_seconds)
-        if not drained or self._begins_to_rest():
+        if not claim.drained or self._begins_to_rest():
             return 0.0
         longest_seconds = self._rest_seconds if self._rest is not None and self._rest.is_on else self._poll_seconds
-        idle_seconds = max(
-            min(self._idle_seconds, longest_seconds), min(_IDLE_PER_POLL * took_seconds, _LONGEST_IDLE_SECONDS)
-        )
+        pause_seconds = min(_IDLE_PER_POLL * took_seconds, _LONGEST_IDLE_SECONDS)
+        idle_seconds = jittered(max(min(self._idle_seconds, longest_seconds), pause_seconds))
+        if claim.search_seconds < idle_seconds:
+            return max(claim.search_seconds, pause_seconds)  # the poll goes on: the next one is not put off for it
         self._idle_seconds = min(longest_seconds, 2 * self._idle_seconds)
-        return jittered(idle_seconds)
+        return idle_seconds
 
     def _begins_to_rest(self) -> bool:
         """True if an INSERT wakes this worker from now on: it must look once more before it waits."""
@@ -226,7 +230,7 @@ class Worker:
         until = monotonic() + min(seconds, _PASS_SECONDS)
         while not self.stops:
             mail = self._next_mail(until - monotonic())
-            if mail in {None, "woken"} or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end)):
+            if mail in {None, "woken"} or (mail == "freed" and (seconds == math.inf or self._polls_at_each_end())):
                 break
         while self._next_mail(0) is not None:  # take all mail that has arrived: one claim then fills all free slots
             pass

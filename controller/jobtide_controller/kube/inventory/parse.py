@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from jobtide_controller.api.base import PoolRef
+from jobtide_controller.api.crd import UNREPORTED
 from jobtide_controller.api.v1alpha1 import GROUP, KIND
 from jobtide_controller.decide.fleet import Pod, Rollout
 from jobtide_controller.kube.inventory.pod_trouble import WORKER_CONTAINER, problem_of, seconds_of
 from jobtide_controller.loop.ports import GoneWorker
+from jobtide_controller.render.container import CAPS
 from jobtide_controller.render.deployment import POOL_LABEL, deployment_name_of
 
 Json = Mapping[str, Any]
@@ -52,6 +54,7 @@ class Deployment:
     scale_owns_replicas: bool
     fingerprint: str  # of the spec without replicas, to notice changes by other clients
     rollout: Rollout
+    caps: tuple[tuple[str, str], ...] = ()  # the limits of tenants in its template, by variable
 
     def scaled(self, version: int, replicas: int) -> Deployment:
         """As our own write of the number left it, which the Deployment's controller has not seen yet."""
@@ -75,6 +78,12 @@ def uid_of(raw: Json) -> str:
     """Returns metadata.uid, which no later object of the same name has."""
     uid: str = raw["metadata"]["uid"]
     return uid
+
+
+def reported_status_of(raw: Json) -> Json | None:
+    """The status of a pool; None for the one that the API server fills in until a controller has reported."""
+    status: Json | None = raw.get("status")
+    return None if status == UNREPORTED else status
 
 
 def owner_of(raw: Json) -> Owner | None:
@@ -128,7 +137,15 @@ def deployment_of(raw: Json) -> Deployment | None:
         scale_owns_replicas=_REPLICAS in scale_owned,
         fingerprint=fingerprint({key: value for key, value in spec.items() if key != "replicas"}),
         rollout=_rollout(raw, status),
+        caps=tuple(_caps(spec)),
     )
+
+
+def _caps(spec: Json) -> Iterator[tuple[str, str]]:
+    for container in ((spec.get("template") or {}).get("spec") or {}).get("containers") or ():
+        if container.get("name") == WORKER_CONTAINER:
+            found = {entry.get("name"): entry.get("value") for entry in container.get("env") or ()}
+            yield from ((name, found[name]) for name in CAPS if found.get(name))
 
 
 def fingerprint(value: Any) -> str:
@@ -148,13 +165,15 @@ def pod_of(raw: Json) -> Pod:
     ready = conditions.get("Ready", {})
     is_ready = ready.get("status") == "True"
     cost = (metadata.get("annotations") or {}).get(DELETION_COST, "0")
+    ends = metadata.get("deletionTimestamp")
     return Pod(
         uid=uid_of(raw),
         name=metadata["name"],
         created_at=seconds_of(metadata["creationTimestamp"]),
         ready=is_ready,
         ready_at=seconds_of(ready["lastTransitionTime"]) if is_ready and ready.get("lastTransitionTime") else None,
-        terminating=metadata.get("deletionTimestamp") is not None,
+        terminating=ends is not None,
+        gone_by=None if ends is None else seconds_of(ends),
         finished=status.get("phase") in {"Succeeded", "Failed"},
         deletion_cost=int(cost) if _COST.fullmatch(cost) else 0,
         problem=problem_of(raw),

@@ -13,7 +13,15 @@ from jobtide_controller.api.base import PoolRef
 from jobtide_controller.api.faults import faults, misfits
 from jobtide_controller.api.v1alpha1 import JobWorkerPool, JobWorkerPoolSpec
 from jobtide_controller.decide.fleet import Fleet, Rollout
-from jobtide_controller.kube.inventory.parse import Deployment, deployment_of, pool_of_pod, ref_of, uid_of, version_of
+from jobtide_controller.kube.inventory.parse import (
+    Deployment,
+    deployment_of,
+    pool_of_pod,
+    ref_of,
+    reported_status_of,
+    uid_of,
+    version_of,
+)
 from jobtide_controller.kube.inventory.pod_trouble import Wait
 from jobtide_controller.kube.inventory.pods import Pods
 from jobtide_controller.loop.changes import Changes
@@ -51,7 +59,7 @@ class Inventory:
             # Foreground deletion: the garbage collector would wait for anything that we create now.
             return self._forget_pool(uid)
         if known is not None and known.generation == raw["metadata"].get("generation", 0):
-            known.version, known.status = version, raw.get("status")
+            known.version, known.status = version, reported_status_of(raw)
             return False
         try:
             entry = self._entry(raw, _pool_or_refused(raw))
@@ -164,7 +172,7 @@ class Inventory:
     def _entry(self, raw: Raw, pool: JobWorkerPool | Refused) -> PoolEntry:
         ref, database = ref_of(raw), pool.database if isinstance(pool, Refused) else pool.spec.database
         not_allowed = self._not_allowed(database, ref.namespace)
-        return PoolEntry(uid_of(raw), ref, pool, version_of(raw), raw.get("status"), not_allowed=not_allowed)
+        return PoolEntry(uid_of(raw), ref, pool, version_of(raw), reported_status_of(raw), not_allowed=not_allowed)
 
     def _forget_pool(self, uid: str) -> bool:
         self._gone.add(uid)

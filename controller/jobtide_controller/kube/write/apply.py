@@ -25,7 +25,7 @@ The number goes to the `scale` subresource: of the same apply to the Deployment 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -142,10 +142,10 @@ class Applier:
         deployment = self._inventory.deployment(entry.uid)
         if deployment is None:
             return "create"
-        is_old = deployment.template_hash != template_hash(entry)
+        is_old = deployment.template_hash != template_hash(entry, self._caps(entry))
         if not is_old:  # else what it says of itself is of the template before
             self._rollouts.observe(entry.uid, deployment.rollout)
-        if not deployment.template_applied or (is_old and not _is_our_change(entry, deployment)):
+        if not deployment.template_applied or (is_old and not self._is_our_change(entry, deployment)):
             return "template"
         if deployment.scale_owns_template or not deployment.scale_owns_replicas or deployment.replicas != replicas:
             return "replicas"
@@ -196,7 +196,7 @@ class Applier:
         path = _path(entry)
         existing = await self._get(path)
         if existing is None:
-            body = _with_hash(deployment_first_apply(entry.pool, replicas), entry)
+            body = self._with_hash(deployment_first_apply(entry.pool, replicas), entry)
             answer = await self._writer.apply("create", path, body, manager=SCALE_MANAGER, force=False)
             self._inventory.upsert_deployment(answer)
         elif owner_of(existing) == (entry.ref, entry.uid):
@@ -213,11 +213,12 @@ class Applier:
         known = self._inventory.deployment(entry.uid)
         if known is None:
             return
-        manifest = _with_hash(deployment_template_apply(entry.pool), entry)
+        manifest = self._with_hash(deployment_template_apply(entry.pool, self._caps(entry)), entry)
         # A new Deployment is written to by its own controller too: that is no reason to read it again.
         precondition = _decided_from(known) if known.template_applied else {"uid": known.uid}
         body = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
-        if known.template_hash != template_hash(entry) and _is_our_change(entry, known):
+        is_old = known.template_hash != template_hash(entry, self._caps(entry))
+        if is_old and self._is_our_change(entry, known):
             self._rollouts.begin(entry.uid)
         try:
             answer = await self._writer.apply("template", _path(entry), body, manager=TEMPLATE_MANAGER)
@@ -262,6 +263,24 @@ class Applier:
         else:
             self._inventory.upsert_pod(answer)
 
+    def _caps(self, entry: PoolEntry) -> Mapping[str, str] | None:
+        """Where limits are stored, those of the Deployment as it is: a change of limits changes no template."""
+        deployment = self._inventory.deployment(entry.uid)
+        is_stored = self._inventory.pools.stores_limits(entry.database)
+        return dict(deployment.caps) if is_stored and deployment is not None else None
+
+    def _asked_hash(self, entry: PoolEntry) -> str:
+        return asked_hash(entry, with_limits=not self._inventory.pools.stores_limits(entry.database))
+
+    def _is_our_change(self, entry: PoolEntry, deployment: Deployment) -> bool:
+        """Whether a new template comes from what we make of the pool, not from its user."""
+        return deployment.asked_hash == self._asked_hash(entry)
+
+    def _with_hash(self, manifest: Json, entry: PoolEntry) -> Json:
+        metadata = manifest["metadata"]
+        hashes = {TEMPLATE_HASH: template_hash(entry, self._caps(entry)), ASKED_HASH: self._asked_hash(entry)}
+        return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **hashes}}}
+
     async def _get(self, path: str) -> Json | None:
         try:
             return await self._writer.get(path)
@@ -271,27 +290,17 @@ class Applier:
             raise
 
 
-def template_hash(entry: PoolEntry) -> str:
+def template_hash(entry: PoolEntry, caps: Mapping[str, str] | None = None) -> str:
     """Of what the template manager applies; computed once a generation of the pool."""
-    if entry.template_hash is None:
-        entry.template_hash = fingerprint(deployment_template_apply(entry.pool))
-    return entry.template_hash
+    if entry.template_hash is None or entry.template_hash[0] != caps:
+        entry.template_hash = caps, fingerprint(deployment_template_apply(entry.pool, caps))
+    return entry.template_hash[1]
 
 
-def asked_hash(entry: PoolEntry) -> str:
+def asked_hash(entry: PoolEntry, *, with_limits: bool = True) -> str:
     """Of what the user wrote, without defaults: those may change from release to release."""
-    return fingerprint(entry.pool.spec.model_dump(mode="json", exclude_defaults=True, include=set(RENDERED)))
-
-
-def _is_our_change(entry: PoolEntry, deployment: Deployment) -> bool:
-    """Whether a new template comes from what we make of the pool, not from its user."""
-    return deployment.asked_hash == asked_hash(entry)
-
-
-def _with_hash(manifest: Json, entry: PoolEntry) -> Json:
-    metadata = manifest["metadata"]
-    hashes = {TEMPLATE_HASH: template_hash(entry), ASKED_HASH: asked_hash(entry)}
-    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **hashes}}}
+    fields = set(RENDERED) if with_limits else set(RENDERED) - {"tenants"}
+    return fingerprint(entry.pool.spec.model_dump(mode="json", exclude_defaults=True, include=fields))
 
 
 def _decided_from(deployment: Deployment) -> Json:

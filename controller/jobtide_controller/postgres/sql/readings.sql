@@ -7,7 +7,8 @@
 --
 -- How attempts end is followed on a few rows: those that were running or about to start at the previous reading
 -- (`watched_ids`, with the number of the attempt that ends next), and those that arrived since. A row that is pending
--- again with that number has failed; one that was requeued without counting the attempt has one attempt less.
+-- again with that number has failed; one that was requeued without counting the attempt has one attempt less. They also
+-- say how long jobs take where counting stopped: of so many that ran for so long in total, so many have ended.
 --
 -- Every column may hold what a tenant wrote. So only requested types are probed, attempts are kept in their range, a
 -- holder's name is cut, and no tenant's rows hide those of another: running rows are counted to `running_cap` for each
@@ -268,10 +269,19 @@ watched AS (
             latest.status = 'failed'
             OR (latest.status = 'pending' AND latest.attempts >= before.attempt)
             OR (latest.status = 'processing' AND latest.attempts > before.attempt)
-        ) AS failed
+        ) AS failed,
+        count(*) FILTER (WHERE latest.ran) AS followed,
+        count(*) FILTER (WHERE latest.status IN ('completed', 'failed')) AS followed_ended,
+        -- Until its end, if it has one since the previous reading.
+        sum(least(
+            greatest(coalesce(date_part('epoch', latest.completed_at), 'infinity') - %(previous_at)s::float8, 0),
+            (SELECT date_part('epoch', clock.at) FROM clock) - %(previous_at)s::float8
+        )) FILTER (WHERE latest.ran) AS followed_seconds
     FROM unnest(%(watched_ids)s::uuid[], %(watched_attempts)s::int[]) AS before (id, attempt)
     CROSS JOIN LATERAL (
-        SELECT q.type, q.tenant_id, q.status, q.attempts
+        SELECT
+            q.type, q.tenant_id, q.status, q.attempts, q.completed_at,
+            q.status <> 'pending' OR q.attempts >= before.attempt AS ran
         FROM job_queue AS q
         WHERE q.id = before.id
         LIMIT 1
@@ -340,6 +350,9 @@ LEFT JOIN (
         date_part('epoch', arrived.arrivals_next_due_at) AS arrivals_next_due_at,
         coalesce(arrived.succeeded, 0) + coalesce(watched.succeeded, 0) AS succeeded,
         coalesce(arrived.failed, 0) + coalesce(watched.failed, 0) AS failed,
+        coalesce(watched.followed, 0) AS followed,
+        coalesce(watched.followed_ended, 0) AS followed_ended,
+        coalesce(watched.followed_seconds, 0) AS followed_seconds,
         to_watch.watch_ids,
         to_watch.watch_attempts
     -- Small sets first: there may be ten thousand waiting keys.

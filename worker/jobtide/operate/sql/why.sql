@@ -54,6 +54,18 @@ SELECT
         FROM (
             SELECT
             FROM job_queue AS q
+            WHERE
+                q.status = 'processing' AND q.worker_id ^@ 'jobtide:'
+                AND q.type = (SELECT job.type FROM job) AND q.tenant_id = (SELECT job.tenant_id FROM job)
+            ORDER BY q.type, q.tenant_id
+            LIMIT %(most)s::int
+        ) AS running
+    ) AS tenant_type_running,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT
+            FROM job_queue AS q
             WHERE q.status = 'processing' AND q.worker_id ^@ 'jobtide:' AND q.type = (SELECT job.type FROM job)
             ORDER BY q.type, q.tenant_id
             LIMIT %(most)s::int

@@ -47,6 +47,18 @@ BEGIN
   -- `jobtide jobs` and the page: all columns are read, and those of a retry, a cancel and a run-now written.
   GRANT SELECT, DELETE ON job_queue TO jobtide_operator;
   GRANT UPDATE (status, worker_id, attempts, next_retry_at, result, completed_at) ON job_queue TO jobtide_operator;
+  -- The limits of tenants: the controller writes them, the others read them.
+  GRANT SELECT ON jobtide_pool_limits, jobtide_tenant_limits TO jobtide_worker, jobtide_operator;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON jobtide_pool_limits, jobtide_tenant_limits TO jobtide_controller;
+  IF NOT EXISTS (
+    SELECT FROM pg_policy
+    WHERE polrelid = to_regclass('jobtide_tenant_limits') AND polname = 'jobtide_limits_write_policy'
+  ) THEN
+    CREATE POLICY jobtide_limits_write_policy ON jobtide_pool_limits FOR ALL TO jobtide_controller
+      USING (true) WITH CHECK (true);
+    CREATE POLICY jobtide_limits_write_policy ON jobtide_tenant_limits FOR ALL TO jobtide_controller
+      USING (true) WITH CHECK (true);
+  END IF;
 
   IF NOT EXISTS (
     SELECT FROM pg_policy WHERE polrelid = to_regclass('job_queue') AND polname = 'jobtide_worker_policy'

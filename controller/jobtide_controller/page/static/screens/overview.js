@@ -104,24 +104,27 @@ const COLUMNS = [
   {title: "Pool", kind: "name", cell: (pool) => html`<a class="strong" href=${poolHref(pool)}><${Text} value=${poolName(pool)} /></a><span class="note"><${Text} value=${pool.database} /></span>`},
   {title: "State", kind: "state", cell: (pool) => html`<${Badge} tone=${toneOf(pool.trouble)} title=${pool.sentence}><${Text} value=${pool.reason} /><//>`},
   {title: "Waiting", kind: "num", cell: (pool) => html`<${Num} value=${pool.waiting} capped=${pool.capped} />${pool.later > 0 && html`<span class="note">+${count(pool.later)} later</span>`}`},
-  {title: "Oldest", kind: "num", hint: "Age of the oldest job that is due, against the promise", cell: (pool) => html`<${AgainstPromise} pool=${pool} />`},
+  {title: "Oldest", kind: "num", hint: "Age of the job that is nearest to breaking its promise, against the promise; in parentheses the window that sets it", cell: (pool) => html`<${AgainstPromise} pool=${pool} />`},
   {title: "Running", kind: "num", cell: (pool) => html`<${Num} value=${pool.running} />`},
-  {title: "Workers", kind: "num", hint: "Ready of desired, and the most that the pool may have", cell: (pool) => html`<${Workers} pool=${pool} />`},
+  {title: "Workers", kind: "num", hint: "Ready of desired, and the most that the pool may have now; in parentheses the window that sets it", cell: (pool) => html`<${Workers} pool=${pool} />`},
   {title: "Busy", kind: "num", cell: (pool) => html`<${Num} value=${pool.busy} />`},
   {title: "Why", kind: "wide", cell: (pool) => html`<span class="clip" title=${pool.sentence}><${Text} value=${pool.sentence} /></span>`},
 ];
 
+// The window by the clock that sets this limit now; nothing where the pool's own holds.
+export const byWindow = ({windows}, limit) => windows[limit] ? html` (<${Text} value=${windows[limit]} />)` : "";
+
 export function AgainstPromise({pool}) {
   if (pool.promise_seconds === null) return html`<${Age} seconds=${pool.oldest_seconds} />`;
-  const late = pool.oldest_seconds > pool.promise_seconds;
-  return html`<span class=${late ? "late" : ""}><${Age} seconds=${pool.oldest_seconds} /></span>
-    <span class="note">of ${age(pool.promise_seconds)}</span>
-    <${Meter} value=${pool.oldest_seconds} most=${pool.promise_seconds} tone=${late ? "bad" : pool.oldest_seconds > 0.8 * pool.promise_seconds ? "warn" : "good"} />`;
+  const seconds = pool.nearest_seconds, late = seconds > pool.promise_seconds;
+  return html`<span class=${late ? "late" : ""}><${Age} seconds=${seconds} /></span>
+    <span class="note">of ${age(pool.promise_seconds)}${byWindow(pool, "promise")}</span>
+    <${Meter} value=${seconds} most=${pool.promise_seconds} tone=${late ? "bad" : seconds > 0.8 * pool.promise_seconds ? "warn" : "good"} />`;
 }
 
 function Workers({pool}) {
   return html`<${Num} value=${pool.ready} /><span class="muted">/</span><${Num} value=${pool.desired} />
-    <span class="note">max ${count(pool.max)}</span>
+    <span class="note">max ${count(pool.max)}${byWindow(pool, "max")}</span>
     <${Meter} value=${pool.ready} most=${pool.max} tone="run" />`;
 }
 

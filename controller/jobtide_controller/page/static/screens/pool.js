@@ -6,7 +6,8 @@ import {apiPath, href} from "../route.js";
 import {appended, hasNewKey} from "../series.js";
 import {Chart} from "../chart.js";
 import {Load} from "../load.js";
-import {AgainstPromise} from "./overview.js";
+import {AgainstPromise, byWindow} from "./overview.js";
+import {OfCap} from "./tenants.js";
 import {Title} from "./title.js";
 
 const RANGES = [["15m", "15 min"], ["1h", "1 h"], ["6h", "6 h"], ["24h", "24 h"]];
@@ -73,7 +74,7 @@ function View({app, document, pool, series, decisions, range, by, to, chosen}) {
     <section class="section chart-section" aria-label="Depth and workers over time">
       <div class="section-head"><${Segments} label="Layers" options=${KEYS} chosen=${by} hrefOf=${(value) => to({by: value})} />
         <${Segments} label="Time" options=${RANGES} chosen=${range} hrefOf=${(value) => to({range: value})} /></div>
-      ${series ? html`<${Chart} series=${series} decisions=${decisions} promise=${pool.promise_seconds} chosen=${decision?.time ?? null} onChoose=${choose} />`
+      ${series ? html`<${Chart} series=${series} decisions=${decisions} promise=${hasOwn(document) ? null : pool.promise_seconds} chosen=${decision?.time ?? null} onChoose=${choose} />`
         : html`<${Empty} title="The tenants of this pool are not for you to see."><a href=${to({by: "type"})}>Show layers by type</a><//>`}
       ${decision && html`<${Decision} decision=${decision} close=${to({})} />`}
       ${series && html`<${AsTable} series=${series} />`}
@@ -101,12 +102,15 @@ function View({app, document, pool, series, decisions, range, by, to, chosen}) {
     <${Section} title="Spec" id="spec"><${Lines} value=${pretty(document.spec)} label="Spec of the pool, without its template" /><//>`;
 }
 
+// Whether types have promises of their own: one line in the chart would be wrong for the others.
+const hasOwn = (document) => document.by_type.some(({promise_seconds}) => promise_seconds !== null);
+
 function Head({pool}) {
   return html`<${Facts} facts=${[
     {label: "Waiting", value: html`<${Num} value=${pool.waiting} capped=${pool.capped} />`, note: pool.later > 0 ? `${count(pool.later)} more are due later` : undefined},
     {label: "Oldest", value: html`<${AgainstPromise} pool=${pool} />`},
     {label: "Running", value: html`<${Num} value=${pool.running} />`, note: html`on ${count(pool.busy)} busy workers`},
-    {label: "Desired", value: html`<${Num} value=${pool.desired} />`, note: `${count(pool.min)} to ${count(pool.max)} allowed`},
+    {label: "Desired", value: html`<${Num} value=${pool.desired} />`, note: html`${count(pool.min)}${byWindow(pool, "min")} to ${count(pool.max)}${byWindow(pool, "max")} allowed`},
     {label: "Ready", value: html`<${Num} value=${pool.ready} />`, note: `of ${count(pool.current)} that exist`},
   ]} />`;
 }
@@ -137,8 +141,8 @@ function Rows({rows, first, cell, keyOf}) {
     {title: first, kind: "name", cell},
     {title: "Waiting", kind: "num", cell: ({waiting}) => html`<${Num} value=${waiting} />`},
     {title: "Later", kind: "num", cell: ({later}) => html`<${Num} value=${later} />`},
-    {title: "Running", kind: "num", cell: ({running}) => html`<${Num} value=${running} />`},
-    {title: "Oldest", kind: "num", cell: ({oldest_seconds}) => html`<${Age} seconds=${oldest_seconds} />`},
+    {title: "Running", kind: "num", cell: (row) => html`<${OfCap} row=${row} />`},
+    {title: "Oldest", kind: "num", cell: ({oldest_seconds, promise_seconds}) => html`<${Age} seconds=${oldest_seconds} />${promise_seconds && html` <span class="note">of ${age(promise_seconds)}</span>`}`},
   ]} />`;
 }
 

@@ -38,7 +38,7 @@ function View({document, database, tenant}) {
         {title: "Type", kind: "name", cell: ({type}) => html`<a href=${jobs({type})}><${Text} value=${type} /></a>`},
         {title: "Waiting", kind: "num", cell: ({waiting}) => html`<${Num} value=${waiting} />`},
         {title: "Later", kind: "num", cell: ({later}) => html`<${Num} value=${later} />`},
-        {title: "Running", kind: "num", cell: ({running}) => html`<${Num} value=${running} />`},
+        {title: "Running", kind: "num", cell: (part) => html`<${OfCap} row=${part} />`},
         {title: "Oldest", kind: "num", cell: ({oldest_seconds}) => html`<${Age} seconds=${oldest_seconds} />`},
       ]} />` : html`<${Empty} title="Nothing of this tenant waits or runs."><a href=${jobs({})}>Search its ended jobs</a><//>`}<//>`;
 }

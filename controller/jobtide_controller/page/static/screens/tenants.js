@@ -73,8 +73,9 @@ function columns(database, query) {
   ];
 }
 
+// Running jobs of the most that may run, and the limit's words, which `why` and `top` have too.
 export function OfCap({row}) {
-  const full = row.cap !== null && row.running >= row.cap;
-  return html`<${Num} value=${row.running} />${row.cap !== null && row.cap !== undefined && html`<span class="muted">/</span><span class="num">${count(row.cap)}</span>
-    ${full && html`<span class="note">at its cap</span>`}<${Meter} value=${row.running} most=${row.cap} tone=${full ? "warn" : "run"} />`}`;
+  const {running, cap, limit} = row, isCapped = cap !== null && cap !== undefined;
+  return html`<${Num} value=${running} />${isCapped && html`<span class="muted">/</span><span class="num">${count(cap)}</span>
+    <${Meter} value=${running} most=${cap} tone=${running >= cap ? "warn" : "run"} />`}${limit && html`<span class="note limit"><${Text} value=${limit} /></span>`}`;
 }
