@@ -26,8 +26,8 @@ def budget(stage: Stage) -> Iterator[None]:
 def test_pools_share_a_budget_and_one_gets_what_the_other_releases(work: Work) -> None:
     for name in ("budget-a", "budget-b"):
         work.apply_pool(name, [f"{name}.hold"], jobsPerWorker=1, maxReplicas=10)
-        work.kubectl("wait", "--for=condition=Ready", f"jobworkerpool/{name}", "--timeout=30s")
-    hold_seconds = {"budget-a": [10] * 4, "budget-b": [LONGER_THAN_THE_TEST] * 10}
+        work.kubectl("wait", "--for=condition=Ready", f"jobworkerpool/{name}", "--timeout=120s")
+    hold_seconds = {"budget-a": [20] * 4, "budget-b": [LONGER_THAN_THE_TEST] * 10}
     work.table.insert(
         [
             NewJob(uuid4(), work.tenant, f"{name}.hold", {"seconds": seconds})

@@ -62,10 +62,10 @@ def test_two_pools_for_one_type_both_show_it(work: Work) -> None:
 
 def test_waiting_for_ready_after_an_edit_waits_for_the_edit(work: Work) -> None:
     work.apply_pool("edited", ["edit.hold"], maxReplicas=3)
-    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=30s")
+    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=120s")
 
     work.apply_pool("edited", ["edit.hold"], maxReplicas=4)
-    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=30s")
+    work.kubectl("wait", "jwp/edited", "--for=condition=Ready", "--timeout=120s")
 
     pool = work.kubectl_json("get", "jwp", "edited")
     judged = {condition["type"]: condition for condition in pool["status"]["conditions"]}
@@ -75,11 +75,11 @@ def test_waiting_for_ready_after_an_edit_waits_for_the_edit(work: Work) -> None:
 
 def test_waiting_for_nothing_to_be_pending_waits_for_the_last_job_to_begin(work: Work) -> None:
     work.apply_pool("counted", ["counted.hold"])
-    jobs = work.insert("counted.hold", {"seconds": 1}, count=4)
-    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}", "--timeout=30s")
+    jobs = work.insert("counted.hold", {"seconds": 3}, count=4)
+    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}", "--timeout=120s")
     wait_for("the jobs being counted", lambda: work.kubectl_json("get", "jwp", "counted")["status"]["pending"])
 
-    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}=0", "--timeout=30s")
+    work.kubectl("wait", "jwp/counted", "--for=jsonpath={.status.pending}=0", "--timeout=120s")
 
     assert {work.row(job).status for job in jobs} <= {"processing", "completed"}
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Change, Work, wait_for
 
-RUNS_SECONDS = 10.0  # longer than kubectl takes to stop a worker
+RUNS_SECONDS = 20.0  # longer than it takes to stop a worker, and shorter than its drain
 
 
 def test_a_rollout_a_node_drain_and_a_deletion_let_the_running_job_finish(work: Work) -> None:
@@ -40,7 +40,7 @@ def begin(work: Work, name: str) -> list[UUID]:
 
 
 def apply(work: Work, name: str, **more: object) -> None:
-    work.apply_pool(name, [f"{name}.hold"], **more)
+    work.apply_pool(name, [f"{name}.hold"], drainSeconds=90, **more)
 
 
 def statuses(history: list[Change]) -> list[str]:
@@ -53,7 +53,7 @@ def drained_node(work: Work, pool: str) -> Iterator[None]:
     pods = f"{POOL_LABEL}={pool}"
     (node,) = work.kubectl("get", "pods", "--selector", pods, "-o", "jsonpath={.items[*].spec.nodeName}").split()
     try:
-        work.stage.kubectl("drain", node, "--pod-selector", pods, "--timeout", "60s")
+        work.stage.kubectl("drain", node, "--pod-selector", pods, "--timeout", "120s")
         yield
     finally:
         work.stage.kubectl("uncordon", node)

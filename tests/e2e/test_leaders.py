@@ -16,12 +16,10 @@ from dev.stage.guard import send
 from dev.stage.processes import Process, cut_off, processes_of
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, Stage
 from dev.stage.watch import Event, EventLog, KubectlSource
-from tests.e2e.work import Work, wait_for
+from tests.e2e.work import UNTIL_LET_GO, Work, wait_for
 
 API_SERVER_PORTS = (443, 6443)
-TAKEOVER_SECONDS = 10
-HAND_OVER_SECONDS = 2
-RUNS_SECONDS = 15  # longer than any takeover
+TAKEOVER_SECONDS = 20  # 9 by the lease's times; machines that run tests stand still at times
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,11 +64,11 @@ def test_a_leader_whose_pod_is_deleted_hands_over_at_once(work: Work, lease: Eve
     jobs = begin(work, deployment, "handover")
     leader, _ = leader_of(work, lease)
 
-    deleted_at = time.time()
     work.stage.kubectl("delete", "pod", leader, "--namespace", SYSTEM_NAMESPACE, "--wait=false")
     jobs += work.insert("handover.hold", {"seconds": 0}, count=2)
 
-    assert wait_taken(lease, leader) - deleted_at < HAND_OVER_SECONDS
+    wait_taken(lease, leader)
+    assert is_released(lease, leader), "the other one waited for the end of the lease"
     assert_nothing_lost_nor_scaled_twice(work, jobs, deployment)
 
 
@@ -94,16 +92,18 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_the_other_starts(
 
 
 def begin(work: Work, deployment: EventLog, pool: str) -> list[UUID]:
-    """Two workers, each with a job. From then on there is one worker for each job."""
+    """Two workers, each with a job that goes on. From then on there is one worker for each job."""
     type_ = f"{pool}.hold"
     work.apply_pool(pool, [type_], jobsPerWorker=1, maxReplicas=8, scaleDown={"stabilizationSeconds": 120})
-    jobs = work.insert(type_, {"seconds": RUNS_SECONDS}, count=2)
+    jobs = work.insert(type_, UNTIL_LET_GO, count=2)
     wait_for("two jobs being run", lambda: len(work.history(jobs)) == 2)
     wait_scaled(deployment, 2)
     return jobs
 
 
 def assert_nothing_lost_nor_scaled_twice(work: Work, jobs: list[UUID], deployment: EventLog) -> None:
+    wait_scaled(deployment, 4)
+    work.let_go()
     rows = work.wait_completed(*jobs)
     assert [row.attempts for row in rows] == [1] * len(jobs)
     numbers = [event.object["spec"]["replicas"] for event in deployment.events]
@@ -137,6 +137,13 @@ def wait_taken(lease: EventLog, before: str) -> float:
         return datetime.fromisoformat(latest["acquireTime"]).timestamp()
 
     return lease.wait(f"another leader than {before}", taken)
+
+
+def is_released(lease: EventLog, before: str) -> bool:
+    """True if the leader itself gave the lease up before another took it."""
+    holders = [holder(event) for event in lease.events]
+    last = max(place for place, name in enumerate(holders) if name == before)
+    return holders[last + 1] == ""
 
 
 def holder(lease: Event) -> str:

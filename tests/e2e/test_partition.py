@@ -17,7 +17,7 @@ from jobtide_controller.render.deployment import POOL_LABEL
 from tests.e2e.work import Work, wait_for
 
 POSTGRES_PORTS = (5432,)
-RUNS_SECONDS = 10
+RUNS_SECONDS = 20  # longer than it takes to cut off both pods
 CLAIMED, LOST = "jobtide_worker_claimed_jobs_total", "jobtide_worker_leases_lost_total"
 READ = "import sys, urllib.request as r; print(r.build_opener(r.ProxyHandler({})).open(sys.argv[1]).read().decode())"
 SHORT_LEASE = {"name": "JOBTIDE_LEASE_SECONDS", "value": "6"}
@@ -43,9 +43,7 @@ def test_the_late_result_of_a_partitioned_pod_is_refused_by_the_fence(work: Work
         with local_node(choose_cluster()).frozen("kubelet"):
             with cut_off(forced.pod_uid, POSTGRES_PORTS):
                 work.kubectl("delete", "pod", forced.pod, "--force", "--grace-period=0")
-                wait_for(
-                    "the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1, within_seconds=RUNS_SECONDS
-                )
+                wait_for("the other's claim", lambda: metric(forced.idle_uid, CLAIMED) == 1)
             wait_for("the late result being refused", lambda: metric(forced.pod_uid, LOST) == 1)
         work.wait_completed(forced.job)
         (expired_row,) = work.wait_completed(expiring.job)

@@ -17,6 +17,9 @@ from dev.stage.watch import EventLog, KubectlSource
 from jobtide_controller.render.deployment import POOL_LABEL
 
 Found = TypeVar("Found")
+PATIENCE_SECONDS = 120.0  # far longer than anything takes: machines that run tests stand still at times
+GO = "/tmp/go"
+UNTIL_LET_GO = {"file": GO}  # the payload of a job that runs until `let_go`
 HISTORY = """
 SELECT job_id, became::text, split_part(worker_id, ':', 2), extract(EPOCH FROM at)::float8
 FROM jobtide_demo.transitions WHERE job_id = ANY(%s) ORDER BY at
@@ -94,7 +97,7 @@ class Work:
         group = {"pods": "/api/v1", "deployments": "/apis/apps/v1"}[resource]
         return EventLog(KubectlSource(self.stage.kubectl), f"{group}/namespaces/{self.namespace}/{resource}")
 
-    def wait_completed(self, *jobs: UUID, within_seconds: float = 60) -> list[Row]:
+    def wait_completed(self, *jobs: UUID, within_seconds: float = PATIENCE_SECONDS) -> list[Row]:
         """The rows of these jobs; the test fails if one did not end exactly once."""
 
         def ended() -> list[Row] | None:
@@ -104,6 +107,12 @@ class Work:
         rows = wait_for("the jobs being completed", ended, within_seconds=within_seconds)
         assert [row.accepted_ends for row in rows] == [1] * len(rows)
         return rows
+
+    def let_go(self) -> None:
+        """Ends the jobs with UNTIL_LET_GO that run now, in pods that drain too."""
+        for pod in self.pods():
+            if any("running" in container["state"] for container in pod["status"].get("containerStatuses", ())):
+                self.kubectl("exec", pod["metadata"]["name"], "--", "touch", GO)
 
     def pods(self) -> list[dict[str, Any]]:
         return list(self.kubectl_json("get", "pods", "--selector", POOL_LABEL)["items"])
@@ -121,7 +130,7 @@ class Work:
         return next(pool for pool in take_snapshot(self.stage.kubectl, self.namespace).pools if pool.name == name)
 
     def wait_condition(
-        self, pool: str, condition: str, status: str, reason: str, *, within_seconds: float = 30
+        self, pool: str, condition: str, status: str, reason: str, *, within_seconds: float = PATIENCE_SECONDS
     ) -> Condition:
         def found() -> Condition | None:
             seen = self.pool(pool).conditions.get(condition)
@@ -136,6 +145,6 @@ class Work:
         return json.loads(self.kubectl(*arguments, "--output", "json"))
 
 
-def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = 60) -> Found:
+def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = PATIENCE_SECONDS) -> Found:
     """Polls four times a second: most conditions run kubectl, which costs a core."""
     return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25)
