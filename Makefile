@@ -11,6 +11,8 @@ PYTHON := .venv/bin/python
 BIN := .venv/bin
 # Two at a time: CI machines have two cores. Tests of one file stay together, for their shared fixtures.
 PARALLEL := --numprocesses 2 --dist loadfile
+# CI gives a few failed tests with servers a second try, and shows both: docs/adr/2026-11-30-a-second-try-in-ci.md.
+SERVERS := $(if $(CI),--reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks -raR)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --constraints requirements/constraints.txt
 YAML := charts/jobtide/Chart.yaml charts/jobtide/values.yaml charts/jobtide/alerts.yaml crds examples .github .pre-commit-config.yaml
@@ -53,21 +55,21 @@ test-unit: dev ## Tests of pure code and of the rendered chart
 
 .PHONY: test-postgres
 test-postgres: dev ## Tests against real PostgreSQL 15 and 18
-	@$(PYTHON) -m pytest tests/postgres $(PARALLEL)
+	@$(PYTHON) -m pytest tests/postgres $(PARALLEL) $(SERVERS)
 
 .PHONY: test-cluster
 test-cluster: dev ## Tests against a real API server
 	@$(DEV) tools etcd kube-apiserver kube-apiserver-oldest kube-controller-manager kubectl helm helm3 prometheus > /dev/null
-	@$(PYTHON) -m pytest tests/cluster $(PARALLEL)
+	@$(PYTHON) -m pytest tests/cluster $(PARALLEL) $(SERVERS)
 
 .PHONY: test-browser
 test-browser: dev ## Tests of the page in a real Chromium: JOBTIDE_CHROMIUM=... for one of yours
-	@$(PYTHON) -m pytest tests/browser $(PARALLEL)
+	@$(PYTHON) -m pytest tests/browser $(PARALLEL) $(SERVERS)
 
 .PHONY: test-e2e
 test-e2e: dev images ## Tests with real pods, images and Helm: CONTEXT=... for an existing cluster
 	@$(DEV) tools kubectl helm helm3 > /dev/null
-	@$(PYTHON) -m pytest tests/e2e
+	@$(PYTHON) -m pytest tests/e2e $(SERVERS)
 
 .PHONY: check
 check: dev ## Format, lint, words, types, import contracts, generated files, documentation, chart, dry run of a release

@@ -31,7 +31,7 @@ from jobtide.schema import apply
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 1280, 900
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 
 # A direction mark, a line break, an escape sequence, markup, a character without width.
 HOSTILE = "film\u202egpj.exe\n\x1b[31m<img src=x onerror=alert(1)>\u200b<script>alert(2)</script>"
@@ -186,7 +186,7 @@ def start_site(server: Server, folder: Path, name: str) -> Site:
             cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     site = Site(popen, log, folder, connection)
-    first_true(lambda: "#token=" in site.output or popen.poll() is not None, within_seconds=30)
+    first_true(lambda: "#token=" in site.output or popen.poll() is not None, within_seconds=60)
     return site
 
 

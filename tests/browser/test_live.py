@@ -42,7 +42,7 @@ def test_new_jobs_appear_without_a_reload_and_a_pause_holds_the_numbers(site: Si
     page.get_by_role("button", name="Live").click()
     expect(page.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "true")
     held(2)
-    assert first_true(lambda: known_waiting(page) == 5, within_seconds=10)
+    assert first_true(lambda: known_waiting(page) == 5, within_seconds=60)
     expect(waiting(page)).to_have_text("3")
     page.keyboard.press("p")
     expect(page.get_by_role("button", name="Live")).to_be_visible()

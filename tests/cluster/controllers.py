@@ -36,7 +36,7 @@ class Controller:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(15)
+        return self.process.wait(60)
 
     @property
     def is_running(self) -> bool:
@@ -71,7 +71,7 @@ def environment(kubeconfig: Path, databases: Path, namespace: str) -> dict[str, 
     }
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
     """The first true value of `condition()`; the test fails at the deadline. Most conditions run kubectl: a core."""
     return wait_until("what the test expects", condition, within_seconds=seconds, poll_seconds=0.2)
 

@@ -44,7 +44,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("controllers"), controllers=True) as running:
         kubectl = Kubectl(running.kubectl, running.kubeconfig)
         kubectl("apply", "--server-side", "-f", str(CRD))
-        kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/jobworkerpools.jobtide.dev")
         add_node(kubectl)
         yield running
 

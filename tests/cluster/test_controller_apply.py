@@ -235,7 +235,7 @@ async def test_a_status_is_written_beside_the_spec(bench, pool):
     stored = bench.kubectl.get("jobworkerpool", "thumbs")
     assert stored["status"]["pending"] == 7
     assert stored["metadata"]["generation"] == generation
-    assert bench.kubectl("wait", "--for=condition=Ready", "jobworkerpool/thumbs", "--timeout=5s")
+    assert bench.kubectl("wait", "--for=condition=Ready", "jobworkerpool/thumbs", "--timeout=60s")
     await bench.see()
     before = len(bench.events)
     bench.statuses.write(bench.entry, stored["status"])

@@ -73,9 +73,9 @@ def test_a_watch_that_ends_is_restarted_within_the_process(code, controller, pro
     way.end_watches(code)
     until(lambda: watches_begun(way) >= before + 3)
     kubectl.apply(pool(replicas=3))
-    until(lambda: replicas() == 3, 10)
+    until(lambda: replicas() == 3)
     kubectl("scale", "deployment", "thumbs-worker", "--replicas=9")
-    until(lambda: replicas() == 3, 10)
+    until(lambda: replicas() == 3)
     assert running.is_running
     assert [number for _, number in way.scaled if number not in {0, 2, 3}] == []
 

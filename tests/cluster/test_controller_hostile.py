@@ -109,7 +109,7 @@ def test_whatever_pools_hold_each_says_so_and_the_well_behaved_one_keeps_its_pro
     assert running.stop() == 0
     successor = controller("jobtide-1")
     insert(400, type_="good")
-    until(lambda: (replicas_of(kubectl, "good") or 0) > 2, 30)
+    until(lambda: (replicas_of(kubectl, "good") or 0) > 2)
     assert memory_mib(successor) < MEMORY_MIB
 
 

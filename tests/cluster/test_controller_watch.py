@@ -148,7 +148,7 @@ class TestOutage:
         crd = Path(__file__).parents[2] / "crds" / "jobworkerpools.yaml"
         own = type(kubectl)(own_plane.kubectl, own_plane.kubeconfig)
         own("apply", "--server-side", "-f", str(crd))
-        own("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        own("wait", "--for=condition=Established", "--timeout=60s", "crd/jobworkerpools.jobtide.dev")
         return own
 
     async def test_a_watch_that_was_cut_continues_when_the_api_server_is_back(

@@ -95,8 +95,8 @@ def test_kubectl_wait_works_on_conditions_and_totals(kubectl, pool):
     kubectl.apply(pool())
     written = _render(kubectl.get("jwp", "thumbs"), Reading(NOW, {}), NOW)
     kubectl("patch", "jwp/thumbs", "--subresource=status", "--type=merge", "-p", json.dumps({"status": written}))
-    kubectl("wait", "jwp/thumbs", "--for=condition=Ready", "--timeout=5s")
-    kubectl("wait", "jwp/thumbs", "--for=jsonpath={.status.pending}=0", "--timeout=5s")
+    kubectl("wait", "jwp/thumbs", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "jwp/thumbs", "--for=jsonpath={.status.pending}=0", "--timeout=60s")
 
 
 def test_helm_waits_for_a_controller_to_see_the_pool_and_fails_with_one_that_is_stalled(kubectl, pool, tmp_path):

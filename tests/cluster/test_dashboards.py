@@ -69,7 +69,7 @@ def test_a_query_finds_data_with_the_labels_of_its_legend(scene, filled, name, t
     def finite():
         return [named for named, value in scene.prometheus.values(query) if math.isfinite(value)]
 
-    found = wait_until(f"data of {query}", finite, within_seconds=20)
+    found = wait_until(f"data of {query}", finite, within_seconds=60)
     for named in found:
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= set(named)
 
@@ -83,7 +83,7 @@ def test_a_choice_has_the_values_that_there_are(scene, filled, name, variable):
         found = scene.prometheus.label_values(filled(name, selector), label)
         return found and expected.get(variable["name"], found[0]) in found
 
-    wait_until(f"values of {variable['name']}", offered, within_seconds=20)
+    wait_until(f"values of {variable['name']}", offered, within_seconds=60)
 
 
 def test_two_controllers_that_are_scraped_twice_double_no_number(scene, filled):
@@ -91,7 +91,7 @@ def test_two_controllers_that_are_scraped_twice_double_no_number(scene, filled):
 
     def holds(asked, expected):
         """In the end: a machine that stands still may lose a scrape, the database or the lease for a moment."""
-        wait_until(f"{asked}: {expected}", lambda: scene.prometheus.values(asked) == expected, within_seconds=30)
+        wait_until(f"{asked}: {expected}", lambda: scene.prometheus.values(asked) == expected, within_seconds=60)
 
     def shows(title, number):
         holds(filled("fleet", stats[title]), [({}, number)])

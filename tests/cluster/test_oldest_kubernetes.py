@@ -39,7 +39,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         for command in PREPARATION:
             kubectl(*command.split())
         Release(ensure_tools("helm")["helm"], ROOT / CHART, _environment(running)).upgrade()
-        kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/jobworkerpools.jobtide.dev")
         yield running
 
 

@@ -92,7 +92,7 @@ def crd_of(plane: ControlPlane, anywhere: Kubectl) -> Iterator[Callable[[Release
 
     def put(path: Path) -> None:
         anywhere("apply", "--server-side", "-f", str(path))
-        anywhere("wait", "--for=condition=Established", "--timeout=30s", "crd/jobworkerpools.jobtide.dev")
+        anywhere("wait", "--for=condition=Established", "--timeout=60s", "crd/jobworkerpools.jobtide.dev")
 
     yield lambda release: put(release.crd)
     put(CRD)

@@ -9,7 +9,8 @@ from dev.stage.postgres import CONTROLLER, WORKER
 from dev.stage.stage import RELEASE, SYSTEM_NAMESPACE, WORKER_SECRET
 from tests.e2e.work import Work, wait_for
 
-BACK_SECONDS = 15  # from the deletion of the pod to the requeue of its jobs; by its lease alone it is 30 at the least
+# From the deletion of the pod to the requeue of its jobs; by its lease alone it would be over a minute.
+BACK_SECONDS = 15
 
 # The first process of a container can't be killed from inside, so these pods share one process namespace.
 CAN_BE_KILLED = {"shareProcessNamespace": True}

@@ -8,14 +8,13 @@ empty_database, second_empty_database   URLs of databases with nothing in them
 connect       connect(url=database, role=..., claims=..., autocommit=True) -> psycopg connection, closed for you
 tenant        tenant(name="") -> the new tenant's UUID
 own_server    a Server of the test's own, to stop, kill or demote; own_database is a URL on it
-wait_until    wait_until(condition, seconds=10): returns its first true value, fails at the deadline
+wait_until    wait_until(condition): returns its first true value, fails at the deadline
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,11 +25,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from dev.machine.wait import first_true
 from dev.postgres.server import VERSIONS, Server
 from jobtide.schema import apply
 
 TEMPLATE = "jobtide_template"
 HERE = Path(__file__).parent
+PATIENCE_SECONDS = 90.0  # far longer than anything takes: machines that run tests stand still at times
 
 Found = TypeVar("Found")
 
@@ -155,12 +156,10 @@ def tenant(connect: Connect) -> Callable[..., UUID]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., Any]:
-    def wait(condition: Callable[[], Found], seconds: float = 10.0) -> Found:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            if time.monotonic() > deadline:
-                pytest.fail(f"not within {seconds:g} s; last answer: {found!r}")
-            time.sleep(0.01)
+    def wait(condition: Callable[[], Found]) -> Found:
+        found = first_true(condition, within_seconds=PATIENCE_SECONDS, poll_seconds=0.01)
+        if not found:
+            pytest.fail(f"not within {PATIENCE_SECONDS:g} s; last answer: {found!r}")
         return found
 
     return wait

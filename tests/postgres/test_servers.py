@@ -62,7 +62,7 @@ def test_a_server_ends_with_the_process_that_started_it_even_by_sigkill(server, 
         pid, directory = owner.stdout.readline().split()
         assert Path("/proc", pid).exists()
         owner.kill()
-    wait_until(lambda: not Path(directory).exists(), seconds=30)
+    wait_until(lambda: not Path(directory).exists())
     assert not (Path("/proc") / pid / "exe").exists()
 
 

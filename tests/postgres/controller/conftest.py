@@ -160,4 +160,4 @@ def run_worker(database: str, worker_role: str, tmp_path: Path) -> Iterator[Call
     yield start
     for process in running:
         process.terminate()
-        process.wait(30)
+        process.wait(60)

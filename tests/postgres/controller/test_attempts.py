@@ -195,8 +195,8 @@ def test_the_attempts_of_a_real_worker_are_counted_though_they_are_shorter_than_
     for _ in range(20):
         insert("boom")
     run_worker(JOBTIDE_RETRY_BASE_SECONDS="0.5")
-    wait_until(look, seconds=30)
-    wait_until(all_ended, seconds=30)
+    wait_until(look)
+    wait_until(all_ended)
     assert all(looks)
     insert("echo")
-    wait_until(lambda: not look(), seconds=30)
+    wait_until(lambda: not look())

@@ -227,7 +227,7 @@ def test_a_view_whose_function_catches_the_timeout_is_cut_off_and_ends(keeper, a
         "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%job_tenant_limits%'"
         " AND pid <> pg_backend_pid() AND datname = current_database()"
     )
-    wait_until(lambda: admin.execute(runs).fetchone() == (True,), seconds=30)
+    wait_until(lambda: admin.execute(runs).fetchone() == (True,))
 
 
 def test_an_end_after_the_last_year_of_a_calendar_is_none(keeper, admin):

@@ -31,7 +31,7 @@ def test_a_worker_holds_as_many_connections_as_the_budget_assumes(
     long = insert("wait")
     app.execute("UPDATE job_queue SET payload = %s WHERE id = %s", [Jsonb({"file": str(tmp_path / "go")}), long])
     run_worker()
-    wait_until(lambda: completed() == JOBS, seconds=60)
+    wait_until(lambda: completed() == JOBS)
     (claimed_until,) = app.execute("SELECT next_retry_at FROM job_queue WHERE id = %s", [long]).fetchone()
     wait_until(extended)
     (tmp_path / "go").touch()

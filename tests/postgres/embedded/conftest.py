@@ -155,7 +155,7 @@ def dev(database: str, folder: Path) -> Iterator[Callable[..., Dev]]:
     for one in started:
         if one.popen.poll() is None:
             one.popen.kill()  # its guard ends the workers
-            one.popen.wait(10)
+            one.popen.wait(60)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ APP = "acme.jobs:tide"
 
 
 def refused(process, *words: str) -> None:
-    assert process.popen.wait(30) == 1
+    assert process.popen.wait(60) == 1
     lines = process.output.splitlines()
     assert lines[-1].startswith("jobtide: ")
     assert [word for word in words if word not in lines[-1]] == []
@@ -99,7 +99,7 @@ def test_a_port_in_use(dev):
 @pytest.mark.parametrize("port", ["65536", "-1", "8080.0", "http", "0000065535"])
 def test_a_port_that_is_none(dev, port):
     process = dev(APP, f"--port={port}")
-    assert process.popen.wait(30) == 2
+    assert process.popen.wait(60) == 2
     assert process.output.splitlines()[-1].endswith(": expected a whole number from 0 to 65535")
 
 
@@ -117,13 +117,13 @@ def test_fresh_with_a_database_of_the_user(dev):
 
 def test_a_second_session_in_the_same_folder(dev, wait_until):
     first = dev(APP)
-    wait_until(lambda: first.says("can be read"), seconds=20)
+    wait_until(lambda: first.says("can be read"))
     refused(dev(APP), f"another jobtide dev (process {first.popen.pid}) runs in")
     first.end(signal.SIGKILL)
     third = dev(APP)
-    wait_until(lambda: third.says("can be read"), seconds=20)
+    wait_until(lambda: third.says("can be read"))
 
 
 def test_the_settings_of_the_environment_name_database_and_application(dev, database, wait_until):
     process = dev(url=None, JOBTIDE_APP=APP, JOBTIDE_DATABASE_URL=database)
-    wait_until(lambda: process.says("can be read"), seconds=20)
+    wait_until(lambda: process.says("can be read"))

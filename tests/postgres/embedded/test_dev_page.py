@@ -15,7 +15,7 @@ APP = "acme.jobs:tide"
 
 def address(process: Dev) -> tuple[str, str]:
     pattern = r"the page: (http://127\.0\.0\.1:\d+/)#token=(\S+)"
-    found = wait_until("the address of the page", lambda: re.search(pattern, process.output), within_seconds=30)
+    found = wait_until("the address of the page", lambda: re.search(pattern, process.output))
     return found[1], found[2]
 
 
@@ -50,7 +50,7 @@ def test_a_page_port_that_is_taken_says_so_and_the_usual_one_gives_way(dev):
     with contextlib.closing(taken_after_a_free_one()) as taken:
         port = taken.getsockname()[1]
         chosen = dev(APP, "--no-reload", "--page-port", str(port))
-        assert chosen.popen.wait(30) > 0
+        assert chosen.popen.wait(60) > 0
         assert f"port {port} of 127.0.0.1 can't be used" in chosen.output
         assert "--page-port" in chosen.output
         base, _ = address(dev(APP, "--no-reload", "--port", str(port - 1)))

@@ -47,7 +47,7 @@ def test_the_quickstart_goes_from_nothing_to_completed_jobs(dev, folder, wait_un
     started = shlex.split(shown(QUICKSTART, "start"))
     process = dev(*started[2:], url=None)
     try:
-        wait_until(lambda: process.says("can be read"), seconds=60)
+        wait_until(lambda: process.says("can be read"))
         for command in shown(QUICKSTART, "add jobs").splitlines():
             assert run(command, folder)
         with psycopg.connect(url_file(folder).read_text().strip(), autocommit=True) as connection:
@@ -55,9 +55,9 @@ def test_the_quickstart_goes_from_nothing_to_completed_jobs(dev, folder, wait_un
             def statuses():
                 return dict(connection.execute("SELECT status::text, count(*) FROM job_queue GROUP BY 1").fetchall())
 
-            wait_until(lambda: statuses() == {"completed": 500, "failed": 1}, seconds=60)
+            wait_until(lambda: statuses() == {"completed": 500, "failed": 1})
             connection.execute(shown(QUICKSTART, "first job"))
-            wait_until(lambda: statuses() == {"completed": 501, "failed": 1}, seconds=60)
+            wait_until(lambda: statuses() == {"completed": 501, "failed": 1})
     finally:
         code = process.end()  # and its PostgreSQL, also if the test fails
     assert code == 0
@@ -73,6 +73,6 @@ def test_the_handler_the_pool_and_the_row_of_the_readme_work_together(dev, folde
     process = dev(*started[2:], "-f", "pool.yaml")
     insert = shown(README, "job").replace("'…'", f"'{tenant('ours')}'").replace('"…"', '"a.png"')
     connect().execute(insert)
-    wait_until(lambda: [row["status"] for row in rows()] == ["completed"], seconds=30)
+    wait_until(lambda: [row["status"] for row in rows()] == ["completed"])
     assert rows()[0]["result"] == {"small": "a.png?width=120"}
     assert process.says("media/thumbs: 0 -> ")

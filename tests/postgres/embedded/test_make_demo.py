@@ -24,7 +24,7 @@ class TestDemoOnThisMachine(DemoContract):
     @pytest.fixture(autouse=True)
     def _nothing_is_left(self, cache, wait_until):
         yield
-        wait_until(lambda: not running_in(cache), seconds=60)
+        wait_until(lambda: not running_in(cache))
 
 
 def running_in(directory):

@@ -69,14 +69,14 @@ def postmaster(folder):
 
 def start(dev, add, wait_until):
     process = dev("acme.jobs:tide", "-f", "pools.yaml", url=None)
-    wait_until(lambda: process.says("can be read") or process.popen.poll() is not None, seconds=30)
+    wait_until(lambda: process.says("can be read") or process.popen.poll() is not None)
     return process
 
 
 def test_the_first_job_is_done_and_nothing_runs_afterwards(dev, folder, add, ended, wait_until):
     process = dev("acme.jobs:tide", url=None)
-    wait_until(lambda: url_file(folder).exists() and not add("echo"), seconds=30)
-    wait_until(ended, seconds=30)
+    wait_until(lambda: url_file(folder).exists() and not add("echo"))
+    wait_until(ended)
     assert process.end() == 0
     wait_until(lambda: not family(folder))
 
@@ -90,7 +90,7 @@ def test_after_a_kill_of_everything_the_next_start_has_the_jobs(dev, folder, add
         os.kill(process.pid, signal.SIGKILL)
     first.popen.wait()
     second = start(dev, add, wait_until)
-    wait_until(lambda: ended() == 1, seconds=30)
+    wait_until(lambda: ended() == 1)
     assert second.end() == 0
 
 
@@ -102,15 +102,15 @@ def test_a_server_that_a_killed_session_left_does_not_stop_the_next_one(dev, fol
     assert left.is_running()
     assert start(dev, add, wait_until).says("can be read")
     assert add("echo") == ""
-    wait_until(lambda: ended() == 1, seconds=30)
+    wait_until(lambda: ended() == 1)
 
 
 def test_a_killed_postgres_is_started_again_and_the_pools_are_held_until_then(dev, folder, add, ended, wait_until):
     process = start(dev, add, wait_until)
     os.kill(postmaster(folder).pid, signal.SIGKILL)
-    wait_until(lambda: process.says("it starts again"), seconds=30)
-    wait_until(lambda: not add("echo"), seconds=30)
-    wait_until(lambda: ended() == 1, seconds=30)
+    wait_until(lambda: process.says("it starts again"))
+    wait_until(lambda: not add("echo"))
+    wait_until(lambda: ended() == 1)
 
 
 def test_pools_are_served_as_objects_with_their_status(dev, add, wait_until):
@@ -121,7 +121,7 @@ def test_pools_are_served_as_objects_with_their_status(dev, add, wait_until):
             (item,) = json.load(answer)["items"]
         return item if item["status"].get("reason") == "Idle" else None
 
-    item = wait_until(pool, seconds=30)
+    item = wait_until(pool)
     assert (item["kind"], item["metadata"]["name"], item["spec"]["concurrency"]) == ("JobWorkerPool", "quick", 1)
     assert item["status"]["display"]["pending"] == "0"
 

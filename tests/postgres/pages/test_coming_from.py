@@ -166,9 +166,9 @@ def test_the_program_of_the_page_runs_what_was_moved(moving, psql, connect, data
     connection = connect()
     done = "SELECT result FROM job_queue WHERE status = 'completed'"
     try:
-        assert wait_until(lambda: connection.execute(done).fetchall(), 30) == [(len(DUE),)]
+        assert wait_until(lambda: connection.execute(done).fetchall()) == [(len(DUE),)]
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -229,10 +229,10 @@ def test_worker_and_controller_work_through_a_pooler_with_the_logins_of_the_page
             with psycopg.connect(project.url(OWNER), autocommit=True) as owner:
                 status = "SELECT status::text, result FROM job_queue WHERE id = %s"
                 wait_until(
-                    "the job", lambda: owner.execute(status, [id_]).fetchone() == ("completed", 7), within_seconds=30
+                    "the job", lambda: owner.execute(status, [id_]).fetchone() == ("completed", 7), within_seconds=90
                 )
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(20) == 0
+            assert worker.wait(60) == 0
         finally:
             worker.kill()
             worker.wait()

@@ -126,7 +126,7 @@ def worker(database: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for process in running:
         if process.popen.poll() is None:
             process.popen.kill()
-            process.popen.wait(10)
+            process.popen.wait(60)
 
 
 @pytest.fixture

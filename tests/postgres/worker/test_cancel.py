@@ -44,7 +44,7 @@ def running(enqueue, tenant, row, wait_until):
 
     def start(type_, payload):
         id_ = enqueue(type_, tenant(), payload)
-        wait_until(lambda: row(id_)["status"] == "processing", seconds=30)
+        wait_until(lambda: row(id_)["status"] == "processing")
         return id_
 
     return start
@@ -66,7 +66,7 @@ def test_the_handler_sees_it_within_seconds(long_lease, running, cancel, row, tm
     process = long_lease()
     id_ = running("wait", {"file": str(tmp_path / "never")})
     assert cancel(id_) == 1
-    wait_until(lambda: process.logged("RuntimeError: cancelled") or process.logged("lease lost"), seconds=5)
+    wait_until(lambda: process.logged("RuntimeError: cancelled") or process.logged("lease lost"))
     assert is_cancelled(row(id_))
 
 
@@ -85,7 +85,7 @@ def test_a_coroutine_is_cancelled_and_frees_its_place(
 def test_a_handler_in_a_process_is_killed(long_lease, running, cancel, row, tmp_path, wait_until):
     long_lease("own_process:tide")
     id_ = running("endless.untimed", {"pid": str(tmp_path / "pids")})
-    pids = wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), seconds=30)
+    pids = wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split())
     cancel(id_)
     wait_until(lambda: all(map(is_gone, pids)))
     assert is_cancelled(row(id_))
@@ -95,7 +95,7 @@ def test_a_program_is_killed(long_lease, running, cancel, row, tmp_path, wait_un
     command = ["sh", "-c", f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 600"]
     long_lease("", JOBTIDE_EXEC=json.dumps({"script": command}))
     id_ = running("script", {})
-    pid = wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), seconds=30)
+    pid = wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     cancel(id_)
     wait_until(lambda: is_gone(pid))
     assert is_cancelled(row(id_))
@@ -110,7 +110,7 @@ def test_a_suspect_that_runs_apart_is_stopped_and_the_jobs_behind_it_run(
     begun = tmp_path / "begun"
     payload = {"begun": str(begun), "until": str(tmp_path / "never")}
     id_ = enqueue(type_, tenant(), payload, result=json.dumps({"suspect": crashes}))
-    pid = int(wait_until(lambda: begun.exists() and begun.read_text().split(), seconds=30)[0])
+    pid = int(wait_until(lambda: begun.exists() and begun.read_text().split())[0])
     assert (pid != process.popen.pid) is is_apart
     cancel(id_)
     if is_apart:

@@ -182,4 +182,4 @@ def test_a_worker_process_keeps_its_cap_and_stays_busy(worker, tenant, fill, con
     )
     worker(JOBTIDE_TENANT_MAX_CONCURRENT="1", JOBTIDE_CONCURRENCY="4", JOBTIDE_POLL_SECONDS="60")
     count = "SELECT count(*) FROM job_queue WHERE status = 'completed'"
-    wait_until(lambda: connection.execute(count).fetchone() == (200,), seconds=30)
+    wait_until(lambda: connection.execute(count).fetchone() == (200,))

@@ -40,7 +40,7 @@ def skewed_worker(database, tmp_path):
     yield start
     for process in running:
         os.killpg(process.pid, signal.SIGKILL)  # faketime waits for its child
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
@@ -53,8 +53,8 @@ def test_a_skewed_clock_changes_neither_what_is_due_nor_when_leases_end(
     retried = enqueue("say", tenant(), {"end": "retry", "after": 600})
     held = enqueue("wait", tenant(), {"file": str(tmp_path / "never")})
     skewed_worker(offset)
-    wait_until(lambda: row(due)["status"] == "completed" and row(retried)["attempts"] == 1, seconds=30)
-    wait_until(lambda: row(held)["status"] == "processing" and row(retried)["status"] == "pending", seconds=30)
+    wait_until(lambda: row(due)["status"] == "completed" and row(retried)["attempts"] == 1)
+    wait_until(lambda: row(held)["status"] == "processing" and row(retried)["status"] == "pending")
     minute = timedelta(minutes=1)
     assert row(due)["completed_at"] - now < minute
     assert timedelta() < row(held)["next_retry_at"] - now < 2 * minute

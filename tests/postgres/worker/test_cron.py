@@ -118,13 +118,13 @@ def test_workers_enqueue_their_schedules_and_run_them(worker, tenant, connect, w
     connection = connect()
     owner = str(tenant())
     processes = [worker("nightly:tide", TICK_TENANT=owner) for _ in range(2)]
-    wait_until(lambda: all(process.logged("working on tick") for process in processes), seconds=30)
+    wait_until(lambda: all(process.logged("working on tick") for process in processes))
     everything = "SELECT id, next_retry_at, status::text, result FROM job_queue ORDER BY created_at"
-    ((id_, slot, *_), *_) = wait_until(lambda: connection.execute(everything).fetchall(), seconds=30)
+    ((id_, slot, *_), *_) = wait_until(lambda: connection.execute(everything).fetchall())
     assert timedelta() < slot - datetime.now(UTC) < timedelta(seconds=61)
     connection.execute("UPDATE job_queue SET next_retry_at = now() WHERE id = %s", [id_])
     result = "SELECT result FROM job_queue WHERE id = %s AND status = 'completed'"
-    (found,) = wait_until(lambda: connection.execute(result, [id_]).fetchone(), seconds=30)
+    (found,) = wait_until(lambda: connection.execute(result, [id_]).fetchone())
     assert found == {"slot": slot.isoformat(), "why": "cron"}
     assert [process.end(signal.SIGTERM) for process in processes] == [0, 0]
     assert connection.execute("SELECT count(*) = count(DISTINCT id) FROM job_queue").fetchone() == (True,)
@@ -134,7 +134,7 @@ def test_a_worker_of_other_types_leaves_the_schedule_alone(worker, enqueue, tena
     owner = tenant()
     process = worker("nightly:tide", TICK_TENANT=str(owner), JOBTIDE_TYPES='["plain"]')
     enqueue("plain", owner)
-    wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
+    wait_until(lambda: statuses() == {"completed": 1})
     assert process.end(signal.SIGTERM) == 0
     assert statuses() == {"completed": 1}
 

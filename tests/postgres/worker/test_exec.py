@@ -23,7 +23,7 @@ def test_programs_alone_make_a_worker(worker, enqueue, tenant, row, wait_until):
     ids = {kind: enqueue("script", owner, {"kind": kind}) for kind in kinds}
     exec_ = json.dumps({"script": {"command": ["sh", "-c", SCRIPT], "max_attempts": 2}})
     process = worker("", JOBTIDE_EXEC=exec_)
-    wait_until(lambda: all(row(id_)["completed_at"] for id_ in ids.values()), seconds=30)
+    wait_until(lambda: all(row(id_)["completed_at"] for id_ in ids.values()))
     ends = {kind: (str(row(id_)["status"]), row(id_)["attempts"]) for kind, id_ in ids.items()}
     assert ends == {"fine": ("completed", 1), "again": ("failed", 2), "wrong": ("failed", 1), "broken": ("failed", 2)}
     assert row(ids["fine"])["result"] == {"payload": {"kind": "fine"}, "attempt": 1}
@@ -39,7 +39,7 @@ def test_a_program_gets_the_database_url_only_if_it_asks_for_it(worker, enqueue,
     command = ["sh", "-c", "env | grep -c ^JOBTIDE_DATABASE_URL; true"]
     ids = [enqueue(type_, tenant()) for type_ in ("plain", "asking")]
     worker("", JOBTIDE_EXEC=json.dumps({"plain": command, "asking": {"command": command, "database_url": True}}))
-    wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids), seconds=30)
+    wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids))
     assert [row(id_)["result"] for id_ in ids] == [0, 1]
 
 
@@ -48,7 +48,7 @@ def test_a_program_past_its_timeout_is_ended_and_tried_again(worker, enqueue, te
     command = f"echo $$ > {tmp_path}/pid; sleep 60; true"
     worker("", JOBTIDE_EXEC=json.dumps({"slow": {"command": ["sh", "-c", command], "timeout_seconds": 0.1}}),
            JOBTIDE_RETRY_BASE_SECONDS="600")  # fmt: skip
-    wait_until(lambda: "error" in row(id_)["result"], seconds=30)
+    wait_until(lambda: "error" in row(id_)["result"])
     error = row(id_)["result"]["error"]
     assert (error["type"], error["message"]) == (
         "TimeoutError",
@@ -64,7 +64,7 @@ def test_a_program_that_outlives_the_drain_time_is_ended_and_its_job_requeued(
     id_ = enqueue("slow", tenant())
     command = f"trap '' TERM; echo $$ > {tmp_path}/pid; sleep 60; true"
     process = worker("", JOBTIDE_EXEC=json.dumps({"slow": ["sh", "-c", command]}), JOBTIDE_DRAIN_SECONDS="0")
-    wait_until((tmp_path / "pid").exists, seconds=30)
+    wait_until((tmp_path / "pid").exists)
     assert process.end(signal.SIGTERM) == 0
     assert (str(row(id_)["status"]), row(id_)["attempts"]) == ("pending", 0)
     assert_ended(tmp_path / "pid", wait_until)
@@ -77,5 +77,5 @@ def assert_ended(pid_file: Path, wait_until):
 
 def test_a_missing_program_stops_the_worker_at_its_start(worker):
     process = worker("", JOBTIDE_EXEC='{"t": "no-such-program"}')
-    assert process.popen.wait(30) == 1
+    assert process.popen.wait(60) == 1
     assert "'no-such-program', which is not an executable here" in process.log.read_text()

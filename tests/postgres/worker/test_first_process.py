@@ -47,7 +47,7 @@ def container(database, tmp_path):
     for one in running:
         if one.poll() is None:
             os.killpg(one.pid, signal.SIGKILL)
-            one.wait(10)
+            one.wait(60)
 
 
 def first_process(popen):
@@ -70,7 +70,7 @@ def test_orphans_of_programs_are_reaped_by_a_worker_that_is_process_1(
     owner = tenant()
     ids = [enqueue("orphan", owner) for _ in range(5)]
     popen, _ = container("forks:tide")
-    wait_until(lambda: statuses() == {"completed": 5}, seconds=30)
+    wait_until(lambda: statuses() == {"completed": 5})
     orphans = {row(id_)["result"] for id_ in ids}
     assert all(orphans)
     wait_until(lambda: zombies_below(first_process(popen)) == [])
@@ -81,9 +81,9 @@ def test_sigterm_to_process_1_drains_the_worker_and_its_exit_code_is_that_of_the
 ):
     enqueue("echo", tenant())
     popen, log = container("forks:tide")
-    wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
+    wait_until(lambda: statuses() == {"completed": 1})
     os.kill(first_process(popen), signal.SIGTERM)
-    assert popen.wait(30) == 0
+    assert popen.wait(60) == 0
     assert "stopping: 0 running jobs" in log.read_text()
 
 
@@ -92,16 +92,16 @@ def test_a_killed_worker_ends_its_container_with_the_code_of_the_signal(
 ):
     enqueue("echo", tenant())
     popen, _ = container("forks:tide")
-    wait_until(lambda: statuses() == {"completed": 1}, seconds=30)
+    wait_until(lambda: statuses() == {"completed": 1})
     first = first_process(popen)
     (worker,) = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     os.kill(int(worker), signal.SIGKILL)
-    assert popen.wait(30) == 128 + signal.SIGKILL
+    assert popen.wait(60) == 128 + signal.SIGKILL
 
 
 def test_a_worker_that_cannot_start_ends_its_container_with_its_own_code(container):
     popen, log = container("no_such_module:tide")
-    assert popen.wait(30) == 1
+    assert popen.wait(60) == 1
     assert "there is no module 'no_such_module'" in log.read_text()
 
 
@@ -116,7 +116,7 @@ print(opener.open(f"http://{sys.argv[1]}/livez", timeout=10).status)
 def test_probes_are_answered_on_both_families(worker, wait_until, address):
     port = free_port()
     process = worker("forks:tide", JOBTIDE_HTTP_PORT=str(port))
-    wait_until(lambda: process.logged("working on"), seconds=30)
+    wait_until(lambda: process.logged("working on"))
     probe = subprocess.run(
         [sys.executable, "-c", PROBE, f"{address}:{port}"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -25,7 +25,7 @@ def test_a_fork_of_a_handler_ends_as_a_process_of_its_own(
 ):
     id_ = enqueue("forks", tenant(), {"how": how})
     process = worker(APP)
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(id_)["status"] == "completed")
     assert (row(id_)["result"], row(id_)["attempts"]) == (result, 1)
     later = enqueue("echo", tenant(), "the worker goes on")
     wait_until(lambda: row(later)["status"] == "completed")
@@ -35,5 +35,5 @@ def test_a_fork_of_a_handler_ends_as_a_process_of_its_own(
 def test_a_signal_handler_of_the_application_stays_in_its_forks(worker, enqueue, tenant, row, wait_until):
     id_ = enqueue("forks.own", tenant())
     worker("own_signals:tide")
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(id_)["status"] == "completed")
     assert row(id_)["result"] == "SIG_IGN"

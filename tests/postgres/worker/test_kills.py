@@ -60,7 +60,7 @@ def dying_worker(database, tmp_path):
     for process in running:
         if process.popen.poll() is None:
             process.popen.kill()
-            process.popen.wait(10)
+            process.popen.wait(60)
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_a_worker_killed_here_loses_nothing_and_ends_nothing_twice(
 ):
     dying = dying_worker(point)
     if point in IN_A_DRAIN:
-        wait_until(lambda: len(notes()) >= 4, seconds=30)
+        wait_until(lambda: len(notes()) >= 4)
         dying.popen.send_signal(signal.SIGTERM)
-    assert dying.popen.wait(30) == -signal.SIGKILL, dying.log.read_text()
+    assert dying.popen.wait(60) == -signal.SIGKILL, dying.log.read_text()
     assert statuses().get("completed", 0) < JOBS
     dying_worker("")
-    wait_until(lambda: statuses() == {"completed": JOBS}, seconds=30)
+    wait_until(lambda: statuses() == {"completed": JOBS})
     assert ends() == dict.fromkeys(jobs, 1)
     assert set(notes()) == {f"job-{number}" for number in range(JOBS)}

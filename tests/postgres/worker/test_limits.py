@@ -308,10 +308,10 @@ def test_a_paused_tenant_starts_nothing_in_a_running_worker_and_starts_when_the_
     connection.execute(add, [owner])
     connection.execute(add, [tenant()])
     count = "SELECT count(*) FROM job_queue WHERE status = %s"
-    wait_until(lambda: connection.execute(count, ["completed"]).fetchone() == (1,), seconds=30)
+    wait_until(lambda: connection.execute(count, ["completed"]).fetchone() == (1,))
     assert connection.execute(count, ["pending"]).fetchone() == (1,)
     connection.execute("UPDATE jobtide_tenant_limits SET until = now() - interval '1 s'")
-    wait_until(lambda: connection.execute(count, ["pending"]).fetchone() == (0,), seconds=30)
+    wait_until(lambda: connection.execute(count, ["pending"]).fetchone() == (0,))
     assert process.popen.poll() is None
 
 
@@ -321,12 +321,12 @@ def test_a_notification_of_a_change_ends_what_a_resting_worker_believes(worker, 
     store(POOL, None)
     worker(JOBTIDE_POOL=POOL, JOBTIDE_POLL_SECONDS="1")
     rests = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
-    wait_until(lambda: connection.execute(rests).fetchone() == (True,), seconds=30)
+    wait_until(lambda: connection.execute(rests).fetchone() == (True,))
     with connection.transaction():
         store(POOL, None, {owner: (0, None, None)})
         connection.execute("SELECT pg_notify('jobtide', '')")
     connection.execute("INSERT INTO job_queue (tenant_id, type, payload) VALUES (%s, 'echo', '1')", [owner])
     connection.execute("INSERT INTO job_queue (tenant_id, type, payload) VALUES (%s, 'echo', '1')", [tenant()])
     count = "SELECT count(*) FROM job_queue WHERE status = %s"
-    wait_until(lambda: connection.execute(count, ["completed"]).fetchone() == (1,), seconds=30)
+    wait_until(lambda: connection.execute(count, ["completed"]).fetchone() == (1,))
     assert connection.execute(count, ["pending"]).fetchone() == (1,)

@@ -26,7 +26,7 @@ def running(worker, login, own_database, connect, wait_until):
     admin = connect(own_database)
     admin.execute("INSERT INTO job_queue (tenant_id, type) SELECT id, 'echo' FROM tenants")
     process = worker(JOBTIDE_DATABASE_URL=login)
-    wait_until(lambda: admin.execute("SELECT status::text FROM job_queue").fetchone() == ("completed",), 30)
+    wait_until(lambda: admin.execute("SELECT status::text FROM job_queue").fetchone() == ("completed",))
     return process
 
 
@@ -80,18 +80,16 @@ def test_the_lasting_cause_is_logged_after_the_first_error(
     running, own_server: Server, own_database, wait_until, broken, state, cause, mended
 ):
     cut(own_database, broken)
-    wait_until(
-        lambda: any(cause in error and f" {state}, can't claim" in words for words, error in errors(running)), 30
-    )
+    wait_until(lambda: any(cause in error and f" {state}, can't claim" in words for words, error in errors(running)))
     cut(own_database, mended)
-    wait_until(lambda: running.logged("database back, can claim again"), 30)
+    wait_until(lambda: running.logged("database back, can claim again"))
     assert running.popen.poll() is None
     own_server.stop("immediate")  # a second outage begins with its own first error
-    wait_until(lambda: any("refused" in error or "closed" in error for _, error in errors(running)[-1:]), 30)
+    wait_until(lambda: any("refused" in error or "closed" in error for _, error in errors(running)[-1:]))
 
 
 def test_a_server_that_asks_for_tls_later_is_named(running, own_server: Server, own_database, wait_until):
     hba = own_server.data / "pg_hba.conf"
     hba.write_text("local all all trust\nhostssl all w all trust\nhost all postgres all trust\n")
     cut(own_database, "SELECT pg_reload_conf()", "SELECT pg_sleep(0.2)")
-    wait_until(lambda: any("no encryption" in error for _, error in errors(running)), 30)
+    wait_until(lambda: any("no encryption" in error for _, error in errors(running)))

@@ -34,7 +34,7 @@ def ran(worker, enqueue, tenant, row, wait_until):
             found = [row(id_) for id_ in ids]
             return found if all(one["status"] != "processing" and one["worker_id"] for one in found) else None
 
-        return wait_until(rows, seconds=40), process
+        return wait_until(rows), process
 
     return run
 
@@ -123,7 +123,7 @@ def endless(worker, enqueue, tenant, wait_until, tmp_path):
     def start(**environment):
         id_ = enqueue("endless.untimed", tenant(), {"pid": str(tmp_path / "pid")})
         process = worker(APP, **environment)
-        wait_until(lambda: (tmp_path / "pid").exists() and "\n" in (tmp_path / "pid").read_text(), seconds=40)
+        wait_until(lambda: (tmp_path / "pid").exists() and "\n" in (tmp_path / "pid").read_text())
         return id_, process, (tmp_path / "pid").read_text().split()
 
     return start
@@ -166,7 +166,7 @@ def test_a_process_that_was_killed_while_idle_is_replaced(ran, enqueue, tenant, 
     (first,), _ = ran("process", {"end": "return"}, JOBTIDE_CONCURRENCY="1")
     os.kill(first["result"]["pid"], signal.SIGKILL)
     id_ = enqueue("process", tenant(), {"end": "return"})
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=40)
+    wait_until(lambda: row(id_)["status"] == "completed")
     assert row(id_)["attempts"] == 1
     assert row(id_)["result"]["pid"] != first["result"]["pid"]
 

@@ -40,8 +40,8 @@ def many_jobs(tenant, connect):
 
 def test_workers_share_a_pooler_with_fewer_connections_than_they_hold(worker, pooled, many_jobs, statuses, wait_until):
     processes = [worker(JOBTIDE_DATABASE_URL=pooled, JOBTIDE_CONCURRENCY="8") for _ in range(4)]
-    wait_until(lambda: all(process.logged("working on") for process in processes), seconds=60)
-    wait_until(lambda: statuses() == {"completed": many_jobs}, seconds=60)
+    wait_until(lambda: all(process.logged("working on") for process in processes))
+    wait_until(lambda: statuses() == {"completed": many_jobs})
     assert [process.end(signal.SIGTERM) for process in processes] == [0] * 4
     assert not any(process.logged("error") for process in processes)
 
@@ -68,9 +68,9 @@ def test_a_pooler_is_noticed_and_nothing_is_prepared_behind_it(pooled, database)
 def test_a_pooler_that_is_restarted_under_load_loses_nothing(worker, pooler, pooled, many_jobs, statuses, wait_until):
     process = worker(JOBTIDE_DATABASE_URL=pooled, JOBTIDE_CONCURRENCY="2")
     for done in (100, 400):
-        wait_until(lambda done=done: statuses().get("completed", 0) > done, seconds=30)
+        wait_until(lambda done=done: statuses().get("completed", 0) > done)
         pooler.restart()
-    wait_until(lambda: statuses() == {"completed": many_jobs}, seconds=60)
+    wait_until(lambda: statuses() == {"completed": many_jobs})
     assert process.end(signal.SIGTERM) == 0
 
 

@@ -25,11 +25,11 @@ def test_a_payload_that_python_cannot_read_fails_its_job_alone(
     id_ = enqueue("echo", tenant())
     connect().execute("UPDATE job_queue SET payload = %s::text::jsonb WHERE id = %s", [payload.decode(), id_])
     worker()
-    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"}, seconds=30)
+    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"})
     answer = "SELECT status::text, attempts, result->'error'->>'message' FROM job_queue WHERE id = %s"
     watching = connect()
     status, attempts, message = wait_until(
-        lambda: watching.execute(f"{answer} AND status = 'failed'", [id_]).fetchone(), seconds=30
+        lambda: watching.execute(f"{answer} AND status = 'failed'", [id_]).fetchone()
     )
     assert (status, attempts) == ("failed", 1)
     assert reason in message
@@ -42,9 +42,9 @@ def test_a_last_error_that_python_cannot_read_fails_its_job_alone(
     conn.execute("UPDATE job_queue SET result = %s::jsonb WHERE id = %s", ["[" * 2_000 + "]" * 2_000, id_])
     process = worker()
     answer = "SELECT result->'error'->>'message' FROM job_queue WHERE status = 'failed'"
-    (message,) = wait_until(lambda: conn.execute(answer).fetchone(), seconds=30)
+    (message,) = wait_until(lambda: conn.execute(answer).fetchone())
     assert "the last one: not readable: maximum recursion" in message
-    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"}, seconds=30)
+    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"})
     assert process.popen.poll() is None
 
 
@@ -55,7 +55,7 @@ def test_a_worker_outlives_a_tenant_that_writes_any_row(worker, neighbours, enqu
         hostile.act(conn)
     assert hostile.writing.stored > 100
     last = enqueue("echo", tenant(), 9)
-    wait_until(lambda: {row(job)["status"] for job in (*neighbours, last)} == {"completed"}, seconds=60)
+    wait_until(lambda: {row(job)["status"] for job in (*neighbours, last)} == {"completed"})
     assert process.popen.poll() is None, process.log.read_text()[-5_000:]
 
 
@@ -69,12 +69,12 @@ def test_a_time_before_python_time_is_due_like_any_other(
     worker()
     ended = "SELECT count(*) FROM job_queue WHERE status = 'completed'"
     watching = connect()
-    wait_until(lambda: watching.execute(ended).fetchone() == (4,), seconds=30)
+    wait_until(lambda: watching.execute(ended).fetchone() == (4,))
 
 
 def test_progress_that_cannot_be_stored_fails_its_job_alone(worker, neighbours, enqueue, tenant, row, wait_until):
     id_ = enqueue("progress", tenant())
     worker("poison:tide", JOBTIDE_LEASE_SECONDS="1", JOBTIDE_MAX_ATTEMPTS="1")
-    wait_until(lambda: row(id_)["status"] == "failed", seconds=30)
+    wait_until(lambda: row(id_)["status"] == "failed")
     assert "the progress holds the character U+0000" in row(id_)["result"]["error"]["message"]
-    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"}, seconds=30)
+    wait_until(lambda: {row(job)["status"] for job in neighbours} == {"completed"})

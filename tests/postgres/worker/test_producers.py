@@ -118,7 +118,7 @@ def test_a_worker_runs_what_psql_inserted(psql, worker, tenant, connect, wait_un
     psql("INSERT INTO job_queue (tenant_id, type, payload) VALUES (:'tenant', 'echo', NULL)", tenant=str(owner))
     worker()
     ended = "SELECT result FROM job_queue WHERE status = 'completed' ORDER BY result::text"
-    wait_until(lambda: len(connection.execute(ended).fetchall()) == 3, seconds=30)
+    wait_until(lambda: len(connection.execute(ended).fetchall()) == 3)
     assert [result for (result,) in connection.execute(ended).fetchall()] == [[1, "ü"], None, {}]
 
 
@@ -126,7 +126,7 @@ def test_a_worker_runs_what_node_inserted(node, worker, tenant, row, wait_until)
     payload = {"deep": [1, {"ü": None}], "text": "it's $1"}
     id_ = node(f'return enqueue(client, "echo", {json.dumps(payload)}, {{ tenantId: "{tenant()}" }});')
     worker()
-    wait_until(lambda: str(row(id_)["status"]) == "completed", seconds=30)
+    wait_until(lambda: str(row(id_)["status"]) == "completed")
     assert row(id_)["result"] == payload
 
 

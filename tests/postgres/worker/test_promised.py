@@ -282,7 +282,7 @@ def test_a_worker_process_runs_the_urgent_jobs_first(worker, enqueue, tenant, co
         JOBTIDE_TYPES='["echo", "say"]', JOBTIDE_CONCURRENCY="1", JOBTIDE_PROMISES='{"say": 30, "echo": 600}'
     )
     count = "SELECT count(*) FROM job_queue WHERE completed_at IS NOT NULL"
-    wait_until(lambda: connection.execute(count).fetchone() == (10,), seconds=30)
+    wait_until(lambda: connection.execute(count).fetchone() == (10,))
     ends = "SELECT max(completed_at) FILTER (WHERE type = 'say') <= min(completed_at) FILTER (WHERE type = 'echo')"
     assert connection.execute(f"{ends} FROM job_queue").fetchone() == (True,)
     assert process.end(signal.SIGTERM) == 0

@@ -80,7 +80,7 @@ def test_an_end_that_the_server_refuses_fails_its_job_alone_and_at_its_first_att
     good = [enqueue("echo", owner, number) for number in range(5)]
     connect().execute(added)
     worker(JOBTIDE_CONCURRENCY="6")
-    wait_until(done(completed=5, failed=1), seconds=30)
+    wait_until(done(completed=5, failed=1))
     assert words in row(bad)["result"]["error"]["message"]
     assert {row(id_)["attempts"] for id_ in (bad, *good)} == {1}
 
@@ -96,7 +96,7 @@ def test_an_end_that_breaks_a_unique_index_fails_its_job_alone(worker, enqueue, 
         enqueue("echo", owner, {"value": number})
     connect().execute("CREATE UNIQUE INDEX ON job_queue ((result->>'value')) WHERE status = 'completed'")
     worker(JOBTIDE_CONCURRENCY="7")
-    wait_until(done(completed=6, failed=1), seconds=30)
+    wait_until(done(completed=6, failed=1))
     (failed,) = [row(id_) for id_ in twins if row(id_)["status"] == "failed"]
     assert "duplicate key" in failed["result"]["error"]["message"]
 
@@ -116,15 +116,15 @@ def test_an_end_that_can_neither_complete_nor_fail_is_left_reported_once_and_sel
     process = worker(JOBTIDE_CONCURRENCY="2", JOBTIDE_LEASE_SECONDS="6")
     for number in range(50):
         enqueue("echo", owner, number)
-    wait_until(done(completed=50, processing=1), seconds=30)
-    wait_until(lambda: connection.execute("SELECT last_value FROM tries").fetchone()[0] >= 4, seconds=30)
+    wait_until(done(completed=50, processing=1))
+    wait_until(lambda: connection.execute("SELECT last_value FROM tries").fetchone()[0] >= 4)
     assert len(about(process, "the row is left", bad)) == 1
     for number in range(50):
         enqueue("echo", owner, number)
-    wait_until(done(completed=100, processing=1), seconds=30)
+    wait_until(done(completed=100, processing=1))
     assert connection.execute("SELECT last_value FROM tries").fetchone()[0] < 30
     connection.execute("DROP TRIGGER refuse ON job_queue")
-    wait_until(lambda: row(bad)["status"] in ("completed", "failed"), seconds=60)
+    wait_until(lambda: row(bad)["status"] in ("completed", "failed"))
     assert row(bad)["attempts"] == 1
     assert not process.logged("unreachable")
 
@@ -136,7 +136,7 @@ def test_a_trigger_that_is_broken_for_all_rows_fails_no_job_and_all_complete_onc
     owner = tenant()
     process = worker(JOBTIDE_CONCURRENCY="30")
     enqueue("echo", owner, 0)
-    wait_until(done(completed=1), seconds=30)
+    wait_until(done(completed=1))
     connect().execute(
         """CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                INSERT INTO dropped VALUES (NEW.id); RETURN NEW; END $$;
@@ -145,9 +145,9 @@ def test_a_trigger_that_is_broken_for_all_rows_fails_no_job_and_all_complete_onc
     )
     for number in range(29):
         enqueue("echo", owner, number)
-    wait_until(lambda: process.logged('relation \\"dropped\\" does not exist'), seconds=30)
+    wait_until(lambda: process.logged('relation \\"dropped\\" does not exist'))
     connect().execute("CREATE TABLE dropped (id uuid)")
-    wait_until(done(completed=30), seconds=30)
+    wait_until(done(completed=30))
 
 
 def test_a_locked_row_delays_itself_alone(worker, enqueue, tenant, connect, row, wait_until, statuses, tmp_path):
@@ -155,19 +155,19 @@ def test_a_locked_row_delays_itself_alone(worker, enqueue, tenant, connect, row,
     owner, notes = tenant(), tmp_path / "notes"
     locked = enqueue("wait", owner, {"file": str(tmp_path / "go")})
     first = worker(JOBTIDE_LEASE_SECONDS="3")
-    wait_until(lambda: row(locked)["status"] == "processing", seconds=30)
+    wait_until(lambda: row(locked)["status"] == "processing")
     other = connect(autocommit=False)
     other.execute("SELECT FROM job_queue WHERE id = %s FOR UPDATE", [locked])
     (tmp_path / "go").touch()
     second = worker(JOBTIDE_LEASE_SECONDS="3")
     for number in range(200):
         enqueue("note", owner, {"file": str(notes), "line": str(number)})
-    wait_until(lambda: statuses() == {"completed": 200, "processing": 1}, seconds=10)
+    wait_until(lambda: statuses() == {"completed": 200, "processing": 1})
     watching = connect()
     lapsed = "SELECT next_retry_at < now() FROM job_queue WHERE id = %s"
-    wait_until(lambda: watching.execute(lapsed, [locked]).fetchone()[0], seconds=20)
+    wait_until(lambda: watching.execute(lapsed, [locked]).fetchone()[0])
     other.rollback()
-    wait_until(lambda: row(locked)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(locked)["status"] == "completed")
     assert sorted(notes.read_text().split()) == sorted(map(str, range(200)))
     for process in (first, second):
         assert not process.logged("held the interpreter")
@@ -208,7 +208,7 @@ def test_a_row_that_cannot_be_claimed_fails_alone(worker, enqueue, tenant, conne
         enqueue("echo", owner, number)
         enqueue("echo", tenant(), number)
     worker(JOBTIDE_CONCURRENCY="4")
-    wait_until(done(completed=10, failed=1), seconds=30)
+    wait_until(done(completed=10, failed=1))
     assert "violates check constraint" in row(bad)["result"]["error"]["message"]
     assert row(bad)["attempts"] == 3
 
@@ -231,7 +231,7 @@ def test_a_tenant_whose_rows_cannot_be_changed_stops_no_other(
     for number in range(100):
         enqueue("echo", others[number % 5], number)
     process = worker(JOBTIDE_CONCURRENCY="4", **caps)
-    wait_until(done(completed=100, pending=30), seconds=30)
+    wait_until(done(completed=100, pending=30))
     assert not process.logged("unreachable")
     left = [line["job"] for line in messages(process) if "the row is left" in line["message"]]
     assert left
@@ -332,16 +332,15 @@ def test_progress_that_the_server_refuses_costs_no_lease(worker, enqueue, tenant
     jobs = [enqueue("wait", tenant(), {"file": str(tmp_path / "go")}) for _ in range(2)]
     connect().execute("ALTER TABLE job_queue ADD CHECK (NOT (status = 'processing' AND result ? 'progress'))")
     process = worker(JOBTIDE_LEASE_SECONDS="2")
-    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"processing"}, seconds=30)
+    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"processing"})
     leases = [row(id_)["next_retry_at"] for id_ in jobs]
     wait_until(
         lambda: all(
             (row(id_)["next_retry_at"] - lease).total_seconds() > 2 for id_, lease in zip(jobs, leases, strict=True)
-        ),
-        seconds=20,
+        )
     )
     (tmp_path / "go").touch()
-    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"completed"}, seconds=30)
+    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"completed"})
     assert process.end(signal.SIGTERM) == 0
     assert {row(id_)["attempts"] for id_ in jobs} == {1}
 
@@ -365,12 +364,12 @@ def test_a_table_that_is_locked_as_a_whole_refuses_no_row(
 ):
     jobs = [enqueue("wait", tenant(), {"file": str(tmp_path / "go")}) for _ in range(3)]
     process = worker(JOBTIDE_LEASE_SECONDS="9")
-    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"processing"}, seconds=30)
+    wait_until(lambda: {row(id_)["status"] for id_ in jobs} == {"processing"})
     other = connect(autocommit=False)
     other.execute("LOCK TABLE job_queue IN SHARE MODE")
     (tmp_path / "go").touch()
-    wait_until(lambda: process.logged("the server has not answered a statement for 3 s"), seconds=30)
+    wait_until(lambda: process.logged("the server has not answered a statement for 3 s"))
     other.rollback()
-    wait_until(lambda: statuses() == {"completed": 3}, seconds=20)
+    wait_until(lambda: statuses() == {"completed": 3})
     assert {row(id_)["attempts"] for id_ in jobs} == {1}
     assert not process.logged("refuses")

@@ -278,7 +278,7 @@ def test_a_worker_process_runs_jobs_to_their_end(worker, hostile_database, look,
         "INSERT INTO job_queue (tenant_id, type, payload) VALUES (%s, 'echo', %s) RETURNING id", owner, json.dumps(TEXT)
     )
     process = worker()
-    wait_until(lambda: look("SELECT status::text, attempts, result FROM job_queue") == [("completed", 1, TEXT)], 30)
+    wait_until(lambda: look("SELECT status::text, attempts, result FROM job_queue") == [("completed", 1, TEXT)])
     assert process.popen.poll() is None
 
 
@@ -321,7 +321,7 @@ def test_a_database_in_another_encoding_is_refused_by_every_part(foreign, tmp_pa
 def test_a_worker_exits_with_a_sentence_in_a_database_in_another_encoding(worker, foreign):
     encoding, url = foreign
     process = worker(JOBTIDE_DATABASE_URL=url)
-    assert process.popen.wait(30) == 1
+    assert process.popen.wait(60) == 1
     assert process.logged(f"has the encoding {encoding}")
 
 
@@ -330,13 +330,13 @@ def test_a_read_only_session_is_named_and_ends_when_the_setting_does(
 ):
     hostile_database("default_transaction_read_only", "on")
     process = worker()
-    wait_until(lambda: process.logged("database read-only, can't claim"), 30)
+    wait_until(lambda: process.logged("database read-only, can't claim"))
     assert process.logged("default_transaction_read_only is on")
     assert not process.logged("unreachable")
     with connect(make_conninfo(database, options="-c default_transaction_read_only=off")) as admin:
         admin.execute(f"ALTER DATABASE {conninfo_to_dict(database)['dbname']} RESET default_transaction_read_only")
         admin.execute("INSERT INTO job_queue (tenant_id, type) SELECT id, 'echo' FROM tenants")
-    wait_until(lambda: process.logged("database back, can claim again"), 30)
+    wait_until(lambda: process.logged("database back, can claim again"))
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable read"])

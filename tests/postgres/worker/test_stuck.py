@@ -24,7 +24,7 @@ def test_a_worker_whose_handlers_are_all_stuck_exits_and_their_jobs_count_a_time
 ):
     ids = stuck_jobs(enqueue, tenant, tmp_path, 2)
     process = worker(APP, JOBTIDE_CONCURRENCY="2", JOBTIDE_RETRY_BASE_SECONDS="600")
-    wait_until(lambda: all(row(id_)["status"] == "processing" for id_ in ids), seconds=30)
+    wait_until(lambda: all(row(id_)["status"] == "processing" for id_ in ids))
     waiting = enqueue("echo", tenant(), 1)
     assert process.popen.wait(60) == EXIT_STUCK == 3
     assert process.logged("all 2 running handlers are past their timeout and do not stop")
@@ -34,7 +34,7 @@ def test_a_worker_whose_handlers_are_all_stuck_exits_and_their_jobs_count_a_time
         assert row(id_)["result"]["error"]["message"] == "ran longer than its 0.2 s and did not stop"
     assert (row(waiting)["status"], row(waiting)["attempts"]) == ("pending", 0)
     worker(APP, JOBTIDE_CONCURRENCY="2")
-    wait_until(lambda: row(waiting)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(waiting)["status"] == "completed")
 
 
 def test_jobs_that_are_always_stuck_end_as_failed_after_their_attempts(worker, enqueue, tenant, row, tmp_path):
@@ -47,7 +47,7 @@ def test_jobs_that_are_always_stuck_end_as_failed_after_their_attempts(worker, e
 def test_jobs_claimed_ahead_of_stuck_ones_are_requeued(worker, enqueue, tenant, row, wait_until, tmp_path):
     (first,) = stuck_jobs(enqueue, tenant, tmp_path, 1)
     process = worker(APP, JOBTIDE_CONCURRENCY="1", JOBTIDE_PREFETCH="2", JOBTIDE_RETRY_BASE_SECONDS="600")
-    wait_until(lambda: row(first)["status"] == "processing", seconds=30)
+    wait_until(lambda: row(first)["status"] == "processing")
     ahead = [enqueue("echo", tenant(), 1) for _ in range(2)]
     assert process.popen.wait(60) == EXIT_STUCK
     assert {(row(id_)["status"], row(id_)["attempts"]) for id_ in ahead} == {("pending", 0)}
@@ -57,7 +57,7 @@ def test_a_worker_with_one_place_left_goes_on(worker, enqueue, tenant, row, wait
     (one,) = stuck_jobs(enqueue, tenant, tmp_path, 1)
     port = str(free_port())
     process = worker(APP, JOBTIDE_CONCURRENCY="2", JOBTIDE_HTTP_PORT=port)
-    wait_until(lambda: process.logged("runs past its timeout"), seconds=30)
+    wait_until(lambda: process.logged("runs past its timeout"))
     for number in range(20):
         id_ = enqueue("echo", tenant(), number)
         wait_until(lambda id_=id_: row(id_)["status"] == "completed")

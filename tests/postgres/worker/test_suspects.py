@@ -33,7 +33,7 @@ def supervise(worker, wait_until):
                 process = worker(APP, **POD, **environment)
             return done(crashes)
 
-        wait_until(step, seconds=90)
+        wait_until(step)
         return crashes, process
 
     return run
@@ -120,12 +120,12 @@ def test_a_suspect_of_two_crashes_runs_alone_in_the_worker_itself(
     alone = suspect(2, "harmless", payload)
     others = [enqueue("harmless", tenant(), {"begun": str(tmp_path / "others")}) for _ in range(5)]
     process = worker(APP)
-    wait_until(begun.exists, seconds=40)
+    wait_until(begun.exists)
     running = "SELECT count(*) FROM job_queue WHERE status = 'processing'"  # the ends of the others may come later
     watching = connect()
-    wait_until(lambda: watching.execute(running).fetchone() == (1,), seconds=40)
+    wait_until(lambda: watching.execute(running).fetchone() == (1,))
     until.touch()
-    wait_until(lambda: statuses() == {"completed": 6}, seconds=40)
+    wait_until(lambda: statuses() == {"completed": 6})
     assert row(alone)["result"] == {"pid": process.popen.pid}
     assert {row(id_)["attempts"] for id_ in (alone, *others)} == {1}
     assert process.logged("it runs alone now")
@@ -137,13 +137,13 @@ def test_a_crash_while_a_suspect_waits_to_run_alone_costs_it_no_attempt(
     """With one try: the first crash that counted would end it as failed."""
     killer = enqueue("killer", tenant(), {"when": str(tmp_path / "kill")})
     crashing = worker(APP, **POD)
-    wait_until(lambda: row(killer)["status"] == "processing", seconds=40)
+    wait_until(lambda: row(killer)["status"] == "processing")
     waiting = suspect(2, "harmless", {"begun": str(tmp_path / "begun")})
-    wait_until(lambda: row(waiting)["status"] == "processing", seconds=40)
+    wait_until(lambda: row(waiting)["status"] == "processing")
     (tmp_path / "kill").touch()
-    crashing.popen.wait(30)
+    crashing.popen.wait(60)
     worker(APP, **POD)
-    wait_until(lambda: row(waiting)["status"] == "completed", seconds=40)
+    wait_until(lambda: row(waiting)["status"] == "completed")
 
 
 def test_a_job_that_kills_its_worker_alone_runs_out_of_attempts(supervise, suspect, row):
@@ -164,7 +164,7 @@ def test_a_suspect_that_ends_by_itself_is_one_no_more(worker, suspect, row, wait
     id_ = suspect(1, "returns nothing", {})
     broken = suspect(1, "harmless", {})  # raises KeyError; one attempt
     worker(APP)
-    wait_until(lambda: row(id_)["status"] == "completed" and row(broken)["status"] == "failed", seconds=40)
+    wait_until(lambda: row(id_)["status"] == "completed" and row(broken)["status"] == "failed")
     assert row(id_)["result"] is None
     assert "suspect" not in row(broken)["result"]
     assert row(broken)["result"]["error"]["type"] == "KeyError"
@@ -174,9 +174,9 @@ def test_the_mark_survives_the_progress_of_a_suspect(worker, suspect, row, wait_
     id_ = suspect(1, "harmless", {"begun": str(tmp_path / "begun"), "until": str(tmp_path / "until")})
     worker(APP, JOBTIDE_LEASE_SECONDS="1")
     progress = {"progress": {"fraction": 0.5, "note": ""}, "suspect": 1}
-    wait_until(lambda: row(id_)["result"] == progress, seconds=40)
+    wait_until(lambda: row(id_)["result"] == progress)
     (tmp_path / "until").touch()
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=40)
+    wait_until(lambda: row(id_)["status"] == "completed")
 
 
 @pytest.mark.parametrize("mark", ["2", True, 4, -1, 10**30, None, [2], {"a": 1}, 2.0], ids=json.dumps)
@@ -184,7 +184,7 @@ def test_a_mark_that_no_rescue_wrote_changes_nothing(worker, enqueue, tenant, ro
     payload = {"begun": str(tmp_path / "begun")}
     id_ = enqueue("harmless", tenant(), payload, result=Jsonb({"suspect": mark}))
     process = worker(APP)
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=40)
+    wait_until(lambda: row(id_)["status"] == "completed")
     assert row(id_)["result"] == {"pid": process.popen.pid}
 
 
@@ -222,7 +222,7 @@ def test_many_forged_suspects_do_not_stop_the_jobs_of_others(
         suspect(2, "harmless", {"begun": begun}, forger)
     others = [enqueue("harmless", tenant(), {"begun": begun}) for _ in range(20)]
     worker(APP)
-    wait_until(lambda: all(row(id_)["status"] == "completed" for id_ in others), seconds=40)
+    wait_until(lambda: all(row(id_)["status"] == "completed" for id_ in others))
 
 
 def test_a_drain_requeues_a_suspect_that_waits_to_run_alone(
@@ -230,13 +230,13 @@ def test_a_drain_requeues_a_suspect_that_waits_to_run_alone(
 ):
     first = enqueue("harmless", tenant(), {"begun": str(tmp_path / "first"), "until": str(tmp_path / "until")})
     process = worker(APP)
-    wait_until((tmp_path / "first").exists, seconds=40)
+    wait_until((tmp_path / "first").exists)
     waiting = suspect(2, "harmless", {"begun": str(tmp_path / "second")})
-    wait_until(lambda: row(waiting)["status"] == "processing", seconds=40)
+    wait_until(lambda: row(waiting)["status"] == "processing")
     process.popen.send_signal(signal.SIGTERM)
-    wait_until(lambda: row(waiting)["status"] == "pending", seconds=40)
+    wait_until(lambda: row(waiting)["status"] == "pending")
     assert (row(waiting)["attempts"], row(waiting)["result"]["suspect"]) == (0, 2)
     (tmp_path / "until").touch()
-    assert process.popen.wait(30) == 0
+    assert process.popen.wait(60) == 0
     assert row(first)["status"] == "completed"
     assert not Path(tmp_path / "second").exists()

@@ -13,7 +13,7 @@ def logged(process, message, type_):
 def test_a_plain_function_sees_its_cancellation_and_its_stack_is_logged(worker, enqueue, tenant, row, wait_until):
     id_ = enqueue("plain", tenant())
     process = worker("overdue:tide")
-    wait_until(lambda: row(id_)["result"] == "saw it", seconds=30)
+    wait_until(lambda: row(id_)["result"] == "saw it")
     (line,) = logged(process, "job runs past its timeout", "plain")
     assert "waits_for_cancellation" in line["stack"]
     assert "overdue.py" in line["stack"]
@@ -23,7 +23,7 @@ def test_a_plain_function_sees_its_cancellation_and_its_stack_is_logged(worker, 
 def test_what_a_cancelled_function_raises_counts_as_the_timeout(worker, enqueue, tenant, row, wait_until):
     id_ = enqueue("raises", tenant())
     worker("overdue:tide")
-    wait_until(lambda: str(row(id_)["status"]) == "failed", seconds=30)
+    wait_until(lambda: str(row(id_)["status"]) == "failed")
     error = row(id_)["result"]["error"]
     assert (error["type"], error["message"]) == (
         "TimeoutError",
@@ -34,7 +34,7 @@ def test_what_a_cancelled_function_raises_counts_as_the_timeout(worker, enqueue,
 def test_a_coroutine_is_cancelled_and_retried(worker, enqueue, tenant, row, wait_until, tmp_path):
     id_ = enqueue("coroutine", tenant(), {"file": str(tmp_path / "cleaned-up")})
     worker("overdue:tide", JOBTIDE_RETRY_BASE_SECONDS="600")
-    wait_until(lambda: "error" in row(id_)["result"], seconds=30)
+    wait_until(lambda: "error" in row(id_)["result"])
     error = row(id_)["result"]["error"]
     assert error["type"] == "TimeoutError"
     assert "CancelledError" in error["message"]
@@ -48,7 +48,7 @@ def test_a_timeout_counts_from_the_handlers_start(worker, enqueue, tenant, row, 
     owner = tenant()
     ids = [enqueue("plain", owner) for _ in range(4)]
     process = worker("overdue:tide", JOBTIDE_CONCURRENCY="1", JOBTIDE_PREFETCH="3")
-    wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids), seconds=30)
+    wait_until(lambda: all(str(row(id_)["status"]) == "completed" for id_ in ids))
     assert all(
         "waits_for_cancellation" in line["stack"] for line in logged(process, "job runs past its timeout", "plain")
     )

@@ -154,20 +154,20 @@ def test_workers_of_both_releases_end_each_job_once(
     long = [enqueue("wait", owner, {"file": str(go)}) for owner in owners[:2]]
     failing = [enqueue("boom", owners[2]), enqueue("say", owners[3], {"end": "fail"})]
     killed = crew(first, "pod-1")
-    wait_until(lambda: {row(id_)["status"] for id_ in long} == {"processing"}, seconds=30)
+    wait_until(lambda: {row(id_)["status"] for id_ in long} == {"processing"})
     beside = crew(second, "pod-2")
-    wait_until(lambda: beside.logged("working on"), seconds=30)
+    wait_until(lambda: beside.logged("working on"))
     for release, python in pythons.items():
         command = [python, "-c", ENQUEUE % (release, NOTES), database, "note", str(notes), *map(str, owners)]
         subprocess.run(command, check=True)
 
-    wait_until(lambda: claims(ledger).keys() == {"pod-1", "pod-2"}, seconds=30)
+    wait_until(lambda: claims(ledger).keys() == {"pod-1", "pod-2"})
     killed.end(signal.SIGKILL)
     crew(second, "pod-1")
-    wait_until(lambda: claims(ledger, long).total() >= 4, seconds=30)
+    wait_until(lambda: claims(ledger, long).total() >= 4)
     go.touch()
     ended = "SELECT count(*) FROM job_queue WHERE status NOT IN ('pending', 'processing')"
-    wait_until(lambda: ledger(ended) == [(2 * NOTES + 4,)], seconds=60)
+    wait_until(lambda: ledger(ended) == [(2 * NOTES + 4,)])
 
     ends = "SELECT job_id, count(*) FROM ledger WHERE became IN ('completed', 'failed') GROUP BY 1"
     assert set(dict(ledger(ends)).values()) == {1}
@@ -186,7 +186,7 @@ def test_an_apply_of_either_release_cuts_no_job_and_takes_nothing_away(
     others = [enqueue("later", owner, status=status) for status in ("pending", "failed", "completed")]
     long = enqueue("wait", owner, {"file": str(go)})
     crew("before", "pod-1")
-    wait_until(lambda: row(long)["status"] == "processing", seconds=30)
+    wait_until(lambda: row(long)["status"] == "processing")
     rows = "SELECT md5(string_agg(q::text, ',' ORDER BY q.id)) FROM job_queue AS q WHERE type = 'later'"
     before = connect().execute(rows).fetchall()
 
@@ -200,7 +200,7 @@ def test_an_apply_of_either_release_cuts_no_job_and_takes_nothing_away(
     assert {row(id_)["attempts"] for id_ in others} == {0}
     go.touch()
     fresh = enqueue("echo", owner)
-    wait_until(lambda: {row(id_)["status"] for id_ in (long, fresh)} == {"completed"}, seconds=30)
+    wait_until(lambda: {row(id_)["status"] for id_ in (long, fresh)} == {"completed"})
     assert row(long)["attempts"] == 1
 
 

@@ -296,7 +296,7 @@ def test_a_worker_rests_again_after_each_job(worker, connect, enqueue, tenant, r
     process = worker(**SELDOM_POLLS)
     watching = connect()
     for _ in range(3):
-        wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1, seconds=30)
+        wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1)
         id_ = enqueue("echo", tenant(), 1)
         wait_until(lambda id_=id_: row(id_)["status"] == "completed")
     assert not process.logged("error")
@@ -305,15 +305,14 @@ def test_a_worker_rests_again_after_each_job(worker, connect, enqueue, tenant, r
 def test_a_worker_whose_connection_is_ended_rests_again(worker, connect, enqueue, tenant, row, wait_until):
     worker(**SELDOM_POLLS)
     watching = connect()
-    wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1, seconds=30)
+    wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1)
     before = watching.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'").fetchone()
     watching.execute("SELECT pg_terminate_backend(%s)", before)
     wait_until(
         lambda: (
             watching.execute(LISTENING.replace("count(*)", "count(*) FILTER (WHERE pid <> %s)"), before).fetchone()[0]
             == 1
-        ),
-        seconds=30,
+        )
     )
     id_ = enqueue("echo", tenant(), 1)
     wait_until(lambda: row(id_)["status"] == "completed")
@@ -322,7 +321,7 @@ def test_a_worker_whose_connection_is_ended_rests_again(worker, connect, enqueue
 def test_a_worker_finds_jobs_after_the_trigger_is_dropped(worker, connect, enqueue, tenant, row, wait_until):
     worker()
     watching = connect()
-    wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1, seconds=30)
+    wait_until(lambda: watching.execute(LISTENING).fetchone()[0] == 1)
     watching.execute("DROP TRIGGER jobtide_wake ON job_queue")
     id_ = enqueue("echo", tenant(), 1)
     wait_until(lambda: row(id_)["status"] == "completed")
@@ -331,7 +330,7 @@ def test_a_worker_finds_jobs_after_the_trigger_is_dropped(worker, connect, enque
 def test_the_old_setting_is_reported_and_harmless(worker, enqueue, tenant, row, wait_until):
     process = worker(JOBTIDE_LISTEN="1")
     id_ = enqueue("echo", tenant(), 1)
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(id_)["status"] == "completed")
     assert process.logged("JOBTIDE_LISTEN is no longer needed")
 
 

@@ -69,7 +69,7 @@ def test_a_cap_holds(noisy, database):
 def test_the_worker_logs_once_what_it_costs_and_what_to_run(without_index, worker, enqueue, tenant, row, wait_until):
     id_ = enqueue("echo", tenant(), "fine")
     process = worker()
-    wait_until(lambda: row(id_)["status"] == "completed", seconds=30)
+    wait_until(lambda: row(id_)["status"] == "completed")
     log = process.log.read_text()
     assert log.count("idx_job_queue_due is missing") == 1
     assert "CREATE INDEX CONCURRENTLY idx_job_queue_due ON" in log.replace("IF NOT EXISTS ", "")
