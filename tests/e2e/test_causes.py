@@ -49,7 +49,6 @@ def wrong_secrets(work: Work) -> None:
         work.stage.kubectl.apply_secret(work.namespace, name, {"url": url})
 
 
-@pytest.mark.timeout(300, func_only=True)
 @pytest.mark.usefixtures("wrong_secrets")
 @pytest.mark.parametrize("name", CASES)
 def test_the_cause_is_named_soon(work: Work, name: str) -> None:
@@ -69,7 +68,6 @@ def test_the_cause_is_named_soon(work: Work, name: str) -> None:
     assert WRONG_PASSWORD not in message
 
 
-@pytest.mark.timeout(300, func_only=True)
 def test_a_corrected_secret_ends_the_trouble(work: Work) -> None:
     work.apply_pool("mended", ["causes.hold"], minReplicas=1, databaseSecret={"name": "late"})
     work.wait_condition("mended", "Stalled", "True", "ConfigError", within_seconds=WITHIN_SECONDS)

@@ -17,8 +17,6 @@ from dev.release.oci_read import read_image
 from dev.release.tree import copied
 from jobtide import __version__
 
-pytestmark = pytest.mark.timeout(400, func_only=True)
-
 
 @pytest.fixture(scope="module")
 def release(stage, tmp_path_factory):

@@ -91,7 +91,6 @@ def lease(stage: Stage, upgrading: Work) -> Iterator[EventLog]:
         yield lease
 
 
-@pytest.mark.timeout(300, func_only=True)
 def test_an_upgrade_and_its_way_back_cut_no_job_and_replace_no_worker(
     upgrading: Work, now: Release, lease: EventLog
 ) -> None:
