@@ -58,12 +58,16 @@ def test_the_cause_is_named_soon(work: Work, name: str) -> None:
     work.apply_pool(name, ["causes.hold"], minReplicas=1, template=template, **spec)
     made = wait_for("the pool's pod", lambda: next(iter(work.pods()), None))["metadata"]["name"]
 
-    def named() -> str | None:
+    def shown() -> list[str]:
         conditions = work.pool(name).conditions
-        shown = [conditions[type_].message for type_ in ("Stalled", "Progressing") if type_ in conditions]
-        return next((message for message in shown if all(word in message for word in words)), None)
+        return [conditions[type_].message for type_ in ("Stalled", "Progressing") if type_ in conditions]
 
-    message = wait_for(f"a condition with {words}", named, within_seconds=WITHIN_SECONDS)
+    def named() -> str | None:
+        return next((message for message in shown() if all(word in message for word in words)), None)
+
+    message = wait_for(
+        f"a condition with {words}", named, within_seconds=WITHIN_SECONDS, reason=lambda: "; ".join(shown())
+    )
     assert any(f"pod {pod['metadata']['name']}" in message for pod in work.pods()) or made in message
     assert WRONG_PASSWORD not in message
 

@@ -145,6 +145,12 @@ class Work:
         return json.loads(self.kubectl(*arguments, "--output", "json"))
 
 
-def wait_for(what: str, look_for: Callable[[], Found | None], *, within_seconds: float = PATIENCE_SECONDS) -> Found:
+def wait_for(
+    what: str,
+    look_for: Callable[[], Found | None],
+    *,
+    within_seconds: float = PATIENCE_SECONDS,
+    reason: Callable[[], str] = str,
+) -> Found:
     """Polls four times a second: most conditions run kubectl, which costs a core."""
-    return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25)
+    return wait_until(what, look_for, within_seconds=within_seconds, poll_seconds=0.25, reason=reason)

@@ -13,6 +13,7 @@ from tests.unit.kube.waiting import (
     MOUNT_FAILED,
     REFUSED_PROBE,
     RUNNING,
+    SANDBOX_ENDED,
     SANDBOX_KILLED,
     SCHEDULED,
     STARTING,
@@ -49,6 +50,14 @@ KILLED = event("Killing", "Container worker failed startup probe", at="2026-11-2
             placed(CREATING), [event("FailedCreatePodSandBox", SANDBOX_KILLED)], None,
             ["OOMKilled: pod", "memory limit too low?", "raise resources.limits.memory"],
             id="a memory limit that the sandbox does not fit in",
+        ),
+        *(
+            pytest.param(
+                placed(CREATING), [event("FailedCreatePodSandBox", killed)], None,
+                [f"FailedCreatePodSandBox: pod thumbs-worker-a: {killed}", "mostly a low memory limit", "raise resources"],
+                id=f"the same, in other words: {killed[-30:]}",
+            )
+            for killed in SANDBOX_ENDED
         ),
         pytest.param(
             placed(CREATING), [event("FailedCreatePodSandBox", "plugin type=cni failed")], None,

@@ -11,6 +11,7 @@ Json = Mapping[str, Any]
 WORDS_LIMIT = 500  # characters of a log line, an Event or an answer
 
 MEMORY = "raise resources.limits.memory of that container in spec.template"
+KILLED = f"something killed it while it started, mostly a low memory limit: {MEMORY}"
 IMAGE = "correct the image or imagePullSecrets in spec.template"
 UNSCHEDULABLE = (
     "add nodes, or change what the pod asks for in spec.template: "
@@ -25,10 +26,13 @@ UNANSWERED = (
 DATABASE = "if it can't reach its database or log in, correct the Secret that spec.databaseSecret names"
 
 _OUT_OF_MEMORY = re.compile(r"OOM-?killed|memory limit too low", re.IGNORECASE)
+# What runc says if the kernel killed a process before runc could see why: of a memory limit only some tries name it.
+_KILLED = re.compile(r"cannot start a stopped process|init-p: (?:broken pipe|connection reset by peer)")
 
 # Kubernetes' words -> the next step. The first that fits.
 _ADVICE = (
     (_OUT_OF_MEMORY, MEMORY),
+    (_KILLED, KILLED),
     (
         re.compile(r"non-existent secret key|couldn't find key .* in Secret"),
         "add that key to the Secret, or correct the key in spec.databaseSecret or spec.template",
