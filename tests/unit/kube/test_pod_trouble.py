@@ -54,7 +54,7 @@ KILLED = event("Killing", "Container worker failed startup probe", at="2026-11-2
         *(
             pytest.param(
                 placed(CREATING), [event("FailedCreatePodSandBox", killed)], None,
-                [f"FailedCreatePodSandBox: pod thumbs-worker-a: {killed}", "mostly a low memory limit", "raise resources"],
+                ["FailedCreatePodSandBox: pod", killed, "mostly a low memory limit", "raise resources.limits.memory"],
                 id=f"the same, in other words: {killed[-30:]}",
             )
             for killed in SANDBOX_ENDED

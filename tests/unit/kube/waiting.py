@@ -24,12 +24,9 @@ SANDBOX_KILLED = (
 )
 # The same death, of which runc sees less: the first is one of about ten tries with 2 MiB.
 SANDBOX_ENDED = (
-    'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to start sandbox container task "04ff401d": '
-    "cannot start a stopped process: unknown",
-    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: "
-    "error during container init: read init-p: connection reset by peer",
-    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: "
-    "unable to apply cgroup configuration: write init-p: broken pipe",
+    'failed to start sandbox container task "04ff401d": cannot start a stopped process: unknown',
+    "failed to create containerd task: error during container init: read init-p: connection reset by peer",
+    "failed to create containerd task: unable to apply cgroup configuration: write init-p: broken pipe",
 )
 REFUSED_PROBE = 'Startup probe failed: Get "http://10.0.0.9:8080/livez": dial tcp 10.0.0.9:8080: connect: refused'
 
