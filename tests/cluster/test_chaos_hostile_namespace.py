@@ -23,7 +23,6 @@ def hostile(plane, kubectl):
         kubectl("delete", kind, "--all", "--wait=false", f"--namespace={namespace}")
 
 
-@pytest.mark.timeout(300)
 def test_pools_are_made_changed_and_deleted_and_the_well_behaved_one_keeps_its_promise(
     hostile, controller, kubectl, pool, insert
 ):

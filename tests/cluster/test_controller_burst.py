@@ -93,7 +93,6 @@ def longest_pause(calls: Iterator[Call]) -> float:
     return max(after.at - before.at for before, after in itertools.pairwise(calls))
 
 
-@pytest.mark.timeout(240)
 def test_scale_ups_come_before_all_statuses_and_lease_and_probes_do_not_wait(steady, jobs, insert):
     running, way, names = steady(150)
     begun = len(way.passed)
@@ -119,7 +118,6 @@ def paths_of(way: FaultProxy, names: list[str]) -> set[str]:
     return {f"{collection}/{name}/status" for name in names}
 
 
-@pytest.mark.timeout(240)
 def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks(steady, jobs, insert, kubectl):
     running, way, names = steady(60)
     with way.fault(Fault(on=writes, code=429, retry_after_seconds=1)):

@@ -85,7 +85,6 @@ def wide(pool: Any, items: int) -> str:
     return body.replace("@", f"[{','.join(['{}'] * items)}]")
 
 
-@pytest.mark.timeout(300)
 def test_whatever_pools_hold_each_says_so_and_the_well_behaved_one_keeps_its_promise(
     controller, kubectl, pool, insert, post
 ):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.cluster.controllers import replicas_of, until
 
 POOLS = 200
@@ -17,7 +15,6 @@ def create(kubectl: Any, manifests: list[dict[str, Any]]) -> None:
     kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
 
 
-@pytest.mark.timeout(240)
 def test_a_pool_with_waiting_jobs_overtakes_hundreds_of_new_pools(controller, proxy, kubectl, pool, insert, jobs):
     way = proxy("jobtide-0")
     create(kubectl, [pool(LATE, types=[LATE])])

@@ -211,7 +211,6 @@ def fleet(plane: ControlPlane, kubectl: Kubectl, url: str, pools: dict[str, list
         yield Fleet(Api(plane.url, plane.credentials), kubectl.namespace, jobs, tenant, pools)
 
 
-@pytest.mark.timeout(300)  # the first one on a machine installs the release before
 def test_no_worker_is_replaced_by_an_upgrade_or_its_way_back(controller, kubectl, fleet, url, crd_of, before, now):
     old = controller("old", before.python)
     fleet.settle()

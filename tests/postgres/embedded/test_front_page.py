@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from jobtide.commands.dev_folder import url_file
 from tests.pages import QUICKSTART, README, commands, shown
@@ -41,7 +40,6 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(120)
 def test_the_quickstart_goes_from_nothing_to_completed_jobs(dev, folder, wait_until):
     (folder / "thumbs.py").write_text(shown(QUICKSTART, "handler"))
     started = shlex.split(shown(QUICKSTART, "start"))

@@ -15,7 +15,6 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.mark.timeout(240)
 class TestDemoOnThisMachine(DemoContract):
     @pytest.fixture(autouse=True)
     def _folder_of_its_own(self, cache):

@@ -48,7 +48,7 @@ def test_a_handler_that_holds_the_interpreter_keeps_its_lease(holding, queue, ro
 
 
 def test_probes_are_answered_while_a_handler_holds_the_interpreter(holding, row, wait_until):
-    _, id_, port = holding(10)  # longer than three answers of a busy machine
+    _, id_, port = holding(10)  # longer than the answers below take on a busy machine
     wait_until(lambda: fetch(port, "/metrics") == 503)
     assert (fetch(port, "/livez"), fetch(port, "/readyz")) == (200, 200)
     assert row(id_)["status"] == "processing"
@@ -60,7 +60,7 @@ def test_idle_connections_stop_neither_probes_nor_leases_while_a_handler_holds_t
     holding, queue, row, wait_until
 ):
     """The keeper answers alone then: a client that asks for nothing must not be waited for."""
-    _, id_, port = holding(10)  # longer than three answers of a busy machine
+    _, id_, port = holding(10)  # longer than the answers below take on a busy machine
     other, stolen = queue("pod-2"), []
     wait_until(lambda: fetch(port, "/metrics") == 503)
     with ExitStack() as stack:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -245,7 +244,6 @@ class Queue(RuleBasedStateMachine):
         return tuple(self.connection.execute("SELECT * FROM job_queue WHERE type = 'elsewhere'").fetchall())
 
 
-@pytest.mark.timeout(300)
 def test_any_interleaving_keeps_every_promise(database):
     run_state_machine_as_test(
         lambda: Queue(database),
